@@ -1,0 +1,115 @@
+// Restoring a database from a replica, listing what can be restored, and verifying a replica.
+//
+// Three steps: `read_history` lists the replica's objects and reads what their keys say; `plan_restore` is pure and
+// picks the objects that reach a target exactly; `run_restore` fetches and writes. A restore that cannot be complete
+// and exact fails, and leaves what was there untouched.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+#include "cairn/store.h"
+
+namespace cairn {
+
+class Executor;
+class FileSystem;
+
+// A state that a replica can bring back.
+struct RestorePointInfo {
+  std::uint64_t sequence = 0;
+  std::int64_t time_ms = 0;      // when its newest commit was seen
+  std::uint32_t page_count = 0;
+  std::uint32_t page_size = 0;
+  std::uint64_t database_hash = 0;
+  std::string object;            // key of the object that ends here
+  std::uint64_t object_size_bytes = 0;
+  bool is_snapshot = false;
+};
+
+// What a restore is to reach. Neither set: the newest state. Both set: invalid.
+struct RestoreTarget {
+  std::optional<std::int64_t> time_ms;     // the newest restore point at or before it
+  std::optional<std::uint64_t> sequence;   // exactly this one
+};
+
+struct PlannedObject {
+  std::string key;
+  std::uint64_t size_bytes = 0;
+  bool is_snapshot = false;
+  std::uint64_t first_sequence = 0, last_sequence = 0;
+};
+
+struct RestorePlan {
+  std::string lineage;                  // 32 hexadecimal digits
+  RestorePointInfo point;               // where it ends
+  std::vector<PlannedObject> objects;   // snapshot first, then segments in order
+  std::uint64_t size_bytes = 0;         // upper bound of what is fetched
+};
+
+// The cheapest set of objects that reaches `target`. Reads lists, and the footers that it needs to know times.
+// not_found: no snapshot, or nothing at or before the target. corrupt: a segment is missing; the message names the
+// gap.
+Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const RestoreTarget& target);
+
+enum class Overwrite { refuse, replace };
+enum class Base { none, existing };  // existing (--onto): pages of the old file that are right are not fetched
+
+struct RestoreOptions {
+  RestoreTarget target;
+  Overwrite overwrite = Overwrite::refuse;
+  Base base = Base::none;
+  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;  // from any thread; may be empty
+  std::stop_token stop;
+};
+
+struct RestoreResult {
+  RestorePlan plan;
+  std::uint64_t size_bytes = 0;          // of the restored database
+  std::uint64_t fetched_bytes = 0;
+  std::uint64_t reused_pages = 0;        // with Base::existing
+  std::uint32_t requests = 0;
+};
+
+// Restores into `output`: a temporary file beside it, every page hash and the database hash checked, fsync, rename.
+// `output`-wal, -shm and -journal of an older database are removed just before the rename (never mixed with what was restored).
+// conflict: the file exists (Overwrite::refuse and Base::none). corrupt: an object is damaged or missing. When an
+// object vanishes while it runs (pruning), it plans again. On any error `output` is as it was.
+Result<RestoreResult> run_restore(Store& store, std::string_view replica, const std::string& output,
+                                  const RestoreOptions& options, FileSystem& files, Executor& executor);
+
+// All restore points, ascending by sequence; of several objects that end at the same point, each is named once.
+Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica);
+
+struct ReplicaInfo {
+  std::string path;              // inside the store
+  std::string lineage;
+  std::uint64_t newest_sequence = 0;
+  std::int64_t newest_time_ms = 0;
+  std::uint64_t snapshot_count = 0, segment_count = 0;
+  std::uint64_t size_bytes = 0;
+};
+// The replicas below `prefix` ("" for all of the store).
+Result<std::vector<ReplicaInfo>> list_replicas(Store& store, std::string_view prefix);
+
+enum class VerifyDepth { chain, deep };
+struct VerifyReport {
+  std::uint64_t objects = 0, restore_points = 0, size_bytes = 0;
+  std::vector<std::string> problems;   // one sentence each; empty: all is well
+  std::vector<std::string> notes;      // odd, but harmless
+};
+// Reads every object: checksums, footers, hashes, and that the segments form one chain from a snapshot on. deep:
+// also restores the newest state into `scratch_directory` and runs SQLite's integrity check on it.
+// not_found: there is no replica there. Problems found are in the report, not an error.
+Result<VerifyReport> verify_replica(Store& store, std::string_view replica, VerifyDepth depth,
+                                    const std::string& scratch_directory, FileSystem& files, Executor& executor,
+                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {});
+
+}  // namespace cairn

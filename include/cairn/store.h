@@ -1,0 +1,161 @@
+// A store keeps objects: immutable bytes under a key. Amazon S3, anything that speaks its protocol, a directory,
+// or memory. Everything Cairn keeps goes through this interface, and every store passes the same conformance
+// suite (tests/store_conformance.h).
+//
+// Keys are relative, '/'-separated, non-empty UTF-8 without empty, "." or ".." components; at most 1024 bytes.
+//
+// Errors, the same for every call unless its comment says otherwise:
+//   not_found    the object (or upload) is really not there. Never used for any other failure.
+//   conflict     a condition of the call does not hold
+//   retry_later  overloaded or unreachable; the request had no effect
+//   maybe_done   the request may have been applied although no answer came
+//   denied       credentials or rights
+//   invalid      the key or an argument breaks a rule above
+//   unsupported  this store cannot do that: see capabilities()
+//   corrupt      the bytes that arrived are not those that were stored
+//   io           the local operating system failed (directory store: disk full, not a directory, ...)
+//
+// Threads: every call may be made from many threads at once. References passed in must live until the call
+// returns; nothing is kept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+
+namespace cairn {
+
+using Bytes = std::vector<std::byte>;
+using ByteView = std::span<const std::byte>;
+
+// What is to be stored: a known number of bytes that can be read again from any offset, because requests are
+// repeated. read_at fills `into` completely or fails; offset + into.size() never exceeds size_bytes().
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual std::uint64_t size_bytes() const = 0;
+  virtual Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const = 0;
+};
+
+// A Source over bytes that somebody else keeps alive.
+class BytesSource final : public Source {
+ public:
+  explicit BytesSource(ByteView bytes) : bytes_(bytes) {}
+  std::uint64_t size_bytes() const override { return bytes_.size(); }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override;
+
+ private:
+  ByteView bytes_;
+};
+
+struct ObjectInfo {
+  std::string key;
+  std::uint64_t size_bytes = 0;
+  std::string etag;              // changes whenever the bytes change; opaque
+  std::int64_t modified_ms = 0;  // since 1970, by the store's clock
+};
+
+struct Object {
+  ObjectInfo info;  // of the whole object, whatever range was asked for
+  Bytes bytes;
+};
+
+struct ListPage {
+  std::vector<ObjectInfo> objects;  // ascending by the bytes of the key
+  bool more = false;                // there are keys after the last one here: call again with it as start_after
+};
+
+struct UploadInfo {
+  std::string key;
+  std::string upload_id;
+  std::int64_t begun_ms = 0;
+};
+
+struct PartInfo {
+  int number = 0;  // 1 to 10,000
+  std::string etag;
+  std::uint64_t size_bytes = 0;
+};
+
+// What a store can do. What it cannot is refused with `unsupported`, never done halfway.
+struct StoreCapabilities {
+  bool create_only = true;           // put_new and complete_new are atomic against other writers
+  bool compare_and_swap = true;      // put_if
+  bool multipart = true;             // begin_upload .. complete_new
+  bool copy_part = true;             // copy_part
+  std::uint64_t max_put_bytes = 5ull << 30;
+  std::uint64_t min_part_bytes = 5ull << 20;  // all parts but the last
+  int max_parts = 10000;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // The store as a person names it: "file:///backup", "s3://bucket/prefix", "memory". No secrets.
+  virtual std::string url() const = 0;
+  virtual StoreCapabilities capabilities() const = 0;
+
+  // Stores `body` under `key` unless the key exists. Returns the new object's etag.
+  // When it returns, the object survives a crash of the machine that stores it, and every later get, head and
+  // list shows it whole; after any failure the key is either absent or holds all of `body` (maybe_done), or
+  // somebody else's object (conflict).
+  virtual Result<std::string> put_new(std::string_view key, const Source& body) = 0;
+
+  // Replaces the object under `key` if its etag still is `etag`; conflict: it is another one, or gone.
+  // Returns the new etag.
+  virtual Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) = 0;
+
+  // The bytes [offset, offset + length) of an object, cut at its end; offset at or past the end of a non-empty
+  // object: invalid. Without length: to the end.
+  virtual Result<Object> get(std::string_view key, std::uint64_t offset = 0,
+                             std::optional<std::uint64_t> length = std::nullopt) = 0;
+
+  // The last `length` bytes (all of it, when the object is shorter). length >= 1.
+  virtual Result<Object> get_suffix(std::string_view key, std::uint64_t length) = 0;
+
+  virtual Result<ObjectInfo> head(std::string_view key) = 0;
+
+  // One page of the objects whose key begins with `prefix` and is greater than `start_after`, at most `limit`
+  // (0: the store's own page size). A prefix under which nothing lies gives an empty page, not not_found.
+  virtual Result<ListPage> list(std::string_view prefix, std::string_view start_after = {}, int limit = 0) = 0;
+
+  // Removes an object; removing what is not there succeeds.
+  virtual Result<void> remove(std::string_view key) = 0;
+
+  // Multipart: an object made of parts, which appears whole at complete_new or not at all. An upload that was
+  // begun survives the process; it is finished, resumed through list_parts, or aborted.
+  virtual Result<std::string> begin_upload(std::string_view key) = 0;
+  // Stores part `number` (again: replaces it). Parts may come in any order, and from many threads.
+  virtual Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                                    const Source& body) = 0;
+  // The same with bytes [offset, offset + length) of an existing object, copied by the store.
+  virtual Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                                     std::string_view source_key, std::uint64_t offset, std::uint64_t length) = 0;
+  // All parts that arrived, ascending by number. not_found: there is no such upload.
+  virtual Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) = 0;
+  // Makes the object of exactly these parts (ascending) unless the key exists; returns its etag.
+  // conflict: the key exists; the upload stays. invalid: a part is missing, or its etag differs.
+  virtual Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
+                                           std::span<const PartInfo> parts) = 0;
+  // Forgets an upload and its parts; one that is not there: success.
+  virtual Result<void> abort_upload(std::string_view key, std::string_view upload_id) = 0;
+  // The unfinished uploads whose key begins with `prefix`, by key, then by upload id.
+  virtual Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) = 0;
+};
+
+// Opens the store that a URL names: "file:///path" or a plain path (a directory; made when something is put).
+// invalid: a scheme that is not known. Nothing is read or written yet.
+Result<std::unique_ptr<Store>> open_store(std::string_view url);
+
+// A store in memory, for tests and simulations.
+std::unique_ptr<Store> make_memory_store();
+
+}  // namespace cairn

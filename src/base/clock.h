@@ -1,0 +1,62 @@
+// Time and randomness come from outside: core logic never asks the system for them, so that one seed can replay
+// everything.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "cairn/error.h"
+
+namespace cairn {
+
+struct Time {
+  std::int64_t wall_ms = 0;  // since 1970, UTC; may jump
+  std::int64_t mono_us = 0;  // since some start; never goes back: for intervals
+};
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual Time now() = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  Time now() override;
+};
+
+class Random {
+ public:
+  virtual ~Random() = default;
+  virtual std::uint64_t next() = 0;
+  Id128 id();
+};
+
+class SystemRandom final : public Random {
+ public:
+  std::uint64_t next() override;
+};
+
+// xoshiro-free and good enough for tests: splitmix64 from a seed.
+class SeededRandom final : public Random {
+ public:
+  explicit SeededRandom(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() override;
+  std::uint64_t below(std::uint64_t n) { return n == 0 ? 0 : next() % n; }
+  bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
+
+ private:
+  std::uint64_t state_;
+};
+
+// "2026-11-21T08:00:00.123Z", and back. Accepts also no fraction, an offset (+02:00), a space for the T, a bare
+// date. invalid: anything else.
+std::string format_time(std::int64_t wall_ms);
+Result<std::int64_t> parse_time(std::string_view text);
+// "20261121_080000", as in snapshot keys.
+std::string format_compact_time(std::int64_t wall_ms);
+Result<std::int64_t> parse_compact_time(std::string_view text);
+
+}  // namespace cairn

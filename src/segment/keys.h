@@ -1,0 +1,44 @@
+// The only place that spells the keys of a replica's objects.
+//
+//   <replica>/metadata.json
+//   <replica>/snapshots/<YYYYMMDD_HHMMSS>-<sequence:020>.sqlite.zst
+//   <replica>/wal/<sequence:020>.wal.zst                               level 0
+//   <replica>/levels/<n>/<first:020>-<last:020>.wal.zst                merged (n >= 1)
+//
+// `replica` is the path of a replica inside its store, "" for the store's root. Names that do not match are
+// ignored by readers: a bucket may hold other things.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+
+namespace cairn::segment {
+
+enum class KeyKind { snapshot, segment };
+
+struct ObjectName {
+  KeyKind kind = KeyKind::segment;
+  int level = 0;             // segments only
+  Sequence first, last;      // of a snapshot: first == last == the sequence whose state it holds
+  std::int64_t time_ms = 0;  // snapshots only: whole seconds
+  std::string key;
+};
+
+std::string metadata_key(std::string_view replica);
+std::string snapshot_key(std::string_view replica, std::int64_t time_ms, Sequence sequence);
+std::string segment_key(std::string_view replica, Sequence sequence);
+std::string merged_key(std::string_view replica, int level, Sequence first, Sequence last);
+
+// The prefixes under which to list, each ending in '/'.
+std::string snapshot_prefix(std::string_view replica);
+std::string segment_prefix(std::string_view replica);
+std::string level_prefix(std::string_view replica);  // all levels >= 1
+
+// What a key says, or nothing when it is not the key of an object of this replica.
+std::optional<ObjectName> parse_key(std::string_view replica, std::string_view key);
+
+}  // namespace cairn::segment

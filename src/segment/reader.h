@@ -1,0 +1,56 @@
+// Reading our objects from a store, or from a local file: the footer from the end, then any block by itself.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "segment/format.h"
+
+namespace cairn::segment {
+
+// Where a page's bytes lie: inside which block, and where in its decompressed bytes.
+struct PageLocation {
+  std::uint32_t block = 0;
+  std::uint32_t offset = 0;
+};
+
+struct BlockInfo {
+  std::uint64_t offset = 0;  // in the object
+  std::uint32_t compressed_bytes = 0;
+  std::uint32_t size_bytes = 0;  // decompressed
+};
+
+// An object whose footer has been read and checked. Everything read from it is checked against checksums before it
+// is returned: `corrupt` otherwise, with the key in the message; `unsupported` for a newer format version.
+// Safe from many threads once opened. The store (or source) must outlive it.
+class ObjectReader {
+ public:
+  // One get_suffix for small objects, two when the footer is larger than the first guess. `footer` is checked
+  // against the key's name where that says something (kind, sequences).
+  static Result<std::unique_ptr<ObjectReader>> open(Store& store, const std::string& key);
+  static Result<std::unique_ptr<ObjectReader>> open(const Source& source, std::string name);
+  virtual ~ObjectReader() = default;
+
+  virtual const Footer& footer() const = 0;
+  virtual std::uint64_t object_size_bytes() const = 0;
+  virtual const std::vector<BlockInfo>& blocks() const = 0;
+
+  // The page index, entries [first, first + count). Of a segment all of it is in memory anyway; of a snapshot the
+  // hashes are fetched when asked for.
+  virtual Result<PageIndex> index(std::uint64_t first = 0, std::optional<std::uint64_t> count = std::nullopt) = 0;
+
+  // Where the frame (or page, of a snapshot) of index entry `entry` lies. Its bytes are page_size long.
+  virtual PageLocation locate(std::uint64_t entry) const = 0;
+
+  // Blocks [first, first + count), fetched with one request, each decompressed and its checksum verified.
+  virtual Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) = 0;
+};
+
+// Reads an object whole and checks everything that can be checked of it alone: zstd checksums, WAL salts and
+// running checksums, commit marks, page hashes, order of pages, size, footer. Returns the footer.
+Result<Footer> verify_object(ObjectReader& reader);
+
+}  // namespace cairn::segment
