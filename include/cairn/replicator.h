@@ -1,0 +1,123 @@
+// Replicating one live SQLite database into a store.
+//
+// A Replicator is three step functions over one database. Each does a bounded piece of work and says when it wants
+// to be called next; there is no thread, sleep or clock inside. A program drives each from a thread of its own (see
+// run_replicator in cairn/daemon.h), a simulation drives all three from one.
+//
+//   capture_step   looks at the WAL, holds it, turns commits into segments in the local spool. Never touches the store.
+//   publish_step   attaches to the replica, then puts spooled segments into the store, in order.
+//   snapshot_step  puts a snapshot into the store while capture_step reads it out of the database.
+//
+// What a step returns as an error is final for this Replicator: close it, tell the user, exit. Everything that may pass
+// by itself (a busy database, a store that is away) is in status() and tried again.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cairn/error.h"
+#include "cairn/store.h"
+
+namespace cairn {
+
+class Executor;
+class FileSystem;
+class Random;
+struct Time;
+
+enum class AllowWalSwitch { yes, no };
+// What to do when the database and the head of its replica differ and nothing local proves that it continues it.
+enum class Adopt { none, local };
+
+struct ReplicatorOptions {
+  std::string database;             // path; symbolic links are followed
+  std::string replica;              // path inside the store, "" for its root
+  std::string state_directory;      // of this database and replica alone; made when absent
+  std::string host;                 // for people, in the claim
+  std::int64_t interval_ms = 1000;  // at most one publish per interval while changes go on; >= 0
+  AllowWalSwitch wal_switch = AllowWalSwitch::yes;
+  Adopt adopt = Adopt::none;
+  std::uint32_t rollover_frames = 1000;   // WAL length at which Cairn checkpoints and lets it restart
+  std::uint64_t truncate_wal_bytes = 64ull << 20;  // a WAL file larger than this is truncated when all is captured
+  int segment_level = 1;            // zstd levels
+  int snapshot_level = 3;
+};
+
+enum class Phase {
+  attaching,    // reading the replica's head
+  opening,      // waiting for the database
+  reconciling,  // comparing every page with the last published state
+  first_snapshot,
+  following,
+};
+std::string_view name_of(Phase phase);
+
+struct ReplicatorStatus {
+  Phase phase = Phase::attaching;
+  std::string lineage;
+  std::uint64_t captured_sequence = 0;
+  std::uint64_t published_sequence = 0;
+  // The newest sequence that a restore can reach now; has_snapshot tells whether any can.
+  bool has_snapshot = false;
+  std::int64_t published_time_ms = 0;     // when the newest published segment's last commit was seen
+  std::uint64_t spool_segments = 0, spool_bytes = 0;
+  std::uint64_t page_count = 0, page_size = 0;
+  std::uint64_t published_bytes = 0;      // by this Replicator
+  std::uint64_t captured_commits = 0;
+  bool settled = false;                   // everything committed when last looked is published, and a snapshot is there
+  std::uint64_t looks = 0;                // times settled was judged anew: to wait for one after a moment
+  std::uint64_t snapshot_pages_done = 0, snapshot_pages_total = 0;  // total 0: none under way
+  std::uint64_t snapshots_published = 0;
+  std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0;
+  std::int64_t write_lock_us_last = 0, write_lock_us_max = 0;  // how long Cairn held the database's write lock
+  std::uint64_t write_lock_count = 0;
+  std::string hold;                       // "none", "pin", "floor"
+  std::uint32_t wal_frames = 0;
+  // What is in the way now, in words; empty: nothing.
+  std::string database_trouble, store_trouble;
+  ErrorKind database_trouble_kind = ErrorKind::busy, store_trouble_kind = ErrorKind::retry_later;
+};
+
+struct Step {
+  // When to call again, at the latest: mono_us of the clock that the caller passes in. Calling earlier is harmless,
+  // and wanted as soon as the database or its WAL was written to (capture_step).
+  std::int64_t next_us = 0;
+};
+
+enum class StopMode {
+  tidy,   // close the database like any application
+  crash,  // as if the process had been killed: for simulations
+};
+
+class Replicator {
+ public:
+  // Locks the state directory and reads it; touches neither the database nor the store.
+  // busy: another process replicates this database to this replica. invalid: bad options. io, denied: the state
+  // directory.
+  static Result<std::unique_ptr<Replicator>> open(Store& store, FileSystem& files, Executor& executor, Random& random,
+                                                  ReplicatorOptions options);
+  virtual ~Replicator() = default;
+
+  // One thread each. Errors (final): conflict: another writer owns the history, or database and replica diverge; the
+  // message says what to type. invalid, unsupported, denied, not_found: the database cannot be replicated (only before
+  // it was followed once). corrupt: the replica is damaged.
+  virtual Result<Step> capture_step(const Time& now) = 0;
+  virtual Result<Step> publish_step(const Time& now) = 0;
+  virtual Result<Step> snapshot_step(const Time& now) = 0;
+
+  // Asks for a snapshot of the newest state; capture_step begins it. Any thread.
+  virtual void request_snapshot() = 0;
+  // Asks capture_step to capture now instead of when the interval is over. Any thread.
+  virtual void request_capture() = 0;
+  // Any thread.
+  virtual ReplicatorStatus status() const = 0;
+  // The files whose changes should wake capture_step: the database and its WAL. Any thread.
+  virtual std::string database_path() const = 0;
+
+  // Lets go of the database and the state directory. After it only the destructor may be called. No step may be
+  // running.
+  virtual void close(StopMode mode) = 0;
+};
+
+}  // namespace cairn

@@ -1,0 +1,397 @@
+// The holds, as locks. What each lock means and who waits for it is in docs/sqlite.md; in short:
+//
+// A reader that opens while everything is backfilled gets WAL_READ_LOCK(0) and protects no frame at all; any other
+// reader gets a read mark k >= 1. SQLite does not say which of the two it was. So a pin is opened as an ordinary read
+// transaction and then proven from the WAL-index: if, after it was opened, still less is backfilled than the WAL had
+// frames before, it cannot have been lock 0. And a floor is not a read transaction but lock 0 itself, taken through
+// the VFS on a connection that never runs SQL, and then checked under the lock.
+//
+// The restart that a writer makes under a floor is the moment of the WAL-reset bug: a checkpointer that read the
+// header before it could, once lock 0 is free, store a backfill count for frames that no longer exist. Checkpointers
+// hold WAL_CKPT_LOCK from before they read the header until they are done, so having had that lock once since the
+// restart shows that no such checkpointer is left; only then does a floor become a pin.
+#include "sqlite/database.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+#include "fmt/format.h"
+
+namespace cairn::sqlite {
+namespace {
+
+// Slots of SQLite's WAL locks (wal.c).
+constexpr int kCheckpointLock = 1;
+constexpr int kReadLock0 = 3;
+constexpr int kIndexPage = 32768;  // bytes of the first piece of the WAL-index
+constexpr int kLookTries = 64;
+constexpr int kHoldTries = 32;
+
+int lock_shm(sqlite3_file* file, int slot, int flags) { return file->pMethods->xShmLock(file, slot, 1, flags); }
+
+int run(sqlite3* connection, const char* sql) { return sqlite3_exec(connection, sql, nullptr, nullptr, nullptr); }
+
+// Begins a read transaction that stays: the first read takes the read mark.
+int begin_read(sqlite3* connection) {
+  int code = run(connection, "BEGIN");
+  if (code == SQLITE_OK) code = run(connection, "SELECT 1 FROM sqlite_schema LIMIT 1");
+  return code;
+}
+
+ErrorKind kind_of(int code) {
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: return ErrorKind::busy;
+    case SQLITE_NOTADB: return ErrorKind::invalid;
+    case SQLITE_CORRUPT: return ErrorKind::corrupt;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_READONLY: return ErrorKind::denied;
+    default: return ErrorKind::io;
+  }
+}
+
+Result<std::string> journal_mode(sqlite3* connection, const char* sql, int& code) {
+  sqlite3_stmt* statement = nullptr;
+  std::string mode;
+  code = sqlite3_prepare_v2(connection, sql, -1, &statement, nullptr);
+  if (code == SQLITE_OK) code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) {
+    const auto* text = sqlite3_column_text(statement, 0);
+    mode = text ? reinterpret_cast<const char*>(text) : "";
+    code = SQLITE_OK;
+  }
+  sqlite3_finalize(statement);
+  return mode;
+}
+
+}  // namespace
+
+Result<Identity> identify(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    const auto kind = errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found
+                      : errno == EACCES                   ? ErrorKind::denied
+                                                          : ErrorKind::io;
+    return Error(kind, fmt::format("{}: {}", path, std::strerror(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) return Error(ErrorKind::invalid, fmt::format("{} is not a file", path));
+  return Identity{static_cast<std::uint64_t>(info.st_dev), static_cast<std::uint64_t>(info.st_ino)};
+}
+
+std::uint32_t library_version() { return static_cast<std::uint32_t>(sqlite3_libversion_number()); }
+
+Error Database::failure(sqlite3* connection, int code, const char* what) const {
+  const int extended = connection ? sqlite3_extended_errcode(connection) : code;
+  const char* said = connection && extended != SQLITE_OK ? sqlite3_errmsg(connection) : sqlite3_errstr(code);
+  if ((code & 0xff) == SQLITE_NOTADB) {
+    return Error(ErrorKind::invalid, fmt::format("{} is not a SQLite database, or it is encrypted", path_));
+  }
+  return Error(kind_of(code), fmt::format("{}: {}: {} (SQLite code {})", path_, what, said, code));
+}
+
+Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwitch wal_switch) {
+  std::unique_ptr<Database> db(new Database);
+  db->path_ = path;
+  CAIRN_ASSIGN(db->identity_, identify(path));
+  CAIRN_TRY(db->open_connections(wal_switch));
+  CAIRN_ASSIGN(const Identity now, identify(path));
+  if (now != db->identity_) return Error(ErrorKind::busy, fmt::format("{} was replaced while it was opened", path));
+  return db;
+}
+
+Result<void> Database::open_connections(WalSwitch wal_switch) {
+  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1], &gate_};
+  for (sqlite3** connection : all) {
+    // Without CREATE: a missing file stays missing. SQLite falls back to read-only where the file is write-protected.
+    const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, nullptr);
+    if (code != SQLITE_OK) {
+      Error error = failure(*connection, code, "cannot be opened");
+      return code == SQLITE_CANTOPEN ? error.as(ErrorKind::denied) : error;
+    }
+    sqlite3_db_config(*connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    sqlite3_extended_result_codes(*connection, 1);
+    sqlite3_busy_timeout(*connection, 0);
+  }
+  CAIRN_TRY(read_header());
+  access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
+  CAIRN_TRY(ensure_wal_mode(wal_switch));
+  for (sqlite3** connection : all) {
+    run(*connection, "PRAGMA cache_size=16");
+    run(*connection, "PRAGMA wal_autocheckpoint=0");
+    // One read maps the WAL-index and opens the WAL. A connection that has never read cannot checkpoint.
+    const int code = run(*connection, "SELECT 1 FROM sqlite_schema LIMIT 1");
+    if (code != SQLITE_OK) return failure(*connection, code, "cannot be read");
+  }
+  sqlite3_file_control(locks_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal_);
+  CAIRN_TRY(look());
+  return {};
+}
+
+Result<void> Database::read_header() {
+  sqlite3_file_control(locks_, "main", SQLITE_FCNTL_FILE_POINTER, &file_);
+  std::byte bytes[100];
+  CAIRN_ASSIGN(const std::size_t got, read_database(0, bytes));
+  if (got == 0) {
+    return Error(ErrorKind::not_found, fmt::format("{} is empty (0 bytes): there is no database in it yet", path_));
+  }
+  auto header = wal::parse_database_header(ByteView(bytes, got));
+  if (!header) {
+    return Error(ErrorKind::invalid, fmt::format("{} is not a SQLite database, or it is encrypted", path_));
+  }
+  header_ = *header;
+  return {};
+}
+
+Result<void> Database::ensure_wal_mode(WalSwitch wal_switch) {
+  int code = SQLITE_OK;
+  CAIRN_ASSIGN(std::string mode, journal_mode(locks_, "PRAGMA journal_mode", code));
+  if (code != SQLITE_OK) return failure(locks_, code, "cannot be read");
+  if (mode == "wal") return {};
+  if (wal_switch == WalSwitch::refuse) {
+    return Error(ErrorKind::unsupported,
+                 fmt::format("{} is in rollback mode (journal_mode={}) and Cairn may not change it: "
+                             "run \"PRAGMA journal_mode=WAL\" on it, or leave out --no-wal-switch",
+                             path_, mode));
+  }
+  if (access_ == Access::read_only) {
+    return Error(ErrorKind::denied,
+                 fmt::format("{} is in rollback mode (journal_mode={}) and may not be written: "
+                             "run \"PRAGMA journal_mode=WAL\" on it as its owner",
+                             path_, mode));
+  }
+  CAIRN_ASSIGN(mode, journal_mode(locks_, "PRAGMA journal_mode=WAL", code));
+  if (code != SQLITE_OK) return failure(locks_, code, "cannot be changed to WAL mode");
+  if (mode != "wal") {
+    return Error(ErrorKind::busy, fmt::format("{} stays in journal_mode={}: another program is using it", path_, mode));
+  }
+  return {};
+}
+
+Database::~Database() { close(CloseMode::abandon); }
+
+void Database::close(CloseMode mode) {
+  if (!locks_ && !gate_ && !pins_[0] && !pins_[1]) return;
+  if (gate_held_) release_gate();
+  if (checkpoint_lock_held_) release_checkpoint_lock();
+  end_hold();
+  if (mode == CloseMode::tidy && gate_) sqlite3_db_config(gate_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1], &gate_};
+  for (sqlite3** connection : all) {
+    sqlite3_close(*connection);
+    *connection = nullptr;
+  }
+  file_ = wal_ = nullptr;
+}
+
+Result<wal::IndexHeader> Database::look() {
+  volatile void* shared = nullptr;
+  const int code = file_->pMethods->xShmMap(file_, 0, kIndexPage, 0, &shared);
+  if ((code != SQLITE_OK && (code & 0xff) != SQLITE_READONLY) || shared == nullptr) {
+    return Error(ErrorKind::busy, fmt::format("{}: the WAL-index cannot be read now (SQLite code {}): is a program "
+                                              "that may write to the database running?", path_, code));
+  }
+  wal::IndexHeader header;
+  for (int i = 0; i < kLookTries; ++i) {
+    if (wal::read_index(const_cast<const volatile void*>(shared), header) == wal::IndexState::ok) return header;
+  }
+  return Error(ErrorKind::busy, fmt::format("{}: the WAL-index is being written", path_));
+}
+
+// A read transaction on `connection` that is a pin for certain: true. False: it may be lock 0, and was ended again.
+Result<bool> Database::open_pin(sqlite3* connection) {
+  CAIRN_ASSIGN(const wal::IndexHeader before, look());
+  if (const int code = begin_read(connection); code != SQLITE_OK) {
+    Error error = failure(connection, code, "cannot begin to read");
+    end_transaction(connection);
+    if (error.kind() == ErrorKind::busy) return false;
+    return error;
+  }
+  auto after = look();
+  if (after && after->salts == before.salts && after->backfilled < before.max_frame) return true;
+  end_transaction(connection);
+  return false;
+}
+
+void Database::end_transaction(sqlite3* connection) {
+  if (!sqlite3_get_autocommit(connection)) run(connection, "ROLLBACK");
+}
+
+bool Database::lock_floor() {
+  return lock_shm(file_, kReadLock0, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) == SQLITE_OK;
+}
+
+void Database::unlock_floor() { lock_shm(file_, kReadLock0, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED); }
+
+void Database::end_hold() {
+  if (hold_ == Hold::pin) end_transaction(pins_[current_pin_]);
+  if (hold_ == Hold::floor) unlock_floor();
+  hold_ = Hold::none;
+}
+
+Result<void> Database::take_hold() {
+  CAIRN_CHECK(hold_ == Hold::none);
+  for (int i = 0; i < kHoldTries; ++i) {
+    CAIRN_ASSIGN(const wal::IndexHeader seen, look());
+    if (seen.backfilled == seen.max_frame) {
+      if (!lock_floor()) continue;
+      auto under = look();
+      if (under && under->backfilled == under->max_frame) {
+        hold_ = Hold::floor;
+        floor_at_ = *under;
+        return {};
+      }
+      unlock_floor();
+    } else {
+      CAIRN_ASSIGN(const bool pinned, open_pin(pins_[current_pin_]));
+      if (pinned) {
+        hold_ = Hold::pin;
+        return {};
+      }
+    }
+  }
+  return Error(ErrorKind::busy, fmt::format("{}: no hold on the WAL could be had; trying again", path_));
+}
+
+// Under a floor: true when no checkpointer that read the header before a restart can be at work.
+bool Database::restart_is_proven(const wal::IndexHeader& now) {
+  // A floor over an empty WAL has nothing that a stale checkpointer could have seen.
+  if (floor_at_.max_frame.value == 0 || now.salts == floor_at_.salts) return true;
+  if (!checkpoint_lock_held_) {
+    if (!try_checkpoint_lock()) return false;
+    release_checkpoint_lock();
+  }
+  floor_at_ = now;  // there is no second restart under a floor
+  return true;
+}
+
+Result<bool> Database::advance(const BeforeRelease& before_release) {
+  CAIRN_CHECK(hold_ != Hold::none);
+  if (hold_ == Hold::floor) {
+    CAIRN_ASSIGN(const wal::IndexHeader now, look());
+    const bool proven = restart_is_proven(now);
+    if (!proven || now.backfilled >= now.max_frame) return false;
+  }
+  CAIRN_ASSIGN(const bool pinned, open_pin(free_pin()));
+  if (!pinned) return false;
+  CAIRN_ASSIGN(const wal::IndexHeader upto, look());
+  if (before_release) {
+    if (auto kept = before_release(upto); !kept) {
+      end_transaction(free_pin());
+      return kept.error();
+    }
+  }
+  end_hold();
+  current_pin_ = 1 - current_pin_;
+  hold_ = Hold::pin;
+  return true;
+}
+
+Result<bool> Database::try_floor(wal::Salts salts, FrameNo frame) {
+  CAIRN_CHECK(hold_ == Hold::pin || gate_held_);
+  const auto fits = [&](const wal::IndexHeader& index) {
+    return index.backfilled == index.max_frame && index.max_frame == frame && index.salts == salts;
+  };
+  CAIRN_ASSIGN(const wal::IndexHeader seen, look());
+  if (!fits(seen) || !lock_floor()) return false;
+  auto under = look();
+  if (!under || !fits(*under)) {
+    unlock_floor();
+    return false;
+  }
+  end_hold();
+  hold_ = Hold::floor;
+  floor_at_ = *under;
+  return true;
+}
+
+Result<bool> Database::try_gate() {
+  CAIRN_CHECK(!gate_held_);
+  if (access_ == Access::read_only) return false;
+  const int code = run(gate_, "BEGIN IMMEDIATE");
+  if (code == SQLITE_OK) {
+    gate_held_ = true;
+    return true;
+  }
+  Error error = failure(gate_, code, "cannot take the write lock");
+  end_transaction(gate_);
+  if (error.kind() == ErrorKind::busy) return false;
+  return error;
+}
+
+void Database::release_gate() {
+  end_transaction(gate_);
+  gate_held_ = false;
+}
+
+void Database::drop_hold_under_gate() {
+  CAIRN_CHECK(gate_held_);
+  end_hold();
+}
+
+Result<bool> Database::checkpoint(Checkpoint mode) {
+  if (access_ == Access::read_only) return false;
+  const int code = sqlite3_wal_checkpoint_v2(
+      free_pin(), "main", mode == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, nullptr,
+      nullptr);
+  if (code == SQLITE_OK) {
+    // It restarted the WAL itself, holding WAL_CKPT_LOCK: the floor is one over an empty WAL now.
+    if (mode == Checkpoint::truncate && hold_ == Hold::floor) floor_at_.max_frame = FrameNo(0);
+    return true;
+  }
+  Error error = failure(free_pin(), code, "checkpoint failed");
+  if (error.kind() == ErrorKind::busy) return false;
+  return error;
+}
+
+bool Database::try_checkpoint_lock() {
+  CAIRN_CHECK(!checkpoint_lock_held_);
+  checkpoint_lock_held_ =
+      lock_shm(file_, kCheckpointLock, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK;
+  return checkpoint_lock_held_;
+}
+
+void Database::release_checkpoint_lock() {
+  lock_shm(file_, kCheckpointLock, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+  checkpoint_lock_held_ = false;
+}
+
+namespace {
+Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span<std::byte> into,
+                             const std::string& path, const char* what) {
+  sqlite3_int64 size = 0;
+  int code = file->pMethods->xFileSize(file, &size);
+  if (code == SQLITE_OK) {
+    code = file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(offset));
+  }
+  if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) {
+    return Error(ErrorKind::io, fmt::format("{}{}: cannot be read (SQLite code {})", path, what, code));
+  }
+  if (code == SQLITE_OK) return into.size();
+  const auto there = static_cast<std::uint64_t>(size);
+  return there <= offset ? 0 : std::min<std::size_t>(into.size(), there - offset);
+}
+}  // namespace
+
+Result<std::size_t> Database::read_wal(std::uint64_t offset, std::span<std::byte> into) {
+  return read_raw(wal_, offset, into, path_, "-wal");
+}
+
+Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std::byte> into) {
+  return read_raw(file_, offset, into, path_, "");
+}
+
+Result<std::uint64_t> Database::wal_size_bytes() {
+  sqlite3_int64 size = 0;
+  const int code = wal_->pMethods->xFileSize(wal_, &size);
+  if (code != SQLITE_OK) return Error(ErrorKind::io, fmt::format("{}-wal: no size (SQLite code {})", path_, code));
+  return static_cast<std::uint64_t>(size);
+}
+
+}  // namespace cairn::sqlite

@@ -1,0 +1,137 @@
+// A live SQLite database that somebody else writes to, and the two holds that keep its WAL from being overwritten
+// before its frames are captured. docs/sqlite.md, "The holds", says why each step is safe.
+//
+//   pin    a read transaction of ours with a read mark k >= 1: nobody can restart the WAL, and nobody backfills past k.
+//   floor  WAL_READ_LOCK(0), taken when every frame is captured and backfilled: nobody can backfill anything. A writer
+//          may restart the WAL once; after that nothing is backfilled, so it cannot be restarted again.
+//
+// Nothing here writes to the database. Four connections: `locks_` never runs SQL after opening and carries the locks
+// that we take by hand; two take turns as pins; `gate_` takes the write lock for a moment when the WAL is rolled over.
+//
+// Errors: busy (someone is in the way for a moment: try again), not_found (no such file, or an empty one), invalid (not
+// a database, or encrypted), unsupported (rollback mode and no leave to change it), denied, io, corrupt.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/ids.h"
+#include "cairn/error.h"
+#include "cairn/store.h"
+#include "wal/wal.h"
+
+struct sqlite3;
+struct sqlite3_file;
+
+namespace cairn::sqlite {
+
+enum class WalSwitch { allow, refuse };       // may journal_mode be changed to WAL?
+enum class Access { read_write, read_only };  // read_only: no write lock, no checkpoints of ours
+enum class Hold { none, pin, floor };
+enum class Checkpoint { passive, truncate };
+enum class CloseMode {
+  tidy,     // like any application: whoever closes last checkpoints and deletes the WAL
+  abandon,  // leave the WAL as it is (the process is dying, or the file has been replaced)
+};
+
+struct Identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool operator==(const Identity&) const = default;
+};
+
+// The file that `path` leads to now. not_found: none.
+Result<Identity> identify(const std::string& path);
+
+// SQLite's version, 3040001 for 3.40.1: of the library this program runs with.
+std::uint32_t library_version();
+
+class Database {
+ public:
+  static Result<std::unique_ptr<Database>> open(const std::string& path, WalSwitch wal_switch);
+  ~Database();  // abandons, unless closed
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  void close(CloseMode mode);
+
+  const std::string& path() const { return path_; }  // as given
+  Access access() const { return access_; }
+  Identity identity() const { return identity_; }
+  const wal::DatabaseHeader& header_at_open() const { return header_; }
+
+  // The WAL-index as it is now. No system call. busy: no consistent copy for some tries (a writer died, recovery due).
+  Result<wal::IndexHeader> look();
+
+  Hold hold() const { return hold_; }
+
+  // From none: takes a floor if the WAL is empty or fully backfilled, else a pin.
+  Result<void> take_hold();
+
+  // From a pin to a pin on the newest commit; from a floor to a pin, if there are frames to pin and no checkpointer
+  // from before a restart can still be at work. False: not possible now, the hold stays what it is.
+  // `before_release` runs when the new pin is taken and the old hold not yet given up: nothing past the old pin has
+  // been backfilled yet, and the new pin lies at or before the index it is given. Its error cancels the move.
+  using BeforeRelease = std::function<Result<void>(const wal::IndexHeader& upto)>;
+  Result<bool> advance(const BeforeRelease& before_release = {});
+
+  // From a pin to a floor, if the WAL ends at `frame` of `salts` (all of it is captured) and is fully backfilled.
+  Result<bool> try_floor(wal::Salts salts, FrameNo frame);
+
+  // The write lock, if it is free this moment; nothing can be committed until release_gate(). Nothing is written.
+  Result<bool> try_gate();
+  void release_gate();
+  // Gives up a pin while the gate is held, whose own read transaction protects the WAL like a pin on the newest commit.
+  void drop_hold_under_gate();
+  bool gate_held() const { return gate_held_; }
+
+  // A checkpoint that never waits. False: someone was in the way. Needs a connection without a transaction of ours, so
+  // the caller holds at most one pin.
+  Result<bool> checkpoint(Checkpoint mode);
+
+  // Keeps every other checkpointer out (theirs answer SQLITE_BUSY at once, so: for milliseconds only). False: one is
+  // at work. Getting it shows that none with an older header is left.
+  bool try_checkpoint_lock();
+  void release_checkpoint_lock();
+
+  // Raw bytes. Fewer than asked for: the rest is zeros, and the return value says how many were read.
+  Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into);
+  Result<std::size_t> read_database(std::uint64_t offset, std::span<std::byte> into);
+  Result<std::uint64_t> wal_size_bytes();
+
+ private:
+  Database() = default;
+  Result<void> open_connections(WalSwitch wal_switch);
+  Result<void> read_header();
+  Result<void> ensure_wal_mode(WalSwitch wal_switch);
+  Result<bool> open_pin(sqlite3* connection);
+  void end_transaction(sqlite3* connection);
+  void end_hold();
+  bool restart_is_proven(const wal::IndexHeader& now);
+  bool lock_floor();
+  void unlock_floor();
+  sqlite3* free_pin() const { return pins_[1 - current_pin_]; }
+  Error failure(sqlite3* connection, int code, const char* what) const;
+
+  std::string path_;
+  Identity identity_;
+  Access access_ = Access::read_write;
+  wal::DatabaseHeader header_;
+
+  sqlite3* locks_ = nullptr;
+  sqlite3* pins_[2] = {nullptr, nullptr};
+  sqlite3* gate_ = nullptr;
+  sqlite3_file* file_ = nullptr;  // of locks_: locks, shared memory, database bytes
+  sqlite3_file* wal_ = nullptr;   // of locks_
+
+  Hold hold_ = Hold::none;
+  int current_pin_ = 0;           // index of the connection that is the pin, when there is one
+  bool gate_held_ = false;
+  bool checkpoint_lock_held_ = false;
+  wal::IndexHeader floor_at_;     // the index when the floor was taken, or since a restart under it is proven harmless
+};
+
+}  // namespace cairn::sqlite
