@@ -1,0 +1,33 @@
+# Installs the build in BUILD_DIR below SCRATCH_DIR, then builds and runs a stranger's project against the result.
+#   cmake -D BUILD_DIR=... -D SCRATCH_DIR=... -D CONSUMER_DIR=... -D CXX=... -D FLAGS=... -P install_test.cmake
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "failed (${status}): ${ARGN}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH_DIR})
+set(prefix ${SCRATCH_DIR}/prefix)
+run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${prefix})
+run(${CMAKE_COMMAND} -S ${CONSUMER_DIR} -B ${SCRATCH_DIR}/build -D CMAKE_PREFIX_PATH=${prefix}
+    -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_CXX_FLAGS=${FLAGS})
+run(${CMAKE_COMMAND} --build ${SCRATCH_DIR}/build)
+run(${SCRATCH_DIR}/build/consumer ${SCRATCH_DIR}/store)
+if(NOT output MATCHES "store holds consumer/object; not_found")
+  message(FATAL_ERROR "the consumer printed: ${output}")
+endif()
+if(EXISTS ${prefix}/bin/cairn)
+  run(${prefix}/bin/cairn version)
+endif()
+# What is installed names nothing of the tree that it was built in.
+file(GLOB_RECURSE texts ${prefix}/*.cmake ${prefix}/*.h)
+foreach(text ${texts})
+  file(READ ${text} content)
+  string(FIND "${content}" "${BUILD_DIR}" at)
+  if(NOT at EQUAL -1)
+    message(FATAL_ERROR "${text} names the build directory")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${SCRATCH_DIR})
