@@ -52,7 +52,7 @@ class SeededRandom final : public Random {
 };
 
 // "2026-11-21T08:00:00.123Z", and back. Accepts also no fraction, an offset (+02:00), a space for the T, a bare
-// date. invalid: anything else.
+// date; without an offset it is UTC. invalid: anything else.
 std::string format_time(std::int64_t wall_ms);
 Result<std::int64_t> parse_time(std::string_view text);
 // "20261121_080000", as in snapshot keys.

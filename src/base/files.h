@@ -66,11 +66,14 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions = 0600) = 0;
+  // Makes the file when absent, and gives it exactly this size (keeping what it held, zeros after that).
   virtual Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size_bytes) = 0;
   virtual Result<FileInfo> info(const std::string& path) = 0;  // follows symbolic links
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;  // replaces
-  virtual Result<void> link_new(const std::string& from, const std::string& to) = 0;  // conflict: `to` exists
+  // conflict: `to` exists. Where hard links are not to be had it moves, and `from` is gone afterwards.
+  virtual Result<void> link_new(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;  // not there: success
+  // The names of those newly made survive a crash. io: something in the way is not a directory.
   virtual Result<void> make_directories(const std::string& path, int permissions = 0700) = 0;
   virtual Result<void> sync_directory(const std::string& path) = 0;  // names in it survive a crash
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;  // names, sorted, no "." and ".."
