@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "fmt/format.h"
+#include "sqlite/lock_table.h"
 
 namespace cairn::sqlite {
 namespace {
@@ -100,6 +101,9 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwi
   std::unique_ptr<Database> db(new Database);
   db->path_ = path;
   CAIRN_ASSIGN(db->identity_, identify(path));
+  char* real = ::realpath(path.c_str(), nullptr);  // SQLite, too, names the WAL after the file a link leads to
+  db->path_of_database_ = real ? real : path;
+  std::free(real);
   CAIRN_TRY(db->open_connections(wal_switch));
   CAIRN_ASSIGN(const Identity now, identify(path));
   if (now != db->identity_) return Error(ErrorKind::busy, fmt::format("{} was replaced while it was opened", path));
@@ -214,7 +218,10 @@ Result<bool> Database::open_pin(sqlite3* connection) {
     return error;
   }
   auto after = look();
-  if (after && after->salts == before.salts && after->backfilled < before.max_frame) return true;
+  if (after && after->salts == before.salts && after->backfilled < before.max_frame) {
+    pinned_frame_ = before.max_frame;
+    return true;
+  }
   end_transaction(connection);
   return false;
 }
@@ -260,22 +267,43 @@ Result<void> Database::take_hold() {
 }
 
 // Under a floor: true when no checkpointer that read the header before a restart can be at work.
-bool Database::restart_is_proven(const wal::IndexHeader& now) {
+bool Database::restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us) {
   // A floor over an empty WAL has nothing that a stale checkpointer could have seen.
   if (floor_at_.max_frame.value == 0 || now.salts == floor_at_.salts) return true;
-  if (!checkpoint_lock_held_) {
-    if (!try_checkpoint_lock()) return false;
-    release_checkpoint_lock();
+  const bool had_it = checkpoint_lock_held_;
+  if (had_it || try_checkpoint_lock()) {
+    if (!had_it) release_checkpoint_lock();
+  } else if (!blocked_checkpointer_is_fresh(now, mono_us)) {
+    return false;
   }
   floor_at_ = now;  // there is no second restart under a floor
   return true;
 }
 
-Result<bool> Database::advance(const BeforeRelease& before_release) {
+// A checkpointer holds WAL_CKPT_LOCK, so the restart cannot be proven by having that lock. If it is one that waits for
+// us to let go of lock 0 (FULL, RESTART, TRUNCATE), it holds the write lock too, took it before it read the header,
+// and so read it after the restart. A stale one is PASSIVE, never waits, and never has the write lock; it could only
+// be mistaken for the other if a second thread of the same process kept the write lock all the time that the
+// stale one is suspended between two instructions. Seen without a break for kFreshAfter_us, that is ruled out.
+bool Database::blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us) {
+  constexpr std::int64_t kFreshAfter_us = 20'000;
+  auto shm = identify(path_of_database_ + "-shm");
+  if (!shm || !one_process_writes_and_checkpoints(*shm)) {
+    blocked_since_us_ = -1;
+    return false;
+  }
+  if (blocked_since_us_ < 0 || blocked_at_ != now) {
+    blocked_since_us_ = mono_us;
+    blocked_at_ = now;
+  }
+  return mono_us - blocked_since_us_ >= kFreshAfter_us;
+}
+
+Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before_release) {
   CAIRN_CHECK(hold_ != Hold::none);
   if (hold_ == Hold::floor) {
     CAIRN_ASSIGN(const wal::IndexHeader now, look());
-    const bool proven = restart_is_proven(now);
+    const bool proven = restart_is_proven(now, mono_us);
     if (!proven || now.backfilled >= now.max_frame) return false;
   }
   CAIRN_ASSIGN(const bool pinned, open_pin(free_pin()));
@@ -351,7 +379,7 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
 }
 
 bool Database::try_checkpoint_lock() {
-  CAIRN_CHECK(!checkpoint_lock_held_);
+  if (checkpoint_lock_held_) return true;
   checkpoint_lock_held_ =
       lock_shm(file_, kCheckpointLock, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK;
   return checkpoint_lock_held_;

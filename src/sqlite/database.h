@@ -76,7 +76,10 @@ class Database {
   // `before_release` runs when the new pin is taken and the old hold not yet given up: nothing past the old pin has
   // been backfilled yet, and the new pin lies at or before the index it is given. Its error cancels the move.
   using BeforeRelease = std::function<Result<void>(const wal::IndexHeader& upto)>;
-  Result<bool> advance(const BeforeRelease& before_release = {});
+  // `mono_us` is any clock that does not go back: how long a checkpointer has been seen waiting.
+  Result<bool> advance(std::int64_t mono_us, const BeforeRelease& before_release = {});
+  // Of a pin: it lies at this frame or later.
+  FrameNo pinned_frame() const { return pinned_frame_; }
 
   // From a pin to a floor, if the WAL ends at `frame` of `salts` (all of it is captured) and is fully backfilled.
   Result<bool> try_floor(wal::Salts salts, FrameNo frame);
@@ -110,13 +113,15 @@ class Database {
   Result<bool> open_pin(sqlite3* connection);
   void end_transaction(sqlite3* connection);
   void end_hold();
-  bool restart_is_proven(const wal::IndexHeader& now);
+  bool restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us);
+  bool blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us);
   bool lock_floor();
   void unlock_floor();
   sqlite3* free_pin() const { return pins_[1 - current_pin_]; }
   Error failure(sqlite3* connection, int code, const char* what) const;
 
   std::string path_;
+  std::string path_of_database_;  // the file itself, links resolved
   Identity identity_;
   Access access_ = Access::read_write;
   wal::DatabaseHeader header_;
@@ -129,6 +134,9 @@ class Database {
 
   Hold hold_ = Hold::none;
   int current_pin_ = 0;           // index of the connection that is the pin, when there is one
+  FrameNo pinned_frame_;
+  std::int64_t blocked_since_us_ = -1;  // since when a checkpointer with the write lock is seen waiting
+  wal::IndexHeader blocked_at_;
   bool gate_held_ = false;
   bool checkpoint_lock_held_ = false;
   wal::IndexHeader floor_at_;     // the index when the floor was taken, or since a restart under it is proven harmless
