@@ -1,0 +1,110 @@
+#include "restore/chain.h"
+
+#include <fmt/format.h>
+
+#include "restore/parallel.h"
+
+namespace cairn::restore {
+namespace {
+
+using segment::Footer;
+using segment::ObjectKind;
+using segment::RestorePoint;
+
+// The state that the links so far end in.
+struct State {
+  Sequence sequence;
+  std::uint64_t hash = 0;
+  std::uint32_t page_size = 0;
+  std::string_view key;
+};
+
+Error foreign(const std::string& key, const Id128& theirs, const Id128& ours) {
+  return Error(ErrorKind::conflict,
+               fmt::format("{} belongs to another history (lineage {}) than this replica ({}): two databases were "
+                           "published to one place; move the foreign object away", key, theirs.hex(), ours.hex()));
+}
+
+Error broken(const std::string& key, const State& before) {
+  return Error(ErrorKind::corrupt,
+               fmt::format("{} does not continue {}: the database hashes at sequence {} differ, so one of the two is "
+                           "not what was published", key, before.key, before.sequence.value));
+}
+
+// Which runs of a segment carry `state` on, up to the target. Runs that the state already contains are skipped.
+Result<void> choose_runs(ChainLink& link, const State& state, Sequence target) {
+  const std::vector<RestorePoint>& points = link.footer().points;
+  while (link.first_point < points.size() && points[link.first_point].sequence <= state.sequence) ++link.first_point;
+  link.end_point = link.first_point;
+  while (link.end_point < points.size() && points[link.end_point].sequence <= target) ++link.end_point;
+  if (link.first_point < link.end_point) return {};
+  return Error(ErrorKind::corrupt, fmt::format("{} holds nothing between sequences {} and {} although its name says so",
+                                               link.object.name.key, state.sequence.value, target.value));
+}
+
+// The database hash that the link claims for the state before its first used run; nothing when that state lies inside
+// one of its runs.
+std::optional<std::uint64_t> claimed_before(const ChainLink& link, const State& state) {
+  if (link.first_point > 0) {
+    const RestorePoint& point = link.footer().points[link.first_point - 1];
+    if (point.sequence == state.sequence) return point.hash_after;
+    return std::nullopt;
+  }
+  if (link.footer().first.value == state.sequence.value + 1) return link.footer().hash_before;
+  return std::nullopt;
+}
+
+Result<void> join(ChainLink& link, State& state, Sequence target) {
+  const Footer& footer = link.footer();
+  if (footer.kind == ObjectKind::snapshot || footer.first.value > state.sequence.value + 1) {
+    return Error(ErrorKind::corrupt, fmt::format("{} does not follow sequence {}", link.object.name.key,
+                                                 state.sequence.value));
+  }
+  CAIRN_TRY(choose_runs(link, state, target));
+  const auto before = claimed_before(link, state);
+  if (before && *before != state.hash) return broken(link.object.name.key, state);
+  link.restates = footer.page_size != state.page_size;
+  const RestorePoint& end = footer.points[link.end_point - 1];
+  state = {end.sequence, end.hash_after, footer.page_size, link.object.name.key};
+  return {};
+}
+
+Result<void> check(Chain& chain, Sequence target, const std::optional<Id128>& claimed) {
+  ChainLink& snapshot = chain.links.front();
+  if (snapshot.footer().kind != ObjectKind::snapshot) {
+    return Error(ErrorKind::corrupt, fmt::format("{} is not a snapshot", snapshot.object.name.key));
+  }
+  chain.lineage = claimed ? *claimed : snapshot.footer().lineage;
+  for (const ChainLink& link : chain.links) {
+    if (link.footer().lineage != chain.lineage) {
+      return foreign(link.object.name.key, link.footer().lineage, chain.lineage);
+    }
+  }
+  const RestorePoint& begin = snapshot.footer().points.back();
+  snapshot.end_point = snapshot.footer().points.size();
+  State state{begin.sequence, begin.hash_after, snapshot.footer().page_size, snapshot.object.name.key};
+  for (std::size_t i = 1; i < chain.links.size(); ++i) CAIRN_TRY(join(chain.links[i], state, target));
+  const ChainLink& last = chain.links.back();
+  chain.page_size = state.page_size;
+  chain.point = last.footer().points[last.end_point - 1];
+  if (state.sequence == target) return {};
+  return Error(ErrorKind::corrupt, fmt::format("{} ends at sequence {} although its name says {}", state.key,
+                                               state.sequence.value, target.value));
+}
+
+}  // namespace
+
+Result<Chain> open_chain(Store& store, const std::vector<StoredObject>& cover, Sequence target,
+                         const std::optional<Id128>& claimed, Executor& executor) {
+  Chain chain;
+  chain.links.resize(cover.size());
+  CAIRN_TRY(parallel_for(executor, cover.size(), [&](std::uint64_t i) -> Result<void> {
+    CAIRN_ASSIGN(chain.links[i].reader, segment::ObjectReader::open(store, cover[i].name.key));
+    chain.links[i].object = cover[i];
+    return {};
+  }));
+  CAIRN_TRY(check(chain, target, claimed));
+  return chain;
+}
+
+}  // namespace cairn::restore

@@ -1,0 +1,163 @@
+// Order matters in commit(). A -wal that belongs to the old database must never lie beside the new file: SQLite would
+// replay it. So it is renamed away, and that made durable, before the new file gets the name; were it the other way
+// round, a crash in between would leave exactly the mixture. It is only renamed, not removed, so that a rename
+// of the database that fails can be undone and the old database still has its WAL.
+
+#include "restore/output.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+
+#include "base/clock.h"
+#include "restore/in_use.h"
+
+namespace cairn::restore {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 3> kSiblings = {"-wal", "-shm", "-journal"};
+constexpr std::string_view kAside = ".cairn-old";
+constexpr int kPermissions = 0600;  // a database may hold anything: nobody else's business unless it was before
+constexpr int kNameTries = 16;
+
+std::string follow_links(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  fs::path real = fs::weakly_canonical(path, error);
+  return error ? path : real.string();
+}
+
+Result<bool> exists(FileSystem& files, const std::string& path) {
+  auto info = files.info(path);
+  if (info) return true;
+  if (info.error().kind() == ErrorKind::not_found) return false;
+  return info.error();
+}
+
+std::string folder_of(const std::string& path) {
+  std::string folder = parent_directory(path);
+  return folder.empty() ? "." : folder;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Output>> Output::prepare(const std::string& path, const RestoreOptions& options,
+                                                FileSystem& files) {
+  if (path.empty()) return Error(ErrorKind::invalid, "no file to restore into was given");
+  std::unique_ptr<Output> output(new Output(follow_links(path), files));
+  auto info = files.info(output->path_);
+  if (info && info->is_directory) {
+    return Error(ErrorKind::invalid, fmt::format("{} is a folder: name the file to restore into", path));
+  }
+  if (info && options.overwrite == Overwrite::refuse && options.base == Base::none) {
+    return Error(ErrorKind::conflict, fmt::format("{} exists already: add --overwrite to replace it, or --onto to "
+                                                  "replace it and fetch only the pages that differ", path));
+  }
+  if (!info && info.error().kind() != ErrorKind::not_found) return info.error();
+  auto folder = files.info(folder_of(output->path_));
+  if (!folder || !folder->is_directory) {
+    if (!folder && folder.error().kind() != ErrorKind::not_found) return folder.error();
+    return Error(ErrorKind::invalid, fmt::format("the folder {} does not exist: make it first",
+                                                 folder_of(output->path_)));
+  }
+  CAIRN_TRY(refuse_if_in_use(output->path_));
+  return output;
+}
+
+Output::~Output() { drop_temporary(); }
+
+void Output::drop_temporary() {
+  file_.reset();
+  // Best effort: the error that led here matters more than one from tidying up.
+  if (!temporary_.empty()) (void)files_.remove(temporary_);
+  temporary_.clear();
+}
+
+Result<void> Output::begin(std::uint64_t size_bytes) {
+  drop_temporary();
+  SystemRandom random;  // only for a name nobody else uses
+  for (int i = 0; i < kNameTries && !file_; ++i) {
+    std::string name = fmt::format("{}.cairn-{}", path_, random.id().hex().substr(0, 8));
+    auto file = files_.open(name, OpenMode::create_new, kPermissions);
+    if (file) {
+      file_ = std::move(*file);
+      temporary_ = std::move(name);
+    } else if (file.error().kind() != ErrorKind::conflict) {
+      return file.error();
+    }
+  }
+  if (!file_) return Error(ErrorKind::io, fmt::format("no free name for a temporary file beside {}", path_));
+  return file_->truncate(size_bytes);
+}
+
+Result<std::unique_ptr<File>> Output::open_existing() {
+  auto file = files_.open(path_, OpenMode::read);
+  if (!file && file.error().kind() == ErrorKind::not_found) return std::unique_ptr<File>();
+  return file;
+}
+
+// The program that opens the database may run as another user than the one who restores it: the new file belongs to
+// whom the old one belonged to. Where the disk is not the real one (a simulation) there is nothing to adopt.
+Result<void> Output::adopt_owner_and_mode() {
+  struct stat old{};
+  if (::stat(path_.c_str(), &old) != 0) return {};
+  struct stat made{};
+  if (::stat(temporary_.c_str(), &made) != 0) return {};
+  if ((made.st_uid != old.st_uid || made.st_gid != old.st_gid) &&
+      ::chown(temporary_.c_str(), old.st_uid, old.st_gid) != 0 && errno != EPERM) {
+    return Error(ErrorKind::io, fmt::format("cannot give {} to the owner of {}: {}", temporary_, path_,
+                                            std::strerror(errno)));
+  }
+  if (::chmod(temporary_.c_str(), old.st_mode & 07777) != 0) {
+    return Error(ErrorKind::io, fmt::format("cannot give {} the permissions of {}: {}", temporary_, path_,
+                                            std::strerror(errno)));
+  }
+  return {};
+}
+
+Result<void> Output::set_siblings_aside() {
+  for (std::string_view suffix : kSiblings) {
+    const std::string sibling = path_ + std::string(suffix);
+    CAIRN_ASSIGN(const bool there, exists(files_, sibling));
+    if (!there) continue;
+    CAIRN_TRY(files_.rename(sibling, sibling + std::string(kAside)));
+    aside_.push_back(sibling);
+  }
+  if (aside_.empty()) return {};
+  return files_.sync_directory(folder_of(path_));
+}
+
+void Output::bring_siblings_back() {
+  for (const std::string& sibling : aside_) (void)files_.rename(sibling + std::string(kAside), sibling);
+  aside_.clear();
+}
+
+void Output::forget_siblings() {
+  for (const std::string& sibling : aside_) (void)files_.remove(sibling + std::string(kAside));
+  aside_.clear();
+}
+
+Result<void> Output::commit() {
+  CAIRN_TRY(file_->sync());
+  CAIRN_TRY(adopt_owner_and_mode());
+  CAIRN_TRY(refuse_if_in_use(path_));  // again: fetching may have taken long
+  Result<void> replaced = set_siblings_aside();
+  if (replaced) replaced = files_.rename(temporary_, path_);
+  if (!replaced) {
+    bring_siblings_back();
+    return replaced;
+  }
+  temporary_.clear();
+  forget_siblings();
+  return files_.sync_directory(folder_of(path_));
+}
+
+}  // namespace cairn::restore

@@ -1,0 +1,73 @@
+// A store seen through a counter: what a restore asked for, and whether a listed object turned out to be gone.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "cairn/store.h"
+
+namespace cairn::restore {
+
+// Forwards the reading calls; the writing ones are refused (`unsupported`): restoring and verifying never write to a
+// store. A get that answers not_found sets vanished(): somebody prunes, and the plan has to be made again.
+class WatchedStore final : public Store {
+ public:
+  explicit WatchedStore(Store& inner) : inner_(inner) {}
+
+  bool vanished() const { return vanished_.load(); }
+  std::uint32_t requests() const { return requests_.load(); }
+  std::uint64_t fetched_bytes() const { return fetched_bytes_.load(); }
+
+  std::string url() const override { return inner_.url(); }
+  StoreCapabilities capabilities() const override { return inner_.capabilities(); }
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    return note(inner_.get(key, offset, length));
+  }
+  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
+    return note(inner_.get_suffix(key, length));
+  }
+  Result<ObjectInfo> head(std::string_view key) override {
+    ++requests_;
+    return inner_.head(key);
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    ++requests_;
+    return inner_.list(prefix, start_after, limit);
+  }
+
+  Result<std::string> put_new(std::string_view, const Source&) override { return refused(); }
+  Result<std::string> put_if(std::string_view, const Source&, std::string_view) override { return refused(); }
+  Result<void> remove(std::string_view) override { return refused(); }
+  Result<std::string> begin_upload(std::string_view) override { return refused(); }
+  Result<PartInfo> put_part(std::string_view, std::string_view, int, const Source&) override { return refused(); }
+  Result<PartInfo> copy_part(std::string_view, std::string_view, int, std::string_view, std::uint64_t,
+                             std::uint64_t) override {
+    return refused();
+  }
+  Result<std::vector<PartInfo>> list_parts(std::string_view, std::string_view) override { return refused(); }
+  Result<std::string> complete_new(std::string_view, std::string_view, std::span<const PartInfo>) override {
+    return refused();
+  }
+  Result<void> abort_upload(std::string_view, std::string_view) override { return refused(); }
+  Result<std::vector<UploadInfo>> list_uploads(std::string_view) override { return refused(); }
+
+ private:
+  static Error refused() { return Error(ErrorKind::unsupported, "a restore never writes to a store"); }
+
+  Result<Object> note(Result<Object> object) {
+    ++requests_;
+    if (object) {
+      fetched_bytes_ += object->bytes.size();
+    } else if (object.error().kind() == ErrorKind::not_found) {
+      vanished_ = true;
+    }
+    return object;
+  }
+
+  Store& inner_;
+  std::atomic<bool> vanished_ = false;
+  std::atomic<std::uint32_t> requests_ = 0;
+  std::atomic<std::uint64_t> fetched_bytes_ = 0;
+};
+
+}  // namespace cairn::restore
