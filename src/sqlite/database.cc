@@ -391,19 +391,26 @@ void Database::release_checkpoint_lock() {
 }
 
 namespace {
+Result<std::uint64_t> raw_size(sqlite3_file* file, const std::string& path, const char* what) {
+  sqlite3_int64 size = 0;
+  const int code = file->pMethods->xFileSize(file, &size);
+  if (code != SQLITE_OK) {
+    return Error(ErrorKind::io, fmt::format("{}{}: its size cannot be read (SQLite code {})", path, what, code));
+  }
+  return static_cast<std::uint64_t>(size);
+}
+
 Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span<std::byte> into,
                              const std::string& path, const char* what) {
-  sqlite3_int64 size = 0;
-  int code = file->pMethods->xFileSize(file, &size);
-  if (code == SQLITE_OK) {
-    code = file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(offset));
-  }
-  if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) {
+  if (!file->pMethods) return std::size_t{0};  // no WAL has been opened
+  const int code =
+      file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(offset));
+  if (code == SQLITE_OK) return into.size();
+  if (code != SQLITE_IOERR_SHORT_READ) {
     return Error(ErrorKind::io, fmt::format("{}{}: cannot be read (SQLite code {})", path, what, code));
   }
-  if (code == SQLITE_OK) return into.size();
-  const auto there = static_cast<std::uint64_t>(size);
-  return there <= offset ? 0 : std::min<std::size_t>(into.size(), there - offset);
+  CAIRN_ASSIGN(const std::uint64_t size, raw_size(file, path, what));  // the rest is zeros by now
+  return size <= offset ? 0 : std::min<std::size_t>(into.size(), size - offset);
 }
 }  // namespace
 
@@ -415,11 +422,8 @@ Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std:
   return read_raw(file_, offset, into, path_, "");
 }
 
-Result<std::uint64_t> Database::wal_size_bytes() {
-  sqlite3_int64 size = 0;
-  const int code = wal_->pMethods->xFileSize(wal_, &size);
-  if (code != SQLITE_OK) return Error(ErrorKind::io, fmt::format("{}-wal: no size (SQLite code {})", path_, code));
-  return static_cast<std::uint64_t>(size);
-}
+Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, ""); }
+
+Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
 
 }  // namespace cairn::sqlite

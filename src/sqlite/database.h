@@ -103,6 +103,7 @@ class Database {
   // Raw bytes. Fewer than asked for: the rest is zeros, and the return value says how many were read.
   Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into);
   Result<std::size_t> read_database(std::uint64_t offset, std::span<std::byte> into);
+  Result<std::uint64_t> size_bytes();
   Result<std::uint64_t> wal_size_bytes();
 
  private:

@@ -1,0 +1,111 @@
+#include "replicate/local_state.h"
+
+#include <array>
+#include <optional>
+
+#include "base/bytes.h"
+#include "segment/format.h"
+
+namespace cairn::replicate {
+namespace {
+
+constexpr std::size_t kSlotBytes = 512;
+constexpr std::uint64_t kMagic = 0x31736f506e726143;  // "CarnPos1"
+using Slot = std::array<std::byte, kSlotBytes>;
+
+// Lays the record down, or takes it up: the same walk for both, so that they cannot differ.
+template <class Visit>
+void walk(Visit&& visit, LocalRecord& r) {
+  visit(r.lineage.bytes);
+  visit(r.writer.bytes);
+  visit(r.published.value);
+  visit(r.published_hash);
+  visit(r.intent.value);
+  visit(r.intent_hash);
+  visit(r.captured.value);
+  visit(r.captured_hash);
+  visit(r.page_size);
+  visit(r.page_count);
+  visit(r.position.salts.first);
+  visit(r.position.salts.second);
+  visit(r.position.frame.value);
+  visit(r.position.sum.first);
+  visit(r.position.sum.second);
+  visit(r.database.device);
+  visit(r.database.inode);
+  visit(r.has_position);
+}
+
+std::uint64_t checksum_of(const Slot& slot) {
+  return segment::page_hash(PageNo(0), ByteView(slot).first(kSlotBytes - 8));
+}
+
+Slot encode(const LocalRecord& record, std::uint64_t generation) {
+  Slot slot{};
+  store_le(slot.data(), kMagic);
+  store_le(slot.data() + 8, generation);
+  std::size_t at = 16;
+  LocalRecord copy = record;
+  walk([&](auto& field) {
+    std::memcpy(slot.data() + at, &field, sizeof field);
+    at += sizeof field;
+  }, copy);
+  store_le(slot.data() + kSlotBytes - 8, checksum_of(slot));
+  return slot;
+}
+
+struct Decoded {
+  LocalRecord record;
+  std::uint64_t generation = 0;
+};
+
+std::optional<Decoded> decode(const Slot& slot) {
+  if (load_le<std::uint64_t>(slot.data()) != kMagic) return std::nullopt;
+  if (load_le<std::uint64_t>(slot.data() + kSlotBytes - 8) != checksum_of(slot)) return std::nullopt;
+  Decoded out;
+  out.generation = load_le<std::uint64_t>(slot.data() + 8);
+  std::size_t at = 16;
+  walk([&](auto& field) {
+    std::memcpy(&field, slot.data() + at, sizeof field);
+    at += sizeof field;
+  }, out.record);
+  return out;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalState>> LocalState::open(FileSystem& files, const std::string& directory) {
+  CAIRN_ASSIGN(auto file, files.open(join_path(directory, "position"), OpenMode::write));
+  std::unique_ptr<LocalState> state(new LocalState(std::move(file)));
+  CAIRN_TRY(state->read());
+  CAIRN_TRY(files.sync_directory(directory));
+  return state;
+}
+
+Result<void> LocalState::read() {
+  MutexLock lock(mutex_);
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    Slot slot{};
+    CAIRN_ASSIGN(const std::size_t got, file_->read_at(i * kSlotBytes, slot));
+    if (got != kSlotBytes) continue;
+    if (auto found = decode(slot); found && found->generation > generation_) {
+      record_ = found->record;
+      generation_ = found->generation;
+    }
+  }
+  return {};
+}
+
+LocalRecord LocalState::record() const {
+  MutexLock lock(mutex_);
+  return record_;
+}
+
+Result<void> LocalState::write(Sync sync) {
+  ++generation_;
+  CAIRN_TRY(file_->write_at((generation_ % 2) * kSlotBytes, encode(record_, generation_)));
+  if (sync == Sync::yes) CAIRN_TRY(file_->sync());
+  return {};
+}
+
+}  // namespace cairn::replicate

@@ -1,0 +1,83 @@
+// What this machine remembers of one replica: who it is, how far it has captured and published, and where in the WAL
+// that was. Losing it costs a reconcile, never data; believing it wrongly could cost data, so everything in it is
+// checked against the store and the database before it is used.
+//
+// Kept in the file `position`: two slots written in turn, each with a generation and a checksum. The newest whole slot
+// counts.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/mutex.h"
+#include "cairn/error.h"
+#include "sqlite/database.h"
+#include "wal/wal.h"
+
+namespace cairn::replicate {
+
+// A place in a WAL: behind `frame` of the WAL with these salts, where the running checksum is `sum`. Frame 0: at its
+// start, whatever the salts say.
+struct WalPosition {
+  wal::Salts salts;
+  FrameNo frame;
+  wal::Checksum sum;
+  bool operator==(const WalPosition&) const = default;
+};
+
+struct LocalRecord {
+  Id128 lineage;  // zero: nothing has been begun
+  Id128 writer;   // this state directory
+
+  // The newest segment known to be in the store, and the state after it.
+  Sequence published;
+  std::uint64_t published_hash = 0;
+  // The segment whose put may have been begun: written and synced before the put, so that after a crash nothing but
+  // this segment can be in the store beyond `published` without being somebody else's.
+  Sequence intent;
+  std::uint64_t intent_hash = 0;
+
+  // The newest captured state (in the store, or in the spool), and the place in the WAL that it corresponds to.
+  Sequence captured;
+  std::uint64_t captured_hash = 0;
+  std::uint32_t page_size = 0;
+  std::uint32_t page_count = 0;
+  WalPosition position;
+  sqlite::Identity database;
+  bool has_position = false;
+
+  bool operator==(const LocalRecord&) const = default;
+};
+
+enum class Sync { no, yes };
+
+// Safe from many threads.
+class LocalState {
+ public:
+  static Result<std::unique_ptr<LocalState>> open(FileSystem& files, const std::string& directory);
+
+  LocalRecord record() const EXCLUDES(mutex_);
+
+  // Changes the record and writes it; with Sync::yes it survives a power loss once this returns.
+  template <class Change>
+  Result<void> update(Sync sync, Change change) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    change(record_);
+    return write(sync);
+  }
+
+ private:
+  explicit LocalState(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  Result<void> read();
+  Result<void> write(Sync sync) REQUIRES(mutex_);
+
+  std::unique_ptr<File> file_;
+  mutable Mutex mutex_;
+  LocalRecord record_ GUARDED_BY(mutex_);
+  std::uint64_t generation_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace cairn::replicate

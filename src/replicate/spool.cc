@@ -1,0 +1,137 @@
+#include "replicate/spool.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "segment/reader.h"
+
+namespace cairn::replicate {
+namespace {
+
+constexpr std::string_view kSuffix = ".wal.zst";
+
+SpooledSegment describe(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
+  return {.sequence = footer.last,
+          .path = std::move(path),
+          .size_bytes = size_bytes,
+          .time_ms = footer.last_time_ms,
+          .hash_before = footer.hash_before,
+          .hash_after = footer.hash_after(),
+          .page_size = footer.page_size,
+          .page_count = footer.page_count()};
+}
+
+// The footer of a spool file, if all of it is as it was written.
+Result<SpooledSegment> check(FileSystem& files, const std::string& path, const Id128& lineage) {
+  CAIRN_ASSIGN(auto file, files.open(path, OpenMode::read));
+  CAIRN_ASSIGN(const std::uint64_t size, file->size());
+  const FileSource source(*file, size);
+  CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(source, path));
+  CAIRN_ASSIGN(const segment::Footer footer, segment::verify_object(*reader));
+  if (footer.lineage != lineage || footer.first != footer.last) {
+    return Error(ErrorKind::corrupt, fmt::format("{} belongs to another replica", path));
+  }
+  return describe(footer, path, size);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage) {
+  CAIRN_TRY(files.make_directories(directory));
+  std::unique_ptr<Spool> spool(new Spool(files, directory));
+  CAIRN_TRY(spool->load(lineage));
+  return spool;
+}
+
+Result<void> Spool::load(const Id128& lineage) {
+  CAIRN_ASSIGN(const auto names, files_.list(directory_));
+  MutexLock lock(mutex_);
+  for (const std::string& name : names) {  // sorted: ascending by sequence
+    const std::string path = join_path(directory_, name);
+    auto segment = name.ends_with(kSuffix)
+                       ? check(files_, path, lineage)
+                       : Result<SpooledSegment>(Error(ErrorKind::corrupt, "not a segment"));
+    if (!segment && segment.error().kind() != ErrorKind::corrupt) return segment.error();
+    const bool follows = segment && path == path_of(segment->sequence) &&
+                         (segments_.empty() || (segments_.back().sequence.next() == segment->sequence &&
+                                                segments_.back().hash_after == segment->hash_before));
+    if (follows) {
+      segments_.push_back(std::move(*segment));
+    } else {
+      CAIRN_TRY(files_.remove(path));
+    }
+  }
+  return {};
+}
+
+std::string Spool::path_of(Sequence sequence) const {
+  return join_path(directory_, fmt::format("{:020}{}", sequence.value, kSuffix));
+}
+
+std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
+
+Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes) {
+  SpooledSegment segment = describe(footer, path_of(footer.last), size_bytes);
+  CAIRN_TRY(files_.rename(partial_path(), segment.path));
+  MutexLock lock(mutex_);
+  segments_.push_back(std::move(segment));
+  return {};
+}
+
+std::optional<SpooledSegment> Spool::front() const {
+  MutexLock lock(mutex_);
+  return segments_.empty() ? std::nullopt : std::optional(segments_.front());
+}
+
+std::optional<SpooledSegment> Spool::back() const {
+  MutexLock lock(mutex_);
+  return segments_.empty() ? std::nullopt : std::optional(segments_.back());
+}
+
+std::deque<SpooledSegment> Spool::all() const {
+  MutexLock lock(mutex_);
+  return segments_;
+}
+
+Result<void> Spool::pop() {
+  MutexLock lock(mutex_);
+  if (segments_.empty()) return {};
+  const std::string path = segments_.front().path;
+  segments_.pop_front();
+  return files_.remove(path);
+}
+
+Result<void> Spool::clear() {
+  MutexLock lock(mutex_);
+  for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
+  segments_.clear();
+  return {};
+}
+
+std::uint64_t Spool::size_bytes() const {
+  MutexLock lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const SpooledSegment& segment : segments_) sum += segment.size_bytes;
+  return sum;
+}
+
+Result<void> Spool::make_durable() {
+  std::deque<SpooledSegment> due;
+  {
+    MutexLock lock(mutex_);
+    std::ranges::copy_if(segments_, std::back_inserter(due), [&](const auto& s) { return s.sequence > durable_; });
+  }
+  if (due.empty()) return {};
+  for (const SpooledSegment& segment : due) {
+    auto file = files_.open(segment.path, OpenMode::read);
+    if (!file && file.error().kind() == ErrorKind::not_found) continue;  // published meanwhile
+    if (!file) return file.error();
+    CAIRN_TRY((*file)->sync());
+  }
+  CAIRN_TRY(files_.sync_directory(directory_));
+  MutexLock lock(mutex_);
+  durable_ = std::max(durable_, due.back().sequence);
+  return {};
+}
+
+}  // namespace cairn::replicate

@@ -1,0 +1,62 @@
+// Segments that are captured and not yet published: files <sequence>.wal.zst in the state directory, in order. They
+// survive a killed process as they are; make_durable() makes them survive a power loss, which is due before the WAL may
+// lose their frames.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/mutex.h"
+#include "segment/format.h"
+
+namespace cairn::replicate {
+
+struct SpooledSegment {
+  Sequence sequence;
+  std::string path;
+  std::uint64_t size_bytes = 0;
+  std::int64_t time_ms = 0;
+  std::uint64_t hash_before = 0, hash_after = 0;
+  std::uint32_t page_size = 0, page_count = 0;
+};
+
+// Safe from many threads: one adds, one publishes.
+class Spool {
+ public:
+  // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
+  // all behind them are removed.
+  static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage);
+
+  // Where to write the next segment; add() takes it over.
+  std::string partial_path() const;
+  Result<void> add(const segment::Footer& footer, std::uint64_t size_bytes) EXCLUDES(mutex_);
+
+  std::optional<SpooledSegment> front() const EXCLUDES(mutex_);
+  std::optional<SpooledSegment> back() const EXCLUDES(mutex_);
+  std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
+  // Removes the front, which has been published, or lies in the store already.
+  Result<void> pop() EXCLUDES(mutex_);
+  Result<void> clear() EXCLUDES(mutex_);
+  std::uint64_t size_bytes() const EXCLUDES(mutex_);
+
+  // Everything added so far survives a power loss once this returns. Called by the thread that adds.
+  Result<void> make_durable() EXCLUDES(mutex_);
+
+ private:
+  Spool(FileSystem& files, std::string directory) : files_(files), directory_(std::move(directory)) {}
+  Result<void> load(const Id128& lineage);
+  std::string path_of(Sequence sequence) const;
+
+  FileSystem& files_;
+  const std::string directory_;
+  mutable Mutex mutex_;
+  std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
+  Sequence durable_ GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::replicate

@@ -1,0 +1,50 @@
+// Reading committed frames out of a live WAL, each verified against salts and running checksum.
+//
+// Safe only under a hold: a pin or a floor keeps the frames up to `upto` in the file.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "replicate/local_state.h"
+#include "sqlite/database.h"
+#include "wal/wal.h"
+
+namespace cairn::replicate {
+
+struct FrameRef {
+  PageNo page;
+  FrameNo frame;
+  auto operator<=>(const FrameRef&) const = default;
+};
+
+enum class ScanOutcome {
+  nothing,    // no commit behind the position
+  commits,    // frames behind the position, of the same WAL
+  restarted,  // the WAL was restarted: frames from its start
+  hole,       // what lies behind the position is not what follows it: reconcile
+};
+
+struct Scan {
+  ScanOutcome outcome = ScanOutcome::nothing;
+  std::vector<FrameRef> frames;   // in the order of the WAL
+  std::uint32_t page_size = 0;
+  std::uint32_t page_count = 0;   // of the database after the last commit
+  std::uint32_t commit_count = 0;
+  WalPosition end;
+};
+
+// All frames behind `from` up to `upto.max_frame`, which is always a commit.
+Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto);
+
+// Of every page the newest frame, ascending by page; pages past `page_count` are dropped.
+std::vector<FrameRef> newest_frames(std::vector<FrameRef> frames, std::uint32_t page_count);
+
+// The bytes of one frame's page.
+Result<void> read_frame_page(sqlite::Database& database, FrameNo frame, std::uint32_t page_size,
+                             std::span<std::byte> into);
+
+// Whether the WAL still ends a frame at `position`: frame there, same salts, same running checksum.
+Result<bool> wal_continues(sqlite::Database& database, const WalPosition& position, std::uint32_t page_size);
+
+}  // namespace cairn::replicate
