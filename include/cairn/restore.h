@@ -36,7 +36,10 @@ struct RestorePointInfo {
 
 // What a restore is to reach. Neither set: the newest state. Both set: invalid.
 struct RestoreTarget {
-  std::optional<std::int64_t> time_ms;     // the newest restore point at or before it
+  // The restore point with the highest sequence whose recorded time is at or before this. Recorded times are the
+  // writer's clock, which may jump back; what is restored never carries a time after this one, and a time at or after
+  // the newest point's always means the newest state.
+  std::optional<std::int64_t> time_ms;
   std::optional<std::uint64_t> sequence;   // exactly this one
 };
 
@@ -56,8 +59,9 @@ struct RestorePlan {
 
 // The cheapest set of objects that reaches `target`. Reads lists, and the footers that it needs to know times.
 // not_found: no snapshot, or nothing at or before the target. corrupt: a segment is missing; the message names the
-// gap.
-Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const RestoreTarget& target);
+// gap. Footers are read on `executor` when there is one.
+Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const RestoreTarget& target,
+                                 Executor* executor = nullptr);
 
 enum class Overwrite { refuse, replace };
 enum class Base { none, existing };  // existing (--onto): pages of the old file that are right are not fetched
@@ -79,14 +83,19 @@ struct RestoreResult {
 };
 
 // Restores into `output`: a temporary file beside it, every page hash and the database hash checked, fsync, rename.
-// `output`-wal, -shm and -journal of an older database are removed just before the rename (never mixed with what was restored).
-// conflict: the file exists (Overwrite::refuse and Base::none). corrupt: an object is damaged or missing. When an
-// object vanishes while it runs (pruning), it plans again. On any error `output` is as it was.
+// `output`-wal, -shm and -journal of an older database are out of the way before the rename (never mixed with what was
+// restored). The new file has the owner and permissions of the old one; without one, only its owner may read it.
+// conflict: the file exists (Overwrite::refuse and Base::none). busy: a program has the old database open. corrupt: an
+// object is damaged or missing. When an object vanishes while it runs (pruning), it plans again. On any error `output`
+// is as it was.
 Result<RestoreResult> run_restore(Store& store, std::string_view replica, const std::string& output,
                                   const RestoreOptions& options, FileSystem& files, Executor& executor);
 
-// All restore points, ascending by sequence; of several objects that end at the same point, each is named once.
-Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica);
+// All states that can be restored, ascending by sequence; of several objects that end at the same point, each is named
+// once. States behind a gap or a damaged object cannot be restored and are left out; verify_replica names the cause.
+// not_found: nothing there. Footers are read on `executor` when there is one.
+Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica,
+                                                          Executor* executor = nullptr);
 
 struct ReplicaInfo {
   std::string path;              // inside the store

@@ -57,9 +57,8 @@ Result<void> check_file(const std::string& database, const std::string& path, of
   struct stat file{};
   if (::stat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode)) return {};
   if (open_in_this_process(file)) return in_use(database, "this very process");
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  // Without write access no write lock can be asked about; replacing the file needs rights on its folder, which the
-  // restore finds out by itself.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not readable for us: whether it may be replaced is a matter of its folder, which the restore finds out by itself.
   if (descriptor < 0) return {};
   const std::optional<pid_t> process = holder(descriptor, start, length);
   ::close(descriptor);

@@ -55,9 +55,10 @@ class TimeSearch {
     for (std::size_t i = 0; i < objects.size();) {
       std::vector<const StoredObject*> batch;
       for (; i < objects.size() && batch.size() < batch_size; ++i) {
-        if (best_ && objects[i]->name.last <= *best_) i = objects.size() - 1;
-        else if (!known(objects[i]->name)) batch.push_back(objects[i]);
+        if (best_ && objects[i]->name.last <= *best_) break;
+        if (!known(objects[i]->name)) batch.push_back(objects[i]);
       }
+      if (batch.empty()) break;  // nothing unread reaches higher
       CAIRN_TRY(read(batch));
       batch_size = std::min(batch_size * 4, kLargestBatch);
     }

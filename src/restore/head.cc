@@ -1,0 +1,112 @@
+#include "restore/head.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/executor.h"
+#include "restore/chain.h"
+#include "restore/history.h"
+#include "restore/plan.h"
+#include "restore/replica.h"
+#include "restore/target.h"
+
+namespace cairn::restore {
+namespace {
+
+constexpr std::uint64_t kHashesAtOnce = 64 * 1024;
+
+// Of the objects that end at the newest sequence: the segment with the lowest level, whose footer is the smallest.
+const StoredObject& ending_at(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+                              Sequence newest) {
+  const StoredObject* best = nullptr;
+  for (const StoredObject& object : segments) {
+    if (object.name.last == newest && (best == nullptr || object.name.level < best->name.level)) best = &object;
+  }
+  return best != nullptr ? *best : snapshots.back();
+}
+
+Error foreign(const std::string& key, const Id128& theirs, const Id128& claimed) {
+  return Error(ErrorKind::conflict, fmt::format("{} belongs to another history (lineage {}) than metadata.json says "
+                                                "({})", key, theirs.hex(), claimed.hex()));
+}
+
+Result<void> fill_from_snapshot(const ChainLink& link, std::span<std::uint64_t> hashes) {
+  const std::uint64_t count = std::min<std::uint64_t>(hashes.size(), link.footer().page_count());
+  for (std::uint64_t first = 0; first < count; first += kHashesAtOnce) {
+    const std::uint64_t wanted = std::min(kHashesAtOnce, count - first);
+    CAIRN_ASSIGN(const segment::PageIndex index, link.reader->index(first, wanted));
+    if (index.hashes.size() < wanted) {
+      return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link.object.name.key));
+    }
+    std::copy_n(index.hashes.begin(), wanted, hashes.begin() + static_cast<std::ptrdiff_t>(first));
+  }
+  return {};
+}
+
+// Newer links overwrite older ones. A page that vanished and came back is in the newer link; were it not, the XOR
+// would show it.
+Result<void> fill_from_segment(const ChainLink& link, std::span<std::uint64_t> hashes) {
+  CAIRN_ASSIGN(const segment::PageIndex index, link.reader->index());
+  const std::uint64_t begin = link.frames_begin(link.first_point), end = link.frames_end(link.end_point - 1);
+  if (begin > end || end > index.pages.size() || index.hashes.size() != index.pages.size()) {
+    return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link.object.name.key));
+  }
+  for (std::uint64_t frame = begin; frame < end; ++frame) {
+    const std::uint32_t page = index.pages[frame].value;
+    if (page >= 1 && page <= hashes.size()) hashes[page - 1] = index.hashes[frame];
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<HeadState> read_head(Store& store, std::string_view replica) {
+  CAIRN_ASSIGN(const std::vector<StoredObject> snapshots, list_snapshots(store, replica));
+  const Sequence after = snapshots.empty() ? Sequence(0) : snapshots.back().name.last;
+  // The segment that ends exactly at the snapshot is wanted too: one earlier.
+  const Sequence from(after.value == 0 ? 0 : after.value - 1);
+  CAIRN_ASSIGN(const std::vector<StoredObject> segments, list_segments(store, replica, from));
+  if (snapshots.empty() && segments.empty()) {
+    return Error(ErrorKind::not_found, "there is no snapshot and no segment").with(location(store, replica));
+  }
+  HeadState head;
+  head.newest = newest_of(snapshots, segments);
+  head.key = ending_at(snapshots, segments, head.newest).name.key;
+  CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, head.key));
+  head.footer = reader->footer();
+  head.lineage = head.footer.lineage;
+  CAIRN_ASSIGN(const std::optional<Id128> claimed, claimed_lineage(store, replica));
+  if (claimed && *claimed != head.lineage) return foreign(head.key, head.lineage, *claimed);
+  if (!snapshots.empty()) {
+    head.has_snapshot = true;
+    head.newest_snapshot = snapshots.back().name.last;
+    head.newest_snapshot_time_ms = snapshots.back().name.time_ms;
+  }
+  return head;
+}
+
+Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view replica, Sequence sequence,
+                                               const HashTable& table) {
+  InlineExecutor executor;
+  RestoreTarget target;
+  target.sequence = sequence.value;
+  CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
+  CAIRN_ASSIGN(const auto cover, cheapest_cover(located.snapshots, located.segments, sequence));
+  CAIRN_ASSIGN(const std::optional<Id128> claimed, claimed_lineage(store, replica));
+  CAIRN_ASSIGN(const Chain chain, open_chain(store, cover, sequence, claimed, executor));
+  CAIRN_ASSIGN(const std::span<std::uint64_t> hashes, table(chain.page_size, chain.point.page_count));
+  std::fill(hashes.begin(), hashes.end(), 0);
+  for (std::size_t i = 0; i < chain.links.size(); ++i) {
+    const ChainLink& link = chain.links[i];
+    if (link.restates) std::fill(hashes.begin(), hashes.end(), 0);
+    CAIRN_TRY(i == 0 ? fill_from_snapshot(link, hashes) : fill_from_segment(link, hashes));
+  }
+  std::uint64_t sum = 0;
+  for (const std::uint64_t hash : hashes) sum ^= hash;
+  if (sum == chain.point.hash_after) return chain.point;
+  return Error(ErrorKind::corrupt, fmt::format("the page hashes of sequence {} do not add up to its database hash",
+                                               sequence.value)).with(location(store, replica));
+}
+
+}  // namespace cairn::restore
