@@ -41,4 +41,7 @@ std::string level_prefix(std::string_view replica);  // all levels >= 1
 // What a key says, or nothing when it is not the key of an object of this replica.
 std::optional<ObjectName> parse_key(std::string_view replica, std::string_view key);
 
+// The same without knowing the replica: whatever stands before the object's own name is taken for its path.
+std::optional<ObjectName> parse_any_key(std::string_view key);
+
 }  // namespace cairn::segment

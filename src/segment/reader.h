@@ -47,6 +47,9 @@ class ObjectReader {
 
   // Blocks [first, first + count), fetched with one request, each decompressed and its checksum verified.
   virtual Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) = 0;
+
+  // See verify_object.
+  virtual Result<Footer> verify() = 0;
 };
 
 // Reads an object whole and checks everything that can be checked of it alone: zstd checksums, WAL salts and

@@ -1,0 +1,155 @@
+// A job is in the queue from push to pop, and whoever claims it first compresses it: a thread of the executor, or the
+// popping thread when it would have to wait. The executor's closures own the jobs and the shared state, not the
+// pipeline: a writer may be destroyed with work under way, and the last closure cleans up.
+//
+// Compressors are pooled: as many as blocks are compressed at once, which is what bounds their memory.
+
+#include "segment/block_pipeline.h"
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "segment/zstd_block.h"
+
+namespace cairn::segment {
+
+struct BlockPipeline::Job {
+  std::uint64_t number = 0;
+  Bytes raw;
+  std::atomic<bool> claimed = false;
+  bool done = false;                           // guarded by Shared::mutex, as is `packed`
+  Result<PackedBlock> packed = PackedBlock{};  // once done
+};
+
+struct BlockPipeline::Shared {
+  Shared(int level_in, Inspect inspect_in) : level(level_in), inspect(std::move(inspect_in)) {}
+
+  const int level;
+  const Inspect inspect;
+  mutable Mutex mutex;
+  ConditionVariable changed;
+  std::deque<std::shared_ptr<Job>> queue GUARDED_BY(mutex);
+  std::vector<std::unique_ptr<BlockCompressor>> idle GUARDED_BY(mutex);
+  std::uint64_t pushed GUARDED_BY(mutex) = 0;
+  bool closed GUARDED_BY(mutex) = false;
+  bool cancelled GUARDED_BY(mutex) = false;
+
+  std::unique_ptr<BlockCompressor> take_compressor() EXCLUDES(mutex) {
+    {
+      MutexLock lock(mutex);
+      if (cancelled) return nullptr;
+      if (!idle.empty()) {
+        auto compressor = std::move(idle.back());
+        idle.pop_back();
+        return compressor;
+      }
+    }
+    return std::make_unique<BlockCompressor>(level);
+  }
+
+  Result<PackedBlock> pack(const Job& job, BlockCompressor& compressor) const {
+    CAIRN_ASSIGN(Bytes bytes, compressor.compress(job.raw));
+    return PackedBlock{std::move(bytes), static_cast<std::uint32_t>(job.raw.size()),
+                       inspect ? inspect(job.number, job.raw) : 0};
+  }
+
+  // Nothing will come any more.
+  bool is_over() const REQUIRES(mutex) { return cancelled || (closed && queue.empty()); }
+
+  Result<std::optional<PackedBlock>> take_front() REQUIRES(mutex) {
+    Result<PackedBlock> packed = std::move(queue.front()->packed);
+    queue.pop_front();
+    if (!packed) return packed.error();
+    return std::optional<PackedBlock>(std::move(*packed));
+  }
+
+  // Compresses the job unless somebody else does.
+  void work_on(Job& job) EXCLUDES(mutex) {
+    if (job.claimed.exchange(true)) return;
+    std::unique_ptr<BlockCompressor> compressor = take_compressor();
+    if (!compressor) return;
+    Result<PackedBlock> packed = pack(job, *compressor);
+    Bytes().swap(job.raw);
+    MutexLock lock(mutex);
+    job.packed = std::move(packed);
+    job.done = true;
+    idle.push_back(std::move(compressor));
+    changed.notify_all();
+  }
+};
+
+BlockPipeline::BlockPipeline(Executor& executor, int level, Inspect inspect)
+    : executor_(executor), shared_(std::make_shared<Shared>(level, std::move(inspect))) {}
+
+BlockPipeline::~BlockPipeline() { cancel(); }
+
+void BlockPipeline::push(Bytes raw) {
+  auto job = std::make_shared<Job>();
+  job->raw = std::move(raw);
+  {
+    MutexLock lock(shared_->mutex);
+    if (shared_->cancelled) return;
+    job->number = shared_->pushed++;
+    shared_->queue.push_back(job);
+    shared_->changed.notify_all();
+  }
+  executor_.run([shared = shared_, job] { shared->work_on(*job); });
+}
+
+void BlockPipeline::close() {
+  MutexLock lock(shared_->mutex);
+  shared_->closed = true;
+  shared_->changed.notify_all();
+}
+
+void BlockPipeline::cancel() {
+  MutexLock lock(shared_->mutex);
+  shared_->cancelled = true;
+  shared_->queue.clear();
+  shared_->changed.notify_all();
+}
+
+std::size_t BlockPipeline::pending() const {
+  MutexLock lock(shared_->mutex);
+  return shared_->queue.size();
+}
+
+Result<std::optional<PackedBlock>> BlockPipeline::pop() {
+  std::shared_ptr<Job> front;
+  {
+    MutexLock lock(shared_->mutex);
+    if (shared_->queue.empty()) return std::optional<PackedBlock>{};
+    front = shared_->queue.front();
+  }
+  shared_->work_on(*front);
+  MutexLock lock(shared_->mutex);
+  while (!front->done && !shared_->cancelled) shared_->changed.wait(shared_->mutex);
+  if (shared_->cancelled) return std::optional<PackedBlock>{};
+  return shared_->take_front();
+}
+
+Result<std::optional<PackedBlock>> BlockPipeline::pop_within(int wait_ms) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  for (;;) {
+    std::shared_ptr<Job> front;
+    {
+      MutexLock lock(shared_->mutex);
+      if (shared_->is_over()) return std::optional<PackedBlock>{};
+      if (!shared_->queue.empty()) front = shared_->queue.front();
+      if (front && front->done) return shared_->take_front();
+      if (wait_ms <= 0) return std::optional<PackedBlock>{};
+      if (!front || front->claimed.load()) {
+        if (shared_->changed.wait_until(shared_->mutex, deadline) == std::cv_status::timeout)
+          return std::optional<PackedBlock>{};
+        continue;
+      }
+    }
+    shared_->work_on(*front);
+  }
+}
+
+}  // namespace cairn::segment

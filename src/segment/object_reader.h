@@ -1,0 +1,67 @@
+// The one implementation of ObjectReader. Opening (reader.cc) finds and checks the end of an object; verify.cc reads the
+// rest.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "segment/footer.h"
+#include "segment/object_input.h"
+#include "segment/reader.h"
+
+namespace cairn::segment {
+
+class EndWindow;
+
+class ObjectReaderImpl final : public ObjectReader {
+ public:
+  static Result<std::unique_ptr<ObjectReader>> open(std::unique_ptr<ObjectInput> input, std::string name);
+
+  const Footer& footer() const override { return footer_; }
+  std::uint64_t object_size_bytes() const override { return input_->size_bytes(); }
+  const std::vector<BlockInfo>& blocks() const override { return blocks_; }
+  Result<PageIndex> index(std::uint64_t first, std::optional<std::uint64_t> count) override;
+  PageLocation locate(std::uint64_t entry) const override;
+  Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) override;
+  Result<Footer> verify() override;
+
+ private:
+  ObjectReaderImpl(std::unique_ptr<ObjectInput> input, std::string name)
+      : input_(std::move(input)), name_(std::move(name)) {}
+
+  // The steps of open, in order.
+  Result<void> read_footer();
+  Result<void> read_tail(EndWindow& end);
+  Result<void> read_seek_table(EndWindow& end);
+  Result<void> read_points(EndWindow& end);
+  Result<void> read_segment_index(EndWindow& end);
+  Result<void> check_name() const;
+
+  // The public calls but for the sentence around their errors: see about().
+  Result<PageIndex> read_index(std::uint64_t first, std::uint64_t count);
+  Result<std::vector<std::uint64_t>> read_hashes(std::uint64_t first, std::uint64_t count);
+  // Blocks as stored, and decompressed.
+  Result<Bytes> fetch(std::uint32_t first, std::uint32_t count);
+  Result<std::vector<Bytes>> decompress(std::uint32_t first, std::uint32_t count, ByteView stored) const;
+  Result<void> verify_data();
+  Result<void> check_footer_header();
+
+  // "<name> is damaged: <what>. <what to do>", for what decoding found; errors of the store keep their sentence.
+  Error about(const Error& error) const;
+
+  // Offsets in the object.
+  std::uint64_t hashes_begin() const { return footer_begin_ + kSkippableHeaderBytes + tail_.pages_bytes; }
+  std::uint64_t points_begin() const { return hashes_begin() + tail_.hashes_bytes; }
+
+  std::unique_ptr<ObjectInput> input_;
+  const std::string name_;
+  Footer footer_;
+  Tail tail_;
+  std::uint64_t footer_begin_ = 0;      // of its skippable frame: the end of the data
+  std::uint64_t seek_table_begin_ = 0;  // the end of the footer
+  std::vector<BlockInfo> blocks_;
+  PageIndex index_;                     // of a segment; empty of a snapshot
+};
+
+}  // namespace cairn::segment

@@ -1,0 +1,217 @@
+// An object is read from its end: the last nine bytes say how long the seek table is, in front of it stands the tail,
+// and the tail says where everything else is. One suffix of 64 KiB holds all of it for a snapshot of some two gigabytes
+// and for a segment of some seven thousand pages; beyond that, one more read.
+//
+// Each step trusts only what the steps before it have checked. No length is believed before it is seen to fit between the
+// front of the object and what stands behind it.
+
+#include "segment/reader.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "segment/keys.h"
+#include "segment/object_reader.h"
+#include "segment/wal_layout.h"
+#include "segment/zstd_block.h"
+
+namespace cairn::segment {
+namespace {
+
+constexpr std::uint64_t kFirstReadBytes = 64 * 1024;
+
+Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
+
+}  // namespace
+
+Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key) {
+  return ObjectReaderImpl::open(make_input(store, key), key);
+}
+
+Result<std::unique_ptr<ObjectReader>> ObjectReader::open(const Source& source, std::string name) {
+  return ObjectReaderImpl::open(make_input(source), std::move(name));
+}
+
+Result<std::unique_ptr<ObjectReader>> ObjectReaderImpl::open(std::unique_ptr<ObjectInput> input, std::string name) {
+  std::unique_ptr<ObjectReaderImpl> reader(new ObjectReaderImpl(std::move(input), std::move(name)));
+  if (Result<void> read = reader->read_footer(); !read) return reader->about(read.error());
+  return std::unique_ptr<ObjectReader>(std::move(reader));
+}
+
+Result<void> ObjectReaderImpl::read_footer() {
+  CAIRN_ASSIGN(EndWindow end, EndWindow::open(*input_, kFirstReadBytes));
+  if (input_->size_bytes() == 0) return corrupt("it is empty");
+  CAIRN_TRY(read_tail(end));
+  // All that is still needed, with one read when the first one was too short.
+  const bool snapshot = footer_.kind == ObjectKind::snapshot;
+  CAIRN_TRY(end.extend_to(snapshot ? points_begin() : footer_begin_));
+  CAIRN_TRY(read_seek_table(end));
+  CAIRN_TRY(read_points(end));
+  if (!snapshot) CAIRN_TRY(read_segment_index(end));
+  return check_name();
+}
+
+// Sets tail_, footer_ (without points), footer_begin_ and seek_table_begin_.
+Result<void> ObjectReaderImpl::read_tail(EndWindow& end) {
+  const std::uint64_t size = input_->size_bytes();
+  if (size < kSeekTrailerBytes) return corrupt("it is too short to be an object of Cairn");
+  ByteView trailer = end.view(size - kSeekTrailerBytes, kSeekTrailerBytes);
+  CAIRN_ASSIGN(std::uint64_t block_count, parse_seek_trailer(trailer.first<kSeekTrailerBytes>()));
+  const std::uint64_t table_bytes = seek_table_bytes(block_count);
+  if (table_bytes > size || size - table_bytes < kTailEndBytes) return corrupt("it is shorter than its seek table");
+  seek_table_begin_ = size - table_bytes;
+
+  const std::uint64_t tail_end_begin = seek_table_begin_ - kTailEndBytes;
+  if (!end.has(tail_end_begin)) CAIRN_TRY(end.extend_to(seek_table_begin_ - std::min(seek_table_begin_, kFirstReadBytes)));
+  CAIRN_ASSIGN(TailEnd tail_end, parse_tail_end(end.view(tail_end_begin, kTailEndBytes).first<kTailEndBytes>()));
+  if (tail_end.tail_bytes > seek_table_begin_) return corrupt("it is shorter than its footer");
+  const std::uint64_t tail_begin = seek_table_begin_ - tail_end.tail_bytes;
+  CAIRN_TRY(end.extend_to(tail_begin));
+  CAIRN_ASSIGN(tail_, parse_tail(end.view(tail_begin, tail_end.tail_bytes)));
+  footer_ = tail_.footer;
+  if (tail_.footer_bytes() > kMaxFooterBytes || tail_.footer_bytes() + kSkippableHeaderBytes > seek_table_begin_)
+    return corrupt("it is shorter than its footer");
+  footer_begin_ = seek_table_begin_ - tail_.footer_bytes() - kSkippableHeaderBytes;
+  return {};
+}
+
+Result<void> ObjectReaderImpl::read_seek_table(EndWindow& end) {
+  ByteView frame = end.view(seek_table_begin_, input_->size_bytes() - seek_table_begin_);
+  CAIRN_ASSIGN(SeekTable table, parse_seek_table(frame, tail_));
+  if (table.data_end != footer_begin_) return corrupt("its seek table does not add up to its data");
+  const std::uint64_t full = tail_.entries_per_block * entry_bytes(footer_.kind, footer_.page_size);
+  const std::uint64_t wal_header = data_bytes(footer_.kind, footer_.page_size, 0);
+  std::uint64_t offset = 0;
+  std::uint64_t data_left = footer_.data_size_bytes;
+  blocks_.reserve(table.compressed_bytes.size());
+  for (std::uint32_t compressed : table.compressed_bytes) {
+    std::uint64_t raw = std::min(full + (blocks_.empty() ? wal_header : 0), data_left);
+    blocks_.push_back({offset, compressed, static_cast<std::uint32_t>(raw)});
+    offset += compressed;
+    data_left -= raw;
+  }
+  return {};
+}
+
+Result<void> ObjectReaderImpl::read_points(EndWindow& end) {
+  ByteView bytes = end.view(points_begin(), tail_.points_bytes);
+  if (XXH3_64bits(bytes.data(), bytes.size()) != tail_.points_checksum)
+    return corrupt("the checksum of its restore points is wrong");
+  CAIRN_ASSIGN(footer_.points, parse_points(bytes, tail_.point_count));
+  return check_footer(footer_);
+}
+
+Result<void> ObjectReaderImpl::read_segment_index(EndWindow& end) {
+  ByteView header = end.view(footer_begin_, kSkippableHeaderBytes);
+  if (!is_skippable_header(header.first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
+    return corrupt("its footer does not begin where its end says");
+  ByteView pages = end.view(footer_begin_ + kSkippableHeaderBytes, tail_.pages_bytes);
+  if (XXH3_64bits(pages.data(), pages.size()) != tail_.pages_checksum)
+    return corrupt("the checksum of its page list is wrong");
+  CAIRN_ASSIGN(index_.pages, parse_page_list(pages, footer_));
+  index_.hashes.reserve(footer_.index_count);
+  return parse_hash_groups(end.view(hashes_begin(), tail_.hashes_bytes), 0, index_.hashes);
+}
+
+// A renamed or misplaced object is whole, and still the wrong one.
+Result<void> ObjectReaderImpl::check_name() const {
+  std::optional<ObjectName> name = parse_any_key(name_);
+  if (!name) return {};
+  bool kind_fits = name->kind == KeyKind::snapshot ? footer_.kind == ObjectKind::snapshot
+                   : name->level == 0              ? footer_.kind == ObjectKind::segment
+                                                   : footer_.kind == ObjectKind::bundle ||
+                                                         footer_.kind == ObjectKind::squashed;
+  if (!kind_fits) return corrupt("it holds another kind of object than its name says");
+  if (name->first != footer_.first || name->last != footer_.last)
+    return corrupt(fmt::format("it holds sequences {} to {}, not those of its name", footer_.first.value,
+                               footer_.last.value));
+  return {};
+}
+
+Result<PageIndex> ObjectReaderImpl::index(std::uint64_t first, std::optional<std::uint64_t> count) {
+  CAIRN_CHECK(first <= footer_.index_count);
+  const std::uint64_t left = footer_.index_count - first;
+  Result<PageIndex> result = read_index(first, std::min(count.value_or(left), left));
+  return result ? std::move(result) : about(result.error());
+}
+
+Result<PageIndex> ObjectReaderImpl::read_index(std::uint64_t first, std::uint64_t count) {
+  PageIndex result;
+  if (footer_.kind == ObjectKind::snapshot) {
+    CAIRN_ASSIGN(result.hashes, read_hashes(first, count));
+    return result;
+  }
+  auto begin = static_cast<std::ptrdiff_t>(first);
+  auto end = static_cast<std::ptrdiff_t>(first + count);
+  result.pages.assign(index_.pages.begin() + begin, index_.pages.begin() + end);
+  result.hashes.assign(index_.hashes.begin() + begin, index_.hashes.begin() + end);
+  return result;
+}
+
+// Whole groups are read, since only whole groups can be checked.
+Result<std::vector<std::uint64_t>> ObjectReaderImpl::read_hashes(std::uint64_t first, std::uint64_t count) {
+  std::vector<std::uint64_t> hashes;
+  if (count == 0) return hashes;
+  const std::uint64_t first_group = first / kHashesPerGroup;
+  const std::uint64_t end_group = (first + count + kHashesPerGroup - 1) / kHashesPerGroup;
+  const std::uint64_t end_entry = std::min(end_group * kHashesPerGroup, footer_.index_count);
+  const std::uint64_t begin = hashes_section_bytes(first_group * kHashesPerGroup);
+  CAIRN_ASSIGN(Bytes bytes, input_->read(hashes_begin() + begin, hashes_section_bytes(end_entry) - begin));
+  hashes.reserve(end_entry - first_group * kHashesPerGroup);
+  CAIRN_TRY(parse_hash_groups(bytes, first_group, hashes));
+  hashes.erase(hashes.begin(), hashes.begin() + static_cast<std::ptrdiff_t>(first - first_group * kHashesPerGroup));
+  hashes.resize(count);
+  return hashes;
+}
+
+PageLocation ObjectReaderImpl::locate(std::uint64_t entry) const {
+  CAIRN_CHECK(entry < footer_.index_count);
+  const std::uint64_t block = entry / tail_.entries_per_block;
+  const std::uint64_t in_block = entry % tail_.entries_per_block;
+  std::uint64_t offset = in_block * entry_bytes(footer_.kind, footer_.page_size);
+  if (footer_.kind != ObjectKind::snapshot) offset += kWalFrameHeaderBytes + (block == 0 ? kWalHeaderBytes : 0);
+  return {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(offset)};
+}
+
+Result<std::vector<Bytes>> ObjectReaderImpl::read_blocks(std::uint32_t first, std::uint32_t count) {
+  CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
+  Result<Bytes> stored = fetch(first, count);
+  if (!stored) return about(stored.error());
+  Result<std::vector<Bytes>> blocks = decompress(first, count, *stored);
+  return blocks ? std::move(blocks) : about(blocks.error());
+}
+
+Result<Bytes> ObjectReaderImpl::fetch(std::uint32_t first, std::uint32_t count) {
+  const BlockInfo& last = blocks_[first + count - 1];
+  return input_->read(blocks_[first].offset, last.offset + last.compressed_bytes - blocks_[first].offset);
+}
+
+Result<std::vector<Bytes>> ObjectReaderImpl::decompress(std::uint32_t first, std::uint32_t count,
+                                                        ByteView stored) const {
+  // Made for the call: a reader that kept one would cost 160 KB each, and a restore opens thousands.
+  BlockDecompressor decompressor;
+  std::vector<Bytes> result;
+  result.reserve(count);
+  for (std::uint32_t block = first; block < first + count; ++block) {
+    const BlockInfo& info = blocks_[block];
+    Result<Bytes> raw = decompressor.decompress(stored.first(info.compressed_bytes), info.size_bytes);
+    if (!raw) return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), raw.error().message()));
+    result.push_back(std::move(*raw));
+    stored = stored.subspan(info.compressed_bytes);
+  }
+  return result;
+}
+
+Error ObjectReaderImpl::about(const Error& error) const {
+  if (error.kind() == ErrorKind::unsupported) return Error(error.kind(), fmt::format("{} {}", name_, error.message()));
+  if (error.kind() != ErrorKind::corrupt) return error;
+  return Error(error.kind(),
+               fmt::format("{} is damaged: {}. Put back a good copy of it, or use restore points that do not need it",
+                           name_, error.message()));
+}
+
+}  // namespace cairn::segment

@@ -1,0 +1,152 @@
+// Everything that an object says can be checked against something else it says: the stored bytes and every zstd frame
+// against checksums, each page against its hash, a snapshot's hashes against its database hash, and a segment's frames
+// against the WAL file that its index and footer call for, which is laid down again and compared. What needs other
+// objects (does hash_before match the state it builds on?) is the restore module's to check.
+//
+// Reads a few blocks at a time and, of a snapshot, the hashes that belong to them: memory does not grow with the object.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "base/bytes.h"
+#include "segment/object_end.h"
+#include "segment/object_reader.h"
+#include "segment/wal_layout.h"
+
+namespace cairn::segment {
+namespace {
+
+constexpr std::uint64_t kReadBytes = 4 << 20;         // of compressed blocks, a request
+constexpr std::uint64_t kIndexChunk = 8 * kHashesPerGroup;
+
+Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
+
+bool is_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+// Looks at an object's pages one after the other, in index order.
+class PageChecker {
+ public:
+  using IndexSource = std::function<Result<PageIndex>(std::uint64_t first, std::uint64_t count)>;
+  PageChecker(const Footer& footer, IndexSource source) : footer_(footer), source_(std::move(source)) {}
+
+  // The next of the index; fetches it in chunks.
+  Result<std::uint64_t> next_hash() {
+    if (at_ == index_.hashes.size()) {
+      CAIRN_ASSIGN(index_, source_(entry_, std::min(kIndexChunk, footer_.index_count - entry_)));
+      at_ = 0;
+    }
+    ++entry_;
+    return index_.hashes[at_++];
+  }
+  PageNo page() const {  // of the newest next_hash
+    return index_.pages.empty() ? PageNo(static_cast<std::uint32_t>(entry_)) : index_.pages[at_ - 1];
+  }
+  std::uint64_t entry() const { return entry_; }  // how many were looked at
+
+  Result<void> check_page(ByteView bytes, std::uint64_t hash) {
+    if (page() == lock_byte_page(footer_.page_size)) {
+      if (hash != 0 || !is_zero(bytes)) return corrupt(fmt::format("page {} must be empty", page().value));
+    } else if (page_hash(page(), bytes) != hash) {
+      return corrupt(fmt::format("page {} does not match its hash", page().value));
+    }
+    xor_of_hashes_ ^= hash;
+    return {};
+  }
+  std::uint64_t xor_of_hashes() const { return xor_of_hashes_; }
+
+ private:
+  const Footer& footer_;
+  IndexSource source_;
+  PageIndex index_;
+  std::size_t at_ = 0;
+  std::uint64_t entry_ = 0;
+  std::uint64_t xor_of_hashes_ = 0;
+};
+
+Result<void> check_snapshot_block(ByteView block, std::uint32_t page_size, PageChecker& pages) {
+  for (; !block.empty(); block = block.subspan(page_size)) {
+    CAIRN_ASSIGN(std::uint64_t hash, pages.next_hash());
+    CAIRN_TRY(pages.check_page(block.first(page_size), hash));
+  }
+  return {};
+}
+
+// Lays the WAL down again beside what is read.
+class WalChecker {
+ public:
+  explicit WalChecker(const Footer& footer)
+      : footer_(footer), layout_(footer.lineage, footer.first, footer.page_size), run_(footer.points.begin()) {}
+
+  Result<void> check_block(ByteView block, PageChecker& pages) {
+    if (pages.entry() == 0) {
+      if (!std::equal(layout_.header().begin(), layout_.header().end(), block.begin()))
+        return corrupt("its WAL header is not what its footer calls for");
+      block = block.subspan(kWalHeaderBytes);
+    }
+    for (; !block.empty(); block = block.subspan(kWalFrameHeaderBytes + footer_.page_size)) {
+      CAIRN_ASSIGN(std::uint64_t hash, pages.next_hash());
+      ByteView page = block.subspan(kWalFrameHeaderBytes, footer_.page_size);
+      bool commit = pages.entry() == run_->frame_end;
+      WalFrameHeaderBytes expected = layout_.next_frame(pages.page(), commit ? run_->page_count : 0, page);
+      if (commit) ++run_;
+      if (std::memcmp(expected.data(), block.data(), expected.size()) != 0)
+        return corrupt(fmt::format("the header of WAL frame {} is not what its footer calls for", pages.entry()));
+      CAIRN_TRY(pages.check_page(page, hash));
+    }
+    return {};
+  }
+
+ private:
+  const Footer& footer_;
+  WalLayout layout_;
+  std::vector<RestorePoint>::const_iterator run_;
+};
+
+}  // namespace
+
+Result<Footer> verify_object(ObjectReader& reader) { return reader.verify(); }
+
+Result<Footer> ObjectReaderImpl::verify() {
+  if (Result<void> checked = check_footer_header(); !checked) return about(checked.error());
+  if (Result<void> checked = verify_data(); !checked) return about(checked.error());
+  return footer_;
+}
+
+// Opening a snapshot does not read this far to the front.
+Result<void> ObjectReaderImpl::check_footer_header() {
+  CAIRN_ASSIGN(Bytes header, input_->read(footer_begin_, kSkippableHeaderBytes));
+  if (!is_skippable_header(ByteView(header).first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
+    return corrupt("its footer does not begin where its end says");
+  return {};
+}
+
+Result<void> ObjectReaderImpl::verify_data() {
+  RunningHash stored_checksum;
+  PageChecker pages(footer_, [this](std::uint64_t first, std::uint64_t count) { return read_index(first, count); });
+  WalChecker wal(footer_);
+  for (std::uint32_t first = 0; first < blocks_.size();) {
+    std::uint32_t count = 1;
+    std::uint64_t bytes = blocks_[first].compressed_bytes;
+    while (first + count < blocks_.size() && bytes < kReadBytes && count < 16)
+      bytes += blocks_[first + count++].compressed_bytes;
+    CAIRN_ASSIGN(Bytes stored, fetch(first, count));
+    stored_checksum.add(stored);
+    CAIRN_ASSIGN(std::vector<Bytes> raw, decompress(first, count, stored));
+    for (const Bytes& block : raw) {
+      CAIRN_TRY(footer_.kind == ObjectKind::snapshot ? check_snapshot_block(block, footer_.page_size, pages)
+                                                     : wal.check_block(block, pages));
+    }
+    first += count;
+  }
+  if (stored_checksum.value() != tail_.data_checksum) return corrupt("the checksum of its data is wrong");
+  if (footer_.kind == ObjectKind::snapshot && pages.xor_of_hashes() != footer_.hash_after())
+    return corrupt("its page hashes do not add up to its database hash");
+  return {};
+}
+
+}  // namespace cairn::segment
