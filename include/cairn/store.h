@@ -2,7 +2,8 @@
 // or memory. Everything Cairn keeps goes through this interface, and every store passes the same conformance
 // suite (tests/store_conformance.h).
 //
-// Keys are relative, '/'-separated, non-empty UTF-8 without empty, "." or ".." components; at most 1024 bytes.
+// Keys are relative, '/'-separated, non-empty UTF-8 without NUL and without empty, "." or ".." components; at most
+// 1024 bytes, and 255 a component. Components that begin with ".cairn-" are reserved for stores.
 //
 // Errors, the same for every call unless its comment says otherwise:
 //   not_found    the object (or upload) is really not there. Never used for any other failure.
@@ -113,8 +114,8 @@ class Store {
   // Returns the new etag.
   virtual Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) = 0;
 
-  // The bytes [offset, offset + length) of an object, cut at its end; offset at or past the end of a non-empty
-  // object: invalid. Without length: to the end.
+  // The bytes [offset, offset + length) of an object, cut at its end. Without length: to the end. invalid: offset is
+  // at or past the end (but 0 is good for an empty object).
   virtual Result<Object> get(std::string_view key, std::uint64_t offset = 0,
                              std::optional<std::uint64_t> length = std::nullopt) = 0;
 

@@ -159,7 +159,9 @@ class RealFileSystem final : public FileSystem {
   }
 
   Result<void> link_new(const std::string& from, const std::string& to) override {
-    return link_without_replacing(from.c_str(), to.c_str());
+    const int error_number = link_without_replacing(from.c_str(), to.c_str());
+    if (error_number != 0) return os_error(error_number, fmt::format("linking {} to {}", from, to));
+    return {};
   }
 
   Result<void> remove(const std::string& path) override {

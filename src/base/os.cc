@@ -79,14 +79,12 @@ Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::str
   return {};
 }
 
-Result<void> link_without_replacing(const char* from, const char* to) {
-  if (::link(from, to) == 0) return {};
-  int error_number = errno;
-  if (has_no_links(error_number)) {
-    if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return {};
-    error_number = errno == EINVAL ? error_number : errno;  // EINVAL: this file system cannot do that either
-  }
-  return os_error(error_number, fmt::format("linking {} to {}", from, to));
+int link_without_replacing(const char* from, const char* to) {
+  if (::link(from, to) == 0) return 0;
+  const int link_error = errno;
+  if (!has_no_links(link_error)) return link_error;
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  return errno == EINVAL ? link_error : errno;  // EINVAL: this file system cannot do that either
 }
 
 Result<void> make_directories_durably(std::string_view path, int permissions) {

@@ -44,9 +44,9 @@ class FileDescriptor {
 Result<std::size_t> read_some_at(int fd, std::uint64_t offset, std::span<std::byte> into, std::string_view path);
 Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::string_view path);
 
-// Makes `to` another name of the file `from`, without replacing anything (conflict). Where hard links are not to be
-// had (FAT, some network and FUSE file systems) it moves the file instead: `from` may be gone afterwards.
-Result<void> link_without_replacing(const char* from, const char* to);
+// Makes `to` another name of the file `from`, without replacing anything; returns 0 or an errno, as EEXIST or EXDEV.
+// Where hard links are not to be had (FAT, some network and FUSE file systems) it moves the file: `from` is gone then.
+int link_without_replacing(const char* from, const char* to);
 
 // Makes a directory and those above it that are missing, and lets the names of the new ones survive a crash.
 // io: something in the way is not a directory.

@@ -1,0 +1,41 @@
+// The one place that knows all stores.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+#include "cairn/store.h"
+#include "store/directory_store.h"
+#include "store/file_url.h"
+
+namespace cairn {
+
+namespace {
+
+// "s3" of "s3://bucket"; empty: it is a path. A path may hold "://" later on, after a '/'.
+std::string scheme_of(std::string_view url) {
+  const std::size_t end = url.find("://");
+  if (end == std::string_view::npos || end == 0) return {};
+  std::string scheme(url.substr(0, end));
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  const bool good = scheme.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+.-") == std::string::npos;
+  return good ? scheme : std::string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_store(std::string_view url) {
+  const std::string scheme = scheme_of(url);
+  if (scheme.empty()) return make_directory_store(url);
+  if (scheme == "file") {
+    CAIRN_ASSIGN(const std::string path, path_of_file_url(url));
+    return make_directory_store(path);
+  }
+  if (scheme == "s3") {
+    return Error(ErrorKind::unsupported, fmt::format("{}: this build has no S3 yet: use a directory", url));
+  }
+  return Error(ErrorKind::invalid, fmt::format("'{}': stores of the kind '{}' are not known: use file:///path or a path", url, scheme));
+}
+
+}  // namespace cairn

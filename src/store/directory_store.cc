@@ -1,0 +1,223 @@
+// How an object becomes visible whole, or not at all:
+//
+//   put_new  a file in <folder>/.cairn-tmp/ is written and synced; link() gives it its name, which fails when the name
+//            is taken; the temporary name goes; the folder is synced.
+//   put_if   the same, but under a lock on <folder>/.cairn-tmp/lock the etag is compared once more and rename()
+//            replaces the old file. Readers that have the old one open go on reading it.
+//
+// The temporary folder lies in the folder of the object and not at the root, so that both are on one file system even
+// when folders of the store are mounts, symbolic links to other disks, or quota projects. Reading calls make nothing.
+//
+// A removal is not synced: an object that comes back after a crash is removed again by who wanted it gone. It takes
+// the lock, so that it never falls between the comparison and the replacement of a put_if.
+
+#include "store/directory_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <system_error>
+#include <utility>
+
+#include "base/files.h"
+#include "store/directory_files.h"
+#include "store/directory_list.h"
+#include "store/directory_upload.h"
+#include "store/file_url.h"
+#include "store/key.h"
+#include "store/range.h"
+
+namespace cairn {
+
+namespace {
+
+class DirectoryStore final : public Store {
+ public:
+  explicit DirectoryStore(std::string root) : folders_(std::move(root)), uploads_(folders_) {}
+
+  std::string url() const override { return file_url(folders_.root()); }
+
+  StoreCapabilities capabilities() const override {
+    StoreCapabilities can;
+    can.max_put_bytes = std::numeric_limits<std::int64_t>::max();
+    can.min_part_bytes = 0;
+    can.max_parts = kMaxPartNumber;
+    return can;
+  }
+
+  Result<std::string> put_new(std::string_view key, const Source& body) override {
+    CAIRN_TRY(check_key(key));
+    return folders_.with_folder(key, [&] { return write_new(key, body); });
+  }
+
+  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
+    CAIRN_TRY(check_key(key));
+    CAIRN_ASSIGN(const struct stat before, expect_etag(key, etag));
+    return folders_.with_folder(key, [&] { return replace(key, body, etag, modified_ns(before)); });
+  }
+
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    CAIRN_ASSIGN(const OpenObject object, open(key));
+    CAIRN_ASSIGN(const ByteRange range, cut_range(key, object.info.size_bytes, offset, length));
+    return read(object, range);
+  }
+
+  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
+    CAIRN_ASSIGN(const OpenObject object, open(key));
+    CAIRN_ASSIGN(const ByteRange range, cut_suffix(key, object.info.size_bytes, length));
+    return read(object, range);
+  }
+
+  Result<ObjectInfo> head(std::string_view key) override {
+    CAIRN_TRY(check_key(key));
+    struct stat status{};
+    if (::stat(folders_.path_of(key).c_str(), &status) != 0) return absent(key, os_error(errno, folders_.path_of(key)));
+    if (!S_ISREG(status.st_mode)) return no_object(key);
+    return object_info(key, status);
+  }
+
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    return list_directory(folders_.root(), prefix, start_after, limit);
+  }
+
+  Result<void> remove(std::string_view key) override {
+    auto there = head(key);
+    if (!there) return there.error().kind() == ErrorKind::not_found ? Result<void>{} : there.error();
+    auto lock = lock_folder(key);
+    if (!lock) return lock.error().kind() == ErrorKind::not_found ? Result<void>{} : lock.error();
+    const std::string path = folders_.path_of(key);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return os_error(errno, "removing " + path);
+    return {};
+  }
+
+  Result<std::string> begin_upload(std::string_view key) override { return uploads_.begin(key); }
+
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override {
+    return uploads_.put(key, upload_id, number, body);
+  }
+
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,
+                             std::uint64_t offset, std::uint64_t length) override {
+    CAIRN_ASSIGN(const OpenObject source, open(source_key));
+    CAIRN_TRY(check_copied_range(source_key, source.info.size_bytes, offset, length));
+    return uploads_.copy(key, upload_id, number, source.fd.get(), ByteRange{offset, length});
+  }
+
+  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override {
+    return uploads_.parts(key, upload_id);
+  }
+
+  Result<std::string> complete_new(std::string_view key, std::string_view upload_id, std::span<const PartInfo> parts) override {
+    return uploads_.complete(key, upload_id, parts);
+  }
+
+  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override { return uploads_.abort(key, upload_id); }
+
+  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override { return uploads_.list(prefix); }
+
+ private:
+  struct OpenObject {
+    FileDescriptor fd;
+    ObjectInfo info;
+  };
+
+  static Error no_object(std::string_view key) {
+    return Error(ErrorKind::not_found, fmt::format("{}: there is no such object", key));
+  }
+
+  // Only what is really not there is not_found.
+  Error absent(std::string_view key, const Error& error) const {
+    return error.kind() == ErrorKind::not_found ? folders_.explain_absence(no_object(key)) : error;
+  }
+
+  // O_NONBLOCK: a FIFO that somebody put there must not stop us; regular files do not know it.
+  Result<OpenObject> open(std::string_view key) const {
+    CAIRN_TRY(check_key(key));
+    const std::string path = folders_.path_of(key);
+    auto fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, fmt::format("opening {}", path));
+    if (!fd) return absent(key, fd.error());
+    CAIRN_ASSIGN(const struct stat status, status_of(fd->get(), path));
+    if (!S_ISREG(status.st_mode)) return no_object(key);
+    return OpenObject{std::move(*fd), object_info(key, status)};
+  }
+
+  static Result<Object> read(const OpenObject& object, const ByteRange& range) {
+    Object result{object.info, Bytes(range.length)};
+    CAIRN_ASSIGN(const std::size_t got, read_some_at(object.fd.get(), range.offset, result.bytes, object.info.key));
+    if (got == range.length) return result;
+    return Error(ErrorKind::corrupt, fmt::format("{}: the file got shorter while it was read", object.info.key));
+  }
+
+  Result<std::string> write_new(std::string_view key, const Source& body) {
+    CAIRN_TRY(folders_.expect_none(key));  // place_new decides; this spares the writing
+    CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
+    CAIRN_ASSIGN(std::string etag, write(temporary, key, body, 0));
+    CAIRN_TRY(folders_.place_new(key, temporary.path()));
+    return etag;
+  }
+
+  Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag, std::int64_t after_ns) {
+    CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
+    CAIRN_ASSIGN(std::string new_etag, write(temporary, key, body, after_ns));
+    CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
+    CAIRN_TRY(expect_etag(key, etag));
+    const std::string target = folders_.path_of(key);
+    if (::rename(temporary.path().c_str(), target.c_str()) != 0) return os_error(errno, "replacing " + target);
+    if (auto synced = folders_.sync_folder(key); !synced) return synced.error().as(ErrorKind::maybe_done);
+    return new_etag;
+  }
+
+  Result<TemporaryFile> make_temporary(std::string_view key) const {
+    return TemporaryFile::create(folders_.temporary_folder_of(key), folders_.path_of(key));
+  }
+
+  Result<std::string> write(const TemporaryFile& temporary, std::string_view key, const Source& body, std::int64_t after_ns) {
+    const std::string path = folders_.path_of(key);
+    CAIRN_TRY(write_source(temporary.fd(), 0, body, path));
+    return stamp_and_sync(temporary.fd(), after_ns, path);
+  }
+
+  Result<struct stat> expect_etag(std::string_view key, std::string_view etag) const {
+    const std::string path = folders_.path_of(key);
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) {
+      const Error error = absent(key, os_error(errno, path));
+      if (error.kind() != ErrorKind::not_found) return error;
+      return Error(ErrorKind::conflict, fmt::format("{}: the object is gone", key));
+    }
+    if (etag_of(status) == etag) return status;
+    return Error(ErrorKind::conflict, fmt::format("{}: the object was replaced meanwhile", key));
+  }
+
+  Result<FileDescriptor> lock_folder(std::string_view key) {
+    const std::string path = join_path(folders_.temporary_folder_of(key), "lock");
+    auto lock = lock_file(path, O_CREAT, LockMode::exclusive);
+    if (lock || lock.error().kind() != ErrorKind::not_found) return lock;
+    // The folder came here without its temporary folder (it was copied by hand).
+    if (::mkdir(folders_.temporary_folder_of(key).c_str(), 0700) != 0 && errno != EEXIST) return os_error(errno, "making " + path);
+    return lock_file(path, O_CREAT, LockMode::exclusive);
+  }
+
+  ObjectFolders folders_;
+  DirectoryUploads uploads_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> make_directory_store(std::string_view path) {
+  if (path.empty()) return Error(ErrorKind::invalid, "the path of a store is empty");
+  if (path.find('\0') != std::string_view::npos) return Error(ErrorKind::invalid, "the path of a store has a NUL byte");
+  std::error_code error;
+  std::string root = std::filesystem::absolute(std::filesystem::path(path), error).string();
+  if (error) return Error(ErrorKind::io, fmt::format("{}: {}", path, error.message()));
+  while (root.size() > 1 && root.back() == '/') root.pop_back();
+  return std::make_unique<DirectoryStore>(std::move(root));
+}
+
+}  // namespace cairn
