@@ -1,0 +1,92 @@
+// What run_replicator() is made of, with its timing open to tests.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "cairn/daemon.h"
+#include "cairn/error.h"
+#include "cairn/replicator.h"
+#include "daemon/file_watch.h"
+
+namespace cairn::daemon {
+
+struct RunTiming {
+  std::int64_t least_gap_us = 3'000;        // between two captures, so that a storm of commits cannot make us spin
+  std::int64_t busy_look_us = 5'000;        // between two looks while something is going on
+  std::int64_t busy_after_us = 1'000'000;   // how long after the last sign of life that is
+  std::int64_t idle_look_us = 2'000'000;    // for what the file system does not tell
+  std::int64_t unwatched_look_us = 100'000; // where nothing can be watched
+};
+
+class Runner {
+ public:
+  Runner(Replicator& replicator, Clock& clock, const RunOptions& options, const RunTiming& timing = {});
+
+  Result<void> run(std::stop_token stop);
+
+ private:
+  enum class Part { capture, publish, snapshot };
+  using StepFunction = Result<Step> (Replicator::*)(const Time&);
+
+  // The threads.
+  void capture_loop();
+  bool await_database();
+  void note_answer(std::int64_t asked, bool idle);
+  void wait_before_capture(std::int64_t next_us);
+  void store_loop(Part part, StepFunction step);
+  void wait_for_ring(std::uint64_t rings_seen, std::int64_t next_us);
+
+  // Between them.
+  bool note(Part part);
+  void fail(const Error& error);
+  void ring_all();
+  void quit();
+
+  // The caller's thread.
+  Result<void> supervise(std::stop_token stop);
+  bool wait_for_change(std::uint64_t& changes_seen);
+  void ask_for_everything();
+  bool has_everything(const ReplicatorStatus& status) const;
+  std::optional<Result<void>> judge(const ReplicatorStatus& status);
+  std::int64_t still_us(const ReplicatorStatus& status);
+
+  std::int64_t mono_us() { return clock_.now().mono_us; }
+
+  Replicator& replicator_;
+  Clock& clock_;
+  const RunOptions& options_;
+  const RunTiming timing_;
+  std::unique_ptr<FileWatch> watch_;
+
+  std::atomic<bool> quitting_ = false;
+  std::atomic<bool> ending_ = false;
+  std::atomic<bool> never_appeared_ = false;  // the database, until the end
+  // How often "capture everything that is committed by now" was asked for, and which of those was done last, with the
+  // last segment that it made.
+  std::atomic<std::int64_t> asked_ = 0, answered_ = 0;
+  std::atomic<std::uint64_t> last_captured_ = 0;
+
+  Mutex mutex_;
+  ConditionVariable rung_;
+  std::uint64_t rings_ GUARDED_BY(mutex_) = 0;    // reasons to step again
+  std::uint64_t changes_ GUARDED_BY(mutex_) = 0;  // reasons for the caller's thread to look
+  std::string mark_ GUARDED_BY(mutex_), words_ GUARDED_BY(mutex_);  // of the last status that somebody noted
+  std::optional<Error> failure_ GUARDED_BY(mutex_);
+
+  // Of the capture thread.
+  std::int64_t last_capture_us_ = 0, last_life_us_ = 0;
+
+  // Of the caller's thread.
+  bool snapshot_requested_ = false;
+  std::string judged_mark_;
+  std::int64_t progress_us_ = 0;
+};
+
+}  // namespace cairn::daemon

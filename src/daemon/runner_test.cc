@@ -1,0 +1,325 @@
+#include "daemon/runner.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <thread>
+
+namespace cairn::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+// A Replicator of three counters: capture takes what was "committed", publish puts it. Steps want to be called again
+// never, so that whatever happens was woken.
+class FakeReplicator final : public Replicator {
+ public:
+  explicit FakeReplicator(std::string path) : path_(std::move(path)) {}
+
+  Result<Step> capture_step(const Time&) override {
+    MutexLock lock(mutex_);
+    ++captures;
+    if (capture_error) return *capture_error;
+    if (requested_ || capture_at_once) status_.captured_sequence = committed_;
+    if (status_.captured_sequence > 0) status_.phase = Phase::following;
+    status_.spool_segments = status_.captured_sequence - status_.published_sequence;
+    return Step{kNever};
+  }
+  Result<Step> publish_step(const Time& now) override {
+    MutexLock lock(mutex_);
+    ++publishes;
+    if (store_away) {
+      status_.store_trouble = "the store is away";
+      status_.store_trouble_kind = ErrorKind::denied;
+      return Step{now.mono_us + 1000};
+    }
+    status_.published_sequence = status_.captured_sequence;
+    status_.spool_segments = 0;
+    return Step{kNever};
+  }
+  Result<Step> snapshot_step(const Time&) override {
+    MutexLock lock(mutex_);
+    if (status_.published_sequence > 0 || snapshot_requested_) status_.has_snapshot = true;
+    if (std::exchange(snapshot_requested_, false)) ++status_.snapshots_published;
+    return Step{kNever};
+  }
+  void request_snapshot() override {
+    MutexLock lock(mutex_);
+    snapshot_requested_ = true;
+  }
+  void request_capture() override {
+    MutexLock lock(mutex_);
+    requested_ = true;
+  }
+  ReplicatorStatus status() const override {
+    MutexLock lock(mutex_);
+    return status_;
+  }
+  std::string database_path() const override { return path_; }
+  void close(StopMode) override {}
+
+  void commit() {
+    MutexLock lock(mutex_);
+    ++committed_;
+  }
+  std::uint64_t capture_count() const {
+    MutexLock lock(mutex_);
+    return captures;
+  }
+  std::uint64_t publish_count() const {
+    MutexLock lock(mutex_);
+    return publishes;
+  }
+
+  // Set before the run.
+  std::optional<Error> capture_error;
+  bool capture_at_once = true, store_away = false;
+  std::uint64_t captures = 0, publishes = 0;
+
+ private:
+  mutable Mutex mutex_;
+  const std::string path_;
+  ReplicatorStatus status_;
+  std::uint64_t committed_ = 0;
+  bool requested_ = false, snapshot_requested_ = false;
+};
+
+// Looks that happen by themselves are an hour apart: only what wakes makes a test pass.
+RunTiming only_when_woken() {
+  RunTiming timing;
+  timing.busy_after_us = 0;
+  timing.idle_look_us = 3'600'000'000;
+  return timing;
+}
+
+class RunnerTest : public testing::Test {
+ protected:
+  ~RunnerTest() override {
+    stop_.request_stop();
+    if (thread_.joinable()) thread_.join();
+    fs::remove_all(directory_);
+  }
+
+  static std::string fresh_directory() {
+    std::string path = (fs::temp_directory_path() / "cairn-runner-XXXXXX").string();
+    return ::mkdtemp(path.data());
+  }
+  static void write(const std::string& path) { std::ofstream(path, std::ios::app) << "bytes"; }
+
+  void start(const RunOptions& options, const RunTiming& timing) {
+    options_ = options;
+    timing_ = timing;
+    thread_ = std::thread([this] { result_ = Runner(replicator_, clock_, options_, timing_).run(stop_.get_token()); });
+  }
+  Result<void> finish() {
+    thread_.join();
+    return *result_;
+  }
+  // A deadline far beyond what any machine needs; reaching it is a failure.
+  template <class Condition>
+  static bool comes_true(const Condition& condition) {
+    for (int i = 0; i < 6000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  bool watching_works() {
+    auto watch = FileWatch::open(database_);
+    return watch && (*watch)->is_watching();
+  }
+
+  const std::string directory_ = fresh_directory();
+  const std::string database_ = directory_ + "/app.db";
+  FakeReplicator replicator_{database_};
+  SystemClock clock_;
+  RunOptions options_;
+  RunTiming timing_;
+  std::stop_source stop_;
+  std::optional<Result<void>> result_;
+  std::thread thread_;
+};
+
+TEST_F(RunnerTest, AStepsErrorEndsTheRunAndIsReturned) {
+  write(database_);
+  replicator_.capture_error = Error(ErrorKind::conflict, "another writer");
+  start({}, only_when_woken());
+  const Result<void> result = finish();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(result.error().message(), "another writer");
+}
+
+TEST_F(RunnerTest, AWriteToTheWalWakesCaptureAndThatWakesPublish) {
+  if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
+  write(database_);
+  write(database_ + "-wal");
+  start({}, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > 0; }));
+  // The watch was set before the first capture; the step that this write wakes sees the commit.
+  replicator_.commit();
+  write(database_ + "-wal");
+  EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
+}
+
+TEST_F(RunnerTest, AWalThatIsBornIsNoticedAndWatched) {
+  if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
+  write(database_);
+  start({}, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > 0; }));
+  write(database_ + "-wal");
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > 1; }));
+  replicator_.commit();
+  write(database_ + "-wal");
+  EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
+}
+
+TEST_F(RunnerTest, AReplacedDatabaseIsWatchedUnderItsNewInode) {
+  if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
+  write(database_);
+  start({}, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > 0; }));
+  const std::uint64_t before = replicator_.capture_count();
+  write(directory_ + "/new.db");
+  fs::rename(directory_ + "/new.db", database_);
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > before; }));
+  replicator_.commit();
+  write(database_);
+  EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
+}
+
+TEST_F(RunnerTest, NeighboursOfTheDatabaseWakeNobody) {
+  if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
+  auto watch = FileWatch::open(database_);
+  ASSERT_TRUE(watch);
+  write(directory_ + "/other.db");
+  write(directory_ + "/app.db-journal-of-something");
+  EXPECT_FALSE((*watch)->drain());
+  write(database_);
+  EXPECT_TRUE((*watch)->drain());
+}
+
+TEST_F(RunnerTest, ARingThatNobodyWaitedForIsKept) {
+  auto watch = FileWatch::open(database_);
+  ASSERT_TRUE(watch);
+  (*watch)->ring();
+  (*watch)->ring();
+  EXPECT_EQ((*watch)->wait(3'600'000'000), FileWatch::Wake::bell);
+  EXPECT_EQ((*watch)->wait_for_bell(0), FileWatch::Wake::timeout);
+}
+
+TEST_F(RunnerTest, AStopCapturesAndPublishesWhatIsCommitted) {
+  write(database_);
+  replicator_.capture_at_once = false;  // captures nothing until it is asked to
+  start({}, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.capture_count() > 0; }));
+  replicator_.commit();
+  replicator_.commit();
+  stop_.request_stop();
+  EXPECT_TRUE(finish());
+  EXPECT_EQ(replicator_.status().published_sequence, 2u);
+  EXPECT_TRUE(replicator_.status().has_snapshot);
+}
+
+TEST_F(RunnerTest, AStopWhileTheStoreIsAwayGivesUpAndSaysWhatIsKept) {
+  write(database_);
+  replicator_.store_away = true;
+  replicator_.commit();
+  RunOptions options;
+  options.final_limit_ms = 20;
+  start(options, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.status().captured_sequence == 1; }));
+  stop_.request_stop();
+  const Result<void> result = finish();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::denied);
+  EXPECT_NE(result.error().message().find("kept in the state directory"), std::string::npos);
+  EXPECT_NE(result.error().message().find("the store is away"), std::string::npos);
+}
+
+TEST_F(RunnerTest, UntilSettledEndsByItselfWhenAllIsPublished) {
+  write(database_);
+  replicator_.commit();
+  RunOptions options;
+  options.until = RunUntil::settled;
+  start(options, only_when_woken());
+  EXPECT_TRUE(finish());
+  EXPECT_EQ(replicator_.status().published_sequence, 1u);
+  EXPECT_EQ(replicator_.status().snapshots_published, 0u);
+}
+
+TEST_F(RunnerTest, UntilSnapshotAsksForOne) {
+  write(database_);
+  replicator_.commit();
+  RunOptions options;
+  options.until = RunUntil::snapshot;
+  start(options, only_when_woken());
+  EXPECT_TRUE(finish());
+  EXPECT_EQ(replicator_.status().snapshots_published, 1u);
+}
+
+TEST_F(RunnerTest, UntilSettledFailsWithTheKindOfATroubleThatLasts) {
+  write(database_);
+  replicator_.store_away = true;
+  replicator_.commit();
+  RunOptions options;
+  options.until = RunUntil::settled;
+  options.trouble_limit_ms = 20;
+  start(options, only_when_woken());
+  const Result<void> result = finish();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::denied);
+}
+
+TEST_F(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {
+  if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
+  RunOptions options;
+  options.wait_for_database = WaitForDatabase::yes;
+  start(options, only_when_woken());
+  ASSERT_TRUE(comes_true([&] { return replicator_.publish_count() > 0; }));
+  write(database_ + "-wal");
+  EXPECT_EQ(replicator_.capture_count(), 0u);
+  replicator_.commit();
+  write(database_);
+  EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
+}
+
+TEST_F(RunnerTest, AStopBeforeTheDatabaseAppearedHasNothingToPublish) {
+  RunOptions options;
+  options.wait_for_database = WaitForDatabase::yes;
+  start(options, only_when_woken());
+  stop_.request_stop();
+  EXPECT_TRUE(finish());
+  EXPECT_EQ(replicator_.capture_count(), 0u);
+}
+
+TEST_F(RunnerTest, ADatabaseThatAppearedJustBeforeTheStopIsStillPublished) {
+  RunOptions options;
+  options.wait_for_database = WaitForDatabase::yes;
+  replicator_.commit();
+  write(database_);
+  stop_.request_stop();
+  start(options, only_when_woken());
+  EXPECT_TRUE(finish());
+  EXPECT_EQ(replicator_.status().published_sequence, 1u);
+}
+
+TEST_F(RunnerTest, ChangesAreToldOnTheCallersThread) {
+  write(database_);
+  replicator_.commit();
+  RunOptions options;
+  options.until = RunUntil::settled;
+  std::vector<std::thread::id> tellers;
+  options.on_change = [&](const ReplicatorStatus&) { tellers.push_back(std::this_thread::get_id()); };
+  EXPECT_TRUE(Runner(replicator_, clock_, options, only_when_woken()).run(stop_.get_token()));
+  ASSERT_FALSE(tellers.empty());
+  for (const std::thread::id& teller : tellers) EXPECT_EQ(teller, std::this_thread::get_id());
+}
+
+}  // namespace
+}  // namespace cairn::daemon
