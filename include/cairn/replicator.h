@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,6 +41,7 @@ struct ReplicatorOptions {
   Adopt adopt = Adopt::none;
   std::uint32_t rollover_frames = 1000;   // WAL length at which Cairn checkpoints and lets it restart
   std::uint64_t truncate_wal_bytes = 64ull << 20;  // a WAL file larger than this is truncated when all is captured
+  std::function<std::int64_t()> stopwatch_us;  // for write_lock_us in the status only; may be empty
   int segment_level = 1;            // zstd levels
   int snapshot_level = 3;
 };

@@ -34,6 +34,7 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.database.device);
   visit(r.database.inode);
   visit(r.has_position);
+  visit(r.proven);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {

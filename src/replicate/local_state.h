@@ -49,6 +49,10 @@ struct LocalRecord {
   sqlite::Identity database;
   bool has_position = false;
 
+  // The database on this machine is known to continue this history: it began it, or it was found equal to its head, or
+  // a person adopted it.
+  bool proven = false;
+
   bool operator==(const LocalRecord&) const = default;
 };
 

@@ -11,7 +11,7 @@ constexpr std::uint64_t kStepBytes = 64 * 1024;
 Result<std::unique_ptr<PageHashes>> PageHashes::open(FileSystem& files, const std::string& path) {
   std::uint64_t size = 0;
   if (auto info = files.info(path)) size = info->size_bytes;
-  size = std::max(kStepBytes, (size + kStepBytes - 1) / kStepBytes * kStepBytes);
+  size = std::max<std::uint64_t>(kStepBytes, (size + kStepBytes - 1) / kStepBytes * kStepBytes);
   CAIRN_ASSIGN(auto file, files.map(path, size));
   return std::unique_ptr<PageHashes>(new PageHashes(std::move(file)));
 }
@@ -21,12 +21,18 @@ std::span<std::uint64_t> PageHashes::all() const {
 }
 
 Result<void> PageHashes::resize(std::uint32_t page_count) {
-  const std::uint64_t size = std::max(kStepBytes, (page_count * 8ull + kStepBytes - 1) / kStepBytes * kStepBytes);
+  const std::uint64_t size = std::max<std::uint64_t>(kStepBytes, (page_count * 8ull + kStepBytes - 1) / kStepBytes * kStepBytes);
   if (size > file_->bytes().size() || size < file_->bytes().size() / 4) CAIRN_TRY(file_->resize(size));
   // Whatever lies past the old end may be left over from a larger database.
   const std::uint32_t old_count = page_count_;
   page_count_ = page_count;
   if (page_count > old_count) std::ranges::fill(all().subspan(old_count), 0);
+  return {};
+}
+
+Result<void> PageHashes::adopt(std::uint32_t page_count) {
+  if (page_count * 8ull > file_->bytes().size()) return resize(page_count);
+  page_count_ = page_count;
   return {};
 }
 

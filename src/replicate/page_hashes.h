@@ -19,6 +19,8 @@ class PageHashes {
 
   // Pages past the old end have hash 0 until set.
   Result<void> resize(std::uint32_t page_count);
+  // Takes the first `page_count` hashes of the file as an earlier process left them.
+  Result<void> adopt(std::uint32_t page_count);
   std::uint32_t page_count() const { return page_count_; }
   std::span<std::uint64_t> all() const;
   std::uint64_t get(PageNo page) const { return page.value <= page_count_ ? all()[page.value - 1] : 0; }

@@ -1,0 +1,236 @@
+// The cases, by what is found.
+//
+//   store          local state            what happens
+//   nothing        nothing                claim it (create-only), begin
+//   nothing        published segments     refuse: the replica vanished          (--adopt local: begin anew)
+//   claim only     same lineage           begin: we died before the first snapshot
+//   claim only     other or none          refuse: somebody is beginning it      (--adopt local: take over)
+//   history        same lineage, and its head is what we published, or the one segment that we meant to publish:
+//                                         go on
+//   history        same lineage, else     refuse: another writer, or the store was rolled back   (--adopt local)
+//   history        other or none          must equal the head                   (--adopt local: publish the difference)
+//
+// "Meant to publish": an intent is written and synced before every put. So after any crash the store can be at most one
+// segment ahead of what we know, and that segment has the hash that we noted; anything else was written by
+// somebody else.
+#include "replicate/attach.h"
+
+#include "fmt/format.h"
+#include "replicate/claim.h"
+#include "restore/head.h"
+#include "segment/reader.h"
+
+namespace cairn::replicate {
+namespace {
+
+std::string place(const AttachContext& c) {
+  return c.options.replica.empty() ? c.store.url() : fmt::format("{}/{}", c.store.url(), c.options.replica);
+}
+
+constexpr const char* kAdoptHint =
+    "If the local database is the right one, run again with --adopt local (its difference becomes the next segment, "
+    "older states stay restorable); if the replica is, with --adopt remote.";
+
+std::string spool_path(const AttachContext& c) { return join_path(c.options.state_directory, "spool"); }
+
+Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
+  Base base;
+  base.lineage = lineage;
+  base.writer = c.local.record().writer;
+  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c), lineage));
+  CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
+  return base;
+}
+
+// Forgets all that was known of an earlier history, and remembers this one.
+Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence published, std::uint64_t hash) {
+  return c.local.update(Sync::yes, [&](LocalRecord& r) {
+    const Id128 writer = r.writer.is_zero() ? c.random.id() : r.writer;
+    r = LocalRecord{};
+    r.writer = writer;
+    r.lineage = lineage;
+    r.published = r.intent = r.captured = published;
+    r.published_hash = r.intent_hash = r.captured_hash = hash;
+    r.proven = published.value == 0;
+  });
+}
+
+Result<Base> begin(const AttachContext& c, const Id128& lineage) {
+  CAIRN_TRY(start_record(c, lineage, Sequence(0), 0));
+  CAIRN_ASSIGN(Base base, open_base(c, lineage));
+  CAIRN_TRY(base.spool->clear());
+  base.start = Start::begin;
+  return base;
+}
+
+Result<Base> claim_and_begin(const AttachContext& c, const Time& now) {
+  const LocalRecord record = c.local.record();
+  const Id128 lineage = record.lineage.is_zero() || record.published.value > 0 ? c.random.id() : record.lineage;
+  // The lineage is known here before the claim can be seen there: a crash in between leaves a claim that is ours.
+  CAIRN_ASSIGN(Base base, begin(c, lineage));
+  Claim claim;
+  claim.lineage = lineage;
+  claim.writer = base.writer;
+  claim.host = c.options.host;
+  claim.last_modified_ms = now.wall_ms;
+  auto created = create_claim(c.store, c.options.replica, claim);
+  // Somebody was faster, or our own put was answered twice: the next look at the store tells.
+  if (!created) {
+    return created.error().kind() == ErrorKind::conflict ? created.error().as(ErrorKind::maybe_done) : created.error();
+  }
+  return base;
+}
+
+Result<Base> attach_without_history(const AttachContext& c, const Time& now) {
+  const LocalRecord record = c.local.record();
+  const bool adopt = c.options.adopt == Adopt::local;
+  CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+  const bool was_ours = !claim || claim->lineage == record.lineage;
+  if (was_ours && record.published.value > 0 && !adopt) {
+    return Error(ErrorKind::conflict,
+                 fmt::format("{} is empty, but {} segments have been published to it from here: was it deleted, or is "
+                             "another store mounted there? If it is to begin anew, run again with --adopt local.",
+                             place(c), record.published.value));
+  }
+  if (!claim) return claim_and_begin(c, now);
+  if (record.lineage == claim->lineage || adopt) return begin(c, claim->lineage);
+  return Error(ErrorKind::conflict,
+               fmt::format("{} was claimed at {} by another replicator (host {}), which has published nothing yet. If "
+                           "that one is gone for good, run again with --adopt local.",
+                           place(c), format_time(claim->last_modified_ms), claim->host));
+}
+
+// Rebuilds the page hashes of the published head from the store, then of the spooled segments after it.
+Result<void> rebuild_hashes(const AttachContext& c, Base& base, Sequence published) {
+  PageHashes& table = *base.hashes;
+  const auto room = [&](std::uint32_t page_size, std::uint32_t count) -> Result<std::span<std::uint64_t>> {
+    base.page_size = page_size;
+    CAIRN_TRY(table.resize(count));
+    return table.all();
+  };
+  CAIRN_ASSIGN(const auto point, restore::read_page_hashes(c.store, c.options.replica, published, room));
+  base.hash = point.hash_after;
+  base.sequence = published;
+  for (const SpooledSegment& spooled : base.spool->all()) {
+    CAIRN_ASSIGN(auto file, c.files.open(spooled.path, OpenMode::read));
+    const FileSource source(*file, spooled.size_bytes);
+    CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(source, spooled.path));
+    CAIRN_ASSIGN(const auto index, reader->index());
+    if (spooled.page_size != base.page_size) CAIRN_TRY(table.resize(0));
+    base.page_size = spooled.page_size;
+    CAIRN_TRY(table.resize(spooled.page_count));
+    for (std::size_t i = 0; i < index.pages.size(); ++i) table.set(index.pages[i], index.hashes[i]);
+    base.hash = spooled.hash_after;
+    base.sequence = spooled.sequence;
+  }
+  if (table.database_hash() != base.hash) {
+    return Error(ErrorKind::corrupt, fmt::format("{}: the page hashes of segment {} do not add up to its database hash",
+                                                 place(c), base.sequence.value));
+  }
+  return {};
+}
+
+// The spool continues the published head, or it is of no use.
+Result<void> align_spool(Base& base, Sequence published, std::uint64_t published_hash) {
+  while (auto front = base.spool->front()) {
+    if (front->sequence > published) break;
+    CAIRN_TRY(base.spool->pop());
+  }
+  const auto front = base.spool->front();
+  if (front && (front->sequence != published.next() || front->hash_before != published_hash)) return base.spool->clear();
+  return {};
+}
+
+// With no page known, every page of the database counts as different from the head.
+void restate(Base& base, const restore::HeadState& head) {
+  base.sequence = head.newest;
+  base.hash = head.footer.hash_after();
+  base.page_size = 0;
+}
+
+// True when the local table is right: its pages add up to the state that local state, spool and store agree on.
+Result<bool> settle_hashes(const AttachContext& c, Base& base, Sequence published, std::uint64_t published_hash) {
+  const LocalRecord record = c.local.record();
+  const auto back = base.spool->back();
+  base.sequence = back ? back->sequence : published;
+  base.hash = back ? back->hash_after : published_hash;
+  base.page_size = record.page_size;
+  if (record.captured == base.sequence && record.captured_hash == base.hash && record.page_count > 0) {
+    CAIRN_TRY(base.hashes->adopt(record.page_count));
+    if (base.hashes->database_hash() == base.hash) return true;
+  }
+  CAIRN_TRY(base.hashes->resize(0));
+  return false;
+}
+
+Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
+  CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
+    r.published = head.newest;
+    r.published_hash = head.footer.hash_after();
+  }));
+  CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
+  base.start = Start::go_on;
+  base.has_snapshot = head.has_snapshot;
+  CAIRN_TRY(align_spool(base, head.newest, head.footer.hash_after()));
+  CAIRN_ASSIGN(const bool known, settle_hashes(c, base, head.newest, head.footer.hash_after()));
+  if (known) return base;
+  if (head.has_snapshot) {
+    CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+  } else {
+    restate(base, head);
+    CAIRN_TRY(base.spool->clear());
+  }
+  return base;
+}
+
+Result<Base> attach_to_foreign(const AttachContext& c, const restore::HeadState& head) {
+  const bool adopt = c.options.adopt == Adopt::local;
+  if (!head.has_snapshot && !adopt) {
+    return Error(ErrorKind::conflict,
+                 fmt::format("{} belongs to another replicator, whose first snapshot is not there yet. If that one is "
+                             "gone for good, run again with --adopt local.",
+                             place(c)));
+  }
+  CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after()));
+  CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
+  CAIRN_TRY(base.spool->clear());
+  base.start = adopt ? Start::adopt : Start::must_equal;
+  base.has_snapshot = head.has_snapshot;
+  if (auto claim = read_claim(c.store, c.options.replica); claim && *claim) base.previous_host = (*claim)->host;
+  restate(base, head);
+  if (adopt && head.has_snapshot) CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+  return base;
+}
+
+Result<Base> attach_to_history(const AttachContext& c, const restore::HeadState& head) {
+  const LocalRecord record = c.local.record();
+  const bool adopt = c.options.adopt == Adopt::local;
+  if (record.lineage != head.lineage || !record.proven) return attach_to_foreign(c, head);
+
+  const std::uint64_t head_hash = head.footer.hash_after();
+  const bool is_published = head.newest == record.published && head_hash == record.published_hash;
+  const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
+                         head_hash == record.intent_hash && head.footer.writer == record.writer;
+  if (is_published || is_intent) return go_on(c, head);
+  if (adopt) return attach_to_foreign(c, head);
+  if (head.newest < record.published) {
+    return Error(ErrorKind::conflict,
+                 fmt::format("{} ends at segment {}, but segment {} has been published from here: objects were removed, "
+                             "or the store was rolled back. {}",
+                             place(c), head.newest.value, record.published.value, kAdoptHint));
+  }
+  return Error(ErrorKind::conflict,
+               fmt::format("another writer has published to {} (segment {}; the last one from here is {}). {}", place(c),
+                           head.newest.value, record.published.value, kAdoptHint));
+}
+
+}  // namespace
+
+Result<Base> attach(const AttachContext& context, const Time& now) {
+  auto head = restore::read_head(context.store, context.options.replica);
+  if (!head && head.error().kind() == ErrorKind::not_found) return attach_without_history(context, now);
+  if (!head) return head.error();
+  return attach_to_history(context, *head);
+}
+
+}  // namespace cairn::replicate

@@ -1,0 +1,87 @@
+// From the live database to the spool: the thread that must always be quick, because applications' checkpoints wait for
+// the holds that it moves.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "replicate/page_hashes.h"
+#include "replicate/pass.h"
+#include "replicate/shared.h"
+#include "replicate/wal_scan.h"
+#include "sqlite/database.h"
+
+namespace cairn::replicate {
+
+class Capturer {
+ public:
+  explicit Capturer(Shared& shared) : shared_(shared) {}
+  Result<Step> step(const Time& now);
+  void close(StopMode mode);
+
+ private:
+  // The walk of one step.
+  Result<void> walk(const Time& now);
+  Result<void> open_database(const Time& now);
+  Result<void> decide_start(const Time& now);
+  Result<bool> can_go_on(const LocalRecord& record);
+  Result<bool> check_identity();
+  Result<void> keep_hold(const Time& now);
+  Result<void> settle_on_floor(const wal::IndexHeader& index, const Time& now);
+  Result<void> continue_pass(const Time& now);
+  Result<void> capture_when_due(const Time& now);
+  Result<void> start_requested_snapshot(const Time& now);
+
+  // Capture.
+  Result<bool> capture(const Time& now);
+  Result<void> write_segment(const Scan& scan, const std::vector<FrameRef>& newest, const Time& now);
+  Result<std::vector<PageNo>> pages_that_no_frame_holds(const std::vector<FrameRef>& newest, std::uint32_t page_count);
+  Result<void> save_record();
+  segment::ObjectHead head(const Time& now) const;
+
+  // Passes.
+  Result<void> start_pass(PassGoal goal, const Time& now);
+  Result<void> finish_pass(const Time& now);
+  Result<void> take_over(const Pass& pass);
+  void drop_pass();
+
+  // Rolling over (docs/sqlite.md, "The holds", rule 4).
+  Result<void> roll_over_when_due(const Time& now);
+  Result<bool> roll_over_quietly(const Time& now);
+  Result<void> roll_over_under_gate(const Time& now);
+  Result<void> exchange_hold_under_gate(const Time& now);
+  void wait_for_restart(const Time& now);
+
+  bool captured_all(const wal::IndexHeader& index) const;
+  void let_go(sqlite::CloseMode mode);
+  void report(const Time& now);
+  Result<Step> trouble(const Error& error, const Time& now);
+
+  Shared& shared_;
+  std::unique_ptr<sqlite::Database> database_;
+  std::shared_ptr<Spool> spool_;
+  std::unique_ptr<PageHashes> hashes_;  // of the captured state
+  std::unique_ptr<Pass> pass_;
+  Start start_ = Start::begin;
+  bool attached_ = false;
+  bool followed_once_ = false;
+
+  Id128 lineage_, writer_;
+  std::string previous_host_;
+  Sequence sequence_;             // captured state: sequence, hash, page size, place in the WAL
+  std::uint64_t hash_ = 0;
+  std::uint32_t page_size_ = 0;
+  WalPosition position_;
+
+  wal::IndexHeader index_;        // the last look
+  std::int64_t next_capture_us_ = 0;
+  std::int64_t next_roll_us_ = 0;
+  std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
+  std::int64_t retry_at_us_ = 0;
+  std::int64_t wake_us_ = 0;
+  bool truncated_on_this_floor_ = false;
+};
+
+}  // namespace cairn::replicate

@@ -1,0 +1,124 @@
+#include "replicate/pass.h"
+
+#include <algorithm>
+
+#include "segment/keys.h"
+
+namespace cairn::replicate {
+namespace {
+constexpr const char* kHashesName = "pass_hashes";
+constexpr const char* kScratchName = "pass_scratch";
+}  // namespace
+
+Result<std::unique_ptr<Pass>> Pass::open(const Input& input, const Time& now) {
+  std::unique_ptr<Pass> pass(new Pass(input));
+  const std::string& directory = input.shared.options.state_directory;
+  CAIRN_ASSIGN(pass->view_,
+               FrozenView::open(input.database, input.shared.files, join_path(directory, kScratchName)));
+  const std::uint64_t count = pass->view_->page_count();
+  CAIRN_ASSIGN(auto mapped, input.shared.files.map(join_path(directory, kHashesName), count * 8));
+  // The name is not needed any more; the mapping stays until its owner is gone.
+  CAIRN_TRY(input.shared.files.remove(join_path(directory, kHashesName)));
+  pass->hashes_ = {reinterpret_cast<std::uint64_t*>(mapped->bytes().data()), count};
+  pass->own_hashes_ = std::move(mapped);
+  pass->input_.head.page_size = pass->view_->page_size();
+  if (pass->makes_snapshot()) CAIRN_TRY(pass->open_snapshot(now));
+  return pass;
+}
+
+Pass::~Pass() {
+  if (job_ && !snapshot_ended_) job_->writer->abandon();
+}
+
+Result<void> Pass::open_snapshot(const Time& now) {
+  job_ = std::make_shared<SnapshotJob>();
+  job_->sequence = input_.head.last;
+  job_->time_ms = now.wall_ms;
+  job_->key = segment::snapshot_key(input_.shared.options.replica, now.wall_ms, job_->sequence);
+  job_->data_size_bytes = std::uint64_t{view_->page_count()} * view_->page_size();
+  segment::ObjectHead head = input_.head;
+  head.kind = segment::ObjectKind::snapshot;
+  head.first = head.last;
+  head.first_time_ms = head.last_time_ms = now.wall_ms;
+  head.hash_before = 0;
+  CAIRN_ASSIGN(job_->writer, segment::SnapshotWriter::open(head, input_.shared.executor,
+                                                           input_.shared.options.snapshot_level));
+  job_->hashes = std::move(own_hashes_);
+  MutexLock hold(input_.shared.mutex);
+  input_.shared.job = job_;
+  input_.shared.status.snapshot_pages_total = view_->page_count();
+  input_.shared.status.snapshot_pages_done = 0;
+  return {};
+}
+
+Result<bool> Pass::read_some(std::uint64_t slice_bytes) {
+  const std::uint32_t page_size = view_->page_size();
+  const std::uint32_t pages_a_block = segment::pages_per_block(page_size);
+  for (std::uint64_t read = 0; read < slice_bytes; read += std::uint64_t{pages_a_block} * page_size) {
+    const std::uint32_t left = view_->page_count() - (view_->next_page().value - 1);
+    if (left == 0) return true;
+    if (job_ && !job_->writer->room()) return false;
+    const PageNo first = view_->next_page();
+    Bytes block(std::size_t{std::min(left, pages_a_block)} * page_size);
+    CAIRN_TRY(view_->read_next(block));
+    CAIRN_TRY(take_pages(first, block));
+    if (job_) job_->writer->add(std::move(block));
+  }
+  return view_->next_page().value > view_->page_count();
+}
+
+Result<void> Pass::take_pages(PageNo first, ByteView bytes) {
+  const std::uint32_t page_size = view_->page_size();
+  const PageNo lock_page = segment::lock_byte_page(page_size);
+  if (first.value == 1) first_page_.assign(bytes.begin(), bytes.begin() + page_size);
+  PageNo page = first;
+  for (std::size_t at = 0; at < bytes.size(); at += page_size, page = page.next()) {
+    const ByteView page_bytes = bytes.subspan(at, page_size);
+    const std::uint64_t hash = page == lock_page ? 0 : segment::page_hash(page, page_bytes);
+    hashes_[page.value - 1] = hash;
+    hash_ ^= hash;
+    if (goal_ != PassGoal::reconcile || page == lock_page) continue;
+    const bool known = page.value <= input_.known.page_count() && page_size == input_.known_page_size &&
+                       input_.known.get(page) == hash;
+    if (!known) CAIRN_TRY(add_difference(page, page_bytes, hash));
+  }
+  return {};
+}
+
+Result<void> Pass::add_difference(PageNo page, ByteView bytes, std::uint64_t hash) {
+  if (!output_) {
+    segment::ObjectHead head = input_.head;
+    head.kind = segment::ObjectKind::segment;
+    head.first = head.last = head.last.next();
+    CAIRN_ASSIGN(output_, SegmentOutput::open(input_.shared.files, input_.spool, head, input_.shared.executor,
+                                              input_.shared.options.segment_level));
+  }
+  return output_->add_page(page, bytes, hash);
+}
+
+bool Pass::differs() const {
+  return hash_ != input_.head.hash_before || view_->page_size() != input_.known_page_size ||
+         view_->page_count() != input_.known.page_count();
+}
+
+Result<void> Pass::finish_segment(const Time& now) {
+  if (!output_) CAIRN_TRY(add_difference(PageNo(1), first_page_, hashes_[0]));
+  segment::RestorePoint point;
+  point.sequence = input_.head.last.next();
+  point.time_ms = now.wall_ms;
+  point.page_count = view_->page_count();
+  point.hash_after = hash_;
+  return output_->finish(point);
+}
+
+void Pass::finish_snapshot(const Time& now) {
+  segment::RestorePoint point;
+  point.sequence = input_.head.last;
+  point.time_ms = now.wall_ms;
+  point.page_count = view_->page_count();
+  point.hash_after = hash_;
+  snapshot_ended_ = true;
+  job_->writer->end(point, hashes_);
+}
+
+}  // namespace cairn::replicate

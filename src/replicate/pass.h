@@ -1,0 +1,77 @@
+// One pass over every page of a frozen state, in slices: for a snapshot, or to find the pages that differ from what is
+// published, or both.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "replicate/frozen_view.h"
+#include "replicate/page_hashes.h"
+#include "replicate/segment_output.h"
+#include "replicate/shared.h"
+
+namespace cairn::replicate {
+
+enum class PassGoal {
+  begin,      // the first snapshot of a replica, sequence 0; nothing to compare with
+  reconcile,  // the pages that differ from `known` become the next segment
+  compare,    // only tell whether the database is what is published
+  snapshot,   // a snapshot of a captured state
+};
+
+class Pass {
+ public:
+  struct Input {
+    sqlite::Database& database;
+    Shared& shared;
+    Spool& spool;
+    const PageHashes& known;      // of the captured state
+    std::uint32_t known_page_size = 0;
+    segment::ObjectHead head;     // kind, page size and times are filled in here; hash_before as captured
+    PassGoal goal;
+  };
+
+  // The database's hold must protect its newest commit, and that commit must be captured already for a snapshot.
+  static Result<std::unique_ptr<Pass>> open(const Input& input, const Time& now);
+  ~Pass();
+
+  // Reads up to `slice_bytes`, or less where the snapshot's window is full. True: all pages have been read.
+  Result<bool> read_some(std::uint64_t slice_bytes);
+
+  // After the last page.
+  std::uint64_t hash() const { return hash_; }
+  std::uint64_t expected_hash() const { return input_.head.hash_before; }  // of the captured state, when it began
+  std::uint32_t page_size() const { return view_->page_size(); }
+  bool differs() const;
+  // Adds the segment with the differences to the spool (reconcile, and differs()).
+  Result<void> finish_segment(const Time& now);
+  // Ends the snapshot's data; the job goes on by itself (begin, snapshot).
+  void finish_snapshot(const Time& now);
+  // The hashes of all pages.
+  std::span<const std::uint64_t> hashes() const { return hashes_; }
+
+  PassGoal goal() const { return goal_; }
+  FrozenView& view() { return *view_; }
+  const std::shared_ptr<SnapshotJob>& job() const { return job_; }
+
+ private:
+  Pass(const Input& input) : input_(input), goal_(input.goal) {}
+  bool makes_snapshot() const { return goal_ == PassGoal::begin || goal_ == PassGoal::snapshot; }
+  Result<void> open_snapshot(const Time& now);
+  Result<void> take_pages(PageNo first, ByteView bytes);
+  Result<void> add_difference(PageNo page, ByteView bytes, std::uint64_t hash);
+
+  Input input_;
+  const PassGoal goal_;
+  std::unique_ptr<FrozenView> view_;
+  std::shared_ptr<SnapshotJob> job_;
+  std::unique_ptr<MappedFile> own_hashes_;  // without a job
+  std::span<std::uint64_t> hashes_;
+  std::uint64_t hash_ = 0;
+  Bytes first_page_;                        // for a state that differs in nothing but its size
+  std::unique_ptr<SegmentOutput> output_;   // opened with the first page that differs
+  bool snapshot_ended_ = false;
+};
+
+}  // namespace cairn::replicate

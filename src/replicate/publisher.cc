@@ -1,0 +1,127 @@
+// Ordering rules of docs/format.md, "Order", live here:
+//   - a segment is put only when its predecessor is in the store;
+//   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's" can be told
+//     apart;
+//   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another writer owns
+//     the history, and this one stops for good;
+//   - "it may have been applied": look, then decide.
+#include "replicate/publisher.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "replicate/claim.h"
+#include "segment/keys.h"
+
+namespace cairn::replicate {
+namespace {
+constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
+constexpr std::uint64_t kCompareBytes = 1 << 20;
+}  // namespace
+
+Result<Step> Publisher::step(const Time& now) {
+  if (now.mono_us < not_before_us_) return Step{not_before_us_};
+  if (!attached_) {
+    if (auto attached = attach_now(now); !attached) return trouble(attached.error(), now);
+  }
+  const auto spool = shared_.current_spool();
+  if (auto published = publish_front(*spool, now); !published) {
+    return trouble(published.error(), now);
+  } else if (*published) {
+    backoff_.reset();
+    shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
+    return Step{now.mono_us};
+  }
+  return Step{now.mono_us + kIdle_us};
+}
+
+Result<void> Publisher::attach_now(const Time& now) {
+  CAIRN_ASSIGN(Base base, attach({shared_.store, shared_.files, shared_.random, *shared_.local, shared_.options}, now));
+  const LocalRecord record = shared_.local->record();
+  attached_ = true;
+  backoff_.reset();
+  MutexLock hold(shared_.mutex);
+  shared_.status.phase = Phase::opening;
+  shared_.status.lineage = base.lineage.hex();
+  shared_.status.has_snapshot = base.has_snapshot;
+  shared_.status.published_sequence = record.published.value;
+  shared_.status.captured_sequence = base.sequence.value;
+  shared_.status.store_trouble.clear();
+  shared_.published = record.published;
+  shared_.spool = std::move(base.spool);
+  shared_.base = std::move(base);
+  return {};
+}
+
+// True: one was published.
+Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
+  const auto segment = spool.front();
+  if (!segment) return false;
+  CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
+    r.intent = segment->sequence;
+    r.intent_hash = segment->hash_after;
+  }));
+  CAIRN_ASSIGN(const bool done, put(*segment));
+  if (!done) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
+  CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
+    r.published = segment->sequence;
+    r.published_hash = segment->hash_after;
+  }));
+  CAIRN_TRY(spool.pop());
+  MutexLock hold(shared_.mutex);
+  shared_.published = segment->sequence;
+  shared_.status.published_sequence = segment->sequence.value;
+  shared_.status.published_time_ms = segment->time_ms;
+  shared_.status.published_bytes += segment->size_bytes;
+  (void)now;
+  return true;
+}
+
+Result<bool> Publisher::put(const SpooledSegment& segment) {
+  CAIRN_ASSIGN(auto file, shared_.files.open(segment.path, OpenMode::read));
+  const FileSource body(*file, segment.size_bytes);
+  const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
+  auto put = shared_.store.put_new(key, body);
+  if (put) return true;
+  const ErrorKind kind = put.error().kind();
+  if (kind != ErrorKind::conflict && kind != ErrorKind::maybe_done) return put.error().with("publish " + key);
+  CAIRN_ASSIGN(const bool ours, is_ours(key, body));
+  if (!ours && kind == ErrorKind::conflict) return Error(ErrorKind::retry_later, key + " was there and is gone");
+  return ours;
+}
+
+// True: the object under `key` is `body`. False: there is none. conflict: there is another one.
+Result<bool> Publisher::is_ours(const std::string& key, const Source& body) {
+  const Error other(ErrorKind::conflict,
+                    fmt::format("another writer has published {}: this one stops, so that the replica keeps one "
+                                "history. If the local database is the right one, run again with --adopt local; if "
+                                "the replica is, with --adopt remote.",
+                                key));
+  auto head = shared_.store.head(key);
+  if (!head && head.error().kind() == ErrorKind::not_found) return false;
+  if (!head) return head.error().with("look at " + key);
+  if (head->size_bytes != body.size_bytes()) return other;
+  Bytes mine;
+  for (std::uint64_t at = 0; at < body.size_bytes(); at += kCompareBytes) {
+    const std::uint64_t length = std::min(kCompareBytes, body.size_bytes() - at);
+    mine.resize(length);
+    CAIRN_TRY(body.read_at(at, mine));
+    auto theirs = shared_.store.get(key, at, length);
+    if (!theirs) return theirs.error().with("look at " + key);
+    if (theirs->bytes != mine) return other;
+  }
+  return true;
+}
+
+// What may pass is tried again, later and later; the rest ends this Replicator.
+Result<Step> Publisher::trouble(const Error& error, const Time& now) {
+  if (!may_pass(error.kind())) return error;
+  not_before_us_ = now.mono_us + backoff_.next_us(shared_.random);
+  shared_.set_status([&](ReplicatorStatus& s) {
+    s.store_trouble = error.message();
+    s.store_trouble_kind = error.kind();
+  });
+  return Step{not_before_us_};
+}
+
+}  // namespace cairn::replicate

@@ -1,0 +1,26 @@
+// From the spool to the store: one segment at a time, in order, create-only.
+#pragma once
+
+#include "replicate/shared.h"
+
+namespace cairn::replicate {
+
+class Publisher {
+ public:
+  explicit Publisher(Shared& shared) : shared_(shared) {}
+  Result<Step> step(const Time& now);
+
+ private:
+  Result<void> attach_now(const Time& now);
+  Result<bool> publish_front(Spool& spool, const Time& now);
+  Result<bool> put(const SpooledSegment& segment);
+  Result<bool> is_ours(const std::string& key, const Source& body);
+  Result<Step> trouble(const Error& error, const Time& now);
+
+  Shared& shared_;
+  Backoff backoff_;
+  std::int64_t not_before_us_ = 0;
+  bool attached_ = false;
+};
+
+}  // namespace cairn::replicate

@@ -1,0 +1,100 @@
+#include "cairn/replicator.h"
+
+#include "fmt/format.h"
+#include "replicate/capturer.h"
+#include "replicate/publisher.h"
+#include "replicate/shared.h"
+#include "replicate/snapshot_upload.h"
+
+namespace cairn {
+
+std::string_view name_of(Phase phase) {
+  switch (phase) {
+    case Phase::attaching: return "attaching";
+    case Phase::opening: return "opening";
+    case Phase::reconciling: return "reconciling";
+    case Phase::first_snapshot: return "first_snapshot";
+    case Phase::following: return "following";
+  }
+  return "unknown";
+}
+
+namespace replicate {
+namespace {
+
+class ReplicatorImpl final : public Replicator {
+ public:
+  ReplicatorImpl(Store& store, FileSystem& files, Executor& executor, Random& random, ReplicatorOptions options)
+      : shared_(store, files, executor, random, std::move(options)),
+        capturer_(shared_),
+        publisher_(shared_),
+        upload_(shared_) {}
+
+  Result<void> open() {
+    const std::string& directory = shared_.options.state_directory;
+    CAIRN_TRY(shared_.files.make_directories(directory));
+    auto lock = shared_.files.lock(join_path(directory, "lock"));
+    if (!lock && lock.error().kind() == ErrorKind::busy) {
+      return Error(ErrorKind::busy, fmt::format("another cairn replicates {} to this replica (its state directory {} "
+                                                "is in use)",
+                                                shared_.options.database, directory));
+    }
+    if (!lock) return lock.error();
+    shared_.lock = std::move(*lock);
+    CAIRN_ASSIGN(shared_.local, LocalState::open(shared_.files, directory));
+    return {};
+  }
+
+  Result<Step> capture_step(const Time& now) override { return capturer_.step(now); }
+  Result<Step> publish_step(const Time& now) override { return publisher_.step(now); }
+  Result<Step> snapshot_step(const Time& now) override { return upload_.step(now); }
+  void request_snapshot() override { shared_.snapshot_requested = true; }
+  void request_capture() override { shared_.capture_requested = true; }
+  std::string database_path() const override { return shared_.options.database; }
+
+  ReplicatorStatus status() const override {
+    const auto spool = shared_.current_spool();
+    const auto spooled = spool ? spool->all() : std::deque<SpooledSegment>();
+    MutexLock hold(shared_.mutex);
+    ReplicatorStatus status = shared_.status;
+    status.spool_segments = spooled.size();
+    for (const SpooledSegment& segment : spooled) status.spool_bytes += segment.size_bytes;
+    status.looks = shared_.capture_looks;
+    status.settled = shared_.capture_settled && spooled.empty() && !shared_.job && !shared_.snapshot_requested &&
+                     status.has_snapshot && status.captured_sequence == status.published_sequence;
+    return status;
+  }
+
+  void close(StopMode mode) override {
+    capturer_.close(mode);
+    shared_.local.reset();
+    shared_.lock.reset();
+  }
+
+ private:
+  Shared shared_;
+  Capturer capturer_;
+  Publisher publisher_;
+  SnapshotUpload upload_;
+};
+
+Result<void> check(const ReplicatorOptions& options) {
+  if (options.database.empty()) return Error(ErrorKind::invalid, "no database is named");
+  if (options.state_directory.empty()) return Error(ErrorKind::invalid, "no state directory is named");
+  if (options.interval_ms < 0) return Error(ErrorKind::invalid, "the interval is negative");
+  return {};
+}
+
+}  // namespace
+}  // namespace replicate
+
+Result<std::unique_ptr<Replicator>> Replicator::open(Store& store, FileSystem& files, Executor& executor,
+                                                     Random& random, ReplicatorOptions options) {
+  CAIRN_TRY(replicate::check(options));
+  auto replicator =
+      std::make_unique<replicate::ReplicatorImpl>(store, files, executor, random, std::move(options));
+  CAIRN_TRY(replicator->open());
+  return replicator;
+}
+
+}  // namespace cairn

@@ -1,0 +1,28 @@
+#include "replicate/segment_output.h"
+
+namespace cairn::replicate {
+
+Result<void> SegmentOutput::FileSink::write(ByteView bytes) {
+  CAIRN_TRY(file->write_at(size_bytes, bytes));
+  size_bytes += bytes.size();
+  return {};
+}
+
+Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(FileSystem& files, Spool& spool,
+                                                           const segment::ObjectHead& head, Executor& executor,
+                                                           int level) {
+  std::unique_ptr<SegmentOutput> output(new SegmentOutput(spool));
+  CAIRN_ASSIGN(output->sink_.file, files.open(spool.partial_path(), OpenMode::write));
+  CAIRN_TRY(output->sink_.file->truncate(0));
+  CAIRN_ASSIGN(output->writer_, segment::SegmentWriter::open(head, output->sink_, executor, level));
+  return output;
+}
+
+Result<void> SegmentOutput::finish(const segment::RestorePoint& point) {
+  CAIRN_TRY(writer_->end_run(point));
+  CAIRN_ASSIGN(const segment::Footer footer, writer_->finish());
+  sink_.file.reset();
+  return spool_.add(footer, sink_.size_bytes);
+}
+
+}  // namespace cairn::replicate

@@ -1,0 +1,98 @@
+// What the three steps of a Replicator share. Everything that more than one thread touches is behind the mutex, or safe
+// by itself.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/files.h"
+#include "base/mutex.h"
+#include "cairn/replicator.h"
+#include "replicate/attach.h"
+#include "replicate/local_state.h"
+#include "replicate/spool.h"
+#include "segment/writer.h"
+
+namespace cairn::replicate {
+
+// A snapshot on its way: capture_step reads pages into the writer, snapshot_step stores what comes out.
+struct SnapshotJob {
+  std::unique_ptr<segment::SnapshotWriter> writer;
+  std::unique_ptr<MappedFile> hashes;  // as the writer needs them until it is done
+  std::string key;
+  Sequence sequence;
+  std::int64_t time_ms = 0;
+  std::uint64_t data_size_bytes = 0;
+};
+
+struct Shared {
+  Shared(Store& s, FileSystem& f, Executor& e, Random& r, ReplicatorOptions o)
+      : store(s), files(f), executor(e), random(r), options(std::move(o)) {}
+
+  Store& store;
+  FileSystem& files;
+  Executor& executor;
+  Random& random;
+  const ReplicatorOptions options;
+  std::unique_ptr<FileLock> lock;
+  std::unique_ptr<LocalState> local;
+
+  mutable Mutex mutex;
+  ReplicatorStatus status GUARDED_BY(mutex);
+  std::optional<Base> base GUARDED_BY(mutex);              // attached, for capture to take
+  std::shared_ptr<Spool> spool GUARDED_BY(mutex);          // once attached
+  std::shared_ptr<SnapshotJob> job GUARDED_BY(mutex);
+  bool capture_settled GUARDED_BY(mutex) = false;          // everything committed at the last look is captured
+  std::uint64_t capture_looks GUARDED_BY(mutex) = 0;
+  Sequence published GUARDED_BY(mutex);
+  std::atomic<bool> snapshot_requested{false};
+  std::atomic<bool> capture_requested{false};
+
+  std::int64_t stopwatch_us() const { return options.stopwatch_us ? options.stopwatch_us() : 0; }
+
+  template <class Change>
+  void set_status(Change change) EXCLUDES(mutex) {
+    MutexLock hold(mutex);
+    change(status);
+  }
+  std::shared_ptr<Spool> current_spool() const EXCLUDES(mutex) {
+    MutexLock hold(mutex);
+    return spool;
+  }
+  std::shared_ptr<SnapshotJob> current_job() const EXCLUDES(mutex) {
+    MutexLock hold(mutex);
+    return job;
+  }
+};
+
+// How long to wait after the n-th failure in a row: doubling from 100 ms up to 30 s, with full jitter.
+class Backoff {
+ public:
+  std::int64_t next_us(Random& random) {
+    const std::int64_t limit = std::min<std::int64_t>(30'000'000, 100'000ll << std::min(failures_, 9));
+    ++failures_;
+    return limit / 2 + static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(limit / 2));
+  }
+  void reset() { failures_ = 0; }
+
+ private:
+  int failures_ = 0;
+};
+
+// Errors of a store that may pass by themselves.
+inline bool may_pass(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::retry_later:
+    case ErrorKind::maybe_done:
+    case ErrorKind::denied:
+    case ErrorKind::busy:
+    case ErrorKind::io: return true;
+    default: return false;
+  }
+}
+
+}  // namespace cairn::replicate
