@@ -24,7 +24,7 @@ constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
 struct Edge {
   const StoredObject* object;
-  Sequence end;  // last sequence, or the target inside of it
+  Sequence end;  // last sequence, or its last stop before or at the target
 };
 
 struct Node {  // a state that can be reached
@@ -40,9 +40,13 @@ std::vector<Edge> usable_edges(const std::vector<StoredObject>& segments, Sequen
     if (object.name.last <= start || object.name.first > target) continue;
     if (object.name.last <= target) {
       edges.push_back({&object, object.name.last});
-    } else if (std::find(object.stops.begin(), object.stops.end(), target) != object.stops.end()) {
-      edges.push_back({&object, target});
+      continue;
     }
+    Sequence end = start;
+    for (const Sequence stop : object.stops) {
+      if (stop <= target) end = std::max(end, stop);
+    }
+    if (end > start) edges.push_back({&object, end});
   }
   std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) {
     return std::tie(a.end, a.object->name.first, a.object->name.level, a.object->name.key) <

@@ -18,7 +18,8 @@ inline constexpr std::uint64_t kRequestCostBytes = 256 * 1024;
 // A segment may be used
 //   whole, when it ends at or before the target: applied to any state from first - 1 on it gives the state at its last
 //     sequence, because it holds the newest version of every page that changed in between;
-//   up to the target, when the target is one of its `stops`. A squashed segment has no stops: never past the target.
+//   up to one of its `stops`, the last one before or at the target. A squashed segment has none: it is never used when
+//     it ends past the target.
 //
 // not_found: no snapshot at or before the target; the target is newer than everything; or it is no restore point any
 // more (only inside a squashed segment). corrupt: a segment is missing; the message says which and what is there.

@@ -1,0 +1,20 @@
+// Every object of a replica says something about states: the hash before it, and hash and size at each of its restore
+// points. Verifying means that no two of these claims contradict each other, and that none is missing in between.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "restore/points.h"
+
+namespace cairn::restore {
+
+// Contradictions become problems, one a sequence.
+void compare_claims(const std::vector<ReadObject>& objects, std::vector<std::string>& problems);
+
+// Sequences between the first snapshot and the newest state that no undamaged object covers. `listed` are all objects
+// by name, `good` those that passed.
+void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good,
+               std::vector<std::string>& problems, std::vector<std::string>& notes);
+
+}  // namespace cairn::restore
