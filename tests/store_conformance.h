@@ -1,0 +1,856 @@
+// What every store must do: each contract of cairn/store.h as a test. A store's test file includes this, and
+// instantiates the suite:
+//
+//   INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance, ::testing::Values(StoreFactory{"memory", [] { ... }}),
+//                            store_factory_name);
+//
+// Every test opens a fresh, empty store. Parts are of the store's smallest size, so that the suite is quick where parts
+// may be small, and right where they may not.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <latch>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "cairn/store.h"
+
+namespace cairn {
+
+// A store, and whatever must live as long as it (a directory, a server).
+struct StoreUnderTest {
+  std::shared_ptr<void> environment;
+  std::unique_ptr<Store> store;
+};
+
+struct StoreFactory {
+  std::string name;
+  std::function<StoreUnderTest()> open;  // a null store: what it needs is missing; the tests are skipped
+};
+
+inline std::string store_factory_name(const ::testing::TestParamInfo<StoreFactory>& info) { return info.param.name; }
+inline void PrintTo(const StoreFactory& factory, std::ostream* out) { *out << factory.name; }
+
+class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
+ protected:
+  void SetUp() override {
+    under_test_ = GetParam().open();
+    if (!under_test_.store) GTEST_SKIP() << "what the store '" << GetParam().name << "' needs is missing";
+  }
+
+  Store& store() { return *under_test_.store; }
+
+  Result<std::string> put_new(std::string_view key, std::string_view text) {
+    return store().put_new(key, BytesSource(as_bytes(text)));
+  }
+  Result<std::string> put_if(std::string_view key, std::string_view text, std::string_view etag) {
+    return store().put_if(key, BytesSource(as_bytes(text)), etag);
+  }
+  // The object's text; or "error: not_found", ...
+  std::string text_of(std::string_view key) { return text_of(store().get(key)); }
+  static std::string text_of(const Result<Object>& object) {
+    return object ? std::string(as_text(object->bytes)) : "error: " + std::string(name_of(object.error().kind()));
+  }
+  template <class T>
+  static std::string outcome(const Result<T>& result) {
+    return result ? "ok" : std::string(name_of(result.error().kind()));
+  }
+  // All keys, listed in pages of `limit`.
+  std::vector<std::string> keys(std::string_view prefix = {}, std::string_view start_after = {}, int limit = 0) {
+    std::vector<std::string> all;
+    std::string after(start_after);
+    for (;;) {
+      const auto page = store().list(prefix, after, limit);
+      if (!page) {
+        ADD_FAILURE() << page.error().message();
+        return all;
+      }
+      EXPECT_LE(page->objects.size(), static_cast<std::size_t>(limit > 0 ? limit : 1 << 30));
+      for (const ObjectInfo& object : page->objects) all.push_back(object.key);
+      if (!page->more) return all;
+      if (page->objects.empty()) {
+        ADD_FAILURE() << "an empty page says that there is more";
+        return all;
+      }
+      after = page->objects.back().key;
+    }
+  }
+  void put_all(const std::vector<std::string>& names) {
+    for (const std::string& name : names) ASSERT_EQ(outcome(put_new(name, name)), "ok") << name;
+  }
+
+  // Bytes of one seed: different seeds, different bytes.
+  static std::string bytes_of(std::uint64_t seed, std::size_t size_bytes) {
+    SeededRandom random(seed);
+    std::string text(size_bytes, '\0');
+    for (std::size_t i = 0; i + 8 <= size_bytes; i += 8) store_le(reinterpret_cast<std::byte*>(&text[i]), random.next());
+    for (std::size_t i = size_bytes & ~std::size_t{7}; i < size_bytes; ++i) text[i] = static_cast<char>(random.next());
+    return text;
+  }
+  std::size_t part_bytes() { return std::max<std::size_t>(store().capabilities().min_part_bytes, 64 << 10); }
+  PartInfo put_part(std::string_view key, std::string_view id, int number, std::string_view text) {
+    const auto part = store().put_part(key, id, number, BytesSource(as_bytes(text)));
+    EXPECT_TRUE(part) << (part ? "" : part.error().message());
+    if (!part) return {};
+    EXPECT_EQ(part->number, number);
+    EXPECT_EQ(part->size_bytes, text.size());
+    return *part;
+  }
+  std::string begin(std::string_view key) {
+    const auto id = store().begin_upload(key);
+    EXPECT_TRUE(id) << (id ? "" : id.error().message());
+    return id ? *id : "";
+  }
+
+  StoreUnderTest under_test_;
+};
+
+// Whole objects.
+
+TEST_P(StoreConformance, WhatIsPutIsThereWhole) {
+  const auto etag = put_new("app/wal/1", "hello");
+  ASSERT_TRUE(etag) << etag.error().message();
+  const auto object = store().get("app/wal/1");
+  ASSERT_TRUE(object) << object.error().message();
+  EXPECT_EQ(as_text(object->bytes), "hello");
+  EXPECT_EQ(object->info.key, "app/wal/1");
+  EXPECT_EQ(object->info.size_bytes, 5u);
+  EXPECT_EQ(object->info.etag, *etag);
+  const auto head = store().head("app/wal/1");
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->key, "app/wal/1");
+  EXPECT_EQ(head->size_bytes, 5u);
+  EXPECT_EQ(head->etag, *etag);
+  EXPECT_EQ(head->modified_ms, object->info.modified_ms);
+  const auto page = store().list("");
+  ASSERT_TRUE(page);
+  ASSERT_EQ(page->objects.size(), 1u);
+  EXPECT_EQ(page->objects[0].key, "app/wal/1");
+  EXPECT_EQ(page->objects[0].size_bytes, 5u);
+  EXPECT_EQ(page->objects[0].etag, *etag);
+  EXPECT_FALSE(page->more);
+}
+
+TEST_P(StoreConformance, PutNewNeverReplaces) {
+  const auto etag = put_new("a", "first");
+  ASSERT_TRUE(etag);
+  EXPECT_EQ(outcome(put_new("a", "second")), "conflict");
+  EXPECT_EQ(outcome(put_new("a", "first")), "conflict");
+  EXPECT_EQ(text_of("a"), "first");
+  EXPECT_EQ(store().head("a")->etag, *etag);
+}
+
+TEST_P(StoreConformance, WhatIsNotThereIsNotFound) {
+  put_all({"dir/object"});
+  for (const char* key : {"none", "dir", "dir/none", "dir/object2", "dir/objec", "dir/object/below"}) {
+    EXPECT_EQ(text_of(key), "error: not_found") << key;
+    EXPECT_EQ(outcome(store().get_suffix(key, 1)), "not_found") << key;
+    EXPECT_EQ(outcome(store().head(key)), "not_found") << key;
+  }
+}
+
+TEST_P(StoreConformance, RemovedObjectsAreGoneAndMayBePutAgain) {
+  put_all({"a/b", "a/c"});
+  EXPECT_EQ(outcome(store().remove("a/b")), "ok");
+  EXPECT_EQ(text_of("a/b"), "error: not_found");
+  EXPECT_EQ(keys(), (std::vector<std::string>{"a/c"}));
+  EXPECT_EQ(outcome(put_new("a/b", "again")), "ok");
+  EXPECT_EQ(text_of("a/b"), "again");
+}
+
+TEST_P(StoreConformance, RemovingWhatIsNotThereSucceeds) {
+  put_all({"dir/object"});
+  for (const char* key : {"none", "dir", "none/below", "dir/object/below"}) EXPECT_EQ(outcome(store().remove(key)), "ok") << key;
+  EXPECT_EQ(text_of("dir/object"), "dir/object");
+}
+
+TEST_P(StoreConformance, EmptyObjectIsAnObject) {
+  ASSERT_TRUE(put_new("empty", ""));
+  EXPECT_EQ(text_of("empty"), "");
+  EXPECT_EQ(store().head("empty")->size_bytes, 0u);
+  EXPECT_EQ(text_of(store().get("empty", 0, 10)), "");
+  EXPECT_EQ(text_of(store().get_suffix("empty", 10)), "");
+  EXPECT_EQ(outcome(store().get("empty", 1)), "invalid");
+  EXPECT_EQ(outcome(put_new("empty", "x")), "conflict");
+}
+
+TEST_P(StoreConformance, EveryByteValueSurvives) {
+  std::string all;
+  for (int i = 0; i < 1024; ++i) all.push_back(static_cast<char>(i));
+  ASSERT_TRUE(put_new("bytes", all));
+  EXPECT_EQ(text_of("bytes"), all);
+}
+
+TEST_P(StoreConformance, LargeObjectIsStoredAndReadInRanges) {
+  constexpr std::size_t kSize = 64 << 20;
+  const std::string text = bytes_of(1, kSize);
+  ASSERT_TRUE(put_new("large", text));
+  EXPECT_EQ(store().head("large")->size_bytes, kSize);
+  const auto object = store().get("large");
+  ASSERT_TRUE(object);
+  EXPECT_TRUE(as_text(object->bytes) == text);
+  EXPECT_EQ(text_of(store().get("large", kSize / 2 + 1, 1000)), text.substr(kSize / 2 + 1, 1000));
+}
+
+// A body that cannot be read: the source's error comes back, and nothing is stored.
+class FailingSource final : public Source {
+ public:
+  std::uint64_t size_bytes() const override { return 3 << 20; }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    if (offset + into.size() == size_bytes()) return Error(ErrorKind::cancelled, "the source failed");
+    std::fill(into.begin(), into.end(), std::byte{'x'});
+    return {};
+  }
+};
+
+TEST_P(StoreConformance, BodyThatFailsLeavesNothing) {
+  EXPECT_EQ(outcome(store().put_new("a", FailingSource())), "cancelled");
+  EXPECT_EQ(text_of("a"), "error: not_found");
+  EXPECT_TRUE(keys().empty());
+  ASSERT_TRUE(put_new("b", "old"));
+  EXPECT_EQ(outcome(store().put_if("b", FailingSource(), store().head("b")->etag)), "cancelled");
+  EXPECT_EQ(text_of("b"), "old");
+}
+
+TEST_P(StoreConformance, ObjectsHaveATime) {
+  put_all({"a"});
+  const auto first = store().head("a");
+  put_all({"b"});
+  EXPECT_GE(store().head("b")->modified_ms, first->modified_ms);
+  EXPECT_EQ(store().head("a")->modified_ms, first->modified_ms);
+}
+
+// Ranges.
+
+TEST_P(StoreConformance, RangesAreCutAtTheEnd) {
+  ASSERT_TRUE(put_new("a", "0123456789"));
+  EXPECT_EQ(text_of(store().get("a", 0, 4)), "0123");
+  EXPECT_EQ(text_of(store().get("a", 4, 2)), "45");
+  EXPECT_EQ(text_of(store().get("a", 4)), "456789");
+  EXPECT_EQ(text_of(store().get("a", 9, 1)), "9");
+  EXPECT_EQ(text_of(store().get("a", 9, 100)), "9");
+  EXPECT_EQ(text_of(store().get("a", 0, 10)), "0123456789");
+  EXPECT_EQ(text_of(store().get("a", 3, ~std::uint64_t{0})), "3456789");
+  EXPECT_EQ(text_of(store().get("a", 3, 0)), "");
+  const auto part = store().get("a", 4, 2);
+  EXPECT_EQ(part->info.size_bytes, 10u);
+  EXPECT_EQ(part->info.etag, store().head("a")->etag);
+}
+
+TEST_P(StoreConformance, RangePastTheEndIsInvalid) {
+  ASSERT_TRUE(put_new("a", "0123456789"));
+  for (const std::uint64_t offset : {10ull, 11ull, 1ull << 40, ~0ull}) {
+    EXPECT_EQ(outcome(store().get("a", offset)), "invalid") << offset;
+    EXPECT_EQ(outcome(store().get("a", offset, 1)), "invalid") << offset;
+  }
+}
+
+TEST_P(StoreConformance, SuffixIsTheEndOrAll) {
+  ASSERT_TRUE(put_new("a", "0123456789"));
+  EXPECT_EQ(text_of(store().get_suffix("a", 1)), "9");
+  EXPECT_EQ(text_of(store().get_suffix("a", 4)), "6789");
+  EXPECT_EQ(text_of(store().get_suffix("a", 10)), "0123456789");
+  EXPECT_EQ(text_of(store().get_suffix("a", ~std::uint64_t{0})), "0123456789");
+  EXPECT_EQ(store().get_suffix("a", 4)->info.size_bytes, 10u);
+  EXPECT_EQ(outcome(store().get_suffix("a", 0)), "invalid");
+}
+
+// Compare and swap.
+
+TEST_P(StoreConformance, PutIfReplacesWhatIsKnownAndNothingElse) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  const auto first = put_new("a", "first");
+  ASSERT_TRUE(first);
+  const auto second = put_if("a", "secnd", *first);
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_NE(*first, *second);
+  EXPECT_EQ(text_of("a"), "secnd");
+  EXPECT_EQ(store().head("a")->etag, *second);
+  EXPECT_EQ(outcome(put_if("a", "third", *first)), "conflict");
+  EXPECT_EQ(outcome(put_if("a", "third", "no such etag")), "conflict");
+  EXPECT_EQ(outcome(put_if("a", "third", "")), "conflict");
+  EXPECT_EQ(text_of("a"), "secnd");
+}
+
+TEST_P(StoreConformance, PutIfNeverMakesAnObject) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  EXPECT_EQ(outcome(put_if("a", "x", "etag")), "conflict");
+  EXPECT_EQ(outcome(put_if("a/b/c", "x", "")), "conflict");
+  const auto etag = put_new("b", "x");
+  ASSERT_TRUE(store().remove("b"));
+  EXPECT_EQ(outcome(put_if("b", "y", *etag)), "conflict");
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_P(StoreConformance, EtagsOfOneKeyNeverComeBackHoweverFastItChanges) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  std::vector<std::string> etags{*put_new("a", "000")};
+  for (int i = 1; i < 100; ++i) {
+    const auto etag = put_if("a", std::to_string(100 + i), etags.back());
+    ASSERT_TRUE(etag) << etag.error().message();
+    etags.push_back(*etag);
+  }
+  std::sort(etags.begin(), etags.end());
+  EXPECT_EQ(std::adjacent_find(etags.begin(), etags.end()), etags.end());
+}
+
+// Races. All threads set off at once.
+
+inline void race(int threads, const std::function<void(int)>& run) {
+  std::latch start(threads);
+  std::vector<std::thread> running;
+  for (int i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      start.arrive_and_wait();
+      run(i);
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+}
+
+TEST_P(StoreConformance, OfManyPutNewExactlyOneWins) {
+  constexpr int kThreads = 16;
+  for (int round = 0; round < 10; ++round) {
+    const std::string key = "race/" + std::to_string(round);
+    std::atomic<int> winners = 0, losers = 0, winner = -1;
+    race(kThreads, [&](int i) {
+      const auto put = put_new(key, bytes_of(static_cast<std::uint64_t>(i), 100000));
+      if (put) {
+        ++winners;
+        winner = i;
+      } else if (put.error().kind() == ErrorKind::conflict) {
+        ++losers;
+      }
+    });
+    EXPECT_EQ(winners, 1);
+    EXPECT_EQ(losers, kThreads - 1);
+    EXPECT_TRUE(text_of(key) == bytes_of(static_cast<std::uint64_t>(winner.load()), 100000));
+  }
+}
+
+TEST_P(StoreConformance, OfManyPutIfExactlyOneWins) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  constexpr int kThreads = 16;
+  std::string etag = *put_new("a", "start");
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<int> winners = 0, losers = 0, winner = -1;
+    std::vector<std::string> etags(kThreads);
+    race(kThreads, [&](int i) {
+      const auto put = put_if("a", "from " + std::to_string(i), etag);
+      if (put) {
+        ++winners;
+        winner = i;
+        etags[static_cast<std::size_t>(i)] = *put;
+      } else if (put.error().kind() == ErrorKind::conflict) {
+        ++losers;
+      }
+    });
+    ASSERT_EQ(winners, 1);
+    EXPECT_EQ(losers, kThreads - 1);
+    EXPECT_EQ(text_of("a"), "from " + std::to_string(winner));
+    etag = etags[static_cast<std::size_t>(winner.load())];
+  }
+}
+
+TEST_P(StoreConformance, NoIncrementByCompareAndSwapIsLost) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  constexpr int kThreads = 4, kEach = 25;
+  ASSERT_TRUE(put_new("count", "0"));
+  race(kThreads, [&](int) {
+    for (int done = 0; done < kEach;) {
+      const auto now = store().get("count");
+      if (!now) return;
+      const int count = std::stoi(std::string(as_text(now->bytes)));
+      if (put_if("count", std::to_string(count + 1), now->info.etag)) ++done;
+    }
+  });
+  EXPECT_EQ(text_of("count"), std::to_string(kThreads * kEach));
+}
+
+TEST_P(StoreConformance, ReadersSeeOldOrNewButNeverAMixture) {
+  if (!store().capabilities().compare_and_swap) GTEST_SKIP() << "this store cannot compare and swap";
+  constexpr std::size_t kSize = 300000;
+  ASSERT_TRUE(put_new("a", std::string(kSize, '0')));
+  std::atomic<bool> done = false;
+  std::atomic<int> torn = 0;
+  race(4, [&](int i) {
+    if (i == 0) {
+      for (int n = 1; n < 40; ++n) {
+        const std::string etag = store().head("a")->etag;
+        if (!put_if("a", std::string(kSize + static_cast<std::size_t>(n), static_cast<char>('0' + n)), etag)) ++torn;
+      }
+      done = true;
+    } else {
+      while (!done) {
+        const std::string text = text_of("a");
+        if (text.size() < kSize || text.find_first_not_of(text[0]) != std::string::npos) ++torn;
+      }
+    }
+  });
+  EXPECT_EQ(torn, 0);
+}
+
+TEST_P(StoreConformance, ManyThreadsMakeManyObjects) {
+  race(8, [&](int i) {
+    for (int n = 0; n < 25; ++n) {
+      const std::string key = "t" + std::to_string(n % 5) + "/" + std::to_string(i) + "-" + std::to_string(n);
+      EXPECT_EQ(outcome(put_new(key, key)), "ok");
+      EXPECT_EQ(text_of(key), key);
+    }
+  });
+  EXPECT_EQ(keys().size(), 200u);
+}
+
+// Listing.
+
+TEST_P(StoreConformance, ListingIsInTheOrderOfTheBytesOfWholeKeys) {
+  const std::vector<std::string> names{"a b",  "a%2Fb", "a+b",   "a-b",     "a-c/c", "a.b",     "a/b",   "a/b-c", "a0",
+                                       "ab",   "ac/c",  "b/a/c", "b/a-/c",  "b/a0",  "c",       "~",     "\xc3\xa9t\xc3\xa9",
+                                       "\xe6\x97\xa5", "A",     "Z/1",     "z&=?#", "quote'\"", "a\\b",  "a*", "new\nline"};
+  std::vector<std::string> sorted = names;
+  std::sort(sorted.begin(), sorted.end());  // std::string compares bytes as unsigned
+  put_all(names);
+  EXPECT_EQ(keys(), sorted);
+  for (const int limit : {1, 2, 3, 7, 1000}) EXPECT_EQ(keys("", "", limit), sorted) << limit;
+  for (const std::string& name : names) EXPECT_EQ(text_of(name), name);
+}
+
+TEST_P(StoreConformance, PrefixMayEndAnywhere) {
+  put_all({"a-b", "a/b", "a/bc/d", "a/c", "ab/c", "b"});
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(keys("a"), (Keys{"a-b", "a/b", "a/bc/d", "a/c", "ab/c"}));
+  EXPECT_EQ(keys("a/"), (Keys{"a/b", "a/bc/d", "a/c"}));
+  EXPECT_EQ(keys("a/b"), (Keys{"a/b", "a/bc/d"}));
+  EXPECT_EQ(keys("a/bc/"), (Keys{"a/bc/d"}));
+  EXPECT_EQ(keys("a/bc/d"), (Keys{"a/bc/d"}));
+  EXPECT_EQ(keys("ab"), (Keys{"ab/c"}));
+  EXPECT_EQ(keys("c"), Keys{});
+  EXPECT_EQ(keys("a/b/"), Keys{});
+  EXPECT_EQ(keys("a/bc/d/e"), Keys{});
+  EXPECT_EQ(keys("none/at/all"), Keys{});
+}
+
+TEST_P(StoreConformance, EmptyStoreListsNothing) {
+  const auto page = store().list("");
+  ASSERT_TRUE(page) << page.error().message();
+  EXPECT_TRUE(page->objects.empty());
+  EXPECT_FALSE(page->more);
+}
+
+TEST_P(StoreConformance, StartAfterNeedNotBeAKey) {
+  put_all({"a-b", "a/b", "a/c/d", "a/c/e", "a/d", "b"});
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(keys("", "a-b"), (Keys{"a/b", "a/c/d", "a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/"), (Keys{"a/b", "a/c/d", "a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/c"), (Keys{"a/c/d", "a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/c/d"), (Keys{"a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/c/dd"), (Keys{"a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/c/"), (Keys{"a/c/d", "a/c/e", "a/d", "b"}));
+  EXPECT_EQ(keys("", "a/c0"), (Keys{"a/d", "b"}));
+  EXPECT_EQ(keys("", "b"), Keys{});
+  EXPECT_EQ(keys("a/", "a/c/d"), (Keys{"a/c/e", "a/d"}));
+  EXPECT_EQ(keys("a/", "Z"), (Keys{"a/b", "a/c/d", "a/c/e", "a/d"}));
+  EXPECT_EQ(keys("a/", "b"), Keys{});
+  EXPECT_EQ(keys("a/", "zz"), Keys{});
+}
+
+TEST_P(StoreConformance, PagesSayWhetherThereIsMore) {
+  put_all({"a", "b/1", "b/2", "c"});
+  EXPECT_TRUE(store().list("", "", 3)->more);
+  EXPECT_FALSE(store().list("", "", 4)->more);
+  EXPECT_FALSE(store().list("", "", 5)->more);
+  EXPECT_FALSE(store().list("b/", "", 2)->more);
+  EXPECT_TRUE(store().list("b/", "", 1)->more);
+  EXPECT_FALSE(store().list("b/", "b/1", 1)->more);
+}
+
+TEST_P(StoreConformance, RandomListingsEqualASortedSet) {
+  SeededRandom random(42);
+  const std::string letters = "ab-/0.";
+  std::vector<std::string> names;
+  for (int i = 0; i < 120; ++i) {
+    // The last component is never a folder of another key, which a directory could not hold.
+    std::string name = std::to_string(random.below(3));
+    for (int n = static_cast<int>(random.below(5)); n > 0; --n) {
+      const char c = letters[random.below(letters.size())];
+      if (c == '/' || c == '.') name += name.back() == '/' ? "x" : "/";
+      else name.push_back(c);
+    }
+    name += (name.back() == '/' ? "f" : "/f") + std::to_string(random.below(4)) + ".o";
+    if (put_new(name, "x")) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  ASSERT_GT(names.size(), 30u);
+  for (int i = 0; i < 200; ++i) {
+    const std::string& some = names[random.below(names.size())];
+    const std::string prefix = some.substr(0, random.below(some.size() + 1));
+    std::string after = names[random.below(names.size())].substr(0, 1 + random.below(8));
+    if (random.chance(1, 3)) after.clear();
+    std::vector<std::string> expected;
+    for (const std::string& name : names) {
+      if (name.starts_with(prefix) && name > after) expected.push_back(name);
+    }
+    ASSERT_EQ(keys(prefix, after, static_cast<int>(random.below(9))), expected) << "prefix " << prefix << " after " << after;
+  }
+}
+
+// Keys.
+
+TEST_P(StoreConformance, KeysThatBreakTheRulesAreInvalidEverywhere) {
+  std::string nul = "a";
+  nul.push_back('\0');
+  const std::vector<std::string> bad{"",       "/",      "/a",        "a/",     "a//b",     ".",    "..",     "a/..",
+                                     "../a",   "a/./b",  "a/../../b", "./a",    nul,        "\xff", "\xc0\xaf", "a/\xed\xa0\x80",
+                                     ".cairn-tmp/x", "a/.cairn-uploads/b", std::string(1025, 'a'), std::string(256, 'a')};
+  const BytesSource body(as_bytes("x"));
+  for (const std::string& key : bad) {
+    EXPECT_EQ(outcome(store().put_new(key, body)), "invalid") << key;
+    EXPECT_EQ(outcome(store().put_if(key, body, "etag")), "invalid") << key;
+    EXPECT_EQ(outcome(store().get(key)), "invalid") << key;
+    EXPECT_EQ(outcome(store().get_suffix(key, 1)), "invalid") << key;
+    EXPECT_EQ(outcome(store().head(key)), "invalid") << key;
+    EXPECT_EQ(outcome(store().remove(key)), "invalid") << key;
+    if (store().capabilities().multipart) {
+      EXPECT_EQ(outcome(store().begin_upload(key)), "invalid") << key;
+    }
+  }
+  for (const char* prefix : {"/", "../", "a/../", "a//", "./"}) {
+    EXPECT_EQ(outcome(store().list(prefix)), "invalid") << prefix;
+  }
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_P(StoreConformance, LongestAndStrangestKeysWork) {
+  std::string longest;
+  while (longest.size() < 1024 - 200) longest += std::string(199, 'k') + "/";
+  longest += std::string(1024 - longest.size(), 'e');
+  const std::vector<std::string> good{longest, "...", "a..", "..a", ".hidden", " ", "-", "a/...", "%00", "%2e%2e", "C:", ".cairn"};
+  put_all(good);
+  for (const std::string& key : good) EXPECT_EQ(text_of(key), key);
+  EXPECT_EQ(keys().size(), good.size());
+}
+
+// In a directory an object cannot lie below another one; that must be said, and harm neither.
+TEST_P(StoreConformance, KeyBelowAKeyWorksOrIsUnsupported) {
+  put_all({"a", "b/c"});
+  for (const char* key : {"a/b", "a/b/c", "b"}) {
+    const std::string put = outcome(put_new(key, key));
+    EXPECT_TRUE(put == "ok" || put == "unsupported") << key << ": " << put;
+    EXPECT_EQ(text_of(key), put == "ok" ? key : "error: not_found");
+    if (!store().capabilities().multipart) continue;
+    const std::string upload_key = std::string(key) + "/u";
+    const std::string id = begin(upload_key);
+    const std::string completed = outcome(store().complete_new(upload_key, id, std::vector{put_part(upload_key, id, 1, "x")}));
+    EXPECT_TRUE(completed == "ok" || completed == "unsupported") << upload_key << ": " << completed;
+  }
+  EXPECT_EQ(text_of("a"), "a");
+  EXPECT_EQ(text_of("b/c"), "b/c");
+}
+
+// Multipart.
+
+TEST_P(StoreConformance, PartsInAnyOrderBecomeOneObject) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string one = bytes_of(1, part_bytes()), two = bytes_of(2, part_bytes()), last = bytes_of(3, 1000);
+  const std::string id = begin("big/object");
+  const PartInfo p3 = put_part("big/object", id, 3, last);
+  const PartInfo p1 = put_part("big/object", id, 1, one);
+  const PartInfo p2 = put_part("big/object", id, 2, two);
+  EXPECT_EQ(text_of("big/object"), "error: not_found");
+  EXPECT_TRUE(keys().empty());
+  const auto etag = store().complete_new("big/object", id, std::vector{p1, p2, p3});
+  ASSERT_TRUE(etag) << etag.error().message();
+  EXPECT_TRUE(text_of("big/object") == one + two + last);
+  EXPECT_EQ(store().head("big/object")->etag, *etag);
+  EXPECT_EQ(keys(), (std::vector<std::string>{"big/object"}));
+  EXPECT_TRUE(store().list_uploads("")->empty());
+}
+
+TEST_P(StoreConformance, PartsFromManyThreadsBecomeOneObject) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  constexpr int kParts = 24, kThreads = 6;
+  const std::string id = begin("a");
+  std::vector<PartInfo> parts(kParts);
+  std::vector<std::string> texts;
+  std::string whole;
+  for (int i = 0; i < kParts; ++i) {
+    texts.push_back(bytes_of(static_cast<std::uint64_t>(i), i + 1 < kParts ? part_bytes() : 123));
+    whole += texts.back();
+  }
+  race(kThreads, [&](int thread) {
+    for (int i = kParts - 1 - thread; i >= 0; i -= kThreads) {
+      parts[static_cast<std::size_t>(i)] = put_part("a", id, i + 1, texts[static_cast<std::size_t>(i)]);
+    }
+  });
+  const auto done = store().complete_new("a", id, parts);
+  ASSERT_TRUE(done) << done.error().message();
+  EXPECT_TRUE(text_of("a") == whole);
+}
+
+TEST_P(StoreConformance, PartsNeedNotBeOfOneSize) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::size_t n = part_bytes();
+  const std::vector<std::string> texts{bytes_of(1, n + 7), bytes_of(2, n), bytes_of(3, 2 * n), bytes_of(4, n + 1), bytes_of(5, 3)};
+  const std::string id = begin("a");
+  std::vector<PartInfo> parts;
+  std::string whole;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    parts.push_back(put_part("a", id, static_cast<int>(i) + 1, texts[i]));
+    whole += texts[i];
+  }
+  ASSERT_TRUE(store().complete_new("a", id, parts));
+  EXPECT_TRUE(text_of("a") == whole);
+}
+
+TEST_P(StoreConformance, ReplacedPartCountsAndTheOldOneIsRefused) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string old_one = bytes_of(1, part_bytes()), one = bytes_of(2, part_bytes()), two = bytes_of(3, 10);
+  const std::string id = begin("a");
+  const PartInfo old_p1 = put_part("a", id, 1, old_one);
+  const PartInfo p2 = put_part("a", id, 2, two);
+  const PartInfo p1 = put_part("a", id, 1, one);
+  EXPECT_NE(old_p1.etag, p1.etag);
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{old_p1, p2})), "invalid");
+  const auto listed = store().list_parts("a", id);
+  ASSERT_TRUE(listed);
+  ASSERT_EQ(listed->size(), 2u);
+  EXPECT_EQ((*listed)[0].etag, p1.etag);
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1, p2}));
+  EXPECT_TRUE(text_of("a") == one + two);
+}
+
+TEST_P(StoreConformance, PartReplacedByAShorterOneLeavesNothingOfTheOld) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string one = bytes_of(1, part_bytes()), old_two = bytes_of(2, part_bytes()), two = bytes_of(3, 5);
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, one);
+  put_part("a", id, 2, old_two);
+  const PartInfo p2 = put_part("a", id, 2, two);
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1, p2}));
+  EXPECT_TRUE(text_of("a") == one + two);
+}
+
+TEST_P(StoreConformance, ObjectIsMadeOfExactlyThePartsNamed) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  std::vector<PartInfo> parts;
+  std::vector<std::string> texts;
+  for (int i = 1; i <= 4; ++i) {
+    texts.push_back(bytes_of(static_cast<std::uint64_t>(i), part_bytes()));
+    parts.push_back(put_part("a", id, i * 10, texts.back()));
+  }
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{parts[0], parts[2]}));
+  EXPECT_TRUE(text_of("a") == texts[0] + texts[2]);
+
+  const std::string prefix_id = begin("b");
+  const PartInfo first = put_part("b", prefix_id, 1, texts[0]);
+  put_part("b", prefix_id, 2, texts[1]);
+  ASSERT_TRUE(store().complete_new("b", prefix_id, std::vector{first}));
+  EXPECT_TRUE(text_of("b") == texts[0]);
+}
+
+TEST_P(StoreConformance, WrongPartsAreInvalidAndTheUploadStays) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string one = bytes_of(1, part_bytes());
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, one);
+  const PartInfo p2 = put_part("a", id, 2, "end");
+  PartInfo wrong = p1, missing = p2;
+  wrong.etag = p2.etag;
+  missing.number = 3;
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{wrong, p2})), "invalid");
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{p1, p2, missing})), "invalid");
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{p2, p1})), "invalid");
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{p1, p1})), "invalid");
+  EXPECT_EQ(outcome(store().complete_new("a", id, {})), "invalid");
+  EXPECT_EQ(text_of("a"), "error: not_found");
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1, p2}));
+  EXPECT_TRUE(text_of("a") == one + "end");
+}
+
+TEST_P(StoreConformance, PartNumbersGoFrom1To10000) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  const BytesSource body(as_bytes("x"));
+  for (const int number : {0, -1, 10001}) EXPECT_EQ(outcome(store().put_part("a", id, number, body)), "invalid") << number;
+  const std::string one = bytes_of(1, part_bytes());
+  const PartInfo p1 = put_part("a", id, 1, one);
+  const PartInfo last = put_part("a", id, 10000, "x");
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1, last}));
+  EXPECT_TRUE(text_of("a") == one + "x");
+}
+
+TEST_P(StoreConformance, CompletingNeverReplacesAndTheUploadStays) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, "uploaded");
+  ASSERT_TRUE(put_new("a", "there first"));
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{p1})), "conflict");
+  EXPECT_EQ(text_of("a"), "there first");
+  EXPECT_EQ(store().list_parts("a", id)->size(), 1u);
+  ASSERT_TRUE(store().remove("a"));
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1}));
+  EXPECT_EQ(text_of("a"), "uploaded");
+}
+
+TEST_P(StoreConformance, OfManyUploadsOfOneKeyExactlyOneWins) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  constexpr int kThreads = 8;
+  std::atomic<int> winners = 0, losers = 0, winner = -1;
+  race(kThreads, [&](int i) {
+    const std::string id = begin("a");
+    const PartInfo part = put_part("a", id, 1, bytes_of(static_cast<std::uint64_t>(i), 5000));
+    const auto done = store().complete_new("a", id, std::vector{part});
+    if (done) {
+      ++winners;
+      winner = i;
+    } else if (done.error().kind() == ErrorKind::conflict) {
+      ++losers;
+    }
+  });
+  EXPECT_EQ(winners, 1);
+  EXPECT_EQ(losers, kThreads - 1);
+  EXPECT_EQ(text_of("a"), bytes_of(static_cast<std::uint64_t>(winner.load()), 5000));
+  EXPECT_EQ(store().list_uploads("")->size(), static_cast<std::size_t>(kThreads - 1));
+}
+
+TEST_P(StoreConformance, UploadOfNobodyIsNotFound) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const BytesSource body(as_bytes("x"));
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, "x");
+  const std::string other = id.substr(0, id.size() - 1) + (id.back() == '0' ? '1' : '0');
+  const std::vector<std::pair<std::string, std::string>> wrong{{"a", other}, {"a", ""}, {"a", "../a"}, {"a", "x/y"}, {"b", id}};
+  for (const auto& [key, upload_id] : wrong) {
+    EXPECT_EQ(outcome(store().put_part(key, upload_id, 1, body)), "not_found") << key << " " << upload_id;
+    EXPECT_EQ(outcome(store().list_parts(key, upload_id)), "not_found") << key << " " << upload_id;
+    EXPECT_EQ(outcome(store().complete_new(key, upload_id, std::vector{p1})), "not_found") << key << " " << upload_id;
+    EXPECT_EQ(outcome(store().abort_upload(key, upload_id)), "ok") << key << " " << upload_id;
+  }
+  EXPECT_EQ(store().list_parts("a", id)->size(), 1u);
+}
+
+TEST_P(StoreConformance, FinishedUploadTakesNoMoreParts) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, "whole");
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1}));
+  EXPECT_EQ(outcome(store().put_part("a", id, 1, BytesSource(as_bytes("later")))), "not_found");
+  EXPECT_EQ(outcome(store().list_parts("a", id)), "not_found");
+  EXPECT_EQ(text_of("a"), "whole");
+}
+
+TEST_P(StoreConformance, AbortedUploadIsForgotten) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  const PartInfo p1 = put_part("a", id, 1, "x");
+  EXPECT_EQ(outcome(store().abort_upload("a", id)), "ok");
+  EXPECT_EQ(outcome(store().abort_upload("a", id)), "ok");
+  EXPECT_EQ(outcome(store().list_parts("a", id)), "not_found");
+  EXPECT_EQ(outcome(store().complete_new("a", id, std::vector{p1})), "not_found");
+  EXPECT_TRUE(store().list_uploads("")->empty());
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_P(StoreConformance, PartsThatArrivedAreListedInOrder) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  EXPECT_TRUE(store().list_parts("a", id)->empty());
+  std::vector<PartInfo> put;
+  for (const int number : {7, 1, 10000, 30}) put.push_back(put_part("a", id, number, bytes_of(1, 100 + static_cast<unsigned>(number) % 50)));
+  std::sort(put.begin(), put.end(), [](const PartInfo& a, const PartInfo& b) { return a.number < b.number; });
+  const auto listed = store().list_parts("a", id);
+  ASSERT_TRUE(listed);
+  ASSERT_EQ(listed->size(), put.size());
+  for (std::size_t i = 0; i < put.size(); ++i) {
+    EXPECT_EQ((*listed)[i].number, put[i].number);
+    EXPECT_EQ((*listed)[i].etag, put[i].etag);
+    EXPECT_EQ((*listed)[i].size_bytes, put[i].size_bytes);
+  }
+}
+
+TEST_P(StoreConformance, MoreThan1000PartsAreListedAndCompleted) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  if (store().capabilities().min_part_bytes > 1000) GTEST_SKIP() << "parts of this store are too large for 1100 of them";
+  const std::string id = begin("a");
+  std::string whole;
+  for (int i = 1; i <= 1100; ++i) {
+    const std::string text = bytes_of(static_cast<std::uint64_t>(i), 100);
+    put_part("a", id, i, text);
+    whole += text;
+  }
+  const auto parts = store().list_parts("a", id);
+  ASSERT_TRUE(parts);
+  ASSERT_EQ(parts->size(), 1100u);
+  ASSERT_TRUE(store().complete_new("a", id, *parts));
+  EXPECT_TRUE(text_of("a") == whole);
+}
+
+TEST_P(StoreConformance, FailedPartLeavesTheUploadUsable) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  const std::string id = begin("a");
+  EXPECT_EQ(outcome(store().put_part("a", id, 1, FailingSource())), "cancelled");
+  EXPECT_TRUE(store().list_parts("a", id)->empty());
+  const PartInfo p1 = put_part("a", id, 1, "good");
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{p1}));
+  EXPECT_EQ(text_of("a"), "good");
+}
+
+TEST_P(StoreConformance, UploadsAreListedByKeyThenId) {
+  if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
+  std::vector<std::pair<std::string, std::string>> begun;
+  for (const char* key : {"b", "a/1", "a/2", "a/1", "a-0", "ab"}) begun.emplace_back(key, begin(key));
+  std::sort(begun.begin(), begun.end());
+  const auto all = store().list_uploads("");
+  ASSERT_TRUE(all) << all.error().message();
+  ASSERT_EQ(all->size(), begun.size());
+  for (std::size_t i = 0; i < begun.size(); ++i) {
+    EXPECT_EQ((*all)[i].key, begun[i].first);
+    EXPECT_EQ((*all)[i].upload_id, begun[i].second);
+  }
+  EXPECT_EQ(store().list_uploads("a/")->size(), 3u);
+  EXPECT_EQ(store().list_uploads("a/1")->size(), 2u);
+  EXPECT_EQ(store().list_uploads("c")->size(), 0u);
+}
+
+TEST_P(StoreConformance, PartsAreCopiedFromObjects) {
+  if (!store().capabilities().copy_part) GTEST_SKIP() << "this store does not copy parts";
+  const std::size_t n = part_bytes();
+  const std::string source = bytes_of(9, 3 * n);
+  ASSERT_TRUE(put_new("source", source));
+  const std::string id = begin("a");
+  const auto p1 = store().copy_part("a", id, 1, "source", n, n);
+  ASSERT_TRUE(p1) << p1.error().message();
+  EXPECT_EQ(p1->size_bytes, n);
+  const PartInfo p2 = put_part("a", id, 2, bytes_of(10, n));
+  const auto p3 = store().copy_part("a", id, 3, "source", 0, 3 * n);
+  ASSERT_TRUE(p3);
+  ASSERT_TRUE(store().complete_new("a", id, std::vector{*p1, p2, *p3}));
+  EXPECT_TRUE(text_of("a") == source.substr(n, n) + bytes_of(10, n) + source);
+  EXPECT_TRUE(text_of("source") == source);
+}
+
+TEST_P(StoreConformance, CopiedRangeMustBeThere) {
+  if (!store().capabilities().copy_part) GTEST_SKIP() << "this store does not copy parts";
+  ASSERT_TRUE(put_new("source", "0123456789"));
+  const std::string id = begin("a");
+  EXPECT_EQ(outcome(store().copy_part("a", id, 1, "none", 0, 1)), "not_found");
+  EXPECT_EQ(outcome(store().copy_part("a", id, 1, "source", 0, 11)), "invalid");
+  EXPECT_EQ(outcome(store().copy_part("a", id, 1, "source", 10, 1)), "invalid");
+  EXPECT_EQ(outcome(store().copy_part("a", id, 1, "source", ~std::uint64_t{0}, 2)), "invalid");
+  EXPECT_EQ(outcome(store().copy_part("a", id, 1, "source", 0, 0)), "invalid");
+  EXPECT_TRUE(store().list_parts("a", id)->empty());
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StoreConformance);
+
+}  // namespace cairn
