@@ -166,9 +166,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
   if (database_->hold() == sqlite::Hold::pin) {
     if (captured_all(index_) && backfilled) {
       CAIRN_TRY(spool_->make_durable());
-      CAIRN_ASSIGN(const bool on_floor, database_->try_floor(position_.salts, position_.frame));
-      if (on_floor && pass_) pass_->view().all_backfilled();
-      truncated_on_this_floor_ = false;
+      CAIRN_TRY(take_floor());
     } else if (index_.max_frame > database_->pinned_frame()) {
       CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
       if (!moved) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
@@ -185,6 +183,15 @@ Result<void> Capturer::keep_hold(const Time& now) {
     return {};
   }
   return settle_on_floor(index_, now);
+}
+
+// True: the hold is a floor now, and all that a pass knew of the WAL is in the database file.
+Result<bool> Capturer::take_floor() {
+  CAIRN_ASSIGN(const bool on_floor, database_->try_floor(position_.salts, position_.frame));
+  if (!on_floor) return false;
+  if (pass_) pass_->view().all_backfilled();
+  truncated_on_this_floor_ = false;
+  return true;
 }
 
 // Everything is captured and in the database file, and nobody writes.
@@ -374,6 +381,8 @@ Result<void> Capturer::finish_pass(const Time& now) {
   switch (pass->goal()) {
     case PassGoal::begin:
       CAIRN_TRY(take_over(*pass));
+      // Known here before it can be seen there: a crash in between must not make it look like somebody else's.
+      CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = hash_; }));
       pass->finish_snapshot(now);
       break;
     case PassGoal::compare:
@@ -400,6 +409,7 @@ Result<void> Capturer::finish_pass(const Time& now) {
         // The page hashes and the database disagree: find out where, and publish that.
         let_go(sqlite::CloseMode::abandon);
         start_ = Start::adopt;
+        shared_.snapshot_requested = true;
         return Error(ErrorKind::busy, shared_.options.database + " changed under its page hashes: comparing anew");
       }
       pass->finish_snapshot(now);
@@ -463,7 +473,7 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
   if (!captured_all(index_) || index_.backfilled != index_.max_frame) return false;
-  CAIRN_ASSIGN(const bool on_floor, database_->try_floor(position_.salts, position_.frame));
+  CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
   if (database_->try_checkpoint_lock()) wait_for_restart(now);
   return true;
@@ -501,9 +511,8 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   const bool alone = database_->try_checkpoint_lock();
-  CAIRN_ASSIGN(const bool on_floor, database_->try_floor(position_.salts, position_.frame));
+  CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (on_floor) {
-    if (pass_) pass_->view().all_backfilled();
     if (alone) wait_for_restart(now);
     return {};
   }
@@ -517,7 +526,6 @@ void Capturer::wait_for_restart(const Time& now) {
   constexpr std::int64_t kWait_us = 3'000;
   restart_wait_until_us_ = now.mono_us + kWait_us;
   wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
-  truncated_on_this_floor_ = false;
   shared_.set_status([](ReplicatorStatus& s) { ++s.rollovers; });
 }
 

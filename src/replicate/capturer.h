@@ -29,6 +29,7 @@ class Capturer {
   Result<bool> can_go_on(const LocalRecord& record);
   Result<bool> check_identity();
   Result<void> keep_hold(const Time& now);
+  Result<bool> take_floor();
   Result<void> settle_on_floor(const wal::IndexHeader& index, const Time& now);
   Result<void> continue_pass(const Time& now);
   Result<void> capture_when_due(const Time& now);

@@ -1,0 +1,562 @@
+// One Replicator, stepped by hand beside a real SQLite application: every state that it publishes is restored and
+// compared with what SQLite itself says the database was.
+#include "cairn/replicator.h"
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/files.h"
+#include "cairn/restore.h"
+#include "fmt/format.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A connection of the application.
+class App {
+ public:
+  explicit App(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &db_), SQLITE_OK);
+  }
+  ~App() { close(); }
+  App(const App&) = delete;
+  void close() {
+    sqlite3_close(db_);
+    db_ = nullptr;
+  }
+  int run(const std::string& sql) { return sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr); }
+  void must(const std::string& sql) {
+    EXPECT_EQ(run(sql), SQLITE_OK) << sql << ": " << sqlite3_errmsg(db_);
+  }
+  std::string ask(const std::string& sql) {
+    std::string answer;
+    sqlite3_exec(db_, sql.c_str(), [](void* out, int n, char** values, char**) {
+      if (n > 0 && values[0]) *static_cast<std::string*>(out) = values[0];
+      return 0;
+    }, &answer, nullptr);
+    return answer;
+  }
+  sqlite3* handle() { return db_; }
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+std::string read_all(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+class ReplicatorTest : public testing::Test {
+ public:
+  ReplicatorTest() {
+    std::string pattern = (fs::temp_directory_path() / "cairn-replicator-XXXXXX").string();
+    dir_ = mkdtemp(pattern.data());
+    db_path_ = (dir_ / "app.db").string();
+    store_ = make_memory_store();
+    files_ = make_real_file_system();
+  }
+  ~ReplicatorTest() override {
+    replicator_.reset();
+    fs::remove_all(dir_);
+  }
+
+  ReplicatorOptions options() {
+    ReplicatorOptions o;
+    o.database = db_path_;
+    o.replica = "app";
+    o.state_directory = (dir_ / "state").string();
+    o.host = "test";
+    o.interval_ms = 10;
+    return o;
+  }
+  void start(ReplicatorOptions o) {
+    auto opened = Replicator::open(*store_, *files_, executor_, random_, std::move(o));
+    ASSERT_TRUE(opened) << opened.error().message();
+    replicator_ = std::move(*opened);
+  }
+  void start() { start(options()); }
+  void stop(StopMode mode = StopMode::tidy) {
+    if (replicator_) replicator_->close(mode);
+    replicator_.reset();
+  }
+  // From inside the application's busy handler: the application waits for a lock.
+  bool turn_in_handler() { return ++handler_calls_ < 100 && !turn(); }
+
+  // One turn of all three steps; the error, if one ended the replicator.
+  std::optional<Error> turn() {
+    now_.mono_us += 20'000;
+    now_.wall_ms += 20;
+    for (auto step : {&Replicator::capture_step, &Replicator::publish_step, &Replicator::snapshot_step}) {
+      auto done = (replicator_.get()->*step)(now_);
+      if (!done) return done.error();
+    }
+    return std::nullopt;
+  }
+  // Turns until everything is published.
+  std::optional<Error> settle(int turns = 4000) {
+    const auto looks = replicator_->status().looks;
+    for (int i = 0; i < turns; ++i) {
+      if (auto error = turn()) return error;
+      const auto s = replicator_->status();
+      if (s.settled && s.looks > looks + 1) return std::nullopt;
+    }
+    const auto s = replicator_->status();
+    return Error(ErrorKind::busy, fmt::format("never settled: phase {} captured {} published {} spool {} hold {} {} / {}",
+                                              name_of(s.phase), s.captured_sequence, s.published_sequence,
+                                              s.spool_segments, s.hold, s.database_trouble, s.store_trouble));
+  }
+  void must_settle() {
+    auto error = settle();
+    ASSERT_FALSE(error) << name_of(error->kind()) << ": " << error->message();
+  }
+
+  // The committed state, as SQLite gives it: a copy of database and WAL, checkpointed by SQLite alone.
+  std::string committed() {
+    const fs::path copy = dir_ / "copy" / "c.db";
+    fs::remove_all(copy.parent_path());
+    fs::create_directories(copy.parent_path());
+    fs::copy_file(db_path_, copy);
+    if (fs::exists(db_path_ + "-wal")) fs::copy_file(db_path_ + "-wal", copy.string() + "-wal");
+    {
+      App app(copy.string());
+      app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+      app.ask("SELECT count(*) FROM sqlite_schema");
+    }
+    return read_all(copy);
+  }
+  std::string restored(RestoreTarget target = {}) {
+    const std::string out = (dir_ / "restored.db").string();
+    fs::remove(out);
+    RestoreOptions o;
+    o.target = target;
+    auto result = run_restore(*store_, "app", out, o, *files_, executor_);
+    EXPECT_TRUE(result) << (result ? "" : result.error().message());
+    return result ? read_all(out) : "";
+  }
+  void expect_replica_is_current() {
+    must_settle();
+    EXPECT_TRUE(committed() == restored());
+    auto report = verify_replica(*store_, "app", VerifyDepth::chain, dir_.string(), *files_, executor_);
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_TRUE(report->problems.empty()) << report->problems.front();
+  }
+  static std::string fill(int rows, int size = 200) {
+    return fmt::format("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{}) "
+                       "INSERT INTO t(v) SELECT hex(randomblob({})) FROM n", rows, size);
+  }
+  void make_database(const std::string& pragmas = "") {
+    App app(db_path_);
+    app.must(pragmas + "; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(500));
+  }
+
+  fs::path dir_;
+  std::string db_path_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<FileSystem> files_;
+  InlineExecutor executor_;
+  SeededRandom random_{7};
+  std::unique_ptr<Replicator> replicator_;
+  Time now_{1'700'000'000'000, 0};
+  int handler_calls_ = 0;
+};
+
+TEST_F(ReplicatorTest, FirstSnapshotThenEveryCommit) {
+  make_database();
+  App app(db_path_);
+  start();
+  expect_replica_is_current();
+  for (int i = 0; i < 20; ++i) {
+    app.must(fill(10));
+    expect_replica_is_current();
+  }
+  EXPECT_EQ(replicator_->status().published_sequence, 20u);
+}
+
+TEST_F(ReplicatorTest, EveryPublishedStateRestoresByteForByte) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  std::vector<std::string> states{committed()};
+  for (int i = 0; i < 10; ++i) {
+    app.must(fill(5 * (i + 1)));
+    must_settle();
+    states.push_back(committed());
+  }
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    RestoreTarget target;
+    target.sequence = i;
+    EXPECT_TRUE(restored(target) == states[i]) << "sequence " << i;
+  }
+}
+
+TEST_F(ReplicatorTest, NothingCommittedNothingPublished) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  const auto before = replicator_->status();
+  for (int i = 0; i < 200; ++i) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().published_sequence, before.published_sequence);
+  EXPECT_EQ(replicator_->status().snapshots_published, 1u);
+}
+
+// Z11 W7: the WAL restarts in place and its size does not change.
+TEST_F(ReplicatorTest, Z11_RestartInPlaceIsFollowed) {
+  make_database();
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=20");
+  auto o = options();
+  o.rollover_frames = 40;
+  start(o);
+  for (int i = 0; i < 120; ++i) {
+    app.must(fill(8));
+    ASSERT_FALSE(turn());
+    if (i % 10 == 0) expect_replica_is_current();
+  }
+  expect_replica_is_current();
+  EXPECT_GT(replicator_->status().wal_restarts, 3u);
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+TEST_F(ReplicatorTest, ForeignCheckpointsOfEveryMode) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  int step = 0;
+  // An application's waiting checkpoint must find us moving aside.
+  sqlite3_busy_handler(app.handle(), [](void* self, int) {
+    auto* test = static_cast<ReplicatorTest*>(self);
+    return test->turn_in_handler() ? 1 : 0;
+  }, this);
+  for (const char* mode : {"PASSIVE", "FULL", "RESTART", "TRUNCATE", "FULL", "TRUNCATE", "RESTART", "PASSIVE"}) {
+    for (int i = 0; i < 5; ++i) {
+      app.must(fill(3 + step++));
+      if (i % 2) {
+        ASSERT_FALSE(turn());
+      }
+      handler_calls_ = 0;
+      EXPECT_EQ(app.ask(fmt::format("PRAGMA wal_checkpoint({})", mode)), "0") << mode << " " << i;
+      EXPECT_LT(handler_calls_, 20) << mode;
+    }
+    expect_replica_is_current();
+  }
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+TEST_F(ReplicatorTest, OurRollOverKeepsTheWalShort) {
+  make_database();
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0");
+  auto o = options();
+  o.rollover_frames = 50;
+  start(o);
+  must_settle();
+  for (int i = 0; i < 200; ++i) {
+    app.must(fill(5));
+    ASSERT_FALSE(turn());
+  }
+  expect_replica_is_current();
+  EXPECT_GT(replicator_->status().rollovers, 3u);
+  EXPECT_GT(replicator_->status().wal_restarts, 3u);
+  EXPECT_LT(fs::file_size(db_path_ + "-wal"), 1000u * 4096);
+}
+
+TEST_F(ReplicatorTest, VacuumThatShrinksAndGrowingAgain) {
+  make_database();
+  App app(db_path_);
+  start();
+  app.must(fill(3000));
+  expect_replica_is_current();
+  app.must("DELETE FROM t WHERE id > 20");
+  app.must("VACUUM");
+  expect_replica_is_current();
+  app.must(fill(1000));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, AutoVacuumAndIncrementalVacuum) {
+  for (const char* mode : {"FULL", "INCREMENTAL"}) {
+    stop();
+    fs::remove_all(dir_ / "state");
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_path_ + suffix);
+    store_ = make_memory_store();
+    make_database(fmt::format("PRAGMA auto_vacuum={}", mode));
+    App app(db_path_);
+    start();
+    app.must(fill(2000));
+    expect_replica_is_current();
+    app.must("DELETE FROM t WHERE id % 3 = 0");
+    expect_replica_is_current();
+    app.must("PRAGMA incremental_vacuum(50)");
+    expect_replica_is_current();
+    app.must("PRAGMA incremental_vacuum");
+    expect_replica_is_current();
+  }
+}
+
+class PageSizes : public ReplicatorTest, public testing::WithParamInterface<int> {};
+TEST_P(PageSizes, AreFollowed) {
+  make_database(fmt::format("PRAGMA page_size={}", GetParam()));
+  App app(db_path_);
+  start();
+  expect_replica_is_current();
+  app.must(fill(300));
+  expect_replica_is_current();
+  app.must("DELETE FROM t; VACUUM");
+  expect_replica_is_current();
+}
+INSTANTIATE_TEST_SUITE_P(All, PageSizes, testing::Values(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536));
+
+TEST_F(ReplicatorTest, LongReaderPinsTheWal) {
+  make_database();
+  App app(db_path_), reader(db_path_);
+  start();
+  must_settle();
+  reader.must("BEGIN");
+  reader.ask("SELECT count(*) FROM t");
+  for (int i = 0; i < 60; ++i) {
+    app.must(fill(20));
+    ASSERT_FALSE(turn());
+  }
+  expect_replica_is_current();
+  reader.must("COMMIT");
+  app.must(fill(20));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, KilledAndContinuedPublishesTheDifferenceAndNothingMore) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  app.must(fill(100));
+  must_settle();
+  const auto published = replicator_->status().published_sequence;
+  stop(StopMode::crash);
+  start();
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, published);
+  stop(StopMode::crash);
+
+  app.must(fill(10));
+  app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  app.must(fill(10));
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().published_sequence, published + 1);
+  auto object = store_->head(fmt::format("app/wal/{:020}.wal.zst", published + 1));
+  ASSERT_TRUE(object);
+  EXPECT_LT(object->size_bytes, 100'000u);  // a difference, not a database
+}
+
+TEST_F(ReplicatorTest, StateDirectoryLostButDatabaseEqual) {
+  make_database();
+  App app(db_path_);
+  start();
+  app.must(fill(100));
+  must_settle();
+  stop();
+  fs::remove_all(dir_ / "state");
+  start();
+  must_settle();
+  EXPECT_EQ(replicator_->status().snapshots_published, 0u);
+  app.must(fill(5));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, StateDirectoryLostAndDatabaseDiffersIsRefusedUntilAdopted) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  app.must(fill(10));
+  fs::remove_all(dir_ / "state");
+  start();
+  auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  EXPECT_NE(error->message().find("--adopt local"), std::string::npos);
+  stop();
+  auto o = options();
+  o.adopt = Adopt::local;
+  start(o);
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().snapshots_published, 0u);
+}
+
+// V3 R8 B2: two writers, the later one is refused, and the history stays one.
+TEST_F(ReplicatorTest, SecondWriterIsRefusedAtItsNextPublish) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  // The same database copied to another machine, equal to the head: it takes over.
+  app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  const std::string other_path = (dir_ / "other.db").string();
+  fs::copy_file(db_path_, other_path);
+  auto first = std::move(replicator_);
+  auto o = options();
+  o.database = other_path;
+  o.state_directory = (dir_ / "state2").string();
+  start(o);
+  must_settle();
+  App other(other_path);
+  other.must(fill(7));
+  must_settle();
+  const std::string other_state = restored();
+  auto second = std::move(replicator_);
+  replicator_ = std::move(first);
+  app.must(fill(9));
+  auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  stop(StopMode::crash);
+  EXPECT_TRUE(restored() == other_state);
+  auto report = verify_replica(*store_, "app", VerifyDepth::chain, dir_.string(), *files_, executor_);
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->problems.empty());
+  // Coming back it is refused again.
+  start();
+  error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  second->close(StopMode::tidy);
+}
+
+TEST_F(ReplicatorTest, SameStateDirectoryTwiceIsBusy) {
+  make_database();
+  start();
+  auto second = Replicator::open(*store_, *files_, executor_, random_, options());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind(), ErrorKind::busy);
+}
+
+TEST_F(ReplicatorTest, FileReplacedByMove) {
+  make_database();
+  start();
+  must_settle();
+  const std::string other = (dir_ / "new.db").string();
+  {
+    App app(other);
+    app.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(50));
+  }
+  fs::rename(other, db_path_);
+  fs::remove(db_path_ + "-wal");
+  fs::remove(db_path_ + "-shm");
+  expect_replica_is_current();
+  App app(db_path_);
+  app.must(fill(50));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, DeletedAndMadeAgain) {
+  make_database();
+  start();
+  must_settle();
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_path_ + suffix);
+  for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
+  EXPECT_FALSE(replicator_->status().settled);
+  EXPECT_NE(replicator_->status().database_trouble, "");
+  make_database();
+  now_.mono_us += 5'000'000;
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, JournalModeChangedWhileDown) {
+  make_database();
+  start();
+  must_settle();
+  stop();
+  {
+    App app(db_path_);
+    EXPECT_EQ(app.ask("PRAGMA journal_mode=DELETE"), "delete");
+    app.must("PRAGMA page_size=8192; VACUUM");
+    app.must(fill(10));
+  }
+  start();
+  must_settle();
+  expect_replica_is_current();
+  App app(db_path_);
+  EXPECT_EQ(app.ask("PRAGMA journal_mode"), "wal");
+  EXPECT_EQ(app.ask("PRAGMA page_size"), "8192");
+  app.must(fill(10));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, RollbackModeWithoutLeaveToSwitchIsRefusedAndUntouched) {
+  {
+    App app(db_path_);
+    app.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(5));
+  }
+  const std::string before = read_all(db_path_);
+  auto o = options();
+  o.wal_switch = AllowWalSwitch::no;
+  start(o);
+  auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::unsupported);
+  EXPECT_TRUE(read_all(db_path_) == before);
+}
+
+TEST_F(ReplicatorTest, WhatIsNotADatabaseIsRefusedAndUntouched) {
+  for (const std::string& content : {std::string("hello, this is text and long enough to be looked at as a header, "
+                                                 "or at least so it seems to whoever reads a hundred bytes of it"),
+                                     std::string(8192, '\x5a'), std::string()}) {
+    stop();
+    { std::ofstream(db_path_, std::ios::binary) << content; }
+    store_ = make_memory_store();
+    fs::remove_all(dir_ / "state");
+    start();
+    auto error = settle();
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind(), content.empty() ? ErrorKind::not_found : ErrorKind::invalid) << error->message();
+    EXPECT_TRUE(read_all(db_path_) == content);
+    EXPECT_FALSE(fs::exists(db_path_ + "-wal"));
+  }
+}
+
+TEST_F(ReplicatorTest, SnapshotOnRequestWhileWriting) {
+  make_database();
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=100");
+  start();
+  app.must(fill(20000));
+  must_settle();
+  replicator_->request_snapshot();
+  for (int i = 0; i < 60; ++i) {
+    app.must(fill(3));
+    app.must(fmt::format("UPDATE t SET v='x{}' WHERE id % 97 = {}", i, i));
+    ASSERT_FALSE(turn());
+  }
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().snapshots_published, 2u);
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+TEST_F(ReplicatorTest, NothingInTheDatabaseChanges) {
+  make_database();
+  {
+    App app(db_path_);
+    app.must("PRAGMA user_version=77; PRAGMA application_id=99");
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  const std::string before = read_all(db_path_);
+  start();
+  must_settle();
+  stop();
+  EXPECT_TRUE(read_all(db_path_) == before);
+}
+
+}  // namespace
+}  // namespace cairn
