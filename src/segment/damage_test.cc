@@ -103,7 +103,7 @@ TEST_P(AnyKind, MissingBytesInTheMiddleAreFound) {
 TEST_P(AnyKind, NewerFormatIsUnsupportedAndSaysSo) {
   Bytes object = small_object(GetParam());
   std::size_t tail = *tail_begin_of(object);
-  store_le<std::uint16_t>(object.data() + tail + 166, 3);
+  store_le<std::uint16_t>(object.data() + tail + 174, 3);
   reseal(object);
   Result<Footer> read = open_and_verify(object, "app.db/wal/x");
   ASSERT_FALSE(read);
@@ -223,7 +223,8 @@ TEST(Damage, FlippedPageHashIsFoundByWhoeverReadsIt) {
   Bytes object = *write_snapshot(made_head(ObjectKind::snapshot, 512, 1, 1), made_database(512, 20'000, 1), executor, 1);
   BytesSource source(object);
   const std::size_t tail = *tail_begin_of(object);
-  const std::size_t hashes = tail - kPointBytes - hashes_section_bytes(20'000);
+  const std::size_t reader_blocks = (*ObjectReader::open(source, "object"))->blocks().size();
+  const std::size_t hashes = tail - kPointBytes - reader_blocks * 8 - hashes_section_bytes(20'000);
   object[hashes + (kHashesPerGroup + 1) * 8 + 80] ^= std::byte{1};  // in the second group
   auto reader = ObjectReader::open(source, "object");
   ASSERT_TRUE(reader) << reader.error().message();
@@ -238,7 +239,7 @@ TEST(Damage, FlippedPageHashIsFoundByWhoeverReadsIt) {
 TEST(Damage, SnapshotWhosePagesDoNotMatchItsHashesIsFound) {
   InlineExecutor executor;
   Bytes object = small_object(ObjectKind::snapshot);
-  const std::size_t hashes = *tail_begin_of(object) - kPointBytes - hashes_section_bytes(2);
+  const std::size_t hashes = *tail_begin_of(object) - kPointBytes - 8 - hashes_section_bytes(2);
   object[hashes] ^= std::byte{1};
   reseal(object);
   Result<Footer> read = open_and_verify(object);

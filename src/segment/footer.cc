@@ -2,9 +2,10 @@
 //
 //     0 kind u8, 0 u8, 0 u16 · 4 page size u32 · 8 lineage · 24 writer · 40 first u64 · 48 last u64
 //    56 first time i64 · 64 last time i64 · 72 hash before u64 · 80 index count u64 · 88 data size u64
-//    96 entries per block u32 · 100 point count u32 · 104 pages bytes u64 · 112 hashes bytes u64 · 120 points bytes u64
-//   128 pages checksum u64 · 136 points checksum u64 · 144 data checksum u64
-//   152 tail checksum u64 · 160 tail bytes u32 · 164 0 u16 · 166 version u16 · 168 magic
+//    96 entries per block u32 · 100 point count u32
+//   104 pages bytes u64 · 112 hashes bytes u64 · 120 block sums bytes u64 · 128 points bytes u64
+//   136 pages checksum u64 · 144 block sums checksum u64 · 152 points checksum u64
+//   160 tail checksum u64 · 168 tail bytes u32 · 172 0 u16 · 174 version u16 · 176 magic
 //
 // The last 24 bytes keep place and meaning in every version, so that an old reader can tell "newer" from "damaged".
 
@@ -62,6 +63,30 @@ Result<void> check_snapshot(const Footer& footer) {
   return {};
 }
 
+// What the tail says of lengths and counts, one against the other. Everything that is allocated or multiplied later on
+// is bounded here.
+Result<void> check_tail(const Tail& tail) {
+  const Footer& footer = tail.footer;
+  if (footer.kind < ObjectKind::snapshot || footer.kind > ObjectKind::squashed) return damaged("its kind is unknown");
+  if (!is_valid_page_size(footer.page_size)) return damaged("its page size cannot be");
+  if (footer.index_count == 0 || footer.index_count > kMaxIndexEntries) return damaged("its page index cannot be so long");
+  bool snapshot = footer.kind == ObjectKind::snapshot;
+  // At least one byte a page of a segment, five at most (32 bits, 7 a byte); nothing for a snapshot.
+  if (snapshot ? tail.pages_bytes != 0
+               : tail.pages_bytes < footer.index_count || tail.pages_bytes > footer.index_count * 5)
+    return damaged("the length of its page list cannot be");
+  if (tail.hashes_bytes != hashes_section_bytes(footer.index_count)) return damaged("its page index is incomplete");
+  if (tail.point_count == 0 || tail.points_bytes != std::uint64_t{tail.point_count} * kPointBytes)
+    return damaged("the length of its list of restore points cannot be");
+  if (footer.data_size_bytes != data_bytes(footer.kind, footer.page_size, footer.index_count))
+    return damaged("its size is not that of its pages");
+  if (tail.entries_per_block == 0 ||
+      tail.entries_per_block > kMaxBlockBytes / entry_bytes(footer.kind, footer.page_size))
+    return damaged("the size of its blocks cannot be");
+  if (tail.block_sums_bytes != tail.block_count() * 8) return damaged("its list of block checksums is incomplete");
+  return {};
+}
+
 }  // namespace
 
 std::uint64_t entry_bytes(ObjectKind kind, std::uint32_t page_size) {
@@ -95,14 +120,15 @@ std::array<std::byte, kTailBytes> write_tail(const Tail& tail) {
   store_le(p + 100, tail.point_count);
   store_le(p + 104, tail.pages_bytes);
   store_le(p + 112, tail.hashes_bytes);
-  store_le(p + 120, tail.points_bytes);
-  store_le(p + 128, tail.pages_checksum);
-  store_le(p + 136, tail.points_checksum);
-  store_le(p + 144, tail.data_checksum);
-  store_le(p + 160, kTailBytes);
-  store_le(p + 166, kFormatVersion);
-  std::memcpy(p + 168, kTailMagic.data(), kTailMagic.size());
-  store_le(p + 152, tail_checksum(bytes));
+  store_le(p + 120, tail.block_sums_bytes);
+  store_le(p + 128, tail.points_bytes);
+  store_le(p + 136, tail.pages_checksum);
+  store_le(p + 144, tail.block_sums_checksum);
+  store_le(p + 152, tail.points_checksum);
+  store_le(p + 168, kTailBytes);
+  store_le(p + 174, kFormatVersion);
+  std::memcpy(p + 176, kTailMagic.data(), kTailMagic.size());
+  store_le(p + 160, tail_checksum(bytes));
   return bytes;
 }
 
@@ -145,27 +171,12 @@ Result<Tail> parse_tail(ByteView bytes) {
   tail.point_count = load_le<std::uint32_t>(p + 100);
   tail.pages_bytes = load_le<std::uint64_t>(p + 104);
   tail.hashes_bytes = load_le<std::uint64_t>(p + 112);
-  tail.points_bytes = load_le<std::uint64_t>(p + 120);
-  tail.pages_checksum = load_le<std::uint64_t>(p + 128);
-  tail.points_checksum = load_le<std::uint64_t>(p + 136);
-  tail.data_checksum = load_le<std::uint64_t>(p + 144);
-
-  if (footer.kind < ObjectKind::snapshot || footer.kind > ObjectKind::squashed) return damaged("its kind is unknown");
-  if (!is_valid_page_size(footer.page_size)) return damaged("its page size cannot be");
-  if (footer.index_count == 0 || footer.index_count > kMaxIndexEntries) return damaged("its page index cannot be so long");
-  bool snapshot = footer.kind == ObjectKind::snapshot;
-  // At least one byte a page of a segment, five at most (32 bits, 7 a byte); nothing for a snapshot.
-  if (snapshot ? tail.pages_bytes != 0
-               : tail.pages_bytes < footer.index_count || tail.pages_bytes > footer.index_count * 5)
-    return damaged("the length of its page list cannot be");
-  if (tail.hashes_bytes != hashes_section_bytes(footer.index_count)) return damaged("its page index is incomplete");
-  if (tail.point_count == 0 || tail.points_bytes != std::uint64_t{tail.point_count} * kPointBytes)
-    return damaged("the length of its list of restore points cannot be");
-  if (footer.data_size_bytes != data_bytes(footer.kind, footer.page_size, footer.index_count))
-    return damaged("its size is not that of its pages");
-  if (tail.entries_per_block == 0 ||
-      tail.entries_per_block > kMaxBlockBytes / entry_bytes(footer.kind, footer.page_size))
-    return damaged("the size of its blocks cannot be");
+  tail.block_sums_bytes = load_le<std::uint64_t>(p + 120);
+  tail.points_bytes = load_le<std::uint64_t>(p + 128);
+  tail.pages_checksum = load_le<std::uint64_t>(p + 136);
+  tail.block_sums_checksum = load_le<std::uint64_t>(p + 144);
+  tail.points_checksum = load_le<std::uint64_t>(p + 152);
+  CAIRN_TRY(check_tail(tail));
   return tail;
 }
 
@@ -215,6 +226,8 @@ Result<std::vector<RestorePoint>> parse_points(ByteView bytes, std::uint32_t cou
   }
   return points;
 }
+
+std::uint64_t block_checksum(ByteView stored) { return XXH3_64bits(stored.data(), stored.size()); }
 
 std::uint64_t hash_group_checksum(std::uint64_t group, ByteView hashes) {
   return XXH3_64bits_withSeed(hashes.data(), hashes.size(), group);

@@ -1,4 +1,4 @@
-// The bytes behind the data: page index, restore points, the tail that binds them, and the seek table. Encoding and
+// The bytes behind the data: page index, block checksums, restore points, the tail that binds them, and the seek table. Encoding and
 // decoding only; docs/format.md is the specification. What is decoded comes from disk or network: every length is
 // checked against the bytes that are really there before anything is allocated, and errors are `corrupt` with a message
 // that completes "<key> is damaged: ...".
@@ -20,7 +20,7 @@ inline constexpr std::uint32_t kSeekableMagic = 0x8F92EAB1;
 inline constexpr std::uint32_t kSkippableHeaderBytes = 8;
 inline constexpr std::uint32_t kSeekEntryBytes = 8;
 inline constexpr std::uint32_t kSeekTrailerBytes = 9;
-inline constexpr std::uint32_t kTailBytes = 176;
+inline constexpr std::uint32_t kTailBytes = 184;
 inline constexpr std::uint32_t kTailEndBytes = 24;  // the part of the tail that is the same in every format version
 inline constexpr std::uint32_t kPointBytes = 40;
 inline constexpr std::uint32_t kHashesPerGroup = 8192;  // 64 KiB, and 8 bytes of checksum behind them
@@ -35,11 +35,14 @@ struct Tail {
   Footer footer;  // points is empty
   std::uint32_t entries_per_block = 0;
   std::uint32_t point_count = 0;
-  std::uint64_t pages_bytes = 0, hashes_bytes = 0, points_bytes = 0;
-  std::uint64_t pages_checksum = 0, points_checksum = 0;
-  std::uint64_t data_checksum = 0;  // of all blocks as stored
+  // The sections in front of the tail, in this order. The hashes have checksums of their own.
+  std::uint64_t pages_bytes = 0, hashes_bytes = 0, block_sums_bytes = 0, points_bytes = 0;
+  std::uint64_t pages_checksum = 0, block_sums_checksum = 0, points_checksum = 0;
 
-  std::uint64_t footer_bytes() const { return pages_bytes + hashes_bytes + points_bytes + kTailBytes; }
+  std::uint64_t footer_bytes() const {
+    return pages_bytes + hashes_bytes + block_sums_bytes + points_bytes + kTailBytes;
+  }
+  std::uint64_t block_count() const { return (footer.index_count + entries_per_block - 1) / entries_per_block; }
 };
 
 std::array<std::byte, kTailBytes> write_tail(const Tail& tail);
@@ -82,6 +85,10 @@ Result<std::vector<PageNo>> parse_page_list(ByteView bytes, const Footer& footer
 std::uint64_t hash_group_checksum(std::uint64_t group, ByteView hashes);
 // Appends the hashes of the groups that `bytes` holds, the first of which is `first_group`.
 Result<void> parse_hash_groups(ByteView bytes, std::uint64_t first_group, std::vector<std::uint64_t>& hashes);
+
+// The checksum of one block as stored. Not seeded with its place: a store can copy a range of blocks from one object to
+// another, and their checksums are copied with them.
+std::uint64_t block_checksum(ByteView stored);
 
 struct SeekTable {
   std::vector<std::uint32_t> compressed_bytes;  // of each block

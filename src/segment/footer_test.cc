@@ -150,10 +150,11 @@ TEST(Tail, IsReadBack) {
   tail.point_count = 1;
   tail.pages_bytes = 6;
   tail.hashes_bytes = hashes_section_bytes(6);
+  tail.block_sums_bytes = 16;
   tail.points_bytes = kPointBytes;
   tail.pages_checksum = 1;
   tail.points_checksum = 2;
-  tail.data_checksum = 3;
+  tail.block_sums_checksum = 3;
   Result<Tail> read = parse_tail(write_tail(tail));
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_EQ(read->footer, tail.footer);
@@ -161,7 +162,7 @@ TEST(Tail, IsReadBack) {
   EXPECT_EQ(read->point_count, 1u);
   EXPECT_EQ(read->pages_checksum, 1u);
   EXPECT_EQ(read->points_checksum, 2u);
-  EXPECT_EQ(read->data_checksum, 3u);
+  EXPECT_EQ(read->block_sums_checksum, 3u);
   EXPECT_EQ(write_tail(*read), write_tail(tail));
 }
 

@@ -59,20 +59,9 @@ Result<void> write_seek_table(Sink& sink, const Tail& tail, const std::vector<st
 
 }  // namespace
 
-void RunningHash::Free::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
-
-RunningHash::RunningHash() : state_(XXH3_createState()) {
-  CAIRN_CHECK(state_ != nullptr);  // out of memory
-  XXH3_64bits_reset(state_.get());
-}
-
-void RunningHash::add(ByteView bytes) { XXH3_64bits_update(state_.get(), bytes.data(), bytes.size()); }
-
-std::uint64_t RunningHash::value() const { return XXH3_64bits_digest(state_.get()); }
-
 Result<void> BlockLog::write(Sink& sink, const PackedBlock& block) {
   compressed_bytes_.push_back(static_cast<std::uint32_t>(block.bytes.size()));
-  checksum_.add(block.bytes);
+  checksums_.push_back(block_checksum(block.bytes));
   return sink.write(block.bytes);
 }
 
@@ -89,10 +78,11 @@ Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t en
   tail.point_count = static_cast<std::uint32_t>(footer.points.size());
   tail.pages_bytes = page_list.size();
   tail.hashes_bytes = hashes_section_bytes(footer.index_count);
+  tail.block_sums_bytes = blocks.checksums().size();
   tail.points_bytes = points.size();
   tail.pages_checksum = XXH3_64bits(page_list.data(), page_list.size());
   tail.points_checksum = XXH3_64bits(points.data(), points.size());
-  tail.data_checksum = blocks.data_checksum();
+  tail.block_sums_checksum = XXH3_64bits(blocks.checksums().data(), blocks.checksums().size());
   if (tail.footer_bytes() > kMaxFooterBytes - kSkippableHeaderBytes)
     return Error(ErrorKind::unsupported, fmt::format("an object cannot list {} pages: the limit is near {} million",
                                                      footer.index_count, kMaxIndexEntries / 1'000'000));
@@ -101,6 +91,7 @@ Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t en
   if (!page_list.empty()) CAIRN_TRY(sink.write(page_list));
   CAIRN_ASSIGN(std::uint64_t xor_of_hashes, write_hashes(sink, footer.index_count, hashes));
   if (accept) CAIRN_TRY(accept(xor_of_hashes));
+  CAIRN_TRY(sink.write(blocks.checksums()));
   CAIRN_TRY(sink.write(points));
   CAIRN_TRY(sink.write(write_tail(tail)));
   return write_seek_table(sink, tail, blocks.compressed_bytes());

@@ -3,43 +3,27 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <span>
 #include <vector>
 
 #include "segment/block_pipeline.h"
 #include "segment/footer.h"
 #include "segment/writer.h"
 
-struct XXH3_state_s;
-
 namespace cairn::segment {
 
-// XXH3 (64 bits) of bytes that come in pieces.
-class RunningHash {
- public:
-  RunningHash();
-  void add(ByteView bytes);
-  std::uint64_t value() const;
-
- private:
-  struct Free {
-    void operator()(XXH3_state_s* state) const;
-  };
-  std::unique_ptr<XXH3_state_s, Free> state_;
-};
-
-// The blocks of an object on their way to the sink, and what the end of the object has to say of them. Keeps 4 bytes a
+// The blocks of an object on their way to the sink, and what the end of the object has to say of them. Keeps 12 bytes a
 // block.
 class BlockLog {
  public:
   Result<void> write(Sink& sink, const PackedBlock& block);
 
   const std::vector<std::uint32_t>& compressed_bytes() const { return compressed_bytes_; }
-  std::uint64_t data_checksum() const { return checksum_.value(); }
+  ByteView checksums() const { return std::as_bytes(std::span(checksums_)); }
 
  private:
   std::vector<std::uint32_t> compressed_bytes_;
-  RunningHash checksum_;
+  std::vector<std::uint64_t> checksums_;
 };
 
 // Copies the hashes of index entries [first, first + into.size()) to `into`.

@@ -52,7 +52,8 @@ class ObjectReaderImpl final : public ObjectReader {
 
   // Offsets in the object.
   std::uint64_t hashes_begin() const { return footer_begin_ + kSkippableHeaderBytes + tail_.pages_bytes; }
-  std::uint64_t points_begin() const { return hashes_begin() + tail_.hashes_bytes; }
+  std::uint64_t block_sums_begin() const { return hashes_begin() + tail_.hashes_bytes; }
+  std::uint64_t points_begin() const { return block_sums_begin() + tail_.block_sums_bytes; }
 
   std::unique_ptr<ObjectInput> input_;
   const std::string name_;

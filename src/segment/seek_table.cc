@@ -48,7 +48,7 @@ Result<std::uint64_t> parse_seek_trailer(std::span<const std::byte, kSeekTrailer
 
 Result<SeekTable> parse_seek_table(ByteView frame, const Tail& tail) {
   const Footer& footer = tail.footer;
-  const std::uint64_t blocks = (footer.index_count + tail.entries_per_block - 1) / tail.entries_per_block;
+  const std::uint64_t blocks = tail.block_count();
   if (frame.size() != seek_table_bytes(blocks)) return damaged("its seek table and its footer name different sizes");
   if (!is_skippable_header(frame.first<kSkippableHeaderBytes>(), kSeekTableFrameMagic,
                            frame.size() - kSkippableHeaderBytes))

@@ -1,0 +1,133 @@
+// Reading through a store: how many requests it takes, and what a store's failures look like from above.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "segment/keys.h"
+#include "segment/test_objects.h"
+#include "store/counting.h"
+#include "store/faulty.h"
+
+namespace cairn::segment {
+namespace {
+
+using namespace testing;
+using ::testing::HasSubstr;
+
+class FromStore : public ::testing::Test {
+ protected:
+  void put(const std::string& key, const Bytes& object) {
+    BytesSource source(object);
+    Result<std::string> put = inner_->put_new(key, source);
+    ASSERT_TRUE(put) << put.error().message();
+  }
+  void replace(const std::string& key, const Bytes& object) {
+    BytesSource source(object);
+    ASSERT_TRUE(inner_->put_if(key, source, inner_->head(key)->etag));
+  }
+  std::uint64_t calls() const { return store_.counts().total().calls; }
+  Bytes snapshot_of(std::uint32_t page_size, std::uint32_t pages) {
+    return *write_snapshot(made_head(ObjectKind::snapshot, page_size, 1, 1), made_database(page_size, pages, 1), executor_);
+  }
+  Bytes segment_of(std::uint32_t page_size, std::uint32_t pages) {
+    return *write_runs(made_head(ObjectKind::segment, page_size, 1, 1), {made_run(page_size, pages, 1, 1)}, executor_);
+  }
+
+  InlineExecutor executor_;
+  std::unique_ptr<Store> inner_ = make_memory_store();
+  CountingStore store_{*inner_};
+  const std::string snapshot_ = snapshot_key("r", 0, Sequence(1));
+  const std::string segment_ = segment_key("r", Sequence(1));
+};
+
+TEST_F(FromStore, OneRequestOpensMostObjects) {
+  put(snapshot_, snapshot_of(512, 20'000));
+  put(segment_, segment_of(512, 5000));
+  for (const std::string& key : {snapshot_, segment_}) {
+    store_.reset();
+    auto reader = ObjectReader::open(store_, key);
+    ASSERT_TRUE(reader) << reader.error().message();
+    EXPECT_EQ(calls(), 1u);
+    EXPECT_EQ(store_.counts().of(Operation::get_suffix).calls, 1u);
+  }
+}
+
+TEST_F(FromStore, OneMoreRequestWhenTheIndexIsLong) {
+  put(segment_, segment_of(512, 30'000));
+  auto reader = ObjectReader::open(store_, segment_);
+  ASSERT_TRUE(reader) << reader.error().message();
+  EXPECT_EQ(calls(), 2u);
+  EXPECT_EQ((*reader)->footer().index_count, 30'000u);
+}
+
+TEST_F(FromStore, RangeOfBlocksIsOneRequest) {
+  put(snapshot_, snapshot_of(4096, 500));
+  auto reader = *ObjectReader::open(store_, snapshot_);
+  store_.reset();
+  ASSERT_EQ(reader->blocks().size(), 8u);
+  EXPECT_TRUE(reader->read_blocks(2, 5));
+  EXPECT_EQ(calls(), 1u);
+  const BlockInfo& last = reader->blocks()[6];
+  EXPECT_EQ(store_.counts().total().received_bytes,
+            last.offset + last.compressed_bytes - reader->blocks()[2].offset);
+}
+
+TEST_F(FromStore, AbsentStaysNotFound) {
+  auto reader = ObjectReader::open(store_, segment_);
+  ASSERT_FALSE(reader);
+  EXPECT_EQ(reader.error().kind(), ErrorKind::not_found);
+  put(snapshot_, snapshot_of(4096, 500));
+  auto opened = *ObjectReader::open(store_, snapshot_);
+  ASSERT_TRUE(inner_->remove(snapshot_));  // pruned meanwhile: the caller plans again
+  Result<std::vector<Bytes>> blocks = opened->read_blocks(0, 1);
+  ASSERT_FALSE(blocks);
+  EXPECT_EQ(blocks.error().kind(), ErrorKind::not_found);
+}
+
+TEST_F(FromStore, EmptyObjectIsCorrupt) {
+  put(segment_, {});
+  auto reader = ObjectReader::open(store_, segment_);
+  ASSERT_FALSE(reader);
+  EXPECT_EQ(reader.error().kind(), ErrorKind::corrupt);
+  EXPECT_THAT(reader.error().message(), HasSubstr(segment_ + " is damaged: it is empty"));
+}
+
+TEST_F(FromStore, ObjectReplacedWhileReadIsNeverMixed) {
+  Bytes first = snapshot_of(4096, 500);
+  put(snapshot_, first);
+  auto reader = *ObjectReader::open(store_, snapshot_);
+  Bytes second = *write_snapshot(made_head(ObjectKind::snapshot, 4096, 1, 1), made_database(4096, 500, 2), executor_);
+  replace(snapshot_, second);
+  Result<std::vector<Bytes>> blocks = reader->read_blocks(0, 1);
+  ASSERT_FALSE(blocks);
+  EXPECT_EQ(blocks.error().kind(), ErrorKind::corrupt);
+  EXPECT_THAT(blocks.error().message(), HasSubstr("replaced while it was read"));
+}
+
+TEST_F(FromStore, VerifyReadsEverythingInFewRequests) {
+  put(snapshot_, snapshot_of(4096, 2000));  // 32 blocks
+  auto reader = *ObjectReader::open(store_, snapshot_);
+  store_.reset();
+  ASSERT_TRUE(verify_object(*reader));
+  EXPECT_LE(calls(), 6u);
+}
+
+// A connection that was cut says nothing about the object: it must not be called damaged.
+TEST_F(FromStore, ShortAnswerIsTriedAgainAndNotCalledDamage) {
+  put(snapshot_, snapshot_of(4096, 500));
+  FaultPlan plan;
+  SeededRandom random(1);
+  std::unique_ptr<Store> faulty = make_faulty_store(*inner_, plan, random);
+  auto reader = ObjectReader::open(*faulty, snapshot_);
+  ASSERT_TRUE(reader) << reader.error().message();
+  plan.truncated = 1000;
+  EXPECT_EQ(ObjectReader::open(*faulty, snapshot_).error().kind(), ErrorKind::retry_later);
+  EXPECT_EQ((*reader)->read_blocks(0, 1).error().kind(), ErrorKind::retry_later);
+  EXPECT_EQ((*reader)->index().error().kind(), ErrorKind::retry_later);
+  EXPECT_EQ(verify_object(**reader).error().kind(), ErrorKind::retry_later);
+  plan.truncated = 0;
+  EXPECT_TRUE(verify_object(**reader));
+}
+
+}  // namespace
+}  // namespace cairn::segment
