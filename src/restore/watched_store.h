@@ -8,30 +8,21 @@
 
 namespace cairn::restore {
 
-// Forwards the reading calls; the writing ones are refused (`unsupported`): restoring and verifying never write to a
-// store. A get that answers not_found sets vanished(): somebody prunes, and the plan has to be made again.
-class WatchedStore final : public Store {
+// Forwards the reading calls and refuses the writing ones: restoring and verifying never write to a store.
+class ReadingStore : public Store {
  public:
-  explicit WatchedStore(Store& inner) : inner_(inner) {}
-
-  bool vanished() const { return vanished_.load(); }
-  std::uint32_t requests() const { return requests_.load(); }
-  std::uint64_t fetched_bytes() const { return fetched_bytes_.load(); }
+  explicit ReadingStore(Store& inner) : inner_(inner) {}
 
   std::string url() const override { return inner_.url(); }
   StoreCapabilities capabilities() const override { return inner_.capabilities(); }
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return note(inner_.get(key, offset, length));
+    return inner_.get(key, offset, length);
   }
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return note(inner_.get_suffix(key, length));
+    return inner_.get_suffix(key, length);
   }
-  Result<ObjectInfo> head(std::string_view key) override {
-    ++requests_;
-    return inner_.head(key);
-  }
+  Result<ObjectInfo> head(std::string_view key) override { return inner_.head(key); }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    ++requests_;
     return inner_.list(prefix, start_after, limit);
   }
 
@@ -54,6 +45,30 @@ class WatchedStore final : public Store {
  private:
   static Error refused() { return Error(ErrorKind::unsupported, "a restore never writes to a store"); }
 
+  Store& inner_;
+};
+
+// Counts, and notes a get that answers not_found: somebody prunes, and the plan has to be made again.
+class WatchedStore final : public ReadingStore {
+ public:
+  explicit WatchedStore(Store& inner) : ReadingStore(inner) {}
+
+  bool vanished() const { return vanished_.load(); }
+  std::uint32_t requests() const { return requests_.load(); }
+  std::uint64_t fetched_bytes() const { return fetched_bytes_.load(); }
+
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    return note(ReadingStore::get(key, offset, length));
+  }
+  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
+    return note(ReadingStore::get_suffix(key, length));
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    ++requests_;
+    return ReadingStore::list(prefix, start_after, limit);
+  }
+
+ private:
   Result<Object> note(Result<Object> object) {
     ++requests_;
     if (object) {
@@ -64,7 +79,6 @@ class WatchedStore final : public Store {
     return object;
   }
 
-  Store& inner_;
   std::atomic<bool> vanished_ = false;
   std::atomic<std::uint32_t> requests_ = 0;
   std::atomic<std::uint64_t> fetched_bytes_ = 0;

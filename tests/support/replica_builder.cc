@@ -125,6 +125,13 @@ Sequence ReplicaBuilder::add(const Image& image, std::int64_t time_ms) {
   return sequence;
 }
 
+Sequence ReplicaBuilder::add_only(const Image& image, const std::vector<std::uint32_t>& pages) {
+  states_.push_back({image, states_.back().time_ms + 1000});
+  const Sequence sequence = newest();
+  put(segment_key(sequence), segment_bytes(segment::ObjectKind::segment, sequence, sequence, {{sequence, pages}}));
+  return sequence;
+}
+
 void ReplicaBuilder::snapshot(Sequence sequence) {
   const State& state = states_.at(sequence.value);
   const Image& image = state.image;

@@ -42,6 +42,8 @@ class ReplicaBuilder {
   void begin(const Image& image, std::int64_t time_ms = 1'000'000);
   // The next level-0 segment: what differs from the last state. Returns its sequence.
   Sequence add(const Image& image, std::int64_t time_ms = 0 /* a second after the last */);
+  // The same, but with only these pages in it, though it claims the hashes of the whole: a segment that lies.
+  Sequence add_only(const Image& image, const std::vector<std::uint32_t>& pages);
   // A snapshot of the newest state, or of an older one.
   void snapshot() { snapshot(Sequence(states_.size() - 1)); }
   void snapshot(Sequence sequence);

@@ -1,0 +1,63 @@
+// What a replica holds, told by somebody who knows docs/format.md but none of Cairn's code: zstd's own decoder, a dozen
+// lines that copy the frames of a WAL to their places, and nothing else. It reads a store again and again, and
+// complains when an object changed or vanished, when a sequence is missing, when snapshot and segments disagree, and
+// when a restore point is not a committed state, or not in the order in which they were committed.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/store.h"
+#include "support/page_model.h"
+
+namespace cairn::testing {
+
+class ReplicaOracle {
+ public:
+  // `store` is the one without faults; it must outlive the oracle.
+  ReplicaOracle(Store& store, std::string replica);
+
+  struct Point {
+    std::uint64_t sequence = 0;
+    ContentHash hash;
+    std::uint64_t size_bytes = 0;
+    std::size_t state = 0;  // of the model: the earliest that fits
+  };
+
+  // Looks at everything that is new. Empty: nothing to complain of.
+  std::string check(const PageModel& model);
+
+  // Ascending, from the first snapshot on: everything that can be restored.
+  const std::vector<Point>& points() const { return points_; }
+  std::uint64_t newest_sequence() const { return segments_; }
+  const Bytes& newest_image() const { return image_; }
+  std::size_t snapshots() const { return snapshots_.size(); }
+  std::vector<std::string> keys() const;
+
+ private:
+  std::string read_objects();
+  std::string extend(const PageModel& model);
+  std::string add_point(const PageModel& model);
+  std::string check_snapshots();
+  Result<Bytes> data_of(const std::string& key);
+
+  Store& store_;
+  std::string prefix_;
+  std::map<std::string, ContentHash> digests_;  // of every object but metadata.json
+  std::uint64_t segments_ = 0;                  // 1..segments_ are there
+  std::map<std::uint64_t, std::string> snapshots_;  // by sequence; of several, any
+  std::vector<std::string> unchecked_snapshots_;
+  Bytes image_;                                 // at points_.back()
+  std::vector<Point> points_;
+};
+
+// The state after a segment: `wal` is its decompressed data. Empty text: done.
+std::string apply_wal(ByteView wal, Bytes& image);
+
+// What any zstd makes of an object.
+std::optional<Bytes> unzstd(ByteView object);
+
+}  // namespace cairn::testing

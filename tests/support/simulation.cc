@@ -1,0 +1,406 @@
+// A round is a dozen or two of actions drawn from the seed: a step of the application, a step of the replicator, time
+// passing, a death, a restart. Whatever the faults of a round, at its end the store itself (behind the faults) has to
+// hold a dense, unchanged chain of committed states that reaches at least as far as the replicator has claimed.
+//
+// At the end of a seed everything is made well again, and the replica must come to hold exactly what is committed; then a
+// restart without changes must publish nothing, and an idle replicator must not call the store.
+#include "support/simulation.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+
+#include "cairn/restore.h"
+#include "fmt/format.h"
+
+namespace cairn::testing {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+constexpr std::int64_t kDay_ms = 86'400'000;
+constexpr int kMaxWaits = 200;
+
+class Simulation {
+ public:
+  explicit Simulation(const SimulationOptions& options);
+  SimulationReport run();
+
+ private:
+  bool failed() const { return !report_.failure.empty(); }
+  void fail(const std::string& what);
+  void trace(std::string what);
+
+  void round();
+  void act();
+  void pass_time(std::int64_t us);
+  void let_time_jump();
+
+  // The replicator.
+  void start();
+  void die(CrashKind kind);
+  void step_something();
+  void capture();
+  void publish();
+  void upload();
+  void take(const char* what, const Result<Step>& step);
+  void note_status();
+  void give_up(const Error& error, const char* what);
+  bool settle();
+
+  // Checks.
+  void check_replica();
+  void check_restore(const ReplicaOracle::Point& point);
+  void check_database_is_untouched();
+  void check_end();
+  void check_restart_publishes_nothing(CrashKind kind);
+  void check_idle_is_silent();
+
+  SimulationOptions options_;
+  SimulationReport report_;
+  Scratch scratch_{"sim"};
+  SeededRandom random_;
+  Time now_{.wall_ms = 1'790'000'000'000, .mono_us = 5'000'000};
+  std::unique_ptr<Store> store_ = make_memory_store();
+  PageModel model_;
+  std::unique_ptr<Workload> workload_;
+  std::unique_ptr<Host> host_;
+  ReplicaOracle oracle_{*store_, "replica"};
+
+  std::int64_t next_us_ = 0;            // the earliest that any step has asked for
+  std::uint64_t called_published_ = 0;  // the highest sequence that a status has called published
+  std::size_t model_at_capture_ = 0;    // newest state when capture_step was called last
+  std::size_t durable_state_ = 0;       // the newest state that was settled
+  bool settled_once_ = false;
+  bool may_be_in_rollback_mode_ = true;
+  bool state_directory_lost_ = false;
+};
+
+Simulation::Simulation(const SimulationOptions& options) : options_(options), random_(options.seed) {
+  // SQLite's own chance (salts) comes from the seed too.
+  sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(options.seed % 1'000'000 + 1), nullptr);
+  constexpr std::array<const char*, 3> kNames{"app.db", "data", "a b.sqlite3"};
+  stdfs::create_directory(scratch_ / "data");
+  const std::string database = scratch_ / "data/" + kNames[random_.below(kNames.size())];
+  workload_ = std::make_unique<Workload>(database, random_options(random_), random_, model_);
+  std::string path = database;
+  if (random_.chance(1, 6)) {
+    path = scratch_ / "link";
+    stdfs::create_symlink(database, path);
+  }
+  host_ = std::make_unique<Host>(*store_, path, scratch_ / "host", random_);
+  workload_->set_on_wait(
+      [this] {
+        pass_time(1000);
+        if (host_->is_up()) capture();
+      },
+      kMaxWaits);
+  workload_->on_waiting_checkpoint = [this](const WaitingCheckpoint& checkpoint) {
+    if (checkpoint.application_in_the_way || !host_->is_up() || !host_->is_faultless()) return;
+    report_.most_waits = std::max(report_.most_waits, checkpoint.waits);
+    if (checkpoint.gave_up && host_->replicator().status().phase == Phase::following) {
+      fail(fmt::format("a checkpoint of the application waited {} ms for Cairn", checkpoint.waits));
+    }
+  };
+}
+
+void Simulation::fail(const std::string& what) {
+  if (!failed()) report_.failure = what;
+  trace("FAILED: " + what);
+}
+
+void Simulation::trace(std::string what) {
+  if (options_.verbose) std::fprintf(stderr, "%8.3f  %s\n", static_cast<double>(now_.mono_us) / 1e6, what.c_str());
+  report_.trace.push_back(std::move(what));
+}
+
+// Time.
+
+void Simulation::pass_time(std::int64_t us) {
+  now_.mono_us += us;
+  now_.wall_ms += us / 1000;
+}
+
+void Simulation::let_time_jump() {
+  constexpr std::array<std::int64_t, 7> kJumps_us{0, 100, 1'000, 5'000, 50'000, 1'100'000, 40'000'000};
+  pass_time(kJumps_us[random_.below(kJumps_us.size())]);
+  if (next_us_ > now_.mono_us && random_.chance(1, 4)) pass_time(next_us_ - now_.mono_us);
+  if (random_.chance(1, 20)) {
+    const std::int64_t jump_ms = static_cast<std::int64_t>(random_.below(2 * kDay_ms)) - kDay_ms;
+    now_.wall_ms += jump_ms;
+    trace(fmt::format("the wall clock jumps by {} s", jump_ms / 1000));
+  }
+}
+
+// The replicator.
+
+void Simulation::start() {
+  const auto started = host_->start();
+  trace(started ? "start" : "start fails: " + started.error().message());
+  if (!started && host_->life().is_over()) return die(CrashKind::kill);
+  if (!started && host_->is_faultless()) fail("cannot be started: " + started.error().message());
+}
+
+void Simulation::die(CrashKind kind) {
+  ++(kind == CrashKind::kill ? report_.kills : report_.power_losses);
+  trace(kind == CrashKind::kill ? "cairn is killed" : "power loss");
+  if (kind == CrashKind::power_loss) workload_->kill();
+  host_->die(kind);
+  if (kind == CrashKind::power_loss) trace(workload_->lose_power());
+  host_->options().adopt = Adopt::none;
+}
+
+// An error that a step returns is final. Few are to be expected.
+void Simulation::give_up(const Error& error, const char* what) {
+  trace(fmt::format("{}: {}: {}", what, name_of(error.kind()), error.message()));
+  const bool faulty = !host_->is_faultless();
+  const bool no_database = workload_->is_deleted() && error.kind() == ErrorKind::not_found;
+  const bool disk = faulty && error.kind() == ErrorKind::io;
+  const bool damaged_answer = faulty && error.kind() == ErrorKind::corrupt;
+  const bool unproven = state_directory_lost_ && error.kind() == ErrorKind::conflict;
+  if (!no_database && !disk && !damaged_answer && !unproven) {
+    fail(fmt::format("{} gives up: {}: {}", what, name_of(error.kind()), error.message()));
+  }
+  host_->stop();
+  if (unproven) host_->options().adopt = Adopt::local;
+}
+
+void Simulation::take(const char* what, const Result<Step>& step) {
+  if (host_->life().is_over()) return;  // whatever it says, nobody hears it; act() buries it
+  if (!step) return give_up(step.error(), what);
+  next_us_ = next_us_ <= now_.mono_us ? step->next_us : std::min(next_us_, step->next_us);
+  note_status();
+}
+
+void Simulation::capture() {
+  if (may_be_in_rollback_mode_) workload_->observe();
+  model_at_capture_ = model_.newest();
+  take("capture", host_->replicator().capture_step(now_));
+  if (may_be_in_rollback_mode_) {  // it may have been switched to WAL mode just now
+    workload_->observe();
+    if (workload_->in_wal_mode()) may_be_in_rollback_mode_ = false;
+    if (!may_be_in_rollback_mode_) model_at_capture_ = model_.newest();
+  }
+}
+
+void Simulation::publish() { take("publish", host_->replicator().publish_step(now_)); }
+void Simulation::upload() { take("snapshot", host_->replicator().snapshot_step(now_)); }
+
+void Simulation::note_status() {
+  const ReplicatorStatus status = host_->replicator().status();
+  called_published_ = std::max(called_published_, status.published_sequence);
+  if (status.phase == Phase::following) state_directory_lost_ = false;
+  if (status.settled && model_at_capture_ == model_.newest() && !workload_->is_deleted()) {
+    durable_state_ = model_.newest();
+    settled_once_ = true;
+  }
+  if (options_.verbose) {
+    trace(fmt::format("    {} captured {} published {} hold {} wal {}{}{}{}", name_of(status.phase),
+                      status.captured_sequence, status.published_sequence, status.hold, status.wal_frames,
+                      status.settled ? " settled" : "",
+                      status.database_trouble.empty() ? "" : " db: " + status.database_trouble,
+                      status.store_trouble.empty() ? "" : " store: " + status.store_trouble));
+  }
+}
+
+void Simulation::step_something() {
+  switch (random_.below(10)) {
+    case 0:
+      host_->replicator().request_snapshot();
+      trace("snapshot requested");
+      break;
+    case 1: host_->replicator().request_capture(); break;
+    case 2:
+    case 3: trace("snapshot step"); return upload();
+    case 4:
+    case 5:
+    case 6: trace("publish step"); return publish();
+    default: trace("capture step"); return capture();
+  }
+}
+
+// Rounds.
+
+void Simulation::act() {
+  if (host_->life().is_over()) return die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
+  if (random_.chance(1, 4)) let_time_jump();
+  if (!host_->is_up()) {
+    if (random_.chance(1, 3)) return start();
+    trace("alone: " + workload_->step_while_alone());
+    may_be_in_rollback_mode_ = true;
+    return;
+  }
+  if (random_.chance(1, 250)) return die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
+  if (random_.chance(1, 250)) {
+    trace("stop");
+    return host_->stop();
+  }
+  if (random_.chance(1, 2)) return step_something();
+  trace(workload_->step());
+}
+
+void Simulation::round() {
+  if (random_.chance(1, 2)) {
+    host_->make_faulty(random_);
+  } else if (!host_->life().is_over()) {
+    host_->heal();
+  }
+  if (random_.chance(1, 12)) {
+    trace(workload_->is_deleted() || random_.chance(1, 2) ? workload_->replace_file() : workload_->delete_file());
+    may_be_in_rollback_mode_ = true;
+  } else if (workload_->is_deleted() && random_.chance(1, 2)) {
+    workload_->reappear();
+    trace("database made anew");
+    may_be_in_rollback_mode_ = true;
+  }
+  if (!host_->is_up() && random_.chance(1, 20)) {
+    host_->lose_state_directory();
+    state_directory_lost_ = true;
+    trace("state directory lost");
+  }
+  for (std::uint64_t i = 10 + random_.below(30); i > 0 && !failed(); --i) act();
+  report_.faults = host_->faults();
+  if (!failed()) check_replica();
+  if (!failed()) check_database_is_untouched();
+}
+
+// Checks.
+
+void Simulation::check_replica() {
+  const std::string problem = oracle_.check(model_);
+  if (!problem.empty()) return fail("the replica: " + problem);
+  if (oracle_.newest_sequence() < called_published_) {
+    return fail(fmt::format("segment {} was called published; the store ends at {}", called_published_,
+                            oracle_.newest_sequence()));
+  }
+  const auto& points = oracle_.points();
+  if (settled_once_ && !model_.has_from(durable_state_, points.back().hash)) {
+    return fail(fmt::format("state {} was called settled, but the replica ends at {}", durable_state_,
+                            points.back().state));
+  }
+  if (points.empty() || !random_.chance(1, 2)) return;
+  check_restore(points.back());
+  if (!failed()) check_restore(points[random_.below(points.size())]);
+}
+
+void Simulation::check_restore(const ReplicaOracle::Point& point) {
+  ++report_.restores;
+  const auto files = make_real_file_system();
+  InlineExecutor executor;
+  RestoreOptions options;
+  options.target.sequence = point.sequence;
+  options.overwrite = Overwrite::replace;
+  const std::string output = scratch_ / "restored.db";
+  const auto restored = run_restore(*store_, "replica", output, options, *files, executor);
+  if (!restored) {
+    return fail(fmt::format("restore of {}: {}: {}", point.sequence, name_of(restored.error().kind()),
+                            restored.error().message()));
+  }
+  const auto bytes = read_file(*files, output);
+  if (!bytes || content_hash(*bytes) != point.hash) {
+    fail(fmt::format("what is restored of {} differs from what the objects say", point.sequence));
+  }
+}
+
+// Nobody but the application changes what is committed.
+void Simulation::check_database_is_untouched() {
+  if (workload_->is_deleted() || may_be_in_rollback_mode_) return;
+  const Bytes image = workload_->image();
+  if (content_hash(image) == model_.at(model_.newest()).hash) return;
+  fail("the database changed without its application: " + describe_difference(*model_.image(model_.newest()), image));
+}
+
+// Makes everything well and lets the replicator run until it says that all is published.
+bool Simulation::settle() {
+  if (host_->life().is_over()) die(CrashKind::kill);
+  host_->heal();
+  if (workload_->is_deleted()) workload_->reappear();
+  workload_->end_transactions();
+  may_be_in_rollback_mode_ = true;
+  std::string last = "not running";
+  for (int i = 0; i < 500 && !failed(); ++i) {
+    if (!host_->is_up()) start();
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload}) {
+      if (host_->is_up() && !failed()) (this->*step)();
+    }
+    if (!host_->is_up() || failed()) continue;
+    const ReplicatorStatus status = host_->replicator().status();
+    if (status.settled && durable_state_ == model_.newest()) return true;
+    last = fmt::format("{}, captured {}, published {}, hold {}, {} {}", name_of(status.phase), status.captured_sequence,
+                       status.published_sequence, status.hold, status.database_trouble, status.store_trouble);
+    pass_time(std::clamp<std::int64_t>(next_us_ - now_.mono_us, 1'000, 2'000'000));
+  }
+  if (!failed()) fail("it does not settle: " + last);
+  return false;
+}
+
+void Simulation::check_end() {
+  trace("end: settle");
+  if (!settle()) return;
+  check_replica();
+  if (failed()) return;
+  const Bytes image = workload_->image();
+  const ReplicaOracle::Point& newest = oracle_.points().back();
+  if (newest.hash != content_hash(image)) {
+    return fail("settled, but the replica is not the database: " + describe_difference(image, oracle_.newest_image()));
+  }
+  check_restore(newest);
+  const auto files = make_real_file_system();
+  InlineExecutor executor;
+  const auto verified = verify_replica(*store_, "replica", VerifyDepth::chain, scratch_.path(), *files, executor);
+  if (!verified) return fail("verify: " + verified.error().message());
+  if (!verified->problems.empty()) return fail("verify: " + verified->problems.front());
+}
+
+void Simulation::check_idle_is_silent() {
+  const std::uint64_t calls = host_->store_calls();
+  for (int i = 0; i < 10 && !failed(); ++i) {
+    pass_time(2'100'000);
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload}) (this->*step)();
+  }
+  if (host_->store_calls() != calls) fail(fmt::format("idle, but {} calls of the store", host_->store_calls() - calls));
+}
+
+void Simulation::check_restart_publishes_nothing(CrashKind kind) {
+  const auto before = oracle_.keys();
+  if (kind == CrashKind::power_loss) workload_->close_all();  // so that nothing of the database is lost
+  const std::size_t newest = model_.newest();
+  die(kind);
+  if (!settle()) return;
+  check_replica();
+  if (!failed() && model_.newest() == newest && oracle_.keys() != before) {
+    fail("a restart without a change published " + std::to_string(oracle_.keys().size() - before.size()) + " objects");
+  }
+}
+
+SimulationReport Simulation::run() {
+  workload_->create();
+  const int rounds = options_.rounds > 0 ? options_.rounds : static_cast<int>(6 + random_.below(14));
+  for (int i = 0; i < rounds && !failed(); ++i) {
+    trace(fmt::format("round {}", i + 1));
+    round();
+  }
+  if (!failed()) check_end();
+  if (!failed()) check_idle_is_silent();
+  if (!failed()) check_restart_publishes_nothing(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
+  if (host_->is_up()) {
+    const ReplicatorStatus status = host_->replicator().status();
+    report_.wal_restarts = status.wal_restarts;
+    report_.reconciles = status.reconciles;
+    report_.rollovers = status.rollovers;
+    host_->stop();
+  }
+  report_.commits = workload_->commits();
+  report_.restore_points = oracle_.points().size();
+  report_.snapshots = oracle_.snapshots();
+  return std::move(report_);
+}
+
+}  // namespace
+
+SimulationReport simulate(const SimulationOptions& options) { return Simulation(options).run(); }
+
+}  // namespace cairn::testing

@@ -1,0 +1,78 @@
+// One seed, one thread, one history: an application at work on a real SQLite database, a Replicator beside it whose
+// steps are called in any order, a clock that jumps, a disk and a store that fail, processes that die. After every
+// round the replica is held against the model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "cairn/replicator.h"
+#include "store/faulty.h"
+#include "support/crash_file_system.h"
+#include "support/mortal_store.h"
+#include "support/page_model.h"
+#include "support/replica_oracle.h"
+#include "support/scratch.h"
+#include "support/workload.h"
+
+namespace cairn::testing {
+
+struct SimulationOptions {
+  std::uint64_t seed = 1;
+  int rounds = 0;        // 0: as many as the seed says, 8 to 24
+  bool verbose = false;  // print each step
+};
+
+struct SimulationReport {
+  std::string failure;  // empty: all held
+  std::vector<std::string> trace;
+  std::uint64_t commits = 0, restore_points = 0, restores = 0, kills = 0, power_losses = 0, faults = 0;
+  std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0, snapshots = 0;
+  int most_waits = 0;    // of an application's checkpoint for Cairn
+};
+
+SimulationReport simulate(const SimulationOptions& options);
+
+// A process that replicates, and the machine that it runs on: its own disk, its own luck with the store.
+class Host {
+ public:
+  // `store` is the one that several hosts share.
+  Host(Store& store, std::string database, std::string directory, SeededRandom& random);
+
+  bool is_up() const { return replicator_ != nullptr; }
+  Replicator& replicator() { return *replicator_; }
+  Life& life() { return life_; }
+  CrashFileSystem& files() { return *files_; }
+  FaultPlan& store_faults() { return plan_; }
+  std::uint64_t store_calls() const { return store_->calls(); }
+  ReplicatorOptions& options() { return options_; }
+  std::uint64_t faults() const { return plan_.injected + files_->faults_injected(); }
+
+  Result<void> start();
+  void stop();                 // tidily
+  void die(CrashKind kind);    // of power loss, the disk's part only
+  void lose_state_directory();
+  void heal();                 // no faults, no limit to its life
+  bool is_faultless() const { return faultless_ && !life_.is_limited(); }
+  void make_faulty(SeededRandom& random);
+
+ private:
+  std::string directory_;
+  Life life_;
+  SeededRandom disk_random_, store_random_, replicator_random_;
+  std::unique_ptr<CrashFileSystem> files_;
+  FaultPlan plan_;
+  std::unique_ptr<Store> faulty_;
+  std::unique_ptr<MortalStore> store_;
+  InlineExecutor executor_;
+  ReplicatorOptions options_;
+  std::unique_ptr<Replicator> replicator_;
+  bool faultless_ = true;
+};
+
+}  // namespace cairn::testing

@@ -1,0 +1,86 @@
+#include <array>
+#include <filesystem>
+
+#include "support/simulation.h"
+
+namespace cairn::testing {
+
+Host::Host(Store& store, std::string database, std::string directory, SeededRandom& random)
+    : directory_(std::move(directory)),
+      disk_random_(random.next()),
+      store_random_(random.next()),
+      replicator_random_(random.next()) {
+  std::filesystem::create_directories(directory_);
+  files_ = std::make_unique<CrashFileSystem>(directory_, life_, disk_random_);
+  faulty_ = make_faulty_store(store, plan_, store_random_);
+  store_ = std::make_unique<MortalStore>(*faulty_, life_, store_random_);
+  options_.database = std::move(database);
+  options_.replica = "replica";
+  options_.state_directory = directory_ + "/state";
+  options_.host = "simulated";
+  constexpr std::array<std::int64_t, 4> kIntervals_ms{0, 10, 1000, 1000};
+  options_.interval_ms = kIntervals_ms[random.below(kIntervals_ms.size())];
+  constexpr std::array<std::uint32_t, 4> kRollovers{8, 40, 150, 1000};
+  options_.rollover_frames = kRollovers[random.below(kRollovers.size())];
+  options_.truncate_wal_bytes = random.chance(1, 3) ? 50'000 : 64ull << 20;
+}
+
+Result<void> Host::start() {
+  CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *files_, executor_, replicator_random_, options_));
+  return {};
+}
+
+void Host::stop() {
+  if (!replicator_) return;
+  replicator_->close(StopMode::tidy);
+  replicator_.reset();
+}
+
+void Host::die(CrashKind kind) {
+  life_.end_now();
+  if (replicator_) replicator_->close(StopMode::crash);
+  replicator_.reset();
+  files_->crash(kind);
+  life_.begin_anew();
+}
+
+void Host::lose_state_directory() {
+  heal();
+  for (const std::string& directory : {options_.state_directory + "/spool", options_.state_directory}) {
+    const auto names = files_->list(directory);
+    if (!names) continue;
+    for (const std::string& name : *names) {
+      if (!std::filesystem::is_directory(directory + "/" + name)) (void)files_->remove(directory + "/" + name);
+    }
+    (void)files_->sync_directory(directory);
+  }
+}
+
+void Host::heal() {
+  const std::uint64_t injected = plan_.injected;
+  plan_ = FaultPlan{};
+  plan_.injected = injected;
+  files_->set_faults({});
+  life_.begin_anew();
+  faultless_ = true;
+}
+
+// Denied requests and stale listings are left out: the first ask for a person, the second no store of today gives.
+void Host::make_faulty(SeededRandom& random) {
+  heal();
+  faultless_ = false;
+  const int rate = static_cast<int>(1 + random.below(150));
+  if (random.chance(2, 3)) {
+    plan_.set_all({.before = rate, .after = rate, .lost = rate / 2, .denied = 0});
+    plan_.page_limit = static_cast<int>(random.below(3));
+    if (random.chance(1, 3)) plan_.truncated = plan_.flipped = rate / 3;
+  }
+  if (random.chance(1, 8)) plan_.set_all({.before = 1000, .after = 0, .lost = 0, .denied = 0});  // away
+  if (random.chance(1, 2)) {
+    files_->set_faults({.full = static_cast<std::uint32_t>(random.below(800)),
+                        .failing = static_cast<std::uint32_t>(random.below(400))});
+  }
+  if (random.chance(1, 2)) life_.end_after(random.below(random.chance(1, 2) ? 12 : 80));
+}
+
+}  // namespace cairn::testing
