@@ -1,0 +1,129 @@
+// Whatever call to the disk fails during a restore: the old database is whole, or the new one is.
+#include "restore/output.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "restore/test_replica.h"
+
+namespace cairn::restore {
+namespace {
+
+using cairn::testing::Image;
+using cairn::testing::ReplicaBuilder;
+using ::testing::ElementsAre;
+
+// Counts the calls that change something and fails one of them as a full disk does.
+class Countdown {
+ public:
+  explicit Countdown(int fail_at) : left_(fail_at) {}
+  Result<void> step(const char* what) {
+    if (left_-- != 0) return {};
+    failed_ = what;
+    return Error(ErrorKind::io, std::string("the disk is full: ") + what);
+  }
+  const std::string& failed() const { return failed_; }
+
+ private:
+  int left_;
+  std::string failed_;
+};
+
+class FailingFile final : public File {
+ public:
+  FailingFile(std::unique_ptr<File> inner, Countdown& countdown) : inner_(std::move(inner)), countdown_(countdown) {}
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    return inner_->read_at(offset, into);
+  }
+  Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
+    CAIRN_TRY(countdown_.step("write"));
+    return inner_->write_at(offset, bytes);
+  }
+  Result<std::uint64_t> size() const override { return inner_->size(); }
+  Result<void> truncate(std::uint64_t size_bytes) override {
+    CAIRN_TRY(countdown_.step("truncate"));
+    return inner_->truncate(size_bytes);
+  }
+  Result<void> sync() override {
+    CAIRN_TRY(countdown_.step("sync"));
+    return inner_->sync();
+  }
+  void start_writeback(std::uint64_t offset, std::uint64_t length) override { inner_->start_writeback(offset, length); }
+
+ private:
+  std::unique_ptr<File> inner_;
+  Countdown& countdown_;
+};
+
+class FailingFiles final : public FileSystem {
+ public:
+  FailingFiles(FileSystem& inner, Countdown& countdown) : inner_(inner), countdown_(countdown) {}
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions) override {
+    if (mode != OpenMode::read) CAIRN_TRY(countdown_.step("open"));
+    CAIRN_ASSIGN(auto file, inner_.open(path, mode, permissions));
+    return std::unique_ptr<File>(std::make_unique<FailingFile>(std::move(file), countdown_));
+  }
+  Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size_bytes) override {
+    return inner_.map(path, size_bytes);
+  }
+  Result<FileInfo> info(const std::string& path) override { return inner_.info(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    CAIRN_TRY(countdown_.step("rename"));
+    return inner_.rename(from, to);
+  }
+  Result<void> link_new(const std::string& from, const std::string& to) override { return inner_.link_new(from, to); }
+  Result<void> remove(const std::string& path) override { return inner_.remove(path); }
+  Result<void> make_directories(const std::string& path, int permissions) override {
+    return inner_.make_directories(path, permissions);
+  }
+  Result<void> sync_directory(const std::string& path) override {
+    CAIRN_TRY(countdown_.step("sync_directory"));
+    return inner_.sync_directory(path);
+  }
+  Result<std::vector<std::string>> list(const std::string& path) override { return inner_.list(path); }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return inner_.lock(path); }
+
+ private:
+  FileSystem& inner_;
+  Countdown& countdown_;
+};
+
+class RestoreOutput : public testing::ReplicaTest {};
+
+TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
+  ReplicaBuilder replica(*store_, "app.db");
+  replica.begin(Image::made(512, 20, 1));
+  const Bytes old = Image::made(512, 5, 2).bytes(), wal(64, std::byte{3});
+  executor_ = std::make_unique<InlineExecutor>();
+  std::vector<std::string> failed;
+  for (int fail_at = 0;; ++fail_at) {
+    write("out.db", old);
+    write("out.db-wal", wal);
+    Countdown countdown(fail_at);
+    FailingFiles failing(*files_, countdown);
+    RestoreOptions options;
+    options.overwrite = Overwrite::replace;
+    auto result = run_restore(*store_, "app.db", path("out.db"), options, failing, *executor_);
+    if (result) break;
+    EXPECT_EQ(result.error().kind(), ErrorKind::io);
+    failed.push_back(countdown.failed());
+    const bool replaced = read("out.db") != old;
+    if (replaced) {
+      // Only the very last step, the fsync of the folder, comes after the new file has its name.
+      EXPECT_EQ(countdown.failed(), "sync_directory");
+      EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
+      EXPECT_THAT(names(), ElementsAre("out.db"));
+    } else {
+      EXPECT_TRUE(read("out.db-wal") == wal) << countdown.failed();
+      EXPECT_THAT(names(), ElementsAre("out.db", "out.db-wal")) << countdown.failed();
+    }
+  }
+  EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
+  EXPECT_THAT(failed, ElementsAre("open", "truncate", "write", "sync", "rename", "sync_directory", "rename",
+                                  "sync_directory"));
+}
+
+}  // namespace
+}  // namespace cairn::restore
