@@ -68,7 +68,8 @@ struct ReplicatorStatus {
   std::uint64_t published_bytes = 0;      // by this Replicator
   std::uint64_t captured_commits = 0;
   bool settled = false;                   // everything committed when last looked is published, and a snapshot is there
-  std::uint64_t looks = 0;                // times settled was judged anew: to wait for one after a moment
+  bool captured_all = false;              // everything committed when last looked is captured
+  std::uint64_t looks = 0;                // times both were judged anew: to wait for one after a moment
   std::uint64_t snapshot_pages_done = 0, snapshot_pages_total = 0;  // total 0: none under way
   std::uint64_t snapshots_published = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0;

@@ -60,6 +60,7 @@ class ReplicatorImpl final : public Replicator {
     status.spool_segments = spooled.size();
     for (const SpooledSegment& segment : spooled) status.spool_bytes += segment.size_bytes;
     status.looks = shared_.capture_looks;
+    status.captured_all = shared_.capture_settled;
     status.settled = shared_.capture_settled && spooled.empty() && !shared_.job && !shared_.snapshot_requested &&
                      status.has_snapshot && status.captured_sequence == status.published_sequence;
     return status;
