@@ -76,9 +76,12 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   if (kind != ErrorKind::busy || (database_ && database_->hold() == sqlite::Hold::none)) {
     let_go(sqlite::CloseMode::abandon);
   }
-  retry_at_us_ = now.mono_us + (kind == ErrorKind::busy ? 20'000 : kSecond_us);
+  retry_at_us_ = now.mono_us + (kind == ErrorKind::busy ? 5'000 : kSecond_us);
+  if (trouble_since_us_ < 0) trouble_since_us_ = now.mono_us;
   MutexLock hold(shared_.mutex);
   shared_.capture_settled = false;
+  // A lock that is in the way for a moment is nothing to tell anybody.
+  if (kind == ErrorKind::busy && now.mono_us - trouble_since_us_ < kSecond_us) return Step{retry_at_us_};
   shared_.status.database_trouble = error.message();
   shared_.status.database_trouble_kind = kind;
   return Step{retry_at_us_};
@@ -226,7 +229,10 @@ segment::ObjectHead Capturer::head(const Time& now) const {
 
 Result<void> Capturer::capture_when_due(const Time& now) {
   if (captured_all(index_)) return {};
-  const bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
+  bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
+  // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
+  // that takes a floor, and a floor takes that all is captured.
+  if (!due && index_.backfilled == index_.max_frame) due = database_->checkpointer_at_work();
   if (!due) {
     wake_us_ = std::min(wake_us_, next_capture_us_);
     return {};
@@ -234,8 +240,9 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (spool_->size_bytes() > kSpoolLimitBytes) return {};
   CAIRN_ASSIGN(const bool captured, capture(now));
-  if (captured) next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
-  return {};
+  if (!captured) return {};
+  next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
+  return pass_ ? Result<void>() : keep_hold(now);
 }
 
 // True: what was committed behind the position is in the spool now.
@@ -530,6 +537,7 @@ void Capturer::wait_for_restart(const Time& now) {
 }
 
 void Capturer::report(const Time&) {
+  trouble_since_us_ = -1;
   const bool pass_holds_back = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;

@@ -57,7 +57,7 @@ std::string read_all(const fs::path& path) {
 class ReplicatorTest : public testing::Test {
  public:
   ReplicatorTest() {
-    std::string pattern = (fs::temp_directory_path() / "cairn-replicator-XXXXXX").string();
+    std::string pattern = ((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) / "cairn-replicator-XXXXXX").string();
     dir_ = mkdtemp(pattern.data());
     db_path_ = (dir_ / "app.db").string();
     store_ = make_memory_store();

@@ -288,7 +288,7 @@ bool Database::restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_
 bool Database::blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us) {
   constexpr std::int64_t kFreshAfter_us = 20'000;
   auto shm = identify(path_of_database_ + "-shm");
-  if (!shm || !one_process_writes_and_checkpoints(*shm)) {
+  if (!shm || !read_lock_table(*shm).writing_and_checkpointing) {
     blocked_since_us_ = -1;
     return false;
   }
@@ -383,6 +383,18 @@ bool Database::try_checkpoint_lock() {
   checkpoint_lock_held_ =
       lock_shm(file_, kCheckpointLock, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK;
   return checkpoint_lock_held_;
+}
+
+bool Database::checkpointer_at_work() {
+  if (checkpoint_lock_held_) return false;
+  if (auto shm = identify(path_of_database_ + "-shm"); shm) {
+    const LockTable table = read_lock_table(*shm);
+    if (table.readable) return table.checkpointing;
+  }
+  // Other processes' locks are hidden from us: only trying tells.
+  if (!try_checkpoint_lock()) return true;
+  release_checkpoint_lock();
+  return false;
 }
 
 void Database::release_checkpoint_lock() {

@@ -99,6 +99,8 @@ class Database {
   // at work. Getting it shows that none with an older header is left.
   bool try_checkpoint_lock();
   void release_checkpoint_lock();
+  // Whether somebody else is checkpointing (or waits for us in the middle of it).
+  bool checkpointer_at_work();
 
   // Raw bytes. Fewer than asked for: the rest is zeros, and the return value says how many were read.
   Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into);

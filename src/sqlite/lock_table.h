@@ -8,12 +8,16 @@
 
 namespace cairn::sqlite {
 
-// True when one and the same process holds both the write lock and the checkpoint lock (bytes 120 and 121) of the
-// -shm file `shm`. That is how a FULL, RESTART or TRUNCATE checkpoint looks from outside. False also when the table
-// cannot be read or hides other processes (another pid namespace).
-bool one_process_writes_and_checkpoints(const Identity& shm);
+// What the table shows of a -shm file, by its bytes 120 (write lock) and 121 (checkpoint lock).
+struct LockTable {
+  bool readable = false;          // some process's lock on this file is shown: others' would be, too
+  bool checkpointing = false;     // some process holds the checkpoint lock
+  // One and the same process holds both. That is how a FULL, RESTART or TRUNCATE checkpoint looks from outside.
+  bool writing_and_checkpointing = false;
+};
 
+LockTable read_lock_table(const Identity& shm);
 // The same from the text of /proc/locks; for tests.
-bool one_process_writes_and_checkpoints(std::string_view table, const Identity& shm);
+LockTable read_lock_table(std::string_view table, const Identity& shm);
 
 }  // namespace cairn::sqlite
