@@ -56,6 +56,15 @@ class Writeback {
   std::uint64_t begun_;
 };
 
+// io: something else is there.
+Result<void> make_folder(const std::string& path) {
+  struct stat status{};
+  if (::mkdir(path.c_str(), 0700) == 0) return {};
+  if (errno != EEXIST) return os_error(errno, "making the folder " + path);
+  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
+  return Error(ErrorKind::io, fmt::format("making the folder {}: something that is not a folder is in its place", path));
+}
+
 Result<void> copy_through_memory(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset, std::uint64_t length,
                                  std::string_view path) {
   Bytes buffer(std::min<std::uint64_t>(length, kChunkBytes));
@@ -178,28 +187,38 @@ std::string ObjectFolders::folder_of(std::string_view key) const { return parent
 std::string ObjectFolders::temporary_folder_of(std::string_view key) const { return join_path(folder_of(key), kTemporaryFolder); }
 
 Result<void> ObjectFolders::prepare(std::string_view key) {
-  std::string folder = folder_of(key);
-  {
-    MutexLock lock(mutex_);
-    if (ready_.contains(folder)) return {};
-  }
-  const std::string temporary = join_path(folder, kTemporaryFolder);
-  if (auto made = make_directories_durably(temporary, 0700); !made) return explain(key, made.error());
-  sweep_leftovers(temporary);
-  // Another process may have made these folders just now and died before it could sync them: once per folder and
-  // process, all of them are synced up to the root.
-  for (std::string above = folder; above.size() >= root_.size() && above != "/"; above = parent_directory(above)) {
-    CAIRN_TRY(sync_directory_at(above.c_str()));
-  }
-  (void)sync_directory_at(parent_directory(root_).c_str());  // which may be one that we must not read
   MutexLock lock(mutex_);
-  ready_.insert(std::move(folder));
+  if (ready_.contains(folder_of(key))) return {};
+  if (auto made = make_folders(key); !made) return explain(key, made.error());
+  const std::string temporary = temporary_folder_of(key);
+  if (auto made = make_folder(temporary); !made) return explain(key, made.error());
+  sweep_leftovers(temporary);
+  ready_.insert(folder_of(key));
   return {};
 }
 
-void ObjectFolders::forget(std::string_view key) {
+// A folder that is there already may have been made just now by a process that died before it could sync the name:
+// once in this store's life, every folder's name is synced.
+Result<void> ObjectFolders::make_folders(std::string_view key) {
+  if (!durable_.contains(root_)) {
+    CAIRN_TRY(make_directories_durably(root_, 0700));
+    (void)sync_directory_at(parent_directory(root_).c_str());  // which may be one that we must not read
+    durable_.insert(root_);
+  }
+  for (std::size_t slash = key.find('/'); slash != std::string_view::npos; slash = key.find('/', slash + 1)) {
+    std::string folder = path_of(key.substr(0, slash));
+    if (durable_.contains(folder)) continue;
+    CAIRN_TRY(make_folder(folder));
+    CAIRN_TRY(sync_directory_at(parent_directory(folder).c_str()));
+    durable_.insert(std::move(folder));
+  }
+  return {};
+}
+
+void ObjectFolders::forget() {
   MutexLock lock(mutex_);
-  ready_.erase(folder_of(key));
+  ready_.clear();
+  durable_.clear();
 }
 
 Error ObjectFolders::explain(std::string_view key, const Error& error) const {

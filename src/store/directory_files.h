@@ -84,7 +84,7 @@ class ObjectFolders {
     CAIRN_TRY(prepare(key));
     auto done = work();
     if (done || done.error().kind() != ErrorKind::not_found) return done;
-    forget(key);
+    forget();
     CAIRN_TRY(prepare(key));
     done = work();
     return !done && done.error().kind() == ErrorKind::not_found ? done.error().as(ErrorKind::io) : std::move(done);
@@ -104,13 +104,15 @@ class ObjectFolders {
 
  private:
   Result<void> prepare(std::string_view key) EXCLUDES(mutex_);
-  void forget(std::string_view key) EXCLUDES(mutex_);
+  Result<void> make_folders(std::string_view key) REQUIRES(mutex_);
+  void forget() EXCLUDES(mutex_);
   // Why a file could not be made, where the root or a folder of the key is not a directory; else `error` itself.
   Error explain(std::string_view key, const Error& error) const;
 
   std::string root_;
   Mutex mutex_;
-  std::set<std::string, std::less<>> ready_ GUARDED_BY(mutex_);
+  std::set<std::string, std::less<>> ready_ GUARDED_BY(mutex_);    // have a temporary folder
+  std::set<std::string, std::less<>> durable_ GUARDED_BY(mutex_);  // their names are synced
 };
 
 // Removes what crashed processes left in a temporary folder more than a day ago, as far as that is possible.

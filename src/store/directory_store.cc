@@ -214,10 +214,14 @@ Result<std::unique_ptr<Store>> make_directory_store(std::string_view path) {
   if (path.empty()) return Error(ErrorKind::invalid, "the path of a store is empty");
   if (path.find('\0') != std::string_view::npos) return Error(ErrorKind::invalid, "the path of a store has a NUL byte");
   std::error_code error;
-  std::string root = std::filesystem::absolute(std::filesystem::path(path), error).string();
+  const std::filesystem::path absolute = std::filesystem::absolute(std::filesystem::path(path), error);
   if (error) return Error(ErrorKind::io, fmt::format("{}: {}", path, error.message()));
-  while (root.size() > 1 && root.back() == '/') root.pop_back();
-  return std::make_unique<DirectoryStore>(std::move(root));
+  // "." and doubled slashes go; ".." stays, because what it means depends on symbolic links.
+  std::filesystem::path root;
+  for (const std::filesystem::path& name : absolute) {
+    if (!name.empty() && name != ".") root /= name;
+  }
+  return std::make_unique<DirectoryStore>(root.string());
 }
 
 }  // namespace cairn

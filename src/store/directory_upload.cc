@@ -4,8 +4,8 @@
 //   lock         held shared while a part is written, alone while the upload is completed or aborted
 //   slot         the size of the first part that came: every part of that size has its place in `data`
 //   data         part n at (n - 1) * slot
-//   part-00007   what is known of part 7: etag, size, where it is, and the boot it was written in. Empty: somebody
-//                has claimed its slot, and has not finished
+//   claim-00007  the slot of part 7 is taken, by whoever made this file
+//   part-00007   what is known of part 7: etag, size, where it is, and the boot it was written in; made when it is whole
 //   <random>     a part that has no slot: it is larger than a slot, or replaces another
 //
 // Parts of equal size, which is what uploads consist of but for the last, thus are written once: `data` already is the
@@ -13,7 +13,7 @@
 // the others, parts replaced or left out) is assembled by copying, which the kernel does. The disk works while parts come
 // (write_source), so that little is left for the sync.
 //
-// A slot is written by whoever made the part's record, once: a part that comes again goes to a file of its own, and the
+// A slot is written by whoever made its claim, once: a part that comes again goes to a file of its own, and the
 // record, replaced by rename, says which one counts. So a crash in the middle of a part never harms one that was
 // acknowledged.
 //
@@ -162,6 +162,7 @@ struct DirectoryUploads::Upload {
   std::string boot;
 
   std::string file(std::string_view name) const { return join_path(path, name); }
+  std::string claim(int number) const { return file(fmt::format("claim-{:05}", number)); }
   std::string record(int number) const { return file(fmt::format("part-{:05}", number)); }
 
   // not_found: `data` is an object already, and must not change.
@@ -275,7 +276,7 @@ Result<PartInfo> DirectoryUploads::write_part(std::string_view key, std::string_
   Part part{PartInfo{number, SystemRandom().id().hex(), size_bytes}, std::string(kInSlot)};
   CAIRN_ASSIGN(const std::uint64_t slot_bytes, upload.settle_slot_bytes(size_bytes));
   const bool fits = size_bytes > 0 && size_bytes <= slot_bytes;
-  if (fits && write_small_file(upload.record(number), "", Durability::process)) {
+  if (fits && write_small_file(upload.claim(number), "", Durability::process)) {
     CAIRN_TRY(write(upload.data.get(), static_cast<std::uint64_t>(number - 1) * slot_bytes, label));
   } else {
     part.place = part.info.etag;
@@ -292,7 +293,7 @@ Result<PartInfo> DirectoryUploads::write_part(std::string_view key, std::string_
   return part.info;
 }
 
-// Nothing: the part has not come, or only half of it, or before the machine was started last.
+// Nothing: the part has not come, or before the machine was started last.
 Result<std::optional<DirectoryUploads::Part>> DirectoryUploads::read_part(const Upload& upload, int number) const {
   const auto text = read_small_file(upload.record(number));
   if (!text && text.error().kind() != ErrorKind::not_found) return text.error();
