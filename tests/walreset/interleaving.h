@@ -73,6 +73,7 @@ struct Hooks {
   std::function<void()> begin;          // the database is there, in WAL mode, with all its rows
   std::function<void()> after_commit;   // a commit of the application has returned; not called inside the window
   std::function<void()> before_window;  // the last moment before the checkpointer begins whose header goes stale
+  std::function<void()> in_window;      // the commit is made, the checkpointer has not gone on yet
   std::function<void()> after_window;   // that checkpointer is done
   std::function<void()> end;            // before the books are compared: let go of everything
 };
@@ -123,6 +124,7 @@ inline Outcome run_interleaving(const std::string& database_path, const Hooks& h
       update();
       ++outcome.windows;
       if (application.frames() <= frames_before) ++outcome.restarts_in_window;
+      call(hooks.in_window);
     });
     checkpointer.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
     window.arm(nullptr);
