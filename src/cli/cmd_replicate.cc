@@ -1,0 +1,123 @@
+// cairn replicate [DB...] [--to URL]: follows live databases into a store.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "cli/commands.h"
+#include "cli/duration.h"
+#include "cli/follow.h"
+#include "cli/places.h"
+#include "cli/replication.h"
+#include "cli/targets.h"
+
+namespace cairn::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  cairn replicate app.db                              into the folder app.db-cairn beside it, until Ctrl-C
+  cairn replicate app.db --to /backup/app.db          the replica is exactly that folder
+  cairn replicate a.db b.db --to /backup              into /backup/a.db and /backup/b.db
+  cairn replicate app.db --to /backup/app.db --once   publish what is committed now, and end
+  cairn replicate app.db --exec './server --port 80'  run a program, publish everything after it has ended
+  cairn replicate app.db -- ./server --port 80        the same without a shell
+
+The database stays in use meanwhile, and is never written to (but see --no-wal-switch). SIGINT or SIGTERM publishes
+everything that is committed and ends; a second one ends at once, which loses nothing that is committed either.
+With --exec, signals go to the program, and its exit status is cairn's.)";
+
+struct Options {
+  std::vector<std::string> databases;
+  std::string to, interval = "1s", timeout = "10s", exec, state_root, adopt;
+  bool once = false, no_wal_switch = false, json = false;
+};
+
+// The values of the options, checked; the error says which is wrong.
+Result<ReplicationOptions> common_options(const Options& options, const Tools& tools) {
+  ReplicationOptions common;
+  Result<std::int64_t> interval = parse_duration_ms(options.interval);
+  if (!interval) return interval.error().with("--interval");
+  common.interval_ms = *interval;
+  common.state_root = options.state_root;
+  if (common.state_root.empty()) {
+    CAIRN_ASSIGN(common.state_root, default_state_root());
+  }
+  if (options.no_wal_switch) common.wal_switch = AllowWalSwitch::no;
+  if (options.adopt == "local") common.adopt = AdoptSide::local;
+  if (options.adopt == "remote") common.adopt = AdoptSide::remote;
+  const bool has_child = !options.exec.empty() || !tools.behind_dashes.empty();
+  if (has_child) common.wait_for_database = WaitForDatabase::yes;
+  if (!options.exec.empty() && !tools.behind_dashes.empty()) {
+    return Error(ErrorKind::invalid, "--exec and a program behind -- were both given: give one of them");
+  }
+  if (has_child && options.once) {
+    return Error(ErrorKind::invalid, "--once and --exec were both given: --exec publishes everything at its end anyway");
+  }
+  return common;
+}
+
+int replicate(const Options& options, const Tools& tools) {
+  const Style style = style_of(options.json);
+  FollowOptions following;
+  following.style = style;
+  if (options.once) following.until = RunUntil::settled;
+  following.child = tools.behind_dashes;
+  if (!options.exec.empty()) following.child = {"sh", "-c", options.exec};
+  Result<std::int64_t> timeout = parse_duration_ms(options.timeout);
+  if (!timeout) return report_usage(timeout.error().with("--timeout").message(), style);
+  following.timeout_ms = *timeout;
+
+  Result<ReplicationOptions> common = common_options(options, tools);
+  if (!common) return report({common.error()}, style);
+  const Result<std::vector<Target>> targets = choose_targets(options.databases, options.to);
+  if (!targets) return report({targets.error()}, style);
+
+  System system;
+  std::vector<std::unique_ptr<Replication>> replications;
+  for (const Target& target : *targets) {
+    common->database = target.database;
+    common->url = target.url;
+    const auto say = [&](std::string_view warning) { tools.log.warn("{}", warning); };
+    const std::optional<Failure> failure = Replication::open(*common, system, say, replications.emplace_back());
+    if (failure) return report(*failure, style);
+  }
+  return follow(std::move(replications), following, tools.signals, tools.log);
+}
+
+}  // namespace
+
+void add_replicate(CLI::App& app, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "replicate", "Follows live SQLite databases into a store, commit by commit, until it is stopped.\n"
+                   "What has been published can be restored to every published state.");
+  command->add_option("DB", options->databases, "the database files")->required();
+  command->add_option("--to", options->to,
+                      "URL of the replica; with several databases, of the folder that gets one replica a file name. "
+                      "Default: <DB>-cairn beside the database");
+  command->add_option("--interval", options->interval, "at most one publish per interval while changes go on")
+      ->capture_default_str();
+  command->add_flag("--once", options->once, "publish everything that is committed now, and end");
+  command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")->type_name("CMD");
+  command->add_option("--state-dir", options->state_root,
+                      "where local state and the spool lie, one folder a database and replica. Default: "
+                      "/var/lib/cairn for root, else $XDG_STATE_HOME/cairn or ~/.local/state/cairn")
+      ->type_name("DIR");
+  command->add_flag("--no-wal-switch", options->no_wal_switch,
+                    "refuse a database that is not in WAL mode instead of switching it");
+  command->add_option("--adopt", options->adopt,
+                      "when database and replica have diverged: local publishes the difference as the next state, "
+                      "remote restores the replica's newest state over the database and keeps the old file beside it")
+      ->check(CLI::IsMember({"local", "remote"}))
+      ->type_name("local|remote");
+  command->add_option("--timeout", options->timeout,
+                      "how long the store may be away before --once gives up, and --exec starts all the same")
+      ->capture_default_str();
+  command->add_flag("--json", options->json, "status as JSON: a line a change, with --once one line at the end");
+  command->footer(kExamples);
+  command->callback([options, &run] { run = [options](const Tools& tools) { return replicate(*options, tools); }; });
+}
+
+}  // namespace cairn::cli

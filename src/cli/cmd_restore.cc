@@ -1,0 +1,173 @@
+// cairn restore URL -o FILE: brings a published state back, exactly, or leaves everything as it was.
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+#include "base/clock.h"
+#include "cairn/restore.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/reading.h"
+#include "cli/signals.h"
+
+namespace cairn::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  cairn restore /backup/app.db -o app.db                              the newest state
+  cairn restore /backup/app.db -o old.db --at '2026-11-21 08:00:00'   the newest state at or before that time (UTC)
+  cairn restore /backup/app.db -o old.db --sequence 42                exactly that state (see cairn history)
+  cairn restore /backup/app.db -o app.db --onto                       fetches only the pages that differ from app.db
+  cairn restore /backup/app.db --dry-run                              what would be fetched
+
+A database that is there stays as it was until the new one is complete and checked. A database that is in use is not
+replaced: stop the program first.)";
+
+struct Options {
+  std::string url, output, at;
+  std::optional<std::uint64_t> sequence;
+  bool overwrite = false, onto = false, dry_run = false, json = false;
+};
+
+Json plan_json(const RestorePlan& plan) {
+  Json json;
+  json["lineage"] = plan.lineage;
+  json["restore_point"] = point_json(plan.point);
+  json["objects"] = Json::array();
+  for (const PlannedObject& object : plan.objects) {
+    Json one;
+    one["key"] = object.key;
+    one["size_bytes"] = object.size_bytes;
+    one["snapshot"] = object.is_snapshot;
+    one["first_sequence"] = object.first_sequence;
+    one["last_sequence"] = object.last_sequence;
+    json["objects"].push_back(std::move(one));
+  }
+  json["plan_size_bytes"] = plan.size_bytes;
+  return json;
+}
+
+std::string point_text(const RestorePointInfo& point) {
+  return fmt::format("sequence {} of {} ({} of {} bytes)", point.sequence, format_time(point.time_ms),
+                     count_text(point.page_count, "page"), point.page_size);
+}
+
+void print_plan(const RestorePlan& plan, Style style) {
+  if (style == Style::json) return print_json(plan_json(plan));
+  print_line(fmt::format("{} is made of {}, at most {} to fetch:", point_text(plan.point),
+                         count_text(plan.objects.size(), "object"), size_text(plan.size_bytes)));
+  for (const PlannedObject& object : plan.objects) {
+    print_line(fmt::format("  {}  {}", object.key, size_text(object.size_bytes)));
+  }
+}
+
+void print_result(const std::string& output, const RestoreResult& result, Style style) {
+  if (style == Style::json) {
+    Json json = plan_json(result.plan);
+    json["output"] = output;
+    json["size_bytes"] = result.size_bytes;
+    json["fetched_bytes"] = result.fetched_bytes;
+    json["reused_pages"] = result.reused_pages;
+    json["requests"] = result.requests;
+    return print_json(json);
+  }
+  print_line(fmt::format("{}: {}, {}; fetched {} in {}", output, point_text(result.plan.point),
+                         size_text(result.size_bytes), size_text(result.fetched_bytes),
+                         count_text(result.requests, "request")));
+}
+
+// Ends a restore when a signal asks for it: the temporary file is removed, and the old one stays.
+class StopOnSignal {
+ public:
+  StopOnSignal(Signals& signals, std::stop_source& stop) : signals_(signals), thread_([this, &stop] {
+    for (std::optional<Event> event; !done_;) {
+      event = signals_.wait(-1);
+      if (event && event->kind == Event::Kind::signal) stop.request_stop();
+    }
+  }) {}
+  ~StopOnSignal() {
+    done_ = true;
+    signals_.ring();
+    thread_.join();
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+
+ private:
+  Signals& signals_;
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+Result<RestoreTarget> target_of(const Options& options) {
+  RestoreTarget target;
+  target.sequence = options.sequence;
+  if (options.at.empty()) return target;
+  Result<std::int64_t> time = parse_time(options.at);
+  if (!time) return time.error().with("--at");
+  target.time_ms = *time;
+  return target;
+}
+
+int restore(const Options& options, const Tools& tools) {
+  const Style style = style_of(options.json);
+  const Result<RestoreTarget> target = target_of(options);
+  if (!target) return report({target.error()}, style);
+  if (options.output.empty() && !options.dry_run) {
+    return report_usage("where to? Name the file with -o FILE, or ask for the plan with --dry-run", style);
+  }
+  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  if (!store) return report({store.error()}, style);
+  if (options.dry_run) {
+    const Result<RestorePlan> plan = plan_restore(**store, "", *target);
+    if (!plan) return report(reading_failure(**store, plan.error()), style);
+    print_plan(*plan, style);
+    return kDone;
+  }
+
+  System system;
+  std::stop_source stop;
+  ProgressBar bar("restoring", ProgressBar::Unit::bytes);
+  RestoreOptions restoring;
+  restoring.target = *target;
+  if (options.overwrite || options.onto) restoring.overwrite = Overwrite::replace;
+  if (options.onto) restoring.base = Base::existing;
+  restoring.progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
+  restoring.stop = stop.get_token();
+  Result<RestoreResult> result = [&] {
+    const StopOnSignal stop_on_signal(tools.signals, stop);
+    return run_restore(**store, "", options.output, restoring, *system.files, *system.executor);
+  }();
+  bar.clear();
+  if (!result) return report(reading_failure(**store, result.error()), style);
+  print_result(options.output, *result, style);
+  return kDone;
+}
+
+}  // namespace
+
+void add_restore(CLI::App& app, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "restore", "Brings back the newest state of a replica, or an earlier one, as a database file.\n"
+                 "It is byte for byte what was published, or the restore fails and touches nothing.");
+  command->add_option("URL", options->url, "the replica")->required();
+  command->add_option("-o,--output", options->output, "the file to restore into")->type_name("FILE");
+  CLI::Option* at = command->add_option("--at", options->at,
+                                        "the newest state at or before this time: 2026-11-21T08:00:00Z, with an "
+                                        "offset (+02:00), a date alone; without an offset it is UTC");
+  at->type_name("TIME");
+  command->add_option("--sequence", options->sequence, "exactly this state")->type_name("N")->excludes(at);
+  command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
+  command->add_flag("--onto", options->onto, "replace it, and fetch only what differs from it");
+  command->add_flag("--dry-run", options->dry_run, "print which objects would be read, and end");
+  command->add_flag("--json", options->json, "what was restored as one line of JSON");
+  command->footer(kExamples);
+  command->callback([options, &run] { run = [options](const Tools& tools) { return restore(*options, tools); }; });
+}
+
+}  // namespace cairn::cli

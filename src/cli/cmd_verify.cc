@@ -1,0 +1,80 @@
+// cairn verify URL: reads every object of a replica and says what is wrong.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "cairn/restore.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/reading.h"
+
+namespace cairn::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  cairn verify /backup/app.db          every object, every checksum, every hash, and that nothing is missing between
+  cairn verify /backup/app.db --deep   also restores the newest state and lets SQLite check it
+
+Problems give exit status 5. A replica that holds nothing is no good replica: exit status 3.)";
+
+struct Options {
+  std::string url, scratch;
+  bool deep = false, json = false;
+};
+
+void print_report(const std::string& url, const VerifyReport& report, Style style) {
+  if (style == Style::json) {
+    Json json;
+    json["replica"] = url;
+    json["ok"] = report.problems.empty();
+    json["objects"] = report.objects;
+    json["restore_points"] = report.restore_points;
+    json["size_bytes"] = report.size_bytes;
+    json["problems"] = report.problems;
+    json["notes"] = report.notes;
+    return print_json(json);
+  }
+  for (const std::string& problem : report.problems) print_line("problem: " + problem);
+  for (const std::string& note : report.notes) print_line("note: " + note);
+  print_line(fmt::format("{}: {}, {}, {}; {}", url, count_text(report.objects, "object"),
+                         size_text(report.size_bytes), count_text(report.restore_points, "restore point"),
+                         report.problems.empty() ? "all is well" : count_text(report.problems.size(), "problem")));
+}
+
+int verify(const Options& options) {
+  const Style style = style_of(options.json);
+  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  if (!store) return report({store.error()}, style);
+  std::error_code ignored;
+  const std::string scratch =
+      options.scratch.empty() ? std::filesystem::temp_directory_path(ignored).string() : options.scratch;
+  System system;
+  ProgressBar bar("verifying", ProgressBar::Unit::bytes);
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
+  const Result<VerifyReport> verified =
+      verify_replica(**store, "", options.deep ? VerifyDepth::deep : VerifyDepth::chain, scratch, *system.files,
+                     *system.executor, progress);
+  bar.clear();
+  if (!verified) return report(reading_failure(**store, verified.error()), style);
+  print_report((*store)->url(), *verified, style);
+  return verified->problems.empty() ? kDone : kDamaged;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("verify", "Reads every object of a replica and checks all that can be checked.\n"
+                                                   "Each problem is one sentence; none means that it can be restored.");
+  command->add_option("URL", options->url, "the replica")->required();
+  command->add_flag("--deep", options->deep, "also restore the newest state and run SQLite's integrity check on it");
+  command->add_option("--scratch", options->scratch, "folder for the restored copy. Default: the temporary folder")
+      ->type_name("DIR");
+  command->add_flag("--json", options->json, "the report as one line of JSON");
+  command->footer(kExamples);
+  command->callback([options, &run] { run = [options](const Tools&) { return verify(*options); }; });
+}
+
+}  // namespace cairn::cli

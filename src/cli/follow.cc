@@ -1,0 +1,210 @@
+// One thread a database runs it; the main thread waits for signals, for the child, and for those threads to end, and
+// passes on what happens: a signal to the child, the child's end to the replications.
+#include "cli/follow.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+#include "cli/child.h"
+#include "cli/status_report.h"
+
+namespace cairn::cli {
+
+namespace {
+
+class Follower {
+ public:
+  Follower(std::vector<std::unique_ptr<Replication>> replications, const FollowOptions& options, Signals& signals,
+           spdlog::logger& log)
+      : replications_(std::move(replications)), options_(options), signals_(signals), log_(log) {}
+
+  int run();
+
+ private:
+  void run_one(std::size_t index);
+  void on_signal(const Event& event);
+  void look_at_child();
+  enum class Patience { left, gone };
+  void start_child_when_ready(Patience patience);
+  bool has_failed() const;
+  std::optional<Failure> refusal_to_start_child() const;
+  bool all_attached() const;
+  void stop_all() { stop_.request_stop(); }
+  void fail(const Failure& failure);
+  int status() const;
+
+  std::vector<std::unique_ptr<Replication>> replications_;
+  const FollowOptions& options_;
+  Signals& signals_;
+  spdlog::logger& log_;
+  std::stop_source stop_;
+  std::optional<Child> child_;
+  bool child_wanted_ = false;
+  std::optional<int> child_status_;
+
+  mutable Mutex mutex_;
+  std::size_t running_ GUARDED_BY(mutex_) = 0;
+  std::vector<ReplicatorStatus> statuses_ GUARDED_BY(mutex_);  // of each replication, as last heard of
+  std::optional<int> first_failure_ GUARDED_BY(mutex_);
+};
+
+int Follower::run() {
+  child_wanted_ = !options_.child.empty();
+  {
+    MutexLock lock(mutex_);
+    running_ = replications_.size();
+    statuses_.resize(running_);
+  }
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < replications_.size(); ++i) threads.emplace_back([this, i] { run_one(i); });
+  const auto any_left = [this] {
+    MutexLock lock(mutex_);
+    return running_ > 0;
+  };
+  while (any_left() || child_) {
+    const std::optional<Event> event = signals_.wait(child_wanted_ ? static_cast<int>(options_.timeout_ms) : -1);
+    if (event && event->kind == Event::Kind::signal) on_signal(*event);
+    look_at_child();
+    start_child_when_ready(event ? Patience::left : Patience::gone);
+  }
+  for (std::thread& thread : threads) thread.join();
+  return status();
+}
+
+void Follower::run_one(std::size_t index) {
+  Replication& replication = *replications_[index];
+  const bool lines = options_.style == Style::json && options_.until == RunUntil::stopped;
+  StatusReport report(replication.database(), replication.url(), log_,
+                      lines ? JsonLines::every_change : JsonLines::never);
+  RunOptions run;
+  run.until = options_.until;
+  run.trouble_limit_ms = options_.timeout_ms;
+  run.on_change = [&](const ReplicatorStatus& status) {
+    report.update(status);
+    MutexLock lock(mutex_);
+    statuses_[index] = status;
+    signals_.ring();  // the child may be waiting for this
+  };
+  run.on_notice = [&](std::string_view notice) { log_.warn("{}: {}", replication.database(), notice); };
+  const std::optional<Failure> failure = replication.run(run, stop_.get_token());
+  const ReplicatorStatus& last = replication.last_status();
+  report.update(last);
+  if (failure) {
+    fail({failure->error.with(replication.database()), failure->origin});
+  } else if (options_.until != RunUntil::stopped) {
+    if (options_.style == Style::json) {
+      print_json(status_json(replication.database(), replication.url(), last));
+    } else {
+      print_line(fmt::format("{}: published up to sequence {} in {}", replication.database(), last.published_sequence,
+                             replication.url()));
+    }
+  } else {
+    log_.info("{}: stopped, published up to sequence {}", replication.database(), last.published_sequence);
+  }
+  {
+    MutexLock lock(mutex_);
+    --running_;
+  }
+  signals_.ring();
+}
+
+void Follower::fail(const Failure& failure) {
+  const int failed = report(failure, options_.style);
+  MutexLock lock(mutex_);
+  if (!first_failure_) first_failure_ = failed;
+}
+
+void Follower::on_signal(const Event& event) {
+  if (child_) {
+    // From the terminal it has it already.
+    if (event.sender == Sender::process) child_->send(event.signal);
+    return;
+  }
+  if (stop_.stop_requested()) std::_Exit(128 + event.signal);  // whatever is on its way, a crash is safe
+  log_.info("publishing what is captured before ending; another signal ends at once");
+  child_wanted_ = false;
+  stop_all();
+}
+
+void Follower::look_at_child() {
+  if (!child_) return;
+  child_status_ = child_->poll_end();
+  if (!child_status_) return;
+  child_.reset();
+  stop_all();
+}
+
+// It starts when its first commit is sure to be captured at once: everything is attached, and what is there is being
+// captured. A store that stays away does not keep a program from running: what it commits is published later.
+void Follower::start_child_when_ready(Patience patience) {
+  if (!child_wanted_) return;
+  if (has_failed()) {
+    child_wanted_ = false;
+    return stop_all();
+  }
+  if (!all_attached()) {
+    if (patience == Patience::left) return;
+    log_.warn("replication has not begun yet; {} is started all the same", options_.child.front());
+  }
+  child_wanted_ = false;
+  std::optional<Failure> failure = refusal_to_start_child();
+  if (!failure) {
+    Result<Child> child = Child::start(options_.child);
+    if (child) {
+      child_ = std::move(*child);
+      return;
+    }
+    failure = Failure{child.error().as(ErrorKind::invalid), Origin::local};
+  }
+  fail(*failure);
+  stop_all();
+}
+
+bool Follower::has_failed() const {
+  MutexLock lock(mutex_);
+  return first_failure_.has_value();
+}
+
+bool Follower::all_attached() const {
+  MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < replications_.size(); ++i) {
+    const Phase phase = statuses_[i].phase;
+    const bool waits_for_child = phase == Phase::opening && !replications_[i]->database_is_there();
+    if (phase != Phase::following && phase != Phase::first_snapshot && !waits_for_child) return false;
+  }
+  return true;
+}
+
+// A program that finds no database makes an empty one, and then it is too late to choose.
+std::optional<Failure> Follower::refusal_to_start_child() const {
+  MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < replications_.size(); ++i) {
+    const Replication& replication = *replications_[i];
+    if (replication.database_is_there() || !statuses_[i].has_snapshot || replication.adopts_local()) continue;
+    return Failure{Error(ErrorKind::conflict,
+                         fmt::format("{0} does not exist, but {1} holds its history: restore it first (cairn restore {1} "
+                                     "-o {0}), or go on with a new database (--adopt local)",
+                                     replication.database(), replication.url()))};
+  }
+  return std::nullopt;
+}
+
+int Follower::status() const {
+  MutexLock lock(mutex_);
+  if (child_status_ && *child_status_ != 0) return *child_status_;
+  return first_failure_.value_or(kDone);
+}
+
+}  // namespace
+
+int follow(std::vector<std::unique_ptr<Replication>> replications, const FollowOptions& options, Signals& signals,
+           spdlog::logger& log) {
+  return Follower(std::move(replications), options, signals, log).run();
+}
+
+}  // namespace cairn::cli

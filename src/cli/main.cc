@@ -1,0 +1,113 @@
+// The command `cairn`. One cmd_*.cc a command; this is the table of contents.
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/nearest.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+
+namespace cairn::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Exit status:
+  0  done
+  1  another failure
+  2  usage or configuration
+  3  nothing there: no such database, no such replica, no such state
+  4  refused: another writer, histories that diverge, or something in the way
+  5  corrupt or incomplete
+  6  store unreachable, or access denied
+
+Begin with:
+  cairn replicate app.db --to /backup/app.db
+  cairn restore /backup/app.db -o copy.db
+Each command has its own --help, with examples.)";
+
+std::vector<std::string> names_of_commands(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+// A word where a command has to stand, and is none: CLI11 would only say that it did not expect it.
+int refuse_unknown_command(const CLI::App& app, const std::string& word) {
+  const std::string meant = nearest(word, names_of_commands(app));
+  return report_usage("there is no command '" + word + "'" +
+                          (meant.empty() ? ": cairn --help lists them" : ": did you mean '" + meant + "'?"),
+                      Style::text);
+}
+
+std::shared_ptr<spdlog::logger> make_log(const std::string& level) {
+  auto log = std::make_shared<spdlog::logger>("cairn", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  log->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  log->set_level(spdlog::level::from_str(level));
+  return log;
+}
+
+bool wants_json(const std::vector<std::string>& arguments) {
+  return std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+}
+
+// Everything from "--" on: CLI11 would take it for more databases.
+std::vector<std::string> cut_behind_dashes(std::vector<std::string>& arguments) {
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  if (arguments.empty() || arguments.front() != "replicate" || dashes == arguments.end()) return {};
+  std::vector<std::string> behind(dashes + 1, arguments.end());
+  arguments.erase(dashes, arguments.end());
+  return behind;
+}
+
+int run_command(std::vector<std::string> arguments) {
+  const std::vector<std::string> behind_dashes = cut_behind_dashes(arguments);
+  CLI::App app("Follows live SQLite databases into object storage, and brings back any state that was published.", "cairn");
+  app.footer(kFooter);
+  app.get_formatter()->column_width(36);
+  app.fallthrough();
+  std::string log_level = "info";
+  app.add_option("--log-level", log_level, "what is logged to standard error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+      ->type_name("LEVEL")
+      ->capture_default_str();
+
+  Run run;
+  add_replicate(app, run);
+  add_snapshot(app, run);
+  add_restore(app, run);
+  add_list(app, run);
+  add_history(app, run);
+  add_verify(app, run);
+  add_version(app, run);
+
+  if (arguments.empty()) {
+    print_line(app.help());
+    return kDone;
+  }
+  const std::string& word = arguments.front();
+  const std::vector<std::string> names = names_of_commands(app);
+  if (!word.empty() && word[0] != '-' && std::find(names.begin(), names.end(), word) == names.end()) {
+    return refuse_unknown_command(app, word);
+  }
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return report_usage(std::string(error.what()) + " (--help says what is)", style_of(wants_json(arguments)));
+  }
+  if (!run) return report_usage("no command was given: cairn --help lists them", Style::text);
+
+  Result<Signals> signals = Signals::open();
+  if (!signals) return report({signals.error()}, Style::text);
+  const std::shared_ptr<spdlog::logger> log = make_log(log_level);
+  return run({*signals, *log, behind_dashes});
+}
+
+}  // namespace
+}  // namespace cairn::cli
+
+int main(int argc, char** argv) { return cairn::cli::run_command({argv + 1, argv + argc}); }

@@ -1,0 +1,78 @@
+#include "cli/places.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "segment/format.h"
+#include "store/file_url.h"
+
+namespace cairn::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string with_name(std::string_view folder, std::string_view name) {
+  while (folder.size() > 1 && folder.back() == '/') folder.remove_suffix(1);
+  return folder == "/" ? fmt::format("/{}", name) : fmt::format("{}/{}", folder, name);
+}
+
+bool is_file_url(std::string_view url) { return url.starts_with("file://"); }
+
+const char* environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+}  // namespace
+
+Result<std::string> join_url(std::string_view url, std::string_view name) {
+  if (is_file_url(url)) {
+    CAIRN_ASSIGN(const std::string path, path_of_file_url(url));
+    return file_url(with_name(path, name));
+  }
+  if (url.find("://") == std::string_view::npos) return with_name(url, name);
+  const std::size_t query = std::min(url.find('?'), url.size());
+  return with_name(url.substr(0, query), name) + std::string(url.substr(query));
+}
+
+std::string canonical_url(const std::string& store_url) {
+  if (!is_file_url(store_url)) return store_url;
+  const Result<std::string> path = path_of_file_url(store_url);
+  return path ? file_url(real_path(*path)) : store_url;
+}
+
+std::string real_path(const std::string& path) {
+  std::error_code error;
+  const fs::path real = fs::weakly_canonical(path, error);
+  if (error || real.empty()) return path;
+  const std::string text = fs::absolute(real, error).lexically_normal().string();
+  return text.size() > 1 && text.back() == '/' ? text.substr(0, text.size() - 1) : text;
+}
+
+std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+
+Result<std::string> default_state_root() {
+  if (::geteuid() == 0) return std::string("/var/lib/cairn");
+  if (const char* state = environment("XDG_STATE_HOME")) return join_path(state, "cairn");
+  if (const char* home = environment("HOME")) return join_path(home, ".local/state/cairn");
+  return Error(ErrorKind::invalid, "there is no HOME to keep local state in: say where with --state-dir");
+}
+
+std::string pair_hash(std::string_view database, std::string_view replica_url) {
+  std::string both(database);
+  both += '\0';
+  both += replica_url;
+  return fmt::format("{:016x}", segment::page_hash(PageNo(0), as_bytes(both)));
+}
+
+std::string state_directory(const std::string& root, const std::string& real_database, std::string_view replica_url) {
+  return join_path(root, fmt::format("{}-{}", file_name(real_database), pair_hash(real_database, replica_url)));
+}
+
+}  // namespace cairn::cli

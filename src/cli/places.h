@@ -1,0 +1,33 @@
+// Where things are: URLs of replicas, the real paths of databases, the folder of a replica's local state.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "cairn/error.h"
+
+namespace cairn::cli {
+
+// `url` with `name` as one more folder, joined with exactly one slash; a query stays behind it.
+Result<std::string> join_url(std::string_view url, std::string_view name);
+
+// The store's URL with symbolic links resolved, so that one place has one name.
+std::string canonical_url(const std::string& store_url);
+
+// The path without symbolic links; what does not exist yet stays as written.
+std::string real_path(const std::string& path);
+std::string file_name(const std::string& path);
+
+// Where local state lies unless the user says otherwise: /var/lib/cairn for root, else $XDG_STATE_HOME/cairn or
+// ~/.local/state/cairn. invalid: there is no home either.
+Result<std::string> default_state_root();
+
+// 16 hexadecimal digits that stand for a database and its replica. They must not change from one version of Cairn to
+// the next: local state would be lost.
+std::string pair_hash(std::string_view database, std::string_view replica_url);
+
+// One folder a database and replica.
+std::string state_directory(const std::string& root, const std::string& real_database, std::string_view replica_url);
+
+}  // namespace cairn::cli

@@ -1,0 +1,51 @@
+#include "cli/reading.h"
+
+#include <fmt/format.h>
+
+#include "base/clock.h"
+
+namespace cairn::cli {
+
+namespace {
+
+constexpr std::size_t kNamed = 3;
+
+// "; replicas below it: a.db, b.db and 4 more"
+std::string replicas_below(Store& store) {
+  const Result<std::vector<ReplicaInfo>> replicas = list_replicas(store, "");
+  if (!replicas || replicas->empty()) return "";
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kNamed, replicas->size()); ++i) {
+    if ((*replicas)[i].path.empty()) return "";
+    names += (i > 0 ? ", " : "") + (*replicas)[i].path;
+  }
+  if (replicas->size() > kNamed) names += fmt::format(" and {} more", replicas->size() - kNamed);
+  return "; replicas lie below it: " + names;
+}
+
+}  // namespace
+
+Failure reading_failure(RememberingStore& store, const Error& error) {
+  if (error.kind() == ErrorKind::not_found) {
+    return {Error(error.kind(), error.message() + replicas_below(store)), Origin::store};
+  }
+  // Only an object can be what this version does not support.
+  if (error.kind() == ErrorKind::unsupported) return {error, Origin::store};
+  return {error, store.origin_of(error)};
+}
+
+Json point_json(const RestorePointInfo& point) {
+  Json json;
+  json["sequence"] = point.sequence;
+  json["time"] = format_time(point.time_ms);
+  json["time_ms"] = point.time_ms;
+  json["page_size"] = point.page_size;
+  json["page_count"] = point.page_count;
+  json["database_hash"] = fmt::format("{:016x}", point.database_hash);
+  json["snapshot"] = point.is_snapshot;
+  json["object"] = point.object;
+  json["object_size_bytes"] = point.object_size_bytes;
+  return json;
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,20 @@
+// What the commands that only read a replica have in common.
+#pragma once
+
+#include <string>
+
+#include "cairn/restore.h"
+#include "cli/exit_status.h"
+#include "cli/output.h"
+#include "cli/remembering_store.h"
+#include "cli/system.h"
+
+namespace cairn::cli {
+
+// Where a failure came from while a replica was read. A replica that is not there is asked about once more: when the
+// URL is the folder of several, the message names them.
+Failure reading_failure(RememberingStore& store, const Error& error);
+
+Json point_json(const RestorePointInfo& point);
+
+}  // namespace cairn::cli

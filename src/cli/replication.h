@@ -1,0 +1,67 @@
+// One database on its way to one replica: everything that has to live while it is replicated, and what has to hold
+// before it begins.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "cairn/daemon.h"
+#include "cairn/replicator.h"
+#include "cli/exclusion.h"
+#include "cli/exit_status.h"
+#include "cli/remembering_store.h"
+#include "cli/system.h"
+
+namespace cairn::cli {
+
+enum class AdoptSide { none, local, remote };
+
+struct ReplicationOptions {
+  std::string database;    // as the user wrote it
+  std::string url;         // of the replica
+  std::string state_root;
+  std::int64_t interval_ms = 1000;
+  AllowWalSwitch wal_switch = AllowWalSwitch::yes;
+  AdoptSide adopt = AdoptSide::none;
+  WaitForDatabase wait_for_database = WaitForDatabase::no;
+};
+
+class Replication {
+ public:
+  using Say = std::function<void(std::string_view warning)>;
+
+  // Checks the database and the store, keeps other processes out, adopts the replica's state when asked to. The
+  // failure says what the user has to do. `say` hears warnings.
+  static std::optional<Failure> open(const ReplicationOptions& options, System& system, const Say& say,
+                                     std::unique_ptr<Replication>& out);
+
+  // Until the goal, a stop or an error; then the database is let go of, and last_status() says how it ended.
+  std::optional<Failure> run(const RunOptions& options, std::stop_token stop);
+  const ReplicatorStatus& last_status() const { return last_status_; }
+
+  const std::string& database() const { return options_.database; }
+  std::string url() const { return store_->url(); }
+  bool database_is_there() const;
+  bool adopts_local() const { return options_.adopt == AdoptSide::local; }
+
+ private:
+  Replication(const ReplicationOptions& options, System& system) : options_(options), system_(system) {}
+  Result<void> check_database(const Say& say) const;
+  Result<void> check_store();
+  Result<void> open_replicator();
+  Origin origin_of(const Error& error) const;
+
+  const ReplicationOptions options_;
+  System& system_;
+  std::string real_database_, state_directory_;
+  std::unique_ptr<RememberingStore> store_;
+  std::optional<Exclusion> exclusion_;
+  std::unique_ptr<Replicator> replicator_;
+  ReplicatorStatus last_status_;
+};
+
+}  // namespace cairn::cli

@@ -1,0 +1,113 @@
+#include "cli/status_report.h"
+
+#include <utility>
+
+#include "base/clock.h"
+
+namespace cairn::cli {
+
+namespace {
+
+Json time_json(std::int64_t wall_ms) { return wall_ms > 0 ? Json(format_time(wall_ms)) : Json(nullptr); }
+
+Json trouble_json(const std::string& words, ErrorKind kind) {
+  if (words.empty()) return nullptr;
+  Json trouble;
+  trouble["kind"] = name_of(kind);
+  trouble["message"] = words;
+  return trouble;
+}
+
+}  // namespace
+
+Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& s) {
+  Json json;
+  json["database"] = database;
+  json["replica"] = url;
+  json["phase"] = name_of(s.phase);
+  json["settled"] = s.settled;
+  json["lineage"] = s.lineage;
+  json["captured_sequence"] = s.captured_sequence;
+  json["published_sequence"] = s.published_sequence;
+  json["published_time"] = time_json(s.published_time_ms);
+  json["has_snapshot"] = s.has_snapshot;
+  json["page_size"] = s.page_size;
+  json["page_count"] = s.page_count;
+  json["spool_segments"] = s.spool_segments;
+  json["spool_bytes"] = s.spool_bytes;
+  json["published_bytes"] = s.published_bytes;
+  json["captured_commits"] = s.captured_commits;
+  json["snapshots_published"] = s.snapshots_published;
+  json["snapshot_pages_done"] = s.snapshot_pages_done;
+  json["snapshot_pages_total"] = s.snapshot_pages_total;
+  json["wal_frames"] = s.wal_frames;
+  json["wal_restarts"] = s.wal_restarts;
+  json["reconciles"] = s.reconciles;
+  json["rollovers"] = s.rollovers;
+  json["hold"] = s.hold;
+  json["write_lock_count"] = s.write_lock_count;
+  json["write_lock_us_last"] = s.write_lock_us_last;
+  json["write_lock_us_max"] = s.write_lock_us_max;
+  json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
+  json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);
+  return json;
+}
+
+StatusReport::StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines)
+    : database_(std::move(database)),
+      url_(std::move(url)),
+      log_(log),
+      json_lines_(json_lines),
+      bar_(database_ + ": snapshot", ProgressBar::Unit::pages) {}
+
+void StatusReport::update(const ReplicatorStatus& now) {
+  if (now.snapshot_pages_total > 0) {
+    bar_.show(now.snapshot_pages_done, now.snapshot_pages_total);
+  } else {
+    bar_.clear();
+  }
+  tell_phase(now);
+  tell_snapshots(now);
+  tell_trouble("the database", last_.database_trouble, now.database_trouble);
+  tell_trouble("the store", last_.store_trouble, now.store_trouble);
+  if (json_lines_ == JsonLines::every_change) {
+    ReplicatorStatus shown = now;
+    shown.snapshot_pages_done = 0;  // a bar's business: it would be a line for every piece of a snapshot
+    const std::string text = status_json(database_, url_, shown).dump();
+    if (std::exchange(last_json_, text) != text) print_json(status_json(database_, url_, now));
+  }
+  last_ = now;
+  first_ = false;
+}
+
+void StatusReport::tell_phase(const ReplicatorStatus& now) {
+  if (!first_ && now.phase == last_.phase) return;
+  if ((first_ || last_.phase == Phase::attaching) && now.phase != Phase::attaching) {
+    bar_.clear();
+    log_.info("{}: attached to {}, lineage {}, at sequence {}", database_, url_, now.lineage, now.published_sequence);
+  }
+  if (now.phase == Phase::following) {
+    bar_.clear();
+    log_.info("{}: following it, captured up to sequence {}", database_, now.captured_sequence);
+  } else if (now.phase == Phase::reconciling) {
+    log_.info("{}: comparing it with the published state", database_);
+  }
+}
+
+void StatusReport::tell_snapshots(const ReplicatorStatus& now) {
+  if (now.snapshots_published == last_.snapshots_published) return;
+  bar_.clear();
+  log_.info("{}: snapshot published, {} pages of {} bytes", database_, now.page_count, now.page_size);
+}
+
+void StatusReport::tell_trouble(const char* what, const std::string& before, const std::string& now) {
+  if (before == now) return;
+  bar_.clear();
+  if (now.empty()) {
+    log_.info("{}: {} is well again", database_, what);
+  } else {
+    log_.warn("{}: {}", database_, now);
+  }
+}
+
+}  // namespace cairn::cli

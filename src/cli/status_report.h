@@ -1,0 +1,40 @@
+// What a running replication tells: one log line a fact, one JSON line a change, a bar for the first snapshot.
+#pragma once
+
+#include <spdlog/logger.h>
+
+#include <string>
+
+#include "cairn/replicator.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+namespace cairn::cli {
+
+// The documented shape: docs/operations.md.
+Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& status);
+
+enum class JsonLines { never, every_change };
+
+class StatusReport {
+ public:
+  StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines);
+
+  // Compares with the last one and tells what is new. One thread at a time.
+  void update(const ReplicatorStatus& status);
+
+ private:
+  void tell_phase(const ReplicatorStatus& now);
+  void tell_snapshots(const ReplicatorStatus& now);
+  void tell_trouble(const char* what, const std::string& before, const std::string& now);
+
+  const std::string database_, url_;
+  spdlog::logger& log_;
+  const JsonLines json_lines_;
+  ReplicatorStatus last_;
+  bool first_ = true;
+  std::string last_json_;
+  ProgressBar bar_;
+};
+
+}  // namespace cairn::cli

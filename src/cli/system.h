@@ -1,0 +1,26 @@
+// What the command is wired from: the machine's clock, chance, disk and cores. main makes one.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/files.h"
+#include "cli/remembering_store.h"
+
+namespace cairn::cli {
+
+struct System {
+  SystemClock clock;
+  SystemRandom random;
+  std::unique_ptr<FileSystem> files = make_real_file_system();
+  std::unique_ptr<Executor> executor = make_thread_pool();
+};
+
+// The store that a URL names, remembering what goes wrong with it.
+inline Result<std::unique_ptr<RememberingStore>> open_remembering_store(const std::string& url) {
+  CAIRN_ASSIGN(std::unique_ptr<Store> store, open_store(url));
+  return std::make_unique<RememberingStore>(std::move(store));
+}
+
+}  // namespace cairn::cli
