@@ -98,27 +98,32 @@ void Runner::capture_loop() {
     never_appeared_ = true;
     return ring_all();
   }
+  await_attachment();
   while (!quitting_) {
     const std::int64_t asked = asked_;
+    const std::uint64_t looks = replicator_.status().looks;
     const Time now = clock_.now();
     last_capture_us_ = now.mono_us;
     const Result<Step> step = replicator_.capture_step(now);
     if (!step) return fail(step.error());
     if (note(Part::capture)) last_life_us_ = now.mono_us;
-    note_answer(asked, step->next_us > now.mono_us);
+    if (asked != answered_) note_answer(asked, looks);
     wait_before_capture(step->next_us);
   }
 }
 
-// Whatever was committed when it was asked for is captured once a step that began after that has no more to do at
-// once and nothing in its way.
-void Runner::note_answer(std::int64_t asked, bool idle) {
-  if (asked == answered_ || !idle) return;
+// What is asked for is done once a step that began after the question has looked, and captured all that it saw.
+void Runner::note_answer(std::int64_t asked, std::uint64_t looks_before) {
   const ReplicatorStatus status = replicator_.status();
-  if (status.phase != Phase::following || !status.database_trouble.empty()) return;
+  if (status.looks == looks_before || status.phase != Phase::following || !status.captured_all) return;
   last_captured_ = status.captured_sequence;
   answered_ = asked;
   ring_all();
+}
+
+// Until the replica has been read there is nothing to capture against.
+void Runner::await_attachment() {
+  while (!quitting_ && replicator_.status().phase == Phase::attaching) watch_->wait_for_bell(kLongestWaitUs);
 }
 
 // False: it did not appear before the end.
@@ -257,9 +262,8 @@ void Runner::ask_for_everything() {
 }
 
 bool Runner::has_everything(const ReplicatorStatus& status) const {
-  const bool no_database = never_appeared_ || (!status.database_trouble.empty() && status.captured_sequence > 0 &&
-                                               status.database_trouble_kind == ErrorKind::not_found);
-  if (no_database) return status.spool_segments == 0;
+  const bool gone = never_appeared_ || (!status.database_trouble.empty() && !has_content(replicator_.database_path()));
+  if (gone && ending_) return status.spool_segments == 0;
   return answered_ == asked_ && status.has_snapshot && status.published_sequence >= last_captured_;
 }
 

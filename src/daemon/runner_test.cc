@@ -26,13 +26,16 @@ class FakeReplicator final : public Replicator {
     ++captures;
     if (capture_error) return *capture_error;
     if (requested_ || capture_at_once) status_.captured_sequence = committed_;
-    if (status_.captured_sequence > 0) status_.phase = Phase::following;
+    status_.phase = Phase::following;
+    status_.captured_all = status_.captured_sequence == committed_;
+    ++status_.looks;
     status_.spool_segments = status_.captured_sequence - status_.published_sequence;
     return Step{kNever};
   }
   Result<Step> publish_step(const Time& now) override {
     MutexLock lock(mutex_);
     ++publishes;
+    if (status_.phase == Phase::attaching) status_.phase = Phase::opening;
     if (store_away) {
       status_.store_trouble = "the store is away";
       status_.store_trouble_kind = ErrorKind::denied;
