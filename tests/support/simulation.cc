@@ -101,7 +101,8 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
   workload_->on_waiting_checkpoint = [this](const WaitingCheckpoint& checkpoint) {
     if (checkpoint.application_in_the_way || !host_->is_up() || !host_->is_faultless()) return;
     report_.most_waits = std::max(report_.most_waits, checkpoint.waits);
-    if (checkpoint.gave_up && host_->replicator().status().phase == Phase::following) {
+    // Without a wait it was SQLite's checkpoint lock, for which nobody waits: held for milliseconds after a rollover.
+    if (checkpoint.gave_up && checkpoint.waits > 0 && host_->replicator().status().phase == Phase::following) {
       fail(fmt::format("a checkpoint of the application waited {} ms for Cairn", checkpoint.waits));
     }
   };

@@ -1,0 +1,117 @@
+// The simulation over many seeds.
+//
+//   sim_tests                                     the seeds of ./check
+//   sim_tests --seed N [--count M] [--rounds R] [--verbose]    seeds N to N+M-1; --verbose prints every step
+//
+// CAIRN_SIM_FIRST and CAIRN_SIM_COUNT choose other seeds for the tests. A failing seed prints how to run it again.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "fmt/format.h"
+#include "support/simulation.h"
+
+namespace cairn::testing {
+namespace {
+
+constexpr std::uint64_t kShards = 8;
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+std::string tail_of(const SimulationReport& report) {
+  constexpr std::size_t kLines = 25;
+  std::string text;
+  const std::size_t count = report.trace.size();
+  for (std::size_t i = count > kLines ? count - kLines : 0; i < count; ++i) text += "  " + report.trace[i] + "\n";
+  return text;
+}
+
+// One shard a test, so that ctest runs them side by side.
+class Seeds : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) {
+  const std::uint64_t first = from_environment("CAIRN_SIM_FIRST", 1);
+  const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", 320);
+  std::uint64_t restore_points = 0, restores = 0;
+  for (std::uint64_t seed = first + GetParam(); seed < first + count; seed += kShards) {
+    const SimulationReport report = simulate({.seed = seed});
+    restore_points += report.restore_points;
+    restores += report.restores;
+    ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure << "\nrerun with: sim_tests --seed "
+                                        << seed << " --verbose\n" << tail_of(report);
+  }
+  if (count >= kShards) {
+    EXPECT_GT(restore_points, 0u);
+    EXPECT_GT(restores, 0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),
+                         [](const auto& shard) { return fmt::format("shard{}", shard.param); });
+
+struct ByHand {
+  SimulationOptions options;
+  std::uint64_t count = 1;
+  bool wanted = false;
+};
+
+ByHand parse(int argc, char** argv) {
+  ByHand hand;
+  for (int i = 1; i < argc; ++i) {
+    const auto value = [&] { return i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 0; };
+    if (std::strcmp(argv[i], "--seed") == 0) {
+      hand.options.seed = value();
+      hand.wanted = true;
+    } else if (std::strcmp(argv[i], "--count") == 0) {
+      hand.count = value();
+    } else if (std::strcmp(argv[i], "--rounds") == 0) {
+      hand.options.rounds = static_cast<int>(value());
+    } else if (std::strcmp(argv[i], "--verbose") == 0) {
+      hand.options.verbose = true;
+    }
+  }
+  return hand;
+}
+
+int run_by_hand(ByHand hand) {
+  int failures = 0;
+  const std::uint64_t end = hand.options.seed + hand.count;
+  const auto began = std::chrono::steady_clock::now();
+  SimulationReport sum;
+  for (; hand.options.seed < end; ++hand.options.seed) {
+    const SimulationReport report = simulate(hand.options);
+    sum.commits += report.commits;
+    sum.restore_points += report.restore_points;
+    sum.restores += report.restores;
+    sum.kills += report.kills;
+    sum.power_losses += report.power_losses;
+    sum.faults += report.faults;
+    sum.snapshots += report.snapshots;
+    sum.most_waits = std::max(sum.most_waits, report.most_waits);
+    if (report.failure.empty()) continue;
+    ++failures;
+    std::printf("seed %llu: %s\n", static_cast<unsigned long long>(hand.options.seed), report.failure.c_str());
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, {} "
+                                  "kills, {} power losses, {} faults, longest wait {} ms; {:.1f} s",
+                                  failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
+                                  sum.kills, sum.power_losses, sum.faults, sum.most_waits, took.count()).c_str());
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace cairn::testing
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  const auto hand = cairn::testing::parse(argc, argv);
+  if (hand.wanted) return cairn::testing::run_by_hand(hand);
+  return RUN_ALL_TESTS();
+}
