@@ -110,32 +110,38 @@ struct Shared {
   SnapshotHashes snapshot_hashes;
 };
 
-Result<void> fetch_range(Shared& shared, const BlockRange& range, const Bitmap& wanted) {
+// The wanted pages of one decompressed block, from `entry` on; afterwards `entry` is the first one behind the block.
+Result<void> write_block(Shared& shared, const BlockRange& range, const Bitmap& wanted, Entries& entries,
+                         std::uint32_t block, std::span<std::byte> bytes, std::uint64_t& entry) {
   const ChainLink& link = shared.chain.links[range.link];
-  const std::string& key = link.object.name.key;
   const std::uint32_t page_size = shared.chain.page_size;
-  Entries entries(link, shared.hashes_of(range.link));
-  CAIRN_TRY(entries.load(range.first_entry, range.end_entry));
-  CAIRN_ASSIGN(std::vector<Bytes> blocks, link.reader->read_blocks(range.first_block, range.block_count));
   PageWriter writer(shared.file, page_size, shared.totals);
-  std::uint32_t current = range.first_block;
-  for (std::uint64_t entry = range.first_entry; entry < range.end_entry; ++entry) {
+  for (; entry < range.end_entry; ++entry) {
     if (!wanted.test(entry)) continue;
     const segment::PageLocation at = link.reader->locate(entry);
-    const std::uint64_t number = std::uint64_t{at.block} - range.first_block;
-    if (at.block < range.first_block || number >= blocks.size() ||
-        std::uint64_t{at.offset} + page_size > blocks[number].size()) {
-      return Error(ErrorKind::corrupt, fmt::format("{}: a page of its index lies outside of its block", key));
+    if (at.block != block) break;
+    if (std::uint64_t{at.offset} + page_size > bytes.size()) {
+      return Error(ErrorKind::corrupt, fmt::format("{}: a page of its index lies outside of its block",
+                                                   link.object.name.key));
     }
-    if (at.block != current) CAIRN_TRY(writer.flush());
-    current = at.block;
     CAIRN_ASSIGN(const std::uint64_t expected, entries.hash(entry));
-    std::span<std::byte> bytes(blocks[number].data() + at.offset, page_size);
-    CAIRN_TRY(writer.add(entries.page(entry), bytes, expected, key));
+    CAIRN_TRY(writer.add(entries.page(entry), bytes.subspan(at.offset, page_size), expected, link.object.name.key));
   }
-  CAIRN_TRY(writer.flush());
+  return writer.flush();
+}
+
+Result<void> fetch_range(Shared& shared, const BlockRange& range, const Bitmap& wanted) {
+  const ChainLink& link = shared.chain.links[range.link];
+  Entries entries(link, shared.hashes_of(range.link));
+  CAIRN_TRY(entries.load(range.first_entry, range.end_entry));
+  std::uint64_t entry = range.first_entry;
+  CAIRN_TRY(link.reader->visit_blocks(range.first_block, range.block_count,
+                                      [&](std::uint32_t block, std::span<std::byte> bytes) {
+                                        return write_block(shared, range, wanted, entries, block, bytes, entry);
+                                      }));
   // The disk begins while the next range is on its way: most of the final fsync is done by then.
   if (range.link == 0) {
+    const std::uint64_t page_size = shared.chain.page_size;
     shared.file.start_writeback(range.first_entry * page_size, (range.end_entry - range.first_entry) * page_size);
   }
   return {};

@@ -24,6 +24,7 @@ class ObjectReaderImpl final : public ObjectReader {
   Result<PageIndex> index(std::uint64_t first, std::optional<std::uint64_t> count) override;
   PageLocation locate(std::uint64_t entry) const override;
   Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) override;
+  Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) override;
   Result<Footer> verify() override;
 
  private:
@@ -44,6 +45,7 @@ class ObjectReaderImpl final : public ObjectReader {
   // Blocks as stored, and decompressed.
   Result<Bytes> fetch(std::uint32_t first, std::uint32_t count);
   Result<std::vector<Bytes>> decompress(std::uint32_t first, std::uint32_t count, ByteView stored) const;
+  Error block_damaged(std::uint32_t block, const Error& error) const;
   Result<void> verify_data();
   Result<void> check_footer_header();
 

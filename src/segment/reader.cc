@@ -199,11 +199,33 @@ Result<std::vector<Bytes>> ObjectReaderImpl::decompress(std::uint32_t first, std
   for (std::uint32_t block = first; block < first + count; ++block) {
     const BlockInfo& info = blocks_[block];
     Result<Bytes> raw = decompressor.decompress(stored.first(info.compressed_bytes), info.size_bytes);
-    if (!raw) return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), raw.error().message()));
+    if (!raw) return block_damaged(block, raw.error());
     result.push_back(std::move(*raw));
     stored = stored.subspan(info.compressed_bytes);
   }
   return result;
+}
+
+Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) {
+  CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
+  Result<Bytes> stored = fetch(first, count);
+  if (!stored) return about(stored.error());
+  BlockDecompressor decompressor;
+  Bytes buffer;
+  ByteView left = *stored;
+  for (std::uint32_t block = first; block < first + count; ++block) {
+    const BlockInfo& info = blocks_[block];
+    buffer.resize(info.size_bytes);
+    Result<void> raw = decompressor.decompress_into(left.first(info.compressed_bytes), buffer);
+    if (!raw) return about(block_damaged(block, raw.error()));
+    CAIRN_TRY(visit(block, buffer));
+    left = left.subspan(info.compressed_bytes);
+  }
+  return {};
+}
+
+Error ObjectReaderImpl::block_damaged(std::uint32_t block, const Error& error) const {
+  return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), error.message()));
 }
 
 Error ObjectReaderImpl::about(const Error& error) const {

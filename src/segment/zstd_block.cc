@@ -51,16 +51,21 @@ void BlockDecompressor::Free::operator()(ZSTD_DCtx* context) const { ZSTD_freeDC
 BlockDecompressor::BlockDecompressor() : context_(ZSTD_createDCtx()) { CAIRN_CHECK(context_ != nullptr); }
 
 Result<Bytes> BlockDecompressor::decompress(ByteView frame, std::uint32_t size_bytes) {
+  Bytes raw(size_bytes);
+  CAIRN_TRY(decompress_into(frame, raw));
+  return raw;
+}
+
+Result<void> BlockDecompressor::decompress_into(ByteView frame, std::span<std::byte> into) {
   if (!has_expected_header(frame)) return Error(ErrorKind::corrupt, "it is not a zstd frame with a checksum");
-  if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != size_bytes)
+  if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != into.size())
     return Error(ErrorKind::corrupt, "its size differs from the footer's");
   if (ZSTD_findFrameCompressedSize(frame.data(), frame.size()) != frame.size())
     return Error(ErrorKind::corrupt, "it does not end where the next one begins");
-  Bytes raw(size_bytes);
-  std::size_t size = ZSTD_decompressDCtx(context_.get(), raw.data(), raw.size(), frame.data(), frame.size());
+  std::size_t size = ZSTD_decompressDCtx(context_.get(), into.data(), into.size(), frame.data(), frame.size());
   if (ZSTD_isError(size)) return Error(ErrorKind::corrupt, ZSTD_getErrorName(size));
-  if (size != size_bytes) return Error(ErrorKind::corrupt, "its size differs from the footer's");
-  return raw;
+  if (size != into.size()) return Error(ErrorKind::corrupt, "its size differs from the footer's");
+  return {};
 }
 
 }  // namespace cairn::segment
