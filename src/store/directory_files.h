@@ -80,7 +80,7 @@ class ObjectFolders {
   // by hand, it is made again, and `work` runs once more. io: the root is not a directory. unsupported: a part of the
   // key is an object itself. Never not_found.
   template <class Work>
-  auto with_folder(std::string_view key, Work work) -> decltype(work()) EXCLUDES(mutex_) {
+  auto with_folder(std::string_view key, Work work) -> decltype(work()) {
     CAIRN_TRY(prepare(key));
     auto done = work();
     if (done || done.error().kind() != ErrorKind::not_found) return done;

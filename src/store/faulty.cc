@@ -72,7 +72,7 @@ class FaultyStore final : public Store {
 
  private:
   template <class Call>
-  auto run(Operation operation, std::string_view key, Call call) -> decltype(call()) EXCLUDES(mutex_) {
+  auto run(Operation operation, std::string_view key, Call call) -> decltype(call()) {
     const Fault fault = draw(operation);
     const auto failed = [&](ErrorKind kind, std::string_view why) {
       const ErrorKind seen = kind == ErrorKind::maybe_done && is_read(operation) ? ErrorKind::retry_later : kind;
