@@ -63,14 +63,23 @@ class RealMappedFile final : public MappedFile {
 
   Result<void> resize(std::uint64_t size_bytes) override {
     if (start_ != nullptr && size_bytes == size_bytes_) return {};
+    // In this order a failure leaves the old mapping as it was.
+    if (size_bytes > size_bytes_ || start_ == nullptr) {
+      if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) return os_error(errno, "resizing " + path_);
+      CAIRN_TRY(allocate(size_bytes));
+    }
+    void* start = nullptr;
+    if (size_bytes > 0) {
+      start = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+      if (start == MAP_FAILED) return os_error(errno, "mapping " + path_);
+    }
+    const bool shrinks = size_bytes < size_bytes_;
     unmap();
-    if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) return os_error(errno, "resizing " + path_);
-    if (size_bytes == 0) return {};
-    CAIRN_TRY(allocate(size_bytes));
-    void* start = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
-    if (start == MAP_FAILED) return os_error(errno, "mapping " + path_);
     start_ = static_cast<std::byte*>(start);
     size_bytes_ = size_bytes;
+    if (shrinks && ::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {
+      return os_error(errno, "resizing " + path_);
+    }
     return {};
   }
 
@@ -78,6 +87,7 @@ class RealMappedFile final : public MappedFile {
   // Writing to a hole of a mapped file ends the process (SIGBUS) when the disk is full; with its blocks allocated
   // beforehand, a full disk is an error here instead. Where the file system cannot allocate, the risk stays.
   Result<void> allocate(std::uint64_t size_bytes) {
+    if (size_bytes == 0) return {};
     while (::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size_bytes)) != 0) {
       if (errno == EINTR) continue;
       if (errno == EOPNOTSUPP || errno == ENOSYS) break;

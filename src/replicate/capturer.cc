@@ -73,9 +73,8 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   const bool passes = kind == ErrorKind::busy || kind == ErrorKind::io || kind == ErrorKind::retry_later;
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
-  if (kind != ErrorKind::busy || (database_ && database_->hold() == sqlite::Hold::none)) {
-    let_go(sqlite::CloseMode::abandon);
-  }
+  const bool lost = database_ && database_->hold() == sqlite::Hold::none;
+  if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
   retry_at_us_ = now.mono_us + (kind == ErrorKind::busy ? 5'000 : kSecond_us);
   if (trouble_since_us_ < 0) trouble_since_us_ = now.mono_us;
   MutexLock hold(shared_.mutex);
@@ -328,9 +327,11 @@ Result<void> Capturer::write_segment(const Scan& scan, const std::vector<FrameRe
     point.commit_count = scan.commit_count;
     point.page_count = scan.page_count;
     point.hash_after = hash;
+    CAIRN_TRY(hashes_->reserve(scan.page_count));
     CAIRN_TRY(output->finish(point));
     sequence_ = sequence_.next();
   }
+  // From here on nothing fails: the segment is in the spool, and what we remember must say so.
   CAIRN_TRY(hashes_->resize(scan.page_count));
   for (const Change& change : changes) hashes_->set(change.page, change.hash);
   hash_ = hash;
@@ -375,7 +376,21 @@ void Capturer::drop_pass() {
   pass_.reset();
 }
 
+// A pass that failed half-way is begun anew.
 Result<void> Capturer::continue_pass(const Time& now) {
+  const bool for_snapshot = pass_->goal() == PassGoal::snapshot;
+  auto advanced = advance_pass(now);
+  if (advanced) return {};
+  if (for_snapshot) {
+    drop_pass();
+    shared_.snapshot_requested = true;
+  } else {
+    let_go(sqlite::CloseMode::abandon);
+  }
+  return advanced.error();
+}
+
+Result<void> Capturer::advance_pass(const Time& now) {
   CAIRN_ASSIGN(const bool done, pass_->read_some(kSliceBytes));
   shared_.set_status([&](ReplicatorStatus& s) { s.snapshot_pages_done = pass_->view().next_page().value - 1; });
   if (done) return finish_pass(now);

@@ -32,6 +32,7 @@ class Capturer {
   Result<bool> take_floor();
   Result<void> settle_on_floor(const wal::IndexHeader& index, const Time& now);
   Result<void> continue_pass(const Time& now);
+  Result<void> advance_pass(const Time& now);
   Result<void> capture_when_due(const Time& now);
   Result<void> start_requested_snapshot(const Time& now);
 

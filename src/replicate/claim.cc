@@ -74,9 +74,12 @@ Result<void> create_claim(Store& store, std::string_view replica, const Claim& c
   return {};
 }
 
-Result<void> replace_claim(Store& store, std::string_view replica, const Claim& claim) {
-  const std::string text = to_text(claim);
-  auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(text)), claim.etag);
+Result<void> update_claim(Store& store, std::string_view replica, const std::function<void(Claim&)>& change) {
+  CAIRN_ASSIGN(auto claim, read_claim(store, replica));
+  if (!claim) return Error(ErrorKind::not_found, segment::metadata_key(replica) + " is gone");
+  change(*claim);
+  const std::string text = to_text(*claim);
+  auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(text)), claim->etag);
   if (!put) return put.error();
   return {};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,7 +31,7 @@ struct Claim {
 Result<std::optional<Claim>> read_claim(Store& store, std::string_view replica);
 // conflict: somebody else was first.
 Result<void> create_claim(Store& store, std::string_view replica, const Claim& claim);
-// By compare-and-swap against claim.etag. conflict: it has changed since.
-Result<void> replace_claim(Store& store, std::string_view replica, const Claim& claim);
+// Reads it, lets `change` change it, and replaces it by compare-and-swap. conflict: it has changed meanwhile.
+Result<void> update_claim(Store& store, std::string_view replica, const std::function<void(Claim&)>& change);
 
 }  // namespace cairn::replicate

@@ -9,7 +9,9 @@
 namespace cairn::replicate {
 namespace {
 
-constexpr std::size_t kSlotBytes = 512;
+constexpr std::size_t kSlotBytes = 4096;  // no two share what a disk or a file system writes in one piece
+constexpr std::size_t kSyncedSlots = 2;
+constexpr std::size_t kSlots = kSyncedSlots + 1;
 constexpr std::uint64_t kMagic = 0x31736f506e726143;  // "CarnPos1"
 using Slot = std::array<std::byte, kSlotBytes>;
 
@@ -85,11 +87,16 @@ Result<std::unique_ptr<LocalState>> LocalState::open(FileSystem& files, const st
 
 Result<void> LocalState::read() {
   MutexLock lock(mutex_);
-  for (std::uint64_t i = 0; i < 2; ++i) {
+  std::uint64_t oldest_synced = ~0ull;
+  for (std::size_t i = 0; i < kSlots; ++i) {
     Slot slot{};
     CAIRN_ASSIGN(const std::size_t got, file_->read_at(i * kSlotBytes, slot));
-    if (got != kSlotBytes) continue;
-    if (auto found = decode(slot); found && found->generation > generation_) {
+    auto found = got == kSlotBytes ? decode(slot) : std::nullopt;
+    if (i < kSyncedSlots && (found ? found->generation : 0) < oldest_synced) {
+      oldest_synced = found ? found->generation : 0;
+      next_synced_slot_ = i;
+    }
+    if (found && found->generation > generation_) {
       record_ = found->record;
       generation_ = found->generation;
     }
@@ -104,8 +111,11 @@ LocalRecord LocalState::record() const {
 
 Result<void> LocalState::write(Sync sync) {
   ++generation_;
-  CAIRN_TRY(file_->write_at((generation_ % 2) * kSlotBytes, encode(record_, generation_)));
-  if (sync == Sync::yes) CAIRN_TRY(file_->sync());
+  const std::size_t slot = sync == Sync::yes ? next_synced_slot_ : kSyncedSlots;
+  CAIRN_TRY(file_->write_at(slot * kSlotBytes, encode(record_, generation_)));
+  if (sync == Sync::no) return {};
+  CAIRN_TRY(file_->sync());
+  next_synced_slot_ = (next_synced_slot_ + 1) % kSyncedSlots;
   return {};
 }
 

@@ -2,8 +2,8 @@
 // that was. Losing it costs a reconcile, never data; believing it wrongly could cost data, so everything in it is
 // checked against the store and the database before it is used.
 //
-// Kept in the file `position`: two slots written in turn, each with a generation and a checksum. The newest whole slot
-// counts.
+// Kept in the file `position`: slots, each with a generation and a checksum. The newest whole slot counts. Synced writes
+// take turns in the first two, all others go to the third: what a power loss garbles is never the last synced one.
 #pragma once
 
 #include <cstdint>
@@ -82,6 +82,7 @@ class LocalState {
   mutable Mutex mutex_;
   LocalRecord record_ GUARDED_BY(mutex_);
   std::uint64_t generation_ GUARDED_BY(mutex_) = 0;
+  std::size_t next_synced_slot_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cairn::replicate

@@ -20,9 +20,13 @@ std::span<std::uint64_t> PageHashes::all() const {
   return {reinterpret_cast<std::uint64_t*>(file_->bytes().data()), page_count_};
 }
 
+Result<void> PageHashes::reserve(std::uint32_t page_count) {
+  const std::uint64_t size = (page_count * 8ull + kStepBytes - 1) / kStepBytes * kStepBytes;
+  return size > file_->bytes().size() ? file_->resize(size) : Result<void>();
+}
+
 Result<void> PageHashes::resize(std::uint32_t page_count) {
-  const std::uint64_t size = std::max<std::uint64_t>(kStepBytes, (page_count * 8ull + kStepBytes - 1) / kStepBytes * kStepBytes);
-  if (size > file_->bytes().size() || size < file_->bytes().size() / 4) CAIRN_TRY(file_->resize(size));
+  CAIRN_TRY(reserve(page_count));
   // Whatever lies past the old end may be left over from a larger database.
   const std::uint32_t old_count = page_count_;
   page_count_ = page_count;

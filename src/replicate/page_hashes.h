@@ -17,6 +17,8 @@ class PageHashes {
  public:
   static Result<std::unique_ptr<PageHashes>> open(FileSystem& files, const std::string& path);
 
+  // Makes room, so that a resize() up to `page_count` cannot fail. Never gives room back.
+  Result<void> reserve(std::uint32_t page_count);
   // Pages past the old end have hash 0 until set.
   Result<void> resize(std::uint32_t page_count);
   // Takes the first `page_count` hashes of the file as an earlier process left them.

@@ -16,6 +16,7 @@
 namespace cairn::replicate {
 namespace {
 constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
+constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::uint64_t kCompareBytes = 1 << 20;
 }  // namespace
 
@@ -28,6 +29,7 @@ Result<Step> Publisher::step(const Time& now) {
   if (auto published = publish_front(*spool, now); !published) {
     return trouble(published.error(), now);
   } else if (*published) {
+    if (now.mono_us >= next_summary_us_) write_summary(now);
     backoff_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
     return Step{now.mono_us};
@@ -73,8 +75,22 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   shared_.status.published_sequence = segment->sequence.value;
   shared_.status.published_time_ms = segment->time_ms;
   shared_.status.published_bytes += segment->size_bytes;
-  (void)now;
+  last_time_ = now;
   return true;
+}
+
+// Now and then, and on a clean stop. The replica is whole without it: a failure is no failure.
+void Publisher::write_summary(const Time& now) {
+  const LocalRecord record = shared_.local->record();
+  next_summary_us_ = now.mono_us + kSummary_us;
+  summarized_ = record.published;
+  (void)update_claim(shared_.store, shared_.options.replica, [&](Claim& claim) {
+    claim.writer = record.writer;
+    claim.host = shared_.options.host;
+    claim.page_size = record.page_size;
+    claim.latest_sequence = std::max(claim.latest_sequence, record.published);
+    claim.last_modified_ms = now.wall_ms;
+  });
 }
 
 Result<bool> Publisher::put(const SpooledSegment& segment) {
@@ -111,6 +127,10 @@ Result<bool> Publisher::is_ours(const std::string& key, const Source& body) {
     if (theirs->bytes != mine) return other;
   }
   return true;
+}
+
+void Publisher::finish() {
+  if (attached_ && shared_.local->record().published != summarized_) write_summary(last_time_);
 }
 
 // What may pass is tried again, later and later; the rest ends this Replicator.

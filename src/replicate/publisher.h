@@ -9,6 +9,7 @@ class Publisher {
  public:
   explicit Publisher(Shared& shared) : shared_(shared) {}
   Result<Step> step(const Time& now);
+  void finish();  // on a clean stop
 
  private:
   Result<void> attach_now(const Time& now);
@@ -20,6 +21,11 @@ class Publisher {
   Shared& shared_;
   Backoff backoff_;
   std::int64_t not_before_us_ = 0;
+  void write_summary(const Time& now);
+
+  std::int64_t next_summary_us_ = 0;
+  Sequence summarized_;
+  Time last_time_;
   bool attached_ = false;
 };
 

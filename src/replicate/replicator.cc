@@ -68,6 +68,7 @@ class ReplicatorImpl final : public Replicator {
 
   void close(StopMode mode) override {
     capturer_.close(mode);
+    if (mode == StopMode::tidy) publisher_.finish();
     shared_.local.reset();
     shared_.lock.reset();
   }

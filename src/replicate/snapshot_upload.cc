@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "replicate/claim.h"
+#include "segment/keys.h"
 #include "segment/reader.h"
 
 namespace cairn::replicate {
@@ -62,6 +63,7 @@ void SnapshotUpload::drop() {
   buffer_.bytes = Bytes();
   upload_id_.clear();
   parts_.clear();
+  sent_bytes_ = 0;
   drained_ = false;
 }
 
@@ -88,13 +90,22 @@ Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
                                          "too large for it");
   }
   if (upload_id_.empty()) {
+    CAIRN_TRY(abort_left_over());
     CAIRN_ASSIGN(upload_id_, shared_.store.begin_upload(job.key));
   }
   const int number = static_cast<int>(parts_.size()) + 1;
   const ByteView body = ByteView(buffer_.bytes).first(std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size()));
   CAIRN_ASSIGN(PartInfo part, shared_.store.put_part(job.key, upload_id_, number, BytesSource(body)));
   parts_.push_back(std::move(part));
+  sent_bytes_ += body.size();
   buffer_.bytes.erase(buffer_.bytes.begin(), buffer_.bytes.begin() + static_cast<std::ptrdiff_t>(body.size()));
+  return {};
+}
+
+// Uploads that a killed process has left: a replica has one writer, and that writes one snapshot at a time.
+Result<void> SnapshotUpload::abort_left_over() {
+  CAIRN_ASSIGN(const auto uploads, shared_.store.list_uploads(segment::snapshot_prefix(shared_.options.replica)));
+  for (const UploadInfo& upload : uploads) CAIRN_TRY(shared_.store.abort_upload(upload.key, upload.upload_id));
   return {};
 }
 
@@ -103,6 +114,7 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     CAIRN_TRY(send_part(job));
     return false;
   }
+  if (upload_id_.empty()) sent_bytes_ = buffer_.bytes.size();
   auto put = upload_id_.empty() ? shared_.store.put_new(job.key, BytesSource(buffer_.bytes))
                                 : shared_.store.complete_new(job.key, upload_id_, parts_);
   if (put) {
@@ -137,22 +149,20 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
     MutexLock hold(shared_.mutex);
     shared_.status.has_snapshot = true;
     ++shared_.status.snapshots_published;
-    shared_.status.published_bytes += job.data_size_bytes;
+    shared_.status.published_bytes += sent_bytes_;
     shared_.status.store_trouble.clear();
   }
   // The summary for people; a replica is complete without it, so a failure here is no failure.
-  auto claim = read_claim(shared_.store, shared_.options.replica);
-  if (!claim || !*claim) return {};
-  Claim summary = **claim;
-  summary.writer = shared_.local->record().writer;
-  summary.host = shared_.options.host;
-  summary.page_size = job.writer->footer().page_size;
-  summary.latest_snapshot = job.key;
-  summary.latest_snapshot_time_ms = job.time_ms;
-  summary.latest_sequence = std::max(summary.latest_sequence, job.sequence);
-  ++summary.snapshot_count;
-  summary.last_modified_ms = now.wall_ms;
-  (void)replace_claim(shared_.store, shared_.options.replica, summary);
+  (void)update_claim(shared_.store, shared_.options.replica, [&](Claim& claim) {
+    claim.writer = shared_.local->record().writer;
+    claim.host = shared_.options.host;
+    claim.page_size = job.writer->footer().page_size;
+    claim.latest_snapshot = job.key;
+    claim.latest_snapshot_time_ms = job.time_ms;
+    claim.latest_sequence = std::max(claim.latest_sequence, job.sequence);
+    ++claim.snapshot_count;
+    claim.last_modified_ms = now.wall_ms;
+  });
   return {};
 }
 

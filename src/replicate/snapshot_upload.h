@@ -26,6 +26,7 @@ class SnapshotUpload {
 
   Result<bool> advance(SnapshotJob& job);
   Result<void> send_part(SnapshotJob& job);
+  Result<void> abort_left_over();
   Result<bool> finish(SnapshotJob& job);
   Result<bool> is_ours(const SnapshotJob& job);
   void begin(const std::shared_ptr<SnapshotJob>& job);
@@ -40,6 +41,7 @@ class SnapshotUpload {
   std::uint64_t part_bytes_ = 0;
   std::string upload_id_;  // empty: none begun
   std::vector<PartInfo> parts_;
+  std::uint64_t sent_bytes_ = 0;
   bool drained_ = false;
 };
 

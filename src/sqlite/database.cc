@@ -203,7 +203,18 @@ Result<wal::IndexHeader> Database::look() {
   }
   wal::IndexHeader header;
   for (int i = 0; i < kLookTries; ++i) {
-    if (wal::read_index(const_cast<const volatile void*>(shared), header) == wal::IndexState::ok) return header;
+    if (wal::read_index(const_cast<const volatile void*>(shared), header) == wal::IndexState::ok) {
+      failed_looks_ = 0;
+      return header;
+    }
+  }
+  // Whoever was writing it may have died: the next reader repairs it, so let one of ours read.
+  constexpr int kRepairAfter = 20;
+  if (++failed_looks_ % kRepairAfter == 0 && pins_[0] != nullptr) {
+    if (sqlite3* reader = free_pin(); sqlite3_get_autocommit(reader)) {
+      (void)begin_read(reader);
+      end_transaction(reader);
+    }
   }
   return Error(ErrorKind::busy, fmt::format("{}: the WAL-index is being written", path_));
 }
@@ -242,8 +253,22 @@ void Database::end_hold() {
   hold_ = Hold::none;
 }
 
+// With WAL_CKPT_LOCK in hand: a pin that is taken while a checkpointer from before a restart is still at work would not
+// keep that one from storing its stale backfill count.
 Result<void> Database::take_hold() {
   CAIRN_CHECK(hold_ == Hold::none);
+  const bool had_lock = checkpoint_lock_held_;
+  const bool alone = access_ == Access::read_write && try_checkpoint_lock();
+  if (!alone && access_ == Access::read_write) {
+    return Error(ErrorKind::busy, fmt::format("{}: a checkpoint is at work; trying again", path_));
+  }
+  auto taken = take_hold_alone();
+  if (alone && !had_lock) release_checkpoint_lock();
+  if (taken && hold_ == Hold::floor) floor_proven_ = alone && floor_at_.max_frame.value == 0;
+  return taken;
+}
+
+Result<void> Database::take_hold_alone() {
   for (int i = 0; i < kHoldTries; ++i) {
     CAIRN_ASSIGN(const wal::IndexHeader seen, look());
     if (seen.backfilled == seen.max_frame) {
@@ -268,15 +293,16 @@ Result<void> Database::take_hold() {
 
 // Under a floor: true when no checkpointer that read the header before a restart can be at work.
 bool Database::restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us) {
-  // A floor over an empty WAL has nothing that a stale checkpointer could have seen.
-  if (floor_at_.max_frame.value == 0 || now.salts == floor_at_.salts) return true;
+  if (floor_proven_) return true;
+  // Not restarted. (With an empty WAL the salts tell nothing: it may be in the middle of a restart just then.)
+  if (floor_at_.max_frame.value != 0 && now.salts == floor_at_.salts) return true;
   const bool had_it = checkpoint_lock_held_;
   if (had_it || try_checkpoint_lock()) {
     if (!had_it) release_checkpoint_lock();
   } else if (!blocked_checkpointer_is_fresh(now, mono_us)) {
     return false;
   }
-  floor_at_ = now;  // there is no second restart under a floor
+  floor_proven_ = true;  // there is no second restart under a floor
   return true;
 }
 
@@ -336,6 +362,7 @@ Result<bool> Database::try_floor(wal::Salts salts, FrameNo frame) {
   end_hold();
   hold_ = Hold::floor;
   floor_at_ = *under;
+  floor_proven_ = false;
   return true;
 }
 
@@ -369,8 +396,8 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
       free_pin(), "main", mode == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, nullptr,
       nullptr);
   if (code == SQLITE_OK) {
-    // It restarted the WAL itself, holding WAL_CKPT_LOCK: the floor is one over an empty WAL now.
-    if (mode == Checkpoint::truncate && hold_ == Hold::floor) floor_at_.max_frame = FrameNo(0);
+    // It restarted the WAL itself, holding WAL_CKPT_LOCK.
+    if (mode == Checkpoint::truncate && hold_ == Hold::floor) floor_proven_ = true;
     return true;
   }
   Error error = failure(free_pin(), code, "checkpoint failed");

@@ -68,7 +68,7 @@ class Database {
 
   Hold hold() const { return hold_; }
 
-  // From none: takes a floor if the WAL is empty or fully backfilled, else a pin.
+  // From none: takes a floor if the WAL is empty or fully backfilled, else a pin. busy: also while anybody checkpoints.
   Result<void> take_hold();
 
   // From a pin to a pin on the newest commit; from a floor to a pin, if there are frames to pin and no checkpointer
@@ -114,6 +114,7 @@ class Database {
   Result<void> read_header();
   Result<void> ensure_wal_mode(WalSwitch wal_switch);
   Result<bool> open_pin(sqlite3* connection);
+  Result<void> take_hold_alone();
   void end_transaction(sqlite3* connection);
   void end_hold();
   bool restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us);
@@ -142,7 +143,9 @@ class Database {
   wal::IndexHeader blocked_at_;
   bool gate_held_ = false;
   bool checkpoint_lock_held_ = false;
-  wal::IndexHeader floor_at_;     // the index when the floor was taken, or since a restart under it is proven harmless
+  int failed_looks_ = 0;
+  wal::IndexHeader floor_at_;     // the index when the floor was taken
+  bool floor_proven_ = false;     // the one restart has happened, and no checkpointer from before it is left
 };
 
 }  // namespace cairn::sqlite

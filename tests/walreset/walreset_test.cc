@@ -188,5 +188,37 @@ TEST_F(WithCairn, APinKeepsTheWalFromRestarting) {
   EXPECT_EQ(outcome.integrity, "ok");
 }
 
+// A hold that began while a checkpointer from before a restart is at work would protect too late: the pin or the floor
+// would stand, and that one would still store its stale backfill count.
+TEST_F(WithCairn, NoHoldBeginsWhileACheckpointerIsAtWork) {
+  for (const char* restart : {"UPDATE t SET value = 2 WHERE id = 1",
+                              "PRAGMA cache_size=1; BEGIN; UPDATE t SET value = 2 WHERE id < 20"}) {
+    const std::string database_path = folder_ / (std::string("database") + restart[0]);
+    WindowVfs window;
+    Connection application(database_path);
+    application.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=OFF");
+    application.run("CREATE TABLE t(id INTEGER PRIMARY KEY, value INTEGER, filler BLOB)");
+    application.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<100) "
+                    "INSERT INTO t SELECT i, 0, zeroblob(3000) FROM n");
+    Connection checkpointer(database_path, window.name());
+    checkpointer.column("SELECT count(*) FROM t");
+    application.run("UPDATE t SET value = 1");
+    checkpointer.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+    auto opened = sqlite::Database::open(database_path, sqlite::WalSwitch::refuse);
+    ASSERT_TRUE(opened) << opened.error().message();
+    bool in_window = false;
+    window.arm([&] {
+      in_window = true;
+      application.run(restart);
+      const auto taken = (*opened)->take_hold();
+      ASSERT_FALSE(taken);
+      EXPECT_EQ(taken.error().kind(), ErrorKind::busy);
+    });
+    checkpointer.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
+    EXPECT_TRUE(in_window);
+    EXPECT_TRUE((*opened)->take_hold());
+  }
+}
+
 }  // namespace
 }  // namespace cairn::walreset
