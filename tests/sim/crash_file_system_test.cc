@@ -150,7 +150,22 @@ TEST(CrashFileSystem, AFailedSyncIsNotMadeGoodByALaterOne) {
     world.fs.set_faults({});
     ASSERT_TRUE((*file)->sync());
   });
-  EXPECT_TRUE(seen.contains(""));
+  EXPECT_TRUE(seen.contains(std::string(5, '\0')));
+}
+
+TEST(CrashFileSystem, WhatIsWrittenAgainAfterAFailedSyncIsMadeDurable) {
+  const auto seen = outcomes("f", [](World& world) {
+    world.put("f", "", true);
+    world.sync_names();
+    auto file = world.fs.open(world.at("f"), OpenMode::write, 0600);
+    ASSERT_TRUE((*file)->write_at(0, as_bytes("lost")));
+    world.fs.set_faults({.full = 0, .failing = 10000});
+    for (int i = 0; i < 20; ++i) ASSERT_FALSE((*file)->sync());
+    world.fs.set_faults({});
+    ASSERT_TRUE((*file)->write_at(0, as_bytes("kept")));
+    ASSERT_TRUE((*file)->sync());
+  });
+  EXPECT_EQ(seen, std::set<std::string>{"kept"});
 }
 
 TEST(CrashFileSystem, AKillLosesNothingButMakesNothingDurable) {

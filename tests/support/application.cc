@@ -68,13 +68,13 @@ void Application::close() {
 
 bool Application::in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
-Outcome Application::run(const std::string& sql) {
+SqlResult Application::run(const std::string& sql) {
   const int code = sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr);
-  if (code == SQLITE_OK) return Outcome::done;
+  if (code == SQLITE_OK) return SqlResult::done;
   if (!is_busy(code)) broken(handle_, path_, sql.substr(0, 200));
   if (in_transaction()) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
   occupation = Occupation::idle;
-  return Outcome::busy;
+  return SqlResult::busy;
 }
 
 std::string Application::text(const std::string& sql) {
@@ -105,7 +105,7 @@ Application::CheckpointResult Application::checkpoint(int mode, int max_waits, c
   sqlite3_busy_handler(handle_, nullptr, nullptr);
   result.waits = wait.waits;
   if (code != SQLITE_OK && !is_busy(code)) broken(handle_, path_, "checkpoint");
-  result.outcome = code == SQLITE_OK ? Outcome::done : Outcome::busy;
+  result.outcome = code == SQLITE_OK ? SqlResult::done : SqlResult::busy;
   return result;
 }
 

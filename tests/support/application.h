@@ -10,7 +10,7 @@ struct sqlite3;
 
 namespace cairn::testing {
 
-enum class Outcome { done, busy };
+enum class SqlResult { done, busy };
 
 // What an application is doing between two steps.
 enum class Occupation { idle, reading, writing };
@@ -27,12 +27,12 @@ class Application {
 
   // Runs SQL. `busy` when somebody is in the way (the transaction, if any, is rolled back); any other failure is a
   // broken database and ends the test with a message.
-  Outcome run(const std::string& sql);
+  SqlResult run(const std::string& sql);
   std::int64_t number(const std::string& sql);  // first column of the first row; -1: busy
   std::string text(const std::string& sql);     // the same as text; "": busy
 
   struct CheckpointResult {
-    Outcome outcome = Outcome::done;
+    SqlResult outcome = SqlResult::done;
     int wal_frames = -1, backfilled = -1;
     int waits = 0;  // times the busy handler was called
   };

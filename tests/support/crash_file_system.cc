@@ -16,6 +16,15 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
+constexpr std::uint64_t kCachePage = 4096;
+
+// The part of `bytes` at this place, zeros past its end.
+Bytes part_of(const Bytes& bytes, std::size_t offset, std::size_t length) {
+  Bytes part(length);
+  if (offset < bytes.size()) std::memcpy(part.data(), &bytes[offset], std::min(length, bytes.size() - offset));
+  return part;
+}
+
 Error dead(const std::string& what) { return Error(ErrorKind::io, what + ": the process is dead"); }
 
 template <class T>
@@ -41,7 +50,11 @@ class CrashFile final : public File {
   Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
     const auto fate = fs_.decide("writing " + path_, CrashFileSystem::Needs::room);
     if (fate.effect == CrashFileSystem::Effect::part) bytes = bytes.first(fs_.random_.below(bytes.size() + 1));
-    if (fate.effect != CrashFileSystem::Effect::none) CAIRN_TRY(real_->write_at(offset, bytes));
+    if (fate.effect != CrashFileSystem::Effect::none) {
+      CAIRN_TRY(real_->write_at(offset, bytes));
+      const std::uint64_t end = (offset + bytes.size() + kCachePage - 1) / kCachePage;
+      for (std::uint64_t page = offset / kCachePage; page < end; ++page) node_->lost_pages.erase(page);
+    }
     if (fate.error) return *fate.error;
     return {};
   }
@@ -57,16 +70,16 @@ class CrashFile final : public File {
   }
   Result<void> sync() override {
     const auto fate = fs_.decide("syncing " + path_, CrashFileSystem::Needs::nothing);
-    if (fate.error) {
-      if (fate.effect == CrashFileSystem::Effect::part) node_->sync_failed = true;
-      return *fate.error;
+    CAIRN_ASSIGN(const std::uint64_t size_bytes, real_->size());
+    Bytes written(size_bytes);
+    CAIRN_ASSIGN(const std::size_t got, real_->read_at(0, written));
+    CAIRN_CHECK(got == size_bytes);
+    if (!fate.error) {
+      CrashFileSystem::writeback(*node_, std::move(written));
+    } else if (fate.effect == CrashFileSystem::Effect::part) {
+      CrashFileSystem::lose_writeback(*node_, written);
     }
-    if (!node_->sync_failed) {
-      CAIRN_ASSIGN(const std::uint64_t size_bytes, real_->size());
-      node_->durable.resize(size_bytes);
-      CAIRN_ASSIGN(const std::size_t got, real_->read_at(0, node_->durable));
-      CAIRN_CHECK(got == size_bytes);
-    }
+    if (fate.error) return *fate.error;
     return {};
   }
   void start_writeback(std::uint64_t, std::uint64_t) override {}
@@ -115,6 +128,25 @@ void CrashFileSystem::learn_what_is_there() {
 }
 
 Bytes CrashFileSystem::contents(const std::string& path) const { return must(read_file(*real_, path)); }
+
+void CrashFileSystem::writeback(Node& node, Bytes written) {
+  for (const std::uint64_t page : node.lost_pages) {
+    const std::uint64_t offset = page * kCachePage;
+    if (offset >= written.size()) continue;
+    const std::uint64_t length = std::min<std::uint64_t>(kCachePage, written.size() - offset);
+    std::ranges::copy(part_of(node.durable, offset, length), written.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+  node.durable = std::move(written);
+}
+
+void CrashFileSystem::lose_writeback(Node& node, const Bytes& written) {
+  for (std::uint64_t offset = 0; offset < written.size(); offset += kCachePage) {
+    const std::uint64_t length = std::min<std::uint64_t>(kCachePage, written.size() - offset);
+    if (part_of(node.durable, offset, length) != part_of(written, offset, length)) {
+      node.lost_pages.insert(offset / kCachePage);
+    }
+  }
+}
 
 CrashFileSystem::NodePtr CrashFileSystem::node_of(const std::string& path) const {
   const auto found = names_.find(path);
@@ -286,15 +318,10 @@ Bytes CrashFileSystem::mix_sectors(const Bytes& old, const Bytes& written) {
   const std::size_t shorter = std::min(old.size(), written.size()), longer = std::max(old.size(), written.size());
   const std::size_t sizes[] = {old.size(), written.size(), shorter + random_.below(longer - shorter + 1)};
   Bytes mixed(sizes[random_.below(3)]);
-  const auto part = [&](const Bytes& from, std::size_t offset, std::size_t length) {
-    Bytes bytes(length);
-    if (offset < from.size()) std::memcpy(bytes.data(), &from[offset], std::min(length, from.size() - offset));
-    return bytes;
-  };
   const bool garbles = random_.chance(1, 2);
   for (std::size_t offset = 0; offset < mixed.size(); offset += sector) {
     const std::size_t length = std::min(sector, mixed.size() - offset);
-    const Bytes before = part(old, offset, length), after = part(written, offset, length);
+    const Bytes before = part_of(old, offset, length), after = part_of(written, offset, length);
     Bytes bytes = random_.chance(1, 2) ? before : after;
     if (before != after && garbles && random_.chance(1, 4)) {
       for (std::byte& byte : bytes) byte = static_cast<std::byte>(random_.next());

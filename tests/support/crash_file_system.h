@@ -6,9 +6,9 @@
 //   power_loss   per file: writes since its last sync are kept, dropped, cut, or mixed and garbled by the sector; per
 //                folder: new names, renames and removals since its last sync are kept or undone, in order or not
 //
-// It can also die in the middle of a call (see life.h), and fail writes and syncs at a rate. A file whose sync has
-// failed once never becomes durable again, although later syncs say so: that is what Linux does to pages whose
-// writeback failed.
+// It can also die in the middle of a call (see life.h), and fail writes and syncs at a rate. What was waiting for a sync
+// that failed stays lost, although later syncs say that all is well, until it is written again: that is what Linux does
+// to pages whose writeback failed.
 //
 // Only paths below the root may be used, always spelled the same. One thread.
 #pragma once
@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,7 @@ class CrashFileSystem final : public FileSystem {
   // A file, whatever its names. `durable` is what the disk must keep.
   struct Node {
     Bytes durable;
-    bool sync_failed = false;
+    std::set<std::uint64_t> lost_pages;  // of 4 KiB: clean in the cache, never written to the disk
     // Contents when the last name went, in case the removal is undone.
     Bytes at_removal;
   };
@@ -87,6 +88,8 @@ class CrashFileSystem final : public FileSystem {
   Result<void> refuse_when_dead(const std::string& what) const;
 
   NodePtr node_of(const std::string& path) const;
+  static void writeback(Node& node, Bytes written);
+  static void lose_writeback(Node& node, const Bytes& written);
   void set_names(NameOperation operation);
   Bytes contents(const std::string& path) const;
   void learn_what_is_there();

@@ -160,7 +160,9 @@ void Simulation::give_up(const Error& error, const char* what) {
   const bool faulty = !host_->is_faultless();
   const bool no_database = workload_->is_deleted() && error.kind() == ErrorKind::not_found;
   const bool disk = faulty && error.kind() == ErrorKind::io;
-  const bool damaged_answer = faulty && error.kind() == ErrorKind::corrupt;
+  // Bytes that were flipped on their way look like a damaged object, or like somebody else's.
+  const bool damaged_answer = host_->store_faults().flipped > 0 &&
+                              (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::conflict);
   const bool unproven = state_directory_lost_ && error.kind() == ErrorKind::conflict;
   if (!no_database && !disk && !damaged_answer && !unproven) {
     fail(fmt::format("{} gives up: {}: {}", what, name_of(error.kind()), error.message()));

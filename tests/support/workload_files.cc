@@ -113,11 +113,11 @@ std::string Workload::change_page_size() {
   Application application(path_, [this] { return random_.next(); });
   application.run("PRAGMA journal_mode=DELETE");
   application.run(fmt::format("PRAGMA page_size={}", options_.page_size));
-  const Outcome outcome = application.run("VACUUM");
+  const SqlResult outcome = application.run("VACUUM");
   if (!random_.chance(1, 4)) application.run("PRAGMA journal_mode=WAL");
   committed(application);
   application.close();
-  return fmt::format("page size {}{}", options_.page_size, outcome == Outcome::done ? "" : " (busy)");
+  return fmt::format("page size {}{}", options_.page_size, outcome == SqlResult::done ? "" : " (busy)");
 }
 
 std::string Workload::change_journal_mode() {
@@ -139,7 +139,7 @@ std::string Workload::lose_wal() {
     Application application(path_, [this] { return random_.next(); });
     sqlite3_wal_autocheckpoint(application.handle(), 0);
     const auto result = application.checkpoint(SQLITE_CHECKPOINT_PASSIVE, 0, {});
-    if (result.outcome != Outcome::done || result.wal_frames != result.backfilled) return "WAL kept";
+    if (result.outcome != SqlResult::done || result.wal_frames != result.backfilled) return "WAL kept";
     for (std::uint64_t i = below(4); i > 0; --i) write_rows(application);
   }
   stdfs::remove(path_ + "-wal");
