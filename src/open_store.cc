@@ -18,7 +18,8 @@ std::string scheme_of(std::string_view url) {
   const std::size_t end = url.find("://");
   if (end == std::string_view::npos || end == 0) return {};
   std::string scheme(url.substr(0, end));
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const bool good = scheme.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+.-") == std::string::npos;
   return good ? scheme : std::string();
 }
@@ -35,7 +36,8 @@ Result<std::unique_ptr<Store>> open_store(std::string_view url) {
   if (scheme == "s3") {
     return Error(ErrorKind::unsupported, fmt::format("{}: this build has no S3 yet: use a directory", url));
   }
-  return Error(ErrorKind::invalid, fmt::format("'{}': stores of the kind '{}' are not known: use file:///path or a path", url, scheme));
+  return Error(ErrorKind::invalid,
+               fmt::format("'{}': stores of the kind '{}' are not known: use file:///path or a path", url, scheme));
 }
 
 }  // namespace cairn

@@ -4,8 +4,8 @@
 //   INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance, ::testing::Values(StoreFactory{"memory", [] { ... }}),
 //                            store_factory_name);
 //
-// Every test opens a fresh, empty store. Parts are of the store's smallest size, so that the suite is quick where parts
-// may be small, and right where they may not.
+// Every test opens a fresh, empty store. Parts are of the store's smallest size, so that the suite is quick where
+// parts may be small, and right where they may not.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -92,8 +92,10 @@ class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
   static std::string bytes_of(std::uint64_t seed, std::size_t size_bytes) {
     SeededRandom random(seed);
     std::string text(size_bytes, '\0');
-    for (std::size_t i = 0; i + 8 <= size_bytes; i += 8) store_le(reinterpret_cast<std::byte*>(&text[i]), random.next());
-    for (std::size_t i = size_bytes & ~std::size_t{7}; i < size_bytes; ++i) text[i] = static_cast<char>(random.next());
+    for (std::size_t i = 0; i + 8 <= size_bytes; i += 8)
+      store_le(reinterpret_cast<std::byte*>(&text[i]), random.next());
+    for (std::size_t i = size_bytes & ~std::size_t{7}; i < size_bytes; ++i)
+      text[i] = static_cast<char>(random.next());
     return text;
   }
   std::size_t part_bytes() { return std::max<std::size_t>(store().capabilities().min_part_bytes, 64 << 10); }
@@ -169,7 +171,8 @@ TEST_P(StoreConformance, RemovedObjectsAreGoneAndMayBePutAgain) {
 
 TEST_P(StoreConformance, RemovingWhatIsNotThereSucceeds) {
   put_all({"dir/object"});
-  for (const char* key : {"none", "dir", "none/below", "dir/object/below"}) EXPECT_EQ(outcome(store().remove(key)), "ok") << key;
+  for (const char* key : {"none", "dir", "none/below", "dir/object/below"})
+    EXPECT_EQ(outcome(store().remove(key)), "ok") << key;
   EXPECT_EQ(text_of("dir/object"), "dir/object");
 }
 
@@ -413,9 +416,31 @@ TEST_P(StoreConformance, ManyThreadsMakeManyObjects) {
 // Listing.
 
 TEST_P(StoreConformance, ListingIsInTheOrderOfTheBytesOfWholeKeys) {
-  const std::vector<std::string> names{"a b",  "a%2Fb", "a+b",   "a-b",     "a-c/c", "a.b",     "a/b",   "a/b-c", "a0",
-                                       "ab",   "ac/c",  "b/a/c", "b/a-/c",  "b/a0",  "c",       "~",     "\xc3\xa9t\xc3\xa9",
-                                       "\xe6\x97\xa5", "A",     "Z/1",     "z&=?#", "quote'\"", "a\\b",  "a*", "new\nline"};
+  const std::vector<std::string> names{"a b",
+                                       "a%2Fb",
+                                       "a+b",
+                                       "a-b",
+                                       "a-c/c",
+                                       "a.b",
+                                       "a/b",
+                                       "a/b-c",
+                                       "a0",
+                                       "ab",
+                                       "ac/c",
+                                       "b/a/c",
+                                       "b/a-/c",
+                                       "b/a0",
+                                       "c",
+                                       "~",
+                                       "\xc3\xa9t\xc3\xa9",
+                                       "\xe6\x97\xa5",
+                                       "A",
+                                       "Z/1",
+                                       "z&=?#",
+                                       "quote'\"",
+                                       "a\\b",
+                                       "a*",
+                                       "new\nline"};
   std::vector<std::string> sorted = names;
   std::sort(sorted.begin(), sorted.end());  // std::string compares bytes as unsigned
   put_all(names);
@@ -482,8 +507,10 @@ TEST_P(StoreConformance, RandomListingsEqualASortedSet) {
     std::string name = std::to_string(random.below(3));
     for (int n = static_cast<int>(random.below(5)); n > 0; --n) {
       const char c = letters[random.below(letters.size())];
-      if (c == '/' || c == '.') name += name.back() == '/' ? "x" : "/";
-      else name.push_back(c);
+      if (c == '/' || c == '.')
+        name += name.back() == '/' ? "x" : "/";
+      else
+        name.push_back(c);
     }
     name += (name.back() == '/' ? "f" : "/f") + std::to_string(random.below(4)) + ".o";
     if (put_new(name, "x")) names.push_back(name);
@@ -499,7 +526,8 @@ TEST_P(StoreConformance, RandomListingsEqualASortedSet) {
     for (const std::string& name : names) {
       if (name.starts_with(prefix) && name > after) expected.push_back(name);
     }
-    ASSERT_EQ(keys(prefix, after, static_cast<int>(random.below(9))), expected) << "prefix " << prefix << " after " << after;
+    ASSERT_EQ(keys(prefix, after, static_cast<int>(random.below(9))), expected)
+        << "prefix " << prefix << " after " << after;
   }
 }
 
@@ -508,9 +536,26 @@ TEST_P(StoreConformance, RandomListingsEqualASortedSet) {
 TEST_P(StoreConformance, KeysThatBreakTheRulesAreInvalidEverywhere) {
   std::string nul = "a";
   nul.push_back('\0');
-  const std::vector<std::string> bad{"",       "/",      "/a",        "a/",     "a//b",     ".",    "..",     "a/..",
-                                     "../a",   "a/./b",  "a/../../b", "./a",    nul,        "\xff", "\xc0\xaf", "a/\xed\xa0\x80",
-                                     ".cairn-tmp/x", "a/.cairn-uploads/b", std::string(1025, 'a'), std::string(256, 'a')};
+  const std::vector<std::string> bad{"",
+                                     "/",
+                                     "/a",
+                                     "a/",
+                                     "a//b",
+                                     ".",
+                                     "..",
+                                     "a/..",
+                                     "../a",
+                                     "a/./b",
+                                     "a/../../b",
+                                     "./a",
+                                     nul,
+                                     "\xff",
+                                     "\xc0\xaf",
+                                     "a/\xed\xa0\x80",
+                                     ".cairn-tmp/x",
+                                     "a/.cairn-uploads/b",
+                                     std::string(1025, 'a'),
+                                     std::string(256, 'a')};
   const BytesSource body(as_bytes("x"));
   for (const std::string& key : bad) {
     EXPECT_EQ(outcome(store().put_new(key, body)), "invalid") << key;
@@ -533,7 +578,8 @@ TEST_P(StoreConformance, LongestAndStrangestKeysWork) {
   std::string longest;
   while (longest.size() < 1024 - 200) longest += std::string(199, 'k') + "/";
   longest += std::string(1024 - longest.size(), 'e');
-  const std::vector<std::string> good{longest, "...", "a..", "..a", ".hidden", " ", "-", "a/...", "%00", "%2e%2e", "C:", ".cairn"};
+  const std::vector<std::string> good{longest, "...",   "a..", "..a",    ".hidden", " ",
+                                      "-",     "a/...", "%00", "%2e%2e", "C:",      ".cairn"};
   put_all(good);
   for (const std::string& key : good) EXPECT_EQ(text_of(key), key);
   EXPECT_EQ(keys().size(), good.size());
@@ -549,7 +595,8 @@ TEST_P(StoreConformance, KeyBelowAKeyWorksOrIsUnsupported) {
     if (!store().capabilities().multipart) continue;
     const std::string upload_key = std::string(key) + "/u";
     const std::string id = begin(upload_key);
-    const std::string completed = outcome(store().complete_new(upload_key, id, std::vector{put_part(upload_key, id, 1, "x")}));
+    const std::string completed =
+        outcome(store().complete_new(upload_key, id, std::vector{put_part(upload_key, id, 1, "x")}));
     EXPECT_TRUE(completed == "ok" || completed == "unsupported") << upload_key << ": " << completed;
   }
   EXPECT_EQ(text_of("a"), "a");
@@ -599,7 +646,8 @@ TEST_P(StoreConformance, PartsFromManyThreadsBecomeOneObject) {
 TEST_P(StoreConformance, PartsNeedNotBeOfOneSize) {
   if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
   const std::size_t n = part_bytes();
-  const std::vector<std::string> texts{bytes_of(1, n + 7), bytes_of(2, n), bytes_of(3, 2 * n), bytes_of(4, n + 1), bytes_of(5, 3)};
+  const std::vector<std::string> texts{bytes_of(1, n + 7), bytes_of(2, n), bytes_of(3, 2 * n), bytes_of(4, n + 1),
+                                       bytes_of(5, 3)};
   const std::string id = begin("a");
   std::vector<PartInfo> parts;
   std::string whole;
@@ -681,7 +729,8 @@ TEST_P(StoreConformance, PartNumbersGoFrom1To10000) {
   if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
   const std::string id = begin("a");
   const BytesSource body(as_bytes("x"));
-  for (const int number : {0, -1, 10001}) EXPECT_EQ(outcome(store().put_part("a", id, number, body)), "invalid") << number;
+  for (const int number : {0, -1, 10001})
+    EXPECT_EQ(outcome(store().put_part("a", id, number, body)), "invalid") << number;
   const std::string one = bytes_of(1, part_bytes());
   const PartInfo p1 = put_part("a", id, 1, one);
   const PartInfo last = put_part("a", id, 10000, "x");
@@ -729,7 +778,8 @@ TEST_P(StoreConformance, UploadOfNobodyIsNotFound) {
   const std::string id = begin("a");
   const PartInfo p1 = put_part("a", id, 1, "x");
   const std::string other = id.substr(0, id.size() - 1) + (id.back() == '0' ? '1' : '0');
-  const std::vector<std::pair<std::string, std::string>> wrong{{"a", other}, {"a", ""}, {"a", "../a"}, {"a", "x/y"}, {"b", id}};
+  const std::vector<std::pair<std::string, std::string>> wrong{
+      {"a", other}, {"a", ""}, {"a", "../a"}, {"a", "x/y"}, {"b", id}};
   for (const auto& [key, upload_id] : wrong) {
     EXPECT_EQ(outcome(store().put_part(key, upload_id, 1, body)), "not_found") << key << " " << upload_id;
     EXPECT_EQ(outcome(store().list_parts(key, upload_id)), "not_found") << key << " " << upload_id;
@@ -766,7 +816,8 @@ TEST_P(StoreConformance, PartsThatArrivedAreListedInOrder) {
   const std::string id = begin("a");
   EXPECT_TRUE(store().list_parts("a", id)->empty());
   std::vector<PartInfo> put;
-  for (const int number : {7, 1, 10000, 30}) put.push_back(put_part("a", id, number, bytes_of(1, 100 + static_cast<unsigned>(number) % 50)));
+  for (const int number : {7, 1, 10000, 30})
+    put.push_back(put_part("a", id, number, bytes_of(1, 100 + static_cast<unsigned>(number) % 50)));
   std::sort(put.begin(), put.end(), [](const PartInfo& a, const PartInfo& b) { return a.number < b.number; });
   const auto listed = store().list_parts("a", id);
   ASSERT_TRUE(listed);
@@ -780,7 +831,8 @@ TEST_P(StoreConformance, PartsThatArrivedAreListedInOrder) {
 
 TEST_P(StoreConformance, MoreThan1000PartsAreListedAndCompleted) {
   if (!store().capabilities().multipart) GTEST_SKIP() << "this store has no multipart uploads";
-  if (store().capabilities().min_part_bytes > 1000) GTEST_SKIP() << "parts of this store are too large for 1100 of them";
+  if (store().capabilities().min_part_bytes > 1000)
+    GTEST_SKIP() << "parts of this store are too large for 1100 of them";
   const std::string id = begin("a");
   std::string whole;
   for (int i = 1; i <= 1100; ++i) {

@@ -40,7 +40,8 @@ CivilTime civil_from_ms(std::int64_t wall_ms) {
 
 // False where a field is out of its range: month 13, 30 February, second 60.
 bool ms_from_civil(const CivilTime& t, std::int64_t& wall_ms) {
-  const std::chrono::year_month_day date{std::chrono::year{t.year}, std::chrono::month{static_cast<unsigned>(t.month)},
+  const std::chrono::year_month_day date{std::chrono::year{t.year},
+                                         std::chrono::month{static_cast<unsigned>(t.month)},
                                          std::chrono::day{static_cast<unsigned>(t.day)}};
   if (!date.ok() || t.hour > 23 || t.minute > 59 || t.second > 59) return false;
   const std::int64_t days = std::chrono::sys_days{date}.time_since_epoch().count();
@@ -109,10 +110,12 @@ bool scan_time(std::string_view text, std::int64_t& wall_ms) {
   Scanner in(text);
   CivilTime t;
   int offset_minutes = 0;
-  if (!in.number(4, t.year) || !in.eat('-') || !in.number(2, t.month) || !in.eat('-') || !in.number(2, t.day)) return false;
+  if (!in.number(4, t.year) || !in.eat('-') || !in.number(2, t.month) || !in.eat('-') || !in.number(2, t.day))
+    return false;
   if (!in.at_end()) {
     if (!in.eat('T') && !in.eat('t') && !in.eat(' ')) return false;
-    if (!in.number(2, t.hour) || !in.eat(':') || !in.number(2, t.minute) || !in.eat(':') || !in.number(2, t.second)) return false;
+    if (!in.number(2, t.hour) || !in.eat(':') || !in.number(2, t.minute) || !in.eat(':') || !in.number(2, t.second))
+      return false;
     if (in.eat('.') && !scan_fraction(in, t.ms)) return false;
     if (!scan_zone(in, offset_minutes)) return false;
   }
@@ -124,8 +127,9 @@ bool scan_time(std::string_view text, std::int64_t& wall_ms) {
 bool scan_compact_time(std::string_view text, std::int64_t& wall_ms) {
   Scanner in(text);
   CivilTime t;
-  return in.number(4, t.year) && in.number(2, t.month) && in.number(2, t.day) && in.eat('_') && in.number(2, t.hour) &&
-         in.number(2, t.minute) && in.number(2, t.second) && in.at_end() && ms_from_civil(t, wall_ms);
+  return in.number(4, t.year) && in.number(2, t.month) && in.number(2, t.day) && in.eat('_') &&
+         in.number(2, t.hour) && in.number(2, t.minute) && in.number(2, t.second) && in.at_end() &&
+         ms_from_civil(t, wall_ms);
 }
 
 }  // namespace
@@ -168,14 +172,17 @@ std::uint64_t SeededRandom::next() {
 
 std::string format_time(std::int64_t wall_ms) {
   const CivilTime t = civil_from_ms(wall_ms);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", t.year, t.month, t.day, t.hour, t.minute, t.second, t.ms);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", t.year, t.month, t.day, t.hour, t.minute, t.second,
+                     t.ms);
 }
 
 Result<std::int64_t> parse_time(std::string_view text) {
   std::int64_t wall_ms = 0;
   if (scan_time(text, wall_ms)) return wall_ms;
-  return Error(ErrorKind::invalid,
-               fmt::format("'{}' is not a time: write it like 2026-11-21T08:00:00Z, 2026-11-21 10:00:00+02:00 or 2026-11-21", text));
+  return Error(
+      ErrorKind::invalid,
+      fmt::format("'{}' is not a time: write it like 2026-11-21T08:00:00Z, 2026-11-21 10:00:00+02:00 or 2026-11-21",
+                  text));
 }
 
 std::string format_compact_time(std::int64_t wall_ms) {

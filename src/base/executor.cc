@@ -15,7 +15,8 @@ namespace {
 class ThreadPool final : public Executor {
  public:
   explicit ThreadPool(int threads) {
-    const unsigned count = threads > 0 ? static_cast<unsigned>(threads) : std::max(1u, std::thread::hardware_concurrency());
+    const unsigned count =
+        threads > 0 ? static_cast<unsigned>(threads) : std::max(1u, std::thread::hardware_concurrency());
     threads_.reserve(count);
     for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { serve(); });
   }

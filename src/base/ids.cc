@@ -33,7 +33,8 @@ Result<Id128> Id128::from_hex(std::string_view text) {
     good = high >= 0 && low >= 0;
     id.bytes[i] = static_cast<std::uint8_t>((high << 4) | low);
   }
-  if (!good) return Error(ErrorKind::invalid, "an id is 32 hexadecimal digits, this is not one: '" + std::string(text) + "'");
+  if (!good)
+    return Error(ErrorKind::invalid, "an id is 32 hexadecimal digits, this is not one: '" + std::string(text) + "'");
   return id;
 }
 

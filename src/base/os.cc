@@ -19,21 +19,29 @@ namespace {
 ErrorKind kind_of(int error_number) {
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR: return ErrorKind::not_found;
-    case EEXIST: return ErrorKind::conflict;
+    case ENOTDIR:
+      return ErrorKind::not_found;
+    case EEXIST:
+      return ErrorKind::conflict;
     case EACCES:
     case EPERM:
-    case EROFS: return ErrorKind::denied;
-    default: return ErrorKind::io;
+    case EROFS:
+      return ErrorKind::denied;
+    default:
+      return ErrorKind::io;
   }
 }
 
 std::string words_of(int error_number) {
   switch (error_number) {
-    case ENOSPC: return "the disk is full: make room and try again";
-    case EDQUOT: return "the disk is full (the quota is used up): make room and try again";
-    case EROFS: return "the file system is read-only";
-    default: return std::generic_category().message(error_number);
+    case ENOSPC:
+      return "the disk is full: make room and try again";
+    case EDQUOT:
+      return "the disk is full (the quota is used up): make room and try again";
+    case EROFS:
+      return "the file system is read-only";
+    default:
+      return std::generic_category().message(error_number);
   }
 }
 
@@ -106,7 +114,8 @@ Result<void> make_directories_durably(std::string_view path, int permissions) {
   struct stat status{};
   if (::stat(name.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
   if (error_number == EEXIST || error_number == ENOTDIR) {
-    return Error(ErrorKind::io, fmt::format("making the folder {}: something that is not a folder is in its place", path));
+    return Error(ErrorKind::io,
+                 fmt::format("making the folder {}: something that is not a folder is in its place", path));
   }
   return os_error(error_number, fmt::format("making the folder {}", path));
 }
@@ -115,7 +124,8 @@ Result<void> sync_directory_at(const char* path) {
   FileDescriptor directory(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.is_open()) return os_error(errno, fmt::format("opening the folder {}", path));
   // Some network and FUSE file systems have nothing to sync in a folder, and say EINVAL.
-  if (::fsync(directory.get()) != 0 && errno != EINVAL) return os_error(errno, fmt::format("syncing the folder {}", path));
+  if (::fsync(directory.get()) != 0 && errno != EINVAL)
+    return os_error(errno, fmt::format("syncing the folder {}", path));
   return {};
 }
 

@@ -45,7 +45,8 @@ Result<std::size_t> read_some_at(int fd, std::uint64_t offset, std::span<std::by
 Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::string_view path);
 
 // Makes `to` another name of the file `from`, without replacing anything; returns 0 or an errno, as EEXIST or EXDEV.
-// Where hard links are not to be had (FAT, some network and FUSE file systems) it moves the file: `from` is gone then.
+// Where hard links are not to be had (FAT, some network and FUSE file systems) it moves the file: `from` is gone
+// then.
 int link_without_replacing(const char* from, const char* to);
 
 // Makes a directory and those above it that are missing, and lets the names of the new ones survive a crash.

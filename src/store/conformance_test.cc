@@ -41,7 +41,6 @@ StoreUnderTest faultless() {
   return {environment, make_faulty_store(*environment->inner, environment->plan, environment->random)};
 }
 
-
 INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance,
                          ::testing::Values(StoreFactory{"memory", memory}, StoreFactory{"directory", directory},
                                            StoreFactory{"counting", counted}, StoreFactory{"faulty", faultless}),

@@ -71,7 +71,8 @@ Result<std::string> CountingStore::begin_upload(std::string_view key) {
   return counted(Operation::begin_upload, 0, inner_.begin_upload(key));
 }
 
-Result<PartInfo> CountingStore::put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) {
+Result<PartInfo> CountingStore::put_part(std::string_view key, std::string_view upload_id, int number,
+                                         const Source& body) {
   return counted(Operation::put_part, body.size_bytes(), inner_.put_part(key, upload_id, number, body));
 }
 

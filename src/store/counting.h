@@ -13,7 +13,7 @@ namespace cairn {
 
 struct OperationCount {
   std::uint64_t calls = 0;
-  std::uint64_t errors = 0;     // of the calls
+  std::uint64_t errors = 0;          // of the calls
   std::uint64_t sent_bytes = 0;      // bodies of puts and parts, whether they arrived or not
   std::uint64_t received_bytes = 0;  // of gets that succeeded
 };
@@ -43,9 +43,10 @@ class CountingStore final : public Store {
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override;
   Result<void> remove(std::string_view key) override;
   Result<std::string> begin_upload(std::string_view key) override;
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override;
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,
-                             std::uint64_t offset, std::uint64_t length) override;
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override;
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override;
   Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override;
   Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
                                    std::span<const PartInfo> parts) override;

@@ -71,7 +71,8 @@ TEST_F(FaultyStoreTest, FaultAfterTheEffectLeavesIt) {
   plan_.of(Operation::put_new).after = 1000;
   EXPECT_EQ(put_new(*store_, "a").error().kind(), ErrorKind::maybe_done);
   EXPECT_TRUE(is_there("a"));
-  EXPECT_EQ(put_new(*store_, "a").error().kind(), ErrorKind::conflict) << "a failure of the store's own is told as it is";
+  EXPECT_EQ(put_new(*store_, "a").error().kind(), ErrorKind::conflict)
+      << "a failure of the store's own is told as it is";
 }
 
 TEST_F(FaultyStoreTest, LostRequestLooksLikeALostAnswer) {

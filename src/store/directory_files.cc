@@ -62,16 +62,18 @@ Result<void> make_folder(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0) return {};
   if (errno != EEXIST) return os_error(errno, "making the folder " + path);
   if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
-  return Error(ErrorKind::io, fmt::format("making the folder {}: something that is not a folder is in its place", path));
+  return Error(ErrorKind::io,
+               fmt::format("making the folder {}: something that is not a folder is in its place", path));
 }
 
-Result<void> copy_through_memory(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset, std::uint64_t length,
-                                 std::string_view path) {
+Result<void> copy_through_memory(int from, std::uint64_t from_offset, int to, std::uint64_t to_offset,
+                                 std::uint64_t length, std::string_view path) {
   Bytes buffer(std::min<std::uint64_t>(length, kChunkBytes));
   for (std::uint64_t done = 0; done < length;) {
     const std::span<std::byte> chunk(buffer.data(), std::min<std::uint64_t>(length - done, buffer.size()));
     CAIRN_ASSIGN(const std::size_t got, read_some_at(from, from_offset + done, chunk, path));
-    if (got != chunk.size()) return Error(ErrorKind::corrupt, fmt::format("{}: what is copied to it ends too early", path));
+    if (got != chunk.size())
+      return Error(ErrorKind::corrupt, fmt::format("{}: what is copied to it ends too early", path));
     CAIRN_TRY(write_all_at(to, to_offset + done, chunk, path));
     done += got;
   }
@@ -80,12 +82,17 @@ Result<void> copy_through_memory(int from, std::uint64_t from_offset, int to, st
 
 }  // namespace
 
-std::int64_t modified_ns(const struct stat& status) { return status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec; }
+std::int64_t modified_ns(const struct stat& status) {
+  return status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec;
+}
 
-std::string etag_of(const struct stat& status) { return fmt::format("{:x}-{:x}", modified_ns(status), status.st_size); }
+std::string etag_of(const struct stat& status) {
+  return fmt::format("{:x}-{:x}", modified_ns(status), status.st_size);
+}
 
 ObjectInfo object_info(std::string_view key, const struct stat& status) {
-  return ObjectInfo{std::string(key), static_cast<std::uint64_t>(status.st_size), etag_of(status), modified_ns(status) / 1'000'000};
+  return ObjectInfo{std::string(key), static_cast<std::uint64_t>(status.st_size), etag_of(status),
+                    modified_ns(status) / 1'000'000};
 }
 
 Result<FileDescriptor> open_file(const std::string& path, int flags, std::string_view what) {
@@ -130,8 +137,10 @@ Result<void> copy_range(int from, std::uint64_t from_offset, int to, std::uint64
       continue;
     }
     if (copied < 0 && errno == EINTR) continue;
-    if (copied < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO)) return os_error(errno, fmt::format("writing {}", path));
-    // Not between these two file systems, or an old kernel that answers 0: through memory, which also tells an early end.
+    if (copied < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO))
+      return os_error(errno, fmt::format("writing {}", path));
+    // Not between these two file systems, or an old kernel that answers 0: through memory, which also tells an early
+    // end.
     return copy_through_memory(from, static_cast<std::uint64_t>(in), to, static_cast<std::uint64_t>(out), left, path);
   }
   return {};
@@ -144,11 +153,13 @@ Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_vi
   for (const std::int64_t step : kStepsNs) {
     const timespec time = to_timespec(std::max(now_ns(), after_ns + step));
     const timespec times[2] = {time, time};
-    if (::futimens(fd, times) != 0 || ::fstat(fd, &status) != 0) return os_error(errno, fmt::format("writing {}", path));
+    if (::futimens(fd, times) != 0 || ::fstat(fd, &status) != 0)
+      return os_error(errno, fmt::format("writing {}", path));
     if (modified_ns(status) > after_ns) break;
   }
   if (modified_ns(status) <= after_ns) {
-    return Error(ErrorKind::unsupported, fmt::format("{}: this file system does not keep the times that it is given", path));
+    return Error(ErrorKind::unsupported,
+                 fmt::format("{}: this file system does not keep the times that it is given", path));
   }
   // All of fsync, not fdatasync: the etag must be the same after a crash.
   if (::fsync(fd) != 0) return os_error(errno, fmt::format("syncing {}", path));
@@ -184,7 +195,9 @@ std::string ObjectFolders::path_of(std::string_view key) const { return join_pat
 
 std::string ObjectFolders::folder_of(std::string_view key) const { return parent_directory(path_of(key)); }
 
-std::string ObjectFolders::temporary_folder_of(std::string_view key) const { return join_path(folder_of(key), kTemporaryFolder); }
+std::string ObjectFolders::temporary_folder_of(std::string_view key) const {
+  return join_path(folder_of(key), kTemporaryFolder);
+}
 
 Result<void> ObjectFolders::prepare(std::string_view key) {
   MutexLock lock(mutex_);
@@ -228,7 +241,8 @@ Error ObjectFolders::explain(std::string_view key, const Error& error) const {
   for (std::size_t slash = key.find('/'); slash != std::string_view::npos; slash = key.find('/', slash + 1)) {
     const std::string_view above = key.substr(0, slash);
     if (::stat(path_of(above).c_str(), &status) == 0 && !S_ISDIR(status.st_mode)) {
-      return Error(ErrorKind::unsupported, fmt::format("{}: a directory cannot hold it, because '{}' is an object", key, above));
+      return Error(ErrorKind::unsupported,
+                   fmt::format("{}: a directory cannot hold it, because '{}' is an object", key, above));
     }
   }
   return error;
@@ -236,7 +250,8 @@ Error ObjectFolders::explain(std::string_view key, const Error& error) const {
 
 Error ObjectFolders::explain_absence(const Error& error) const {
   struct stat status{};
-  if (error.kind() != ErrorKind::not_found || ::stat(root_.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) return error;
+  if (error.kind() != ErrorKind::not_found || ::stat(root_.c_str(), &status) != 0 || S_ISDIR(status.st_mode))
+    return error;
   return Error(ErrorKind::io, fmt::format("the store {} is a file, not a directory: give another path", root_));
 }
 
@@ -244,7 +259,8 @@ Result<void> ObjectFolders::expect_none(std::string_view key) const {
   struct stat status{};
   if (::stat(path_of(key).c_str(), &status) != 0) return {};
   if (S_ISDIR(status.st_mode)) {
-    return Error(ErrorKind::unsupported, fmt::format("{}: a directory cannot hold it beside the objects below it", key));
+    return Error(ErrorKind::unsupported,
+                 fmt::format("{}: a directory cannot hold it beside the objects below it", key));
   }
   // Whoever made the object may have died before its name was synced.
   CAIRN_TRY(sync_folder(key));
@@ -264,7 +280,9 @@ Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, con
   return Placed::yes;
 }
 
-Result<void> ObjectFolders::sync_folder(std::string_view key) const { return sync_directory_at(folder_of(key).c_str()); }
+Result<void> ObjectFolders::sync_folder(std::string_view key) const {
+  return sync_directory_at(folder_of(key).c_str());
+}
 
 void sweep_leftovers(const std::string& temporary_folder) {
   std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(temporary_folder.c_str()), ::closedir);

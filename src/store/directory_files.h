@@ -76,9 +76,9 @@ class ObjectFolders {
   std::string temporary_folder_of(std::string_view key) const;
 
   // Runs `work`, which makes files in the key's folder, after seeing to it that the folder exists, that its name and
-  // those above it survive a crash, and that it has a temporary folder. When the folder turns out to have been removed
-  // by hand, it is made again, and `work` runs once more. io: the root is not a directory. unsupported: a part of the
-  // key is an object itself. Never not_found.
+  // those above it survive a crash, and that it has a temporary folder. When the folder turns out to have been
+  // removed by hand, it is made again, and `work` runs once more. io: the root is not a directory. unsupported: a
+  // part of the key is an object itself. Never not_found.
   template <class Work>
   auto with_folder(std::string_view key, Work work) -> decltype(work()) {
     CAIRN_TRY(prepare(key));

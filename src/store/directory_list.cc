@@ -1,6 +1,6 @@
-// A store lists by the bytes of whole keys, a directory gives names in no order. Sorting each folder's names gives the
-// order of keys only if a folder's name counts with its '/': "a-b" (0x2d) comes before "a/x" (0x2f), and that before
-// "a0" (0x30), although "a" sorts before both. So folders are sorted as "a/" and entered where they come up.
+// A store lists by the bytes of whole keys, a directory gives names in no order. Sorting each folder's names gives
+// the order of keys only if a folder's name counts with its '/': "a-b" (0x2d) comes before "a/x" (0x2f), and that
+// before "a0" (0x30), although "a" sorts before both. So folders are sorted as "a/" and entered where they come up.
 //
 // Folders wholly before `start_after` or beside `prefix` are not entered. Of a folder's names, no more than the page
 // can still take are held, the smallest ones, however large the folder; when these were not enough (empty folders
@@ -116,12 +116,15 @@ class Listing {
       if (errno == ENOENT || errno == ELOOP) return EntryType::neither;
       return os_error(errno, fmt::format("listing {}", path));
     }
-    return S_ISREG(status.st_mode) ? EntryType::file : S_ISDIR(status.st_mode) ? EntryType::folder : EntryType::neither;
+    return S_ISREG(status.st_mode)   ? EntryType::file
+           : S_ISDIR(status.st_mode) ? EntryType::folder
+                                     : EntryType::neither;
   }
 
   bool is_wanted(std::string_view path, EntryType type) const {
     if (type == EntryType::file) return path.starts_with(prefix_) && path > start_after_;
-    return (path.starts_with(prefix_) || prefix_.starts_with(path)) && (path > start_after_ || start_after_.starts_with(path));
+    return (path.starts_with(prefix_) || prefix_.starts_with(path)) &&
+           (path > start_after_ || start_after_.starts_with(path));
   }
 
   Result<void> add(const std::string& key) {
@@ -147,7 +150,8 @@ class Listing {
 
 }  // namespace
 
-Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after, int limit) {
+Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after,
+                                int limit) {
   CAIRN_TRY(check_prefix(prefix));
   Listing listing(root, prefix, start_after, limit > 0 ? static_cast<std::size_t>(limit) : kPageSize);
   const std::size_t slash = prefix.rfind('/');

@@ -11,6 +11,7 @@ namespace cairn {
 // As Store::list. Passes over everything that cannot be an object: reserved names, names that are no part of a key,
 // sockets and the like. Symbolic links are followed. denied, io: some folder cannot be read, so the answer would have
 // holes.
-Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after, int limit);
+Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after,
+                                int limit);
 
 }  // namespace cairn

@@ -1,6 +1,7 @@
 // How an object becomes visible whole, or not at all:
 //
-//   put_new  a file in <folder>/.cairn-tmp/ is written and synced; link() gives it its name, which fails when the name
+//   put_new  a file in <folder>/.cairn-tmp/ is written and synced; link() gives it its name, which fails when the
+//   name
 //            is taken; the temporary name goes; the folder is synced.
 //   put_if   the same, but under a lock on <folder>/.cairn-tmp/lock the etag is compared once more and rename()
 //            replaces the old file. Readers that have the old one open go on reading it.
@@ -77,7 +78,8 @@ class DirectoryStore final : public Store {
   Result<ObjectInfo> head(std::string_view key) override {
     CAIRN_TRY(check_key(key));
     struct stat status{};
-    if (::stat(folders_.path_of(key).c_str(), &status) != 0) return absent(key, os_error(errno, folders_.path_of(key)));
+    if (::stat(folders_.path_of(key).c_str(), &status) != 0)
+      return absent(key, os_error(errno, folders_.path_of(key)));
     if (!S_ISREG(status.st_mode)) return no_object(key);
     return object_info(key, status);
   }
@@ -98,12 +100,13 @@ class DirectoryStore final : public Store {
 
   Result<std::string> begin_upload(std::string_view key) override { return uploads_.begin(key); }
 
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override {
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override {
     return uploads_.put(key, upload_id, number, body);
   }
 
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,
-                             std::uint64_t offset, std::uint64_t length) override {
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
     CAIRN_ASSIGN(const OpenObject source, open(source_key));
     CAIRN_TRY(check_copied_range(source_key, source.info.size_bytes, offset, length));
     return uploads_.copy(key, upload_id, number, source.fd.get(), ByteRange{offset, length});
@@ -113,11 +116,14 @@ class DirectoryStore final : public Store {
     return uploads_.parts(key, upload_id);
   }
 
-  Result<std::string> complete_new(std::string_view key, std::string_view upload_id, std::span<const PartInfo> parts) override {
+  Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
+                                   std::span<const PartInfo> parts) override {
     return uploads_.complete(key, upload_id, parts);
   }
 
-  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override { return uploads_.abort(key, upload_id); }
+  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override {
+    return uploads_.abort(key, upload_id);
+  }
 
   Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override { return uploads_.list(prefix); }
 
@@ -162,7 +168,8 @@ class DirectoryStore final : public Store {
     return etag;
   }
 
-  Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag, std::int64_t after_ns) {
+  Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag,
+                              std::int64_t after_ns) {
     CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
     CAIRN_ASSIGN(std::string new_etag, write(temporary, key, body, after_ns));
     CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
@@ -177,7 +184,8 @@ class DirectoryStore final : public Store {
     return TemporaryFile::create(folders_.temporary_folder_of(key), folders_.path_of(key));
   }
 
-  Result<std::string> write(const TemporaryFile& temporary, std::string_view key, const Source& body, std::int64_t after_ns) {
+  Result<std::string> write(const TemporaryFile& temporary, std::string_view key, const Source& body,
+                            std::int64_t after_ns) {
     const std::string path = folders_.path_of(key);
     CAIRN_TRY(write_source(temporary.fd(), 0, body, path));
     return stamp_and_sync(temporary.fd(), after_ns, path);
@@ -200,7 +208,8 @@ class DirectoryStore final : public Store {
     auto lock = lock_file(path, O_CREAT, LockMode::exclusive);
     if (lock || lock.error().kind() != ErrorKind::not_found) return lock;
     // The folder came here without its temporary folder (it was copied by hand).
-    if (::mkdir(folders_.temporary_folder_of(key).c_str(), 0700) != 0 && errno != EEXIST) return os_error(errno, "making " + path);
+    if (::mkdir(folders_.temporary_folder_of(key).c_str(), 0700) != 0 && errno != EEXIST)
+      return os_error(errno, "making " + path);
     return lock_file(path, O_CREAT, LockMode::exclusive);
   }
 
@@ -212,7 +221,8 @@ class DirectoryStore final : public Store {
 
 Result<std::unique_ptr<Store>> make_directory_store(std::string_view path) {
   if (path.empty()) return Error(ErrorKind::invalid, "the path of a store is empty");
-  if (path.find('\0') != std::string_view::npos) return Error(ErrorKind::invalid, "the path of a store has a NUL byte");
+  if (path.find('\0') != std::string_view::npos)
+    return Error(ErrorKind::invalid, "the path of a store has a NUL byte");
   std::error_code error;
   const std::filesystem::path absolute = std::filesystem::absolute(std::filesystem::path(path), error);
   if (error) return Error(ErrorKind::io, fmt::format("{}: {}", path, error.message()));

@@ -128,7 +128,8 @@ TEST_F(DirectoryStoreTest, NothingIsLeftBehindByPuts) {
   ASSERT_TRUE(store_->complete_new("a/c", id, std::vector{part}));
   const std::string other = *store_->begin_upload("a/c");
   ASSERT_TRUE(store_->abort_upload("a/c", other));
-  EXPECT_EQ(everything(), (std::vector<std::string>{".cairn-uploads", "a", "a/.cairn-tmp", "a/.cairn-tmp/lock", "a/b", "a/c"}));
+  EXPECT_EQ(everything(),
+            (std::vector<std::string>{".cairn-uploads", "a", "a/.cairn-tmp", "a/.cairn-tmp/lock", "a/b", "a/c"}));
 }
 
 TEST_F(DirectoryStoreTest, AnotherStoreOnTheSameDirectorySeesTheSame) {
@@ -181,7 +182,8 @@ TEST_F(DirectoryStoreTest, WhatItDidNotMakeIsNotListed) {
 }
 
 TEST_F(DirectoryStoreTest, FoldersMayBeSymbolicLinksEvenToOtherFileSystems) {
-  const std::string other = std::filesystem::exists("/dev/shm") ? "/dev/shm/cairn-" + SystemRandom().id().hex() : base_ + "/other";
+  const std::string other =
+      std::filesystem::exists("/dev/shm") ? "/dev/shm/cairn-" + SystemRandom().id().hex() : base_ + "/other";
   std::filesystem::create_directories(other);
   std::filesystem::create_directories(root_);
   std::filesystem::create_directory_symlink(other, root_ + "/app");
@@ -247,11 +249,17 @@ TEST_F(DirectoryStoreTest, UnfinishedUploadIsNeverSwept) {
 TEST_F(DirectoryStoreTest, RootThatIsAFileIsSaidSo) {
   write(root_, "I am a file");
   const BytesSource body(as_bytes("x"));
-  const std::vector<Error> errors{
-      put_new("a/b", "x").error(), store_->put_if("a", body, "etag").error(), store_->get("a").error(),
-      store_->head("a").error(),   store_->list("").error(),                  store_->list("a/b").error(),
-      store_->remove("a").error(), store_->begin_upload("a").error(),         store_->list_uploads("").error(),
-      put_new("a", "x").error(),   store_->list_parts("a", std::string(32, '0')).error()};
+  const std::vector<Error> errors{put_new("a/b", "x").error(),
+                                  store_->put_if("a", body, "etag").error(),
+                                  store_->get("a").error(),
+                                  store_->head("a").error(),
+                                  store_->list("").error(),
+                                  store_->list("a/b").error(),
+                                  store_->remove("a").error(),
+                                  store_->begin_upload("a").error(),
+                                  store_->list_uploads("").error(),
+                                  put_new("a", "x").error(),
+                                  store_->list_parts("a", std::string(32, '0')).error()};
   for (const Error& error : errors) {
     EXPECT_EQ(error.kind(), ErrorKind::io) << error.message();
     EXPECT_THAT(error.message(), HasSubstr(root_ + " is a file, not a directory"));
@@ -439,7 +447,8 @@ TEST_F(DirectoryStoreCrash, KillDuringUploadLosesNoAcknowledgedPartAndCanBeResum
           ASSERT_TRUE(text_of(key) == whole) << key;
           for (const UploadInfo& upload : *uploads) {  // killed before it was cleaned up: it can only be aborted
             if (upload.key != key) continue;
-            EXPECT_EQ(store_->put_part(key, upload.upload_id, 1, BytesSource(as_bytes("x"))).error().kind(), ErrorKind::not_found);
+            EXPECT_EQ(store_->put_part(key, upload.upload_id, 1, BytesSource(as_bytes("x"))).error().kind(),
+                      ErrorKind::not_found);
             EXPECT_TRUE(store_->abort_upload(key, upload.upload_id));
           }
           ASSERT_TRUE(text_of(key) == whole) << key;
@@ -449,7 +458,8 @@ TEST_F(DirectoryStoreCrash, KillDuringUploadLosesNoAcknowledgedPartAndCanBeResum
           if (upload.key != key) continue;
           std::vector<PartInfo> parts = *store_->list_parts(key, upload.upload_id);
           for (int number = 1; number <= 30; ++number) {
-            const bool there = std::any_of(parts.begin(), parts.end(), [&](const PartInfo& part) { return part.number == number; });
+            const bool there =
+                std::any_of(parts.begin(), parts.end(), [&](const PartInfo& part) { return part.number == number; });
             if (there) continue;
             const auto part = store_->put_part(key, upload.upload_id, number, BytesSource(as_bytes(text(number))));
             ASSERT_TRUE(part);
@@ -507,8 +517,8 @@ TEST(OpenStore, UrlsAreReadBack) {
 TEST(OpenStore, WhatNamesNoStoreIsRefused) {
   EXPECT_EQ(open_store("s3://bucket/prefix").error().kind(), ErrorKind::unsupported);
   EXPECT_THAT(open_store("s3://bucket/prefix").error().message(), HasSubstr("no S3 yet"));
-  for (const char* url : {"", "gs://bucket", "http://host/x", "file://host/path", "file://", "file://relative", "file:///a%", "file:///a%zz",
-                          "file:///a%00"}) {
+  for (const char* url : {"", "gs://bucket", "http://host/x", "file://host/path", "file://", "file://relative",
+                          "file:///a%", "file:///a%zz", "file:///a%00"}) {
     const auto store = open_store(url);
     ASSERT_FALSE(store) << url;
     EXPECT_EQ(store.error().kind(), ErrorKind::invalid) << url;

@@ -5,25 +5,25 @@
 //   slot         the size of the first part that came: every part of that size has its place in `data`
 //   data         part n at (n - 1) * slot
 //   claim-00007  the slot of part 7 is taken, by whoever made this file
-//   part-00007   what is known of part 7: etag, size, where it is, and the boot it was written in; made when it is whole
-//   <random>     a part that has no slot: it is larger than a slot, or replaces another
+//   part-00007   what is known of part 7: etag, size, where it is, and the boot it was written in; made when it is
+//   whole <random>     a part that has no slot: it is larger than a slot, or replaces another
 //
-// Parts of equal size, which is what uploads consist of but for the last, thus are written once: `data` already is the
-// object, and completing is one sync and one link, however large it is. Anything else (a first part shorter than
-// the others, parts replaced or left out) is assembled by copying, which the kernel does. The disk works while parts come
-// (write_source), so that little is left for the sync.
+// Parts of equal size, which is what uploads consist of but for the last, thus are written once: `data` already is
+// the object, and completing is one sync and one link, however large it is. Anything else (a first part shorter than
+// the others, parts replaced or left out) is assembled by copying, which the kernel does. The disk works while parts
+// come (write_source), so that little is left for the sync.
 //
 // A slot is written by whoever made its claim, once: a part that comes again goes to a file of its own, and the
 // record, replaced by rename, says which one counts. So a crash in the middle of a part never harms one that was
 // acknowledged.
 //
-// Parts are not synced one by one. They outlive the process, as promised, but not the machine: after a power failure a
-// record could be on the disk and its bytes not. Therefore a record counts only in the boot in which it was written;
-// afterwards the part never came, and is sent again.
+// Parts are not synced one by one. They outlive the process, as promised, but not the machine: after a power failure
+// a record could be on the disk and its bytes not. Therefore a record counts only in the boot in which it was
+// written; afterwards the part never came, and is sent again.
 //
-// Once linked, `data` is the object, and must not change any more. Before the lock is given away, the upload's folder is gone
-// under its name; a process killed in between leaves `data` with two names, which is why nothing is written to it unless
-// it has just one.
+// Once linked, `data` is the object, and must not change any more. Before the lock is given away, the upload's folder
+// is gone under its name; a process killed in between leaves `data` with two names, which is why nothing is written
+// to it unless it has just one.
 
 #include "store/directory_upload.h"
 
@@ -52,7 +52,9 @@ namespace {
 constexpr std::string_view kInSlot = "slot";
 constexpr std::size_t kMaxRecordBytes = 4096;
 
-Error no_upload(std::string_view key) { return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key)); }
+Error no_upload(std::string_view key) {
+  return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key));
+}
 
 bool is_upload_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -72,7 +74,8 @@ enum class Durability { process, machine };
 Result<void> write_small_file(const std::string& path, std::string_view text, Durability durability) {
   CAIRN_ASSIGN(const FileDescriptor fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL, fmt::format("making {}", path)));
   CAIRN_TRY(write_all_at(fd.get(), 0, as_bytes(text), path));
-  if (durability == Durability::machine && ::fsync(fd.get()) != 0) return os_error(errno, fmt::format("syncing {}", path));
+  if (durability == Durability::machine && ::fsync(fd.get()) != 0)
+    return os_error(errno, fmt::format("syncing {}", path));
   return {};
 }
 
@@ -201,7 +204,9 @@ struct DirectoryUploads::Part {
   std::string place;  // kInSlot, or the name of its own file
 
   bool in_slot() const { return place == kInSlot; }
-  std::string text(std::string_view boot) const { return fmt::format("{} {} {} {}\n", info.etag, info.size_bytes, place, boot); }
+  std::string text(std::string_view boot) const {
+    return fmt::format("{} {} {} {}\n", info.etag, info.size_bytes, place, boot);
+  }
 };
 
 std::string DirectoryUploads::uploads_path() const { return join_path(folders_.root(), kUploadsFolder); }
@@ -234,11 +239,13 @@ Result<std::string> DirectoryUploads::begin(std::string_view key) {
 
 // not_found: no such upload, or not of this key, or it became an object while we waited for the lock. Without `data`
 // it became one by being moved there (no hard links), and its process died before the rest was removed.
-Result<DirectoryUploads::Upload> DirectoryUploads::open(std::string_view key, std::string_view upload_id, LockMode mode) const {
+Result<DirectoryUploads::Upload> DirectoryUploads::open(std::string_view key, std::string_view upload_id,
+                                                        LockMode mode) const {
   CAIRN_TRY(check_key(key));
   if (!is_upload_id(upload_id)) return no_upload(key);
   const auto info = read_info(uploads_path(), upload_id);
-  if (!info) return info.error().kind() == ErrorKind::not_found ? folders_.explain_absence(no_upload(key)) : info.error();
+  if (!info)
+    return info.error().kind() == ErrorKind::not_found ? folders_.explain_absence(no_upload(key)) : info.error();
   if (info->key != key) return no_upload(key);
 
   Upload upload{std::string(key), join_path(uploads_path(), upload_id), {}, {}, boot_id()};
@@ -253,10 +260,11 @@ Result<DirectoryUploads::Upload> DirectoryUploads::open(std::string_view key, st
   return upload;
 }
 
-Result<PartInfo> DirectoryUploads::put(std::string_view key, std::string_view upload_id, int number, const Source& body) {
-  return write_part(key, upload_id, number, body.size_bytes(), [&](int fd, std::uint64_t offset, const std::string& path) {
-    return write_source(fd, offset, body, path);
-  });
+Result<PartInfo> DirectoryUploads::put(std::string_view key, std::string_view upload_id, int number,
+                                       const Source& body) {
+  return write_part(
+      key, upload_id, number, body.size_bytes(),
+      [&](int fd, std::uint64_t offset, const std::string& path) { return write_source(fd, offset, body, path); });
 }
 
 Result<PartInfo> DirectoryUploads::copy(std::string_view key, std::string_view upload_id, int number, int from,
@@ -280,7 +288,8 @@ Result<PartInfo> DirectoryUploads::write_part(std::string_view key, std::string_
     CAIRN_TRY(write(upload.data.get(), static_cast<std::uint64_t>(number - 1) * slot_bytes, label));
   } else {
     part.place = part.info.etag;
-    CAIRN_ASSIGN(const FileDescriptor own, open_file(upload.file(part.place), O_RDWR | O_CREAT | O_EXCL, "writing " + label));
+    CAIRN_ASSIGN(const FileDescriptor own,
+                 open_file(upload.file(part.place), O_RDWR | O_CREAT | O_EXCL, "writing " + label));
     if (auto written = write(own.get(), 0, label); !written) {
       (void)::unlink(upload.file(part.place).c_str());  // the disk may be full of it
       return written.error();
@@ -330,14 +339,16 @@ Result<std::vector<DirectoryUploads::Part>> DirectoryUploads::read_wanted(const 
   for (const PartInfo& want : wanted) {
     CAIRN_ASSIGN(std::optional<Part> part, read_part(upload, want.number));
     if (!part || part->info.etag != want.etag) {
-      return Error(ErrorKind::invalid, fmt::format("{}: part {} is missing, or another one", upload.key, want.number));
+      return Error(ErrorKind::invalid,
+                   fmt::format("{}: part {} is missing, or another one", upload.key, want.number));
     }
     parts.push_back(std::move(*part));
   }
   return parts;
 }
 
-Result<std::string> DirectoryUploads::complete(std::string_view key, std::string_view upload_id, std::span<const PartInfo> wanted) {
+Result<std::string> DirectoryUploads::complete(std::string_view key, std::string_view upload_id,
+                                               std::span<const PartInfo> wanted) {
   CAIRN_ASSIGN(const Upload upload, open(key, upload_id, LockMode::exclusive));
   CAIRN_ASSIGN(const std::vector<Part> parts, read_wanted(upload, wanted));
   CAIRN_ASSIGN(std::string etag, folders_.with_folder(key, [&] { return place(upload, parts); }));
@@ -348,7 +359,8 @@ Result<std::string> DirectoryUploads::complete(std::string_view key, std::string
 // `data` itself becomes the object where it consists of just these parts, and nothing else.
 Result<std::string> DirectoryUploads::place(const Upload& upload, std::span<const Part> parts) {
   CAIRN_TRY(folders_.expect_none(upload.key));
-  if (!upload.data.is_open()) return Error(ErrorKind::io, fmt::format("{}: its upload was completed, and removed", upload.key));
+  if (!upload.data.is_open())
+    return Error(ErrorKind::io, fmt::format("{}: its upload was completed, and removed", upload.key));
   CAIRN_ASSIGN(const struct stat status, status_of(upload.data.get(), upload.key));
   CAIRN_ASSIGN(const std::uint64_t slot_bytes, upload.slot_bytes());
   std::uint64_t end = 0;
@@ -396,7 +408,8 @@ Result<void> DirectoryUploads::abort(std::string_view key, std::string_view uplo
   const auto upload = open(key, upload_id, LockMode::exclusive);
   if (!upload) return upload.error().kind() == ErrorKind::not_found ? Result<void>{} : upload.error();
   discard(*upload);
-  if (::access(upload->path.c_str(), F_OK) == 0) return Error(ErrorKind::io, fmt::format("removing {} failed", upload->path));
+  if (::access(upload->path.c_str(), F_OK) == 0)
+    return Error(ErrorKind::io, fmt::format("removing {} failed", upload->path));
   return {};
 }
 

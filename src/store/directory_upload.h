@@ -22,7 +22,8 @@ class DirectoryUploads {
 
   Result<std::string> begin(std::string_view key);
   Result<PartInfo> put(std::string_view key, std::string_view upload_id, int number, const Source& body);
-  Result<PartInfo> copy(std::string_view key, std::string_view upload_id, int number, int from, const ByteRange& range);
+  Result<PartInfo> copy(std::string_view key, std::string_view upload_id, int number, int from,
+                        const ByteRange& range);
   Result<std::vector<PartInfo>> parts(std::string_view key, std::string_view upload_id);
   Result<std::string> complete(std::string_view key, std::string_view upload_id, std::span<const PartInfo> parts);
   Result<void> abort(std::string_view key, std::string_view upload_id);

@@ -48,11 +48,12 @@ class FaultyStore final : public Store {
   Result<std::string> begin_upload(std::string_view key) override {
     return run(Operation::begin_upload, key, [&] { return inner_.begin_upload(key); });
   }
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override {
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override {
     return run(Operation::put_part, key, [&] { return inner_.put_part(key, upload_id, number, body); });
   }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,
-                             std::uint64_t offset, std::uint64_t length) override {
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
     return run(Operation::copy_part, key,
                [&] { return inner_.copy_part(key, upload_id, number, source_key, offset, length); });
   }
@@ -79,15 +80,19 @@ class FaultyStore final : public Store {
       return Error(seen, fmt::format("{} of {}: injected: {}", name_of(operation), key, why));
     };
     switch (fault) {
-      case Fault::before: return failed(ErrorKind::retry_later, "the store is overloaded");
-      case Fault::lost: return failed(ErrorKind::maybe_done, "the connection was lost before the request arrived");
-      case Fault::denied: return failed(ErrorKind::denied, "access denied");
+      case Fault::before:
+        return failed(ErrorKind::retry_later, "the store is overloaded");
+      case Fault::lost:
+        return failed(ErrorKind::maybe_done, "the connection was lost before the request arrived");
+      case Fault::denied:
+        return failed(ErrorKind::denied, "access denied");
       case Fault::after: {
         auto done = call();
         if (!done) return done;  // it failed by itself; that answer is as good
         return failed(ErrorKind::maybe_done, "the connection was lost before the answer came");
       }
-      case Fault::none: break;
+      case Fault::none:
+        break;
     }
     return call();
   }

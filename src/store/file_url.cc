@@ -35,7 +35,8 @@ Result<std::string> path_of_file_url(std::string_view url) {
   std::string_view rest = url.substr(std::min(kScheme.size(), url.size()));
   if (rest.starts_with(kLocalHost)) rest.remove_prefix(kLocalHost.size());
   if (!rest.starts_with('/')) {
-    return Error(ErrorKind::invalid, fmt::format("'{}' names no absolute path on this machine: write file:///path", url));
+    return Error(ErrorKind::invalid,
+                 fmt::format("'{}' names no absolute path on this machine: write file:///path", url));
   }
   std::string path;
   for (std::size_t i = 0; i < rest.size(); ++i) {
@@ -46,7 +47,8 @@ Result<std::string> path_of_file_url(std::string_view url) {
     const int high = i + 2 < rest.size() ? hex_digit(rest[i + 1]) : -1;
     const int low = i + 2 < rest.size() ? hex_digit(rest[i + 2]) : -1;
     if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-      return Error(ErrorKind::invalid, fmt::format("'{}': a '%' in a URL is written %25; a plain path needs no escapes", url));
+      return Error(ErrorKind::invalid,
+                   fmt::format("'{}': a '%' in a URL is written %25; a plain path needs no escapes", url));
     }
     path.push_back(static_cast<char>(high * 16 + low));
     i += 2;

@@ -87,7 +87,8 @@ Result<void> check_prefix(std::string_view prefix) {
 
 Result<void> check_part_number(int number) {
   if (number >= 1 && number <= kMaxPartNumber) return {};
-  return Error(ErrorKind::invalid, fmt::format("{} cannot be the number of a part: they go from 1 to {}", number, kMaxPartNumber));
+  return Error(ErrorKind::invalid,
+               fmt::format("{} cannot be the number of a part: they go from 1 to {}", number, kMaxPartNumber));
 }
 
 Result<void> check_parts_order(std::string_view key, std::span<const PartInfo> parts) {
@@ -96,7 +97,8 @@ Result<void> check_parts_order(std::string_view key, std::span<const PartInfo> p
   for (const PartInfo& part : parts) {
     CAIRN_TRY(check_part_number(part.number));
     if (part.number <= before) {
-      return Error(ErrorKind::invalid, fmt::format("{}: part {} is named after part {}: parts must ascend", key, part.number, before));
+      return Error(ErrorKind::invalid,
+                   fmt::format("{}: part {} is named after part {}: parts must ascend", key, part.number, before));
     }
     before = part.number;
   }

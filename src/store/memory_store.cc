@@ -41,9 +41,15 @@ Result<SharedBytes> read_all(const Source& body) {
   return SharedBytes(std::move(bytes));
 }
 
-Error no_object(std::string_view key) { return Error(ErrorKind::not_found, fmt::format("{}: there is no such object", key)); }
-Error no_upload(std::string_view key) { return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key)); }
-Error exists(std::string_view key) { return Error(ErrorKind::conflict, fmt::format("{}: the object exists already", key)); }
+Error no_object(std::string_view key) {
+  return Error(ErrorKind::not_found, fmt::format("{}: there is no such object", key));
+}
+Error no_upload(std::string_view key) {
+  return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key));
+}
+Error exists(std::string_view key) {
+  return Error(ErrorKind::conflict, fmt::format("{}: the object exists already", key));
+}
 
 ObjectInfo info_of(std::string_view key, const StoredObject& object) {
   return ObjectInfo{std::string(key), object.bytes->size(), object.etag, object.modified_ms};
@@ -77,7 +83,8 @@ class MemoryStore final : public Store {
     MutexLock lock(mutex_);
     const auto at = objects_.find(key);
     if (at == objects_.end()) return Error(ErrorKind::conflict, fmt::format("{}: the object is gone", key));
-    if (at->second.etag != etag) return Error(ErrorKind::conflict, fmt::format("{}: the object was replaced meanwhile", key));
+    if (at->second.etag != etag)
+      return Error(ErrorKind::conflict, fmt::format("{}: the object was replaced meanwhile", key));
     return keep(key, std::move(bytes));
   }
 
@@ -129,14 +136,15 @@ class MemoryStore final : public Store {
     return id;
   }
 
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override {
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override {
     CAIRN_TRY(check_part_number(number));
     CAIRN_ASSIGN(SharedBytes bytes, read_all(body));
     return keep_part(key, upload_id, number, std::move(bytes));
   }
 
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,
-                             std::uint64_t offset, std::uint64_t length) override {
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
     CAIRN_TRY(check_part_number(number));
     CAIRN_ASSIGN(const StoredObject source, find(source_key));
     CAIRN_TRY(check_copied_range(source_key, source.bytes->size(), offset, length));
@@ -154,7 +162,8 @@ class MemoryStore final : public Store {
     return parts;
   }
 
-  Result<std::string> complete_new(std::string_view key, std::string_view upload_id, std::span<const PartInfo> parts) override {
+  Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
+                                   std::span<const PartInfo> parts) override {
     CAIRN_TRY(check_key(key));
     MutexLock lock(mutex_);
     const StoredUpload* upload = find_upload(key, upload_id);
@@ -178,7 +187,8 @@ class MemoryStore final : public Store {
     std::map<std::pair<std::string, std::string>, UploadInfo> sorted;
     MutexLock lock(mutex_);
     for (const auto& [id, upload] : uploads_) {
-      if (upload.key.starts_with(prefix)) sorted.emplace(std::pair(upload.key, id), UploadInfo{upload.key, id, upload.begun_ms});
+      if (upload.key.starts_with(prefix))
+        sorted.emplace(std::pair(upload.key, id), UploadInfo{upload.key, id, upload.begun_ms});
     }
     std::vector<UploadInfo> uploads;
     for (auto& [order, upload] : sorted) uploads.push_back(std::move(upload));

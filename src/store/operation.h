@@ -33,8 +33,10 @@ constexpr bool is_read(Operation operation) {
     case Operation::head:
     case Operation::list:
     case Operation::list_parts:
-    case Operation::list_uploads: return true;
-    default: return false;
+    case Operation::list_uploads:
+      return true;
+    default:
+      return false;
   }
 }
 

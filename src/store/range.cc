@@ -9,7 +9,8 @@ namespace cairn {
 Result<ByteRange> cut_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset,
                             std::optional<std::uint64_t> length) {
   if (offset > 0 && offset >= size_bytes) {
-    return Error(ErrorKind::invalid, fmt::format("{}: byte {} is past the end of its {} bytes", key, offset, size_bytes));
+    return Error(ErrorKind::invalid,
+                 fmt::format("{}: byte {} is past the end of its {} bytes", key, offset, size_bytes));
   }
   const std::uint64_t rest = size_bytes - offset;
   return ByteRange{offset, std::min(rest, length.value_or(rest))};
@@ -21,10 +22,11 @@ Result<ByteRange> cut_suffix(std::string_view key, std::uint64_t size_bytes, std
   return ByteRange{size_bytes - cut, cut};
 }
 
-Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset, std::uint64_t length) {
+Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset,
+                                std::uint64_t length) {
   if (length > 0 && offset < size_bytes && length <= size_bytes - offset) return {};
-  return Error(ErrorKind::invalid,
-               fmt::format("{}: bytes {} to {} cannot be copied: it has {} bytes", key, offset, offset + length, size_bytes));
+  return Error(ErrorKind::invalid, fmt::format("{}: bytes {} to {} cannot be copied: it has {} bytes", key, offset,
+                                               offset + length, size_bytes));
 }
 
 }  // namespace cairn

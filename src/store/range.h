@@ -21,6 +21,7 @@ Result<ByteRange> cut_range(std::string_view key, std::uint64_t size_bytes, std:
 // The last `length` bytes. invalid: length is 0.
 Result<ByteRange> cut_suffix(std::string_view key, std::uint64_t size_bytes, std::uint64_t length);
 // For copy_part: all of [offset, offset + length) must be there. invalid: it is not, or it is empty.
-Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset, std::uint64_t length);
+Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset,
+                                std::uint64_t length);
 
 }  // namespace cairn
