@@ -1,0 +1,105 @@
+# What the scripts beside this one share. Each shows one behaviour of the command in $CAIRN, in a folder of its own that
+# is removed afterwards. Nothing is timed: what has to happen is waited for, with a deadline far beyond any need.
+set -Eeuo pipefail
+: "${CAIRN:?is the command to test}"
+
+for tool in sqlite3 zstd python3; do
+  command -v "$tool" >/dev/null || { echo "tests/cli needs $tool" >&2; exit 1; }
+done
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/cairn-cli.XXXXXX")
+cd "$dir"
+out=$dir/out err=$dir/err log=$dir/log
+pids=()
+
+clean_up() {
+  local status=$?
+  for pid in "${pids[@]:-}"; do [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true; done
+  wait 2>/dev/null || true
+  if [ $status -ne 0 ] && [ $status -ne 77 ]; then
+    for file in "$out" "$err" "$log"; do
+      [ ! -s "$file" ] || { echo "--- $(basename "$file")"; tail -n 20 "$file"; } >&2
+    done
+  fi
+  cd /
+  tidy_more
+  rm -rf "$dir"
+}
+tidy_more() { :; }  # a script that mounts something takes it down here
+trap clean_up EXIT
+trap 'echo "$(basename "$0"):$LINENO: failed: $BASH_COMMAND" >&2' ERR
+
+fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
+
+skip() {  # in the words of the test programs, so that ./check lists it with its reason
+  echo "$(basename "$0"): Skipped"
+  echo "$*"
+  echo "[  SKIPPED ] cli.$(basename "$0" .sh) (0 ms)"
+  exit 77
+}
+
+# Commands of Cairn with local state in this test's own folder.
+replicate() { "$CAIRN" replicate --state-dir "$dir/state" "$@"; }
+snapshot() { "$CAIRN" snapshot --state-dir "$dir/state" "$@"; }
+once() { replicate --once --timeout 60s "$@" >"$out" 2>"$err"; }
+
+expect() {  # expect <exit status> <command>...: what it prints is in $out and $err
+  local wanted=$1 got=0
+  shift
+  "$@" >"$out" 2>"$err" || got=$?
+  [ "$got" = "$wanted" ] || fail "exit status $got instead of $wanted: $*"
+  # A failure is one sentence.
+  [ "$wanted" = 0 ] || [ "$(grep -c '^cairn: ' "$err")" = 1 ] || fail "not one sentence on standard error: $*"
+}
+says() { grep -qF -- "$1" "$err" || fail "standard error does not say '$1'"; }
+
+# SQLite, waiting for locks.
+sql() { sqlite3 -batch -cmd '.timeout 30000' "$@"; }
+make_db() {  # make_db <file>: in WAL mode, some rows
+  sql "$1" "PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, v);
+            INSERT INTO t (v) VALUES ('one'), ('two'), ('three')" >/dev/null
+}
+add_rows() {  # add_rows <file> <count>
+  sql "$1" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
+            INSERT INTO t (v) SELECT hex(randomblob(200)) FROM n"
+}
+count() { sql -readonly "$1" 'SELECT count(*) FROM t'; }
+
+# The committed state of a database that nobody writes to, as the bytes of one file.
+state_of() {  # state_of <database> <file>
+  rm -f "$2" "$2-wal" "$2-shm"
+  cp "$1" "$2"
+  [ ! -e "$1-wal" ] || cp "$1-wal" "$2-wal"
+  sql "$2" 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
+  rm -f "$2-wal" "$2-shm"
+}
+restores_to_state_of() {  # restores_to_state_of <replica> <database>: byte for byte
+  rm -f restored.db
+  expect 0 "$CAIRN" restore "$1" -o restored.db
+  state_of "$2" state.db
+  cmp restored.db state.db
+}
+first_object() { find "$1" -name "$2" | sort | head -n 1; }
+newest_sequence() { "$CAIRN" history "$1" --json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["restore_points"][-1]["sequence"])'; }
+
+wait_until() {  # wait_until <command>...: until it succeeds
+  for ((i = 0; i < 1200; i++)); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.05
+  done
+  fail "did not come true: $*"
+}
+start_replicate() {  # in the background; its process is $cairn_pid
+  "$CAIRN" replicate --state-dir "$dir/state" "$@" >>"$log" 2>&1 &
+  cairn_pid=$!
+  pids+=("$cairn_pid")
+}
+stop_replicate() {  # stop_replicate [signal]: tidily
+  local status=0
+  kill "-${1:-TERM}" "$cairn_pid"
+  wait "$cairn_pid" || status=$?
+  [ $status = 0 ] || fail "cairn replicate ended with status $status"
+}
+is_following() { grep -q 'following it' "$log" && [ -n "$(find "$1" -name '*.sqlite.zst')" ]; }
