@@ -58,7 +58,7 @@ void add_history(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("history", "Lists the states that a replica can bring back, oldest first.\n"
                                                     "It reads the index of every object, no data.");
-  command->add_option("URL", options->url, "the replica")->required();
+  command->add_option("URL", options->url, "the replica")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return history(*options); }; });

@@ -77,7 +77,7 @@ void add_list(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("list", "Lists the databases that have a replica below a URL.\n"
                                                  "It reads names and the newest object of each, no data.");
-  command->add_option("URL", options->url, "where replicas lie")->required();
+  command->add_option("URL", options->url, "where replicas lie")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return list(*options); }; });

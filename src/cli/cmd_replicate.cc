@@ -92,30 +92,40 @@ void add_replicate(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "replicate", "Follows live SQLite databases into a store, commit by commit, until it is stopped.\n"
-                   "What has been published can be restored to every published state.");
-  command->add_option("DB", options->databases, "the database files")->required();
+                   "Every published state can be restored later.");
+  command->add_option("DB", options->databases, "the database files")->required()->type_name("");
   command->add_option("--to", options->to,
-                      "URL of the replica; with several databases, of the folder that gets one replica a file name. "
-                      "Default: <DB>-cairn beside the database");
+                      "URL of the replica; with several databases, of the folder\n"
+                      "that gets one replica a file name.\n"
+                      "Default: <DB>-cairn beside the database")->type_name("URL");
   command->add_option("--interval", options->interval, "at most one publish per interval while changes go on")
+      ->type_name("TIME")
       ->capture_default_str();
   command->add_flag("--once", options->once, "publish everything that is committed now, and end");
   command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")->type_name("CMD");
   command->add_option("--state-dir", options->state_root,
-                      "where local state and the spool lie, one folder a database and replica. Default: "
-                      "/var/lib/cairn for root, else $XDG_STATE_HOME/cairn or ~/.local/state/cairn")
+                      "where local state and the spool lie, one folder a database\n"
+                      "and replica. Default: /var/lib/cairn for root, else\n"
+                      "$XDG_STATE_HOME/cairn or ~/.local/state/cairn")
       ->type_name("DIR");
   command->add_flag("--no-wal-switch", options->no_wal_switch,
-                    "refuse a database that is not in WAL mode instead of switching it");
+                    "refuse a database that is not in WAL mode instead of\n"
+                    "switching it");
   command->add_option("--adopt", options->adopt,
-                      "when database and replica have diverged: local publishes the difference as the next state, "
-                      "remote restores the replica's newest state over the database and keeps the old file beside it")
+                      "when database and replica have diverged: local publishes\n"
+                      "the difference as the next state, remote restores the\n"
+                      "replica's newest state over the database (the old file is\n"
+                      "kept beside it)")
       ->check(CLI::IsMember({"local", "remote"}))
-      ->type_name("local|remote");
+      ->type_name("");
   command->add_option("--timeout", options->timeout,
-                      "how long the store may be away before --once gives up, and --exec starts all the same")
+                      "how long the store may be away before --once gives up, and\n"
+                      "before --exec starts its program all the same")
+      ->type_name("TIME")
       ->capture_default_str();
-  command->add_flag("--json", options->json, "status as JSON: a line a change, with --once one line at the end");
+  command->add_flag("--json", options->json,
+                    "status as JSON: a line a change, with --once one line at\n"
+                    "the end");
   command->footer(kExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return replicate(*options, tools); }; });
 }

@@ -155,11 +155,12 @@ void add_restore(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand(
       "restore", "Brings back the newest state of a replica, or an earlier one, as a database file.\n"
                  "It is byte for byte what was published, or the restore fails and touches nothing.");
-  command->add_option("URL", options->url, "the replica")->required();
+  command->add_option("URL", options->url, "the replica")->required()->type_name("");
   command->add_option("-o,--output", options->output, "the file to restore into")->type_name("FILE");
   CLI::Option* at = command->add_option("--at", options->at,
-                                        "the newest state at or before this time: 2026-11-21T08:00:00Z, with an "
-                                        "offset (+02:00), a date alone; without an offset it is UTC");
+                                        "the newest state at or before this time:\n"
+                                        "2026-11-21T08:00:00Z, with an offset (+02:00), a date\n"
+                                        "alone; without an offset it is UTC");
   at->type_name("TIME");
   command->add_option("--sequence", options->sequence, "exactly this state")->type_name("N")->excludes(at);
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");

@@ -59,12 +59,14 @@ void add_snapshot(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand(
       "snapshot", "Publishes everything that is committed and a whole copy of the database, and ends.\n"
                   "Restores from there on begin with that copy.");
-  command->add_option("DB", options->database, "the database file")->required();
-  command->add_option("--to", options->to, "URL of the replica. Default: <DB>-cairn beside the database");
+  command->add_option("DB", options->database, "the database file")->required()->type_name("");
+  command->add_option("--to", options->to, "URL of the replica. Default: <DB>-cairn beside the database")
+      ->type_name("URL");
   command->add_option("--state-dir", options->state_root, "where local state lies, as for replicate")->type_name("DIR");
   command->add_flag("--no-wal-switch", options->no_wal_switch,
                     "refuse a database that is not in WAL mode instead of switching it");
   command->add_option("--timeout", options->timeout, "how long the store may be away before it gives up")
+      ->type_name("TIME")
       ->capture_default_str();
   command->add_flag("--json", options->json, "the status at the end as one line of JSON");
   command->footer(kExamples);

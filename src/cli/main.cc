@@ -97,7 +97,7 @@ int run_command(std::vector<std::string> arguments) {
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return report_usage(std::string(error.what()) + " (--help says what is)", style_of(wants_json(arguments)));
+    return report_usage(std::string(error.what()) + ": see --help", style_of(wants_json(arguments)));
   }
   if (!run) return report_usage("no command was given: cairn --help lists them", Style::text);
 

@@ -26,7 +26,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(word.size() / 2, 1) + 1;
+  std::size_t best_distance = word.size() / 3 + 2;
   for (const std::string& candidate : known) {
     const bool begins = word.size() >= 2 && candidate.starts_with(word);
     const std::size_t far = begins ? 1 : distance(word, candidate);
