@@ -42,8 +42,11 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   return base;
 }
 
+enum class Proven { yes, no };  // that the local database continues what is published
+
 // Forgets all that was known of an earlier history, and remembers this one.
-Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence published, std::uint64_t hash) {
+Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence published, std::uint64_t hash,
+                          Proven proven) {
   return c.local.update(Sync::yes, [&](LocalRecord& r) {
     const Id128 writer = r.writer.is_zero() ? c.random.id() : r.writer;
     r = LocalRecord{};
@@ -51,12 +54,12 @@ Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence
     r.lineage = lineage;
     r.published = r.intent = r.captured = published;
     r.published_hash = r.intent_hash = r.captured_hash = hash;
-    r.proven = published.value == 0;
+    r.proven = proven == Proven::yes;
   });
 }
 
 Result<Base> begin(const AttachContext& c, const Id128& lineage) {
-  CAIRN_TRY(start_record(c, lineage, Sequence(0), 0));
+  CAIRN_TRY(start_record(c, lineage, Sequence(0), 0, Proven::yes));
   CAIRN_ASSIGN(Base base, open_base(c, lineage));
   CAIRN_TRY(base.spool->clear());
   base.start = Start::begin;
@@ -191,7 +194,8 @@ Result<Base> attach_to_foreign(const AttachContext& c, const restore::HeadState&
                              "gone for good, run again with --adopt local.",
                              place(c)));
   }
-  CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after()));
+  // Not before the database was compared: a refusal has to be one at the next start too, whatever the head's number.
+  CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after(), Proven::no));
   CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
   CAIRN_TRY(base.spool->clear());
   base.start = adopt ? Start::adopt : Start::must_equal;
