@@ -75,7 +75,8 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
-  retry_at_us_ = now.mono_us + (kind == ErrorKind::busy ? 5'000 : kSecond_us);
+  const bool held = database_ && database_->hold() != sqlite::Hold::none;
+  retry_at_us_ = now.mono_us + (kind == ErrorKind::busy || held ? 5'000 : kSecond_us);
   if (trouble_since_us_ < 0) trouble_since_us_ = now.mono_us;
   MutexLock hold(shared_.mutex);
   shared_.capture_settled = false;
@@ -146,6 +147,7 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   if (database_) database_->close(mode);
   database_.reset();
   restart_wait_until_us_ = -1;
+  capture_trouble_.clear();
 }
 
 void Capturer::close(StopMode mode) {
@@ -164,7 +166,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
   const auto preserve = [this](const wal::IndexHeader& upto) {
     return pass_ ? pass_->view().preserve(upto) : Result<void>();
   };
-  const bool backfilled = index_.backfilled == index_.max_frame;
+  const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
     if (captured_all(index_) && backfilled) {
       CAIRN_TRY(spool_->make_durable());
@@ -231,15 +233,23 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
-  if (!due && index_.backfilled == index_.max_frame) due = database_->checkpointer_at_work();
+  if (!due && index_.all_backfilled()) due = database_->checkpointer_at_work();
   if (!due) {
     wake_us_ = std::min(wake_us_, next_capture_us_);
     return {};
   }
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (spool_->size_bytes() > kSpoolLimitBytes) return {};
-  CAIRN_ASSIGN(const bool captured, capture(now));
-  if (!captured) return {};
+  auto captured = capture(now);
+  if (!captured && captured.error().kind() == ErrorKind::io) {
+    // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
+    capture_trouble_ = captured.error().message();
+    next_capture_us_ = now.mono_us + kSecond_us;
+    return {};
+  }
+  if (!captured) return captured.error();
+  capture_trouble_.clear();
+  if (!*captured) return {};
   next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
   return pass_ ? Result<void>() : keep_hold(now);
 }
@@ -479,7 +489,7 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     return {};
   }
   next_roll_us_ = now.mono_us + 20'000;
-  if (spool_->size_bytes() > kSpoolLimitBytes) return {};
+  if (spool_->size_bytes() > kSpoolLimitBytes || !capture_trouble_.empty()) return {};
   CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
   if (done || pass_) return {};
   return roll_over_under_gate(now);
@@ -494,7 +504,7 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
-  if (!captured_all(index_) || index_.backfilled != index_.max_frame) return false;
+  if (!captured_all(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
   if (database_->try_checkpoint_lock()) wait_for_restart(now);
@@ -556,7 +566,8 @@ void Capturer::report(const Time&) {
   const bool pass_holds_back = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;
-  s.database_trouble.clear();
+  s.database_trouble = capture_trouble_;
+  s.database_trouble_kind = ErrorKind::io;
   s.phase = !pass_holds_back                           ? Phase::following
             : pass_->goal() == PassGoal::begin ? Phase::first_snapshot
                                                : Phase::reconciling;

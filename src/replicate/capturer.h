@@ -83,6 +83,7 @@ class Capturer {
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
   std::int64_t retry_at_us_ = 0;
   std::int64_t trouble_since_us_ = -1;
+  std::string capture_trouble_;   // why what is committed stays in the WAL for now
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;
 };

@@ -271,10 +271,10 @@ Result<void> Database::take_hold() {
 Result<void> Database::take_hold_alone() {
   for (int i = 0; i < kHoldTries; ++i) {
     CAIRN_ASSIGN(const wal::IndexHeader seen, look());
-    if (seen.backfilled == seen.max_frame) {
+    if (seen.all_backfilled()) {
       if (!lock_floor()) continue;
       auto under = look();
-      if (under && under->backfilled == under->max_frame) {
+      if (under && under->all_backfilled()) {
         hold_ = Hold::floor;
         floor_at_ = *under;
         return {};
@@ -330,7 +330,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
   if (hold_ == Hold::floor) {
     CAIRN_ASSIGN(const wal::IndexHeader now, look());
     const bool proven = restart_is_proven(now, mono_us);
-    if (!proven || now.backfilled >= now.max_frame) return false;
+    if (!proven || now.all_backfilled()) return false;
   }
   CAIRN_ASSIGN(const bool pinned, open_pin(free_pin()));
   if (!pinned) return false;
@@ -350,7 +350,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
 Result<bool> Database::try_floor(wal::Salts salts, FrameNo frame) {
   CAIRN_CHECK(hold_ == Hold::pin || gate_held_);
   const auto fits = [&](const wal::IndexHeader& index) {
-    return index.backfilled == index.max_frame && index.max_frame == frame && index.salts == salts;
+    return index.all_backfilled() && index.max_frame == frame && index.salts == salts;
   };
   CAIRN_ASSIGN(const wal::IndexHeader seen, look());
   if (!fits(seen) || !lock_floor()) return false;

@@ -83,6 +83,8 @@ struct IndexHeader {
   Salts salts;
   FrameNo backfilled;        // nBackfill: frames that are in the database file
   std::array<std::uint32_t, 5> read_marks{};
+  // nBackfill can be the larger one: for a moment in a restart, and for good after the WAL-reset bug has struck.
+  bool all_backfilled() const { return backfilled >= max_frame; }
   bool operator==(const IndexHeader&) const = default;
 };
 

@@ -216,7 +216,8 @@ TEST_F(WithCairn, NoHoldBeginsWhileACheckpointerIsAtWork) {
     });
     checkpointer.checkpoint(SQLITE_CHECKPOINT_PASSIVE);
     EXPECT_TRUE(in_window);
-    EXPECT_TRUE((*opened)->take_hold());
+    const auto later = (*opened)->take_hold();
+    EXPECT_TRUE(later) << restart << ": " << later.error().message();
   }
 }
 
