@@ -28,28 +28,27 @@ std::string hold_name(sqlite::Hold hold) {
 }  // namespace
 
 Result<Step> Capturer::step(const Time& now) {
-  if (!attached_) {
-    MutexLock hold(shared_.mutex);
-    if (!shared_.base) return Step{now.mono_us + kSoon_us};
-    Base base = std::move(*shared_.base);
-    shared_.base.reset();
-    start_ = base.start;
-    lineage_ = base.lineage;
-    writer_ = base.writer;
-    sequence_ = base.sequence;
-    hash_ = base.hash;
-    page_size_ = base.page_size;
-    previous_host_ = base.previous_host;
-    hashes_ = std::move(base.hashes);
-    spool_ = shared_.spool;
-    if (!base.has_snapshot && base.start != Start::begin) shared_.snapshot_requested = true;
-    attached_ = true;
-  }
+  if (!state_ && !take_base()) return Step{now.mono_us + kSoon_us};
   if (now.mono_us < retry_at_us_) return Step{retry_at_us_};
   wake_us_ = now.mono_us + kIdle_us;
   if (auto walked = walk(now); !walked) return trouble(walked.error(), now);
   report(now);
   return Step{wake_us_};
+}
+
+// What publish_step has found out, once it has attached.
+bool Capturer::take_base() {
+  std::optional<Base> base;
+  {
+    MutexLock hold(shared_.mutex);
+    base.swap(shared_.base);
+  }
+  if (!base) return false;
+  start_ = base->start;
+  previous_host_ = base->previous_host;
+  if (!base->has_snapshot && base->start != Start::begin) shared_.snapshot_requested = true;
+  state_ = std::make_unique<CapturedState>(shared_, *base);
+  return true;
 }
 
 Result<void> Capturer::walk(const Time& now) {
@@ -101,28 +100,13 @@ Result<void> Capturer::open_database(const Time& now) {
   return {};
 }
 
-// Whether local state proves that nothing but the WAL's frames behind our position has happened to the database.
-Result<bool> Capturer::can_go_on(const LocalRecord& record) {
-  if (start_ != Start::go_on || !record.has_position || record.captured != sequence_ ||
-      record.captured_hash != hash_ || record.database != database_->identity() ||
-      hashes_->page_count() != record.page_count || record.page_count == 0) {
-    return false;
-  }
-  CAIRN_ASSIGN(const wal::IndexHeader index, database_->look());
-  const WalPosition& position = record.position;
-  if (index.page_size != page_size_ || index.salts != position.salts || index.max_frame < position.frame) return false;
-  // Under a floor the frames behind our position could be overwritten before they are captured.
-  if (database_->hold() == sqlite::Hold::floor && index.max_frame != position.frame) return false;
-  return wal_continues(*database_, position, page_size_);
-}
-
 Result<void> Capturer::decide_start(const Time& now) {
-  const LocalRecord record = shared_.local->record();
-  CAIRN_ASSIGN(const bool go_on, can_go_on(record));
-  if (go_on) {
-    position_ = record.position;
-    followed_once_ = true;
-    return {};
+  if (start_ == Start::go_on) {
+    CAIRN_ASSIGN(const bool goes_on, state_->resume(*database_));
+    if (goes_on) {
+      followed_once_ = true;
+      return {};
+    }
   }
   const PassGoal goal = start_ == Start::begin        ? PassGoal::begin
                         : start_ == Start::must_equal ? PassGoal::compare
@@ -156,11 +140,6 @@ void Capturer::close(StopMode mode) {
 
 // The hold.
 
-bool Capturer::captured_all(const wal::IndexHeader& index) const {
-  if (index.max_frame.value == 0) return true;
-  return index.salts == position_.salts && index.max_frame == position_.frame;
-}
-
 Result<void> Capturer::keep_hold(const Time& now) {
   CAIRN_CHECK(database_->hold() != sqlite::Hold::none);
   const auto preserve = [this](const wal::IndexHeader& upto) {
@@ -168,8 +147,8 @@ Result<void> Capturer::keep_hold(const Time& now) {
   };
   const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
-    if (captured_all(index_) && backfilled) {
-      CAIRN_TRY(spool_->make_durable());
+    if (state_->is_all_of(index_) && backfilled) {
+      CAIRN_TRY(state_->spool().make_durable());
       CAIRN_TRY(take_floor());
     } else if (index_.max_frame > database_->pinned_frame()) {
       CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
@@ -177,7 +156,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
     }
     return {};
   }
-  if (!captured_all(index_) || !backfilled) {
+  if (!state_->is_all_of(index_) || !backfilled) {
     CAIRN_ASSIGN(const bool pinned, database_->advance(now.mono_us, preserve));
     if (!pinned) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
     if (pinned && restart_wait_until_us_ >= 0) {
@@ -191,7 +170,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
 
 // True: the hold is a floor now, and all that a pass knew of the WAL is in the database file.
 Result<bool> Capturer::take_floor() {
-  CAIRN_ASSIGN(const bool on_floor, database_->try_floor(position_.salts, position_.frame));
+  CAIRN_ASSIGN(const bool on_floor, database_->try_floor(state_->position().salts, state_->position().frame));
   if (!on_floor) return false;
   if (pass_) pass_->view().all_backfilled();
   truncated_on_this_floor_ = false;
@@ -217,19 +196,8 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
 
 // Capture.
 
-segment::ObjectHead Capturer::head(const Time& now) const {
-  segment::ObjectHead head;
-  head.page_size = page_size_;
-  head.lineage = lineage_;
-  head.writer = writer_;
-  head.first = head.last = sequence_;
-  head.first_time_ms = head.last_time_ms = now.wall_ms;
-  head.hash_before = hash_;
-  return head;
-}
-
 Result<void> Capturer::capture_when_due(const Time& now) {
-  if (captured_all(index_)) return {};
+  if (state_->is_all_of(index_)) return {};
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
@@ -239,7 +207,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     return {};
   }
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
-  if (spool_->size_bytes() > kSpoolLimitBytes) return {};
+  if (state_->spool().size_bytes() > kSpoolLimitBytes) return {};
   auto captured = capture(now);
   if (!captured && captured.error().kind() == ErrorKind::io) {
     // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
@@ -257,111 +225,21 @@ Result<void> Capturer::capture_when_due(const Time& now) {
 // True: what was committed behind the position is in the spool now.
 Result<bool> Capturer::capture(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
-  CAIRN_ASSIGN(Scan scan, scan_wal(*database_, position_, index_));
+  CAIRN_ASSIGN(Scan scan, scan_wal(*database_, state_->position(), index_));
   if (scan.outcome == ScanOutcome::nothing) return false;
-  if (scan.outcome == ScanOutcome::hole || scan.page_size != page_size_) {
+  if (scan.outcome == ScanOutcome::hole || scan.page_size != state_->page_size()) {
     shared_.set_status([](ReplicatorStatus& s) { ++s.reconciles; });
     drop_pass();
     start_ = Start::go_on;
     CAIRN_TRY(start_pass(PassGoal::reconcile, now));
     return false;
   }
-  if (scan.outcome == ScanOutcome::restarted) shared_.set_status([](ReplicatorStatus& s) { ++s.wal_restarts; });
-  const auto newest = newest_frames(std::move(scan.frames), scan.page_count);
-  CAIRN_TRY(write_segment(scan, newest, now));
-  return true;
-}
-
-// Pages that the database has grown by without writing them. SQLite writes every page it adds; should one ever be
-// missing, what the database file holds there is what a reader would see.
-Result<std::vector<PageNo>> Capturer::pages_that_no_frame_holds(const std::vector<FrameRef>& newest,
-                                                                std::uint32_t page_count) {
-  std::vector<PageNo> missing;
-  if (page_count <= hashes_->page_count()) return missing;
-  auto next = std::ranges::lower_bound(newest, PageNo(hashes_->page_count() + 1), {}, &FrameRef::page);
-  for (PageNo page(hashes_->page_count() + 1); page.value <= page_count; page = page.next()) {
-    if (next != newest.end() && next->page == page) {
-      ++next;
-    } else if (page != segment::lock_byte_page(page_size_)) {
-      missing.push_back(page);
-    }
-  }
-  return missing;
-}
-
-Result<void> Capturer::write_segment(const Scan& scan, const std::vector<FrameRef>& newest, const Time& now) {
-  struct Change {
-    PageNo page;
-    std::uint64_t hash;
-  };
-  CAIRN_ASSIGN(const std::vector<PageNo> missing, pages_that_no_frame_holds(newest, scan.page_count));
-  std::unique_ptr<SegmentOutput> output;
-  std::vector<Change> changes;
-  std::uint64_t hash = hash_;
-  Bytes bytes(page_size_);
-
-  const auto add = [&](PageNo page) -> Result<void> {
-    const std::uint64_t new_hash = segment::page_hash(page, bytes);
-    const bool unchanged = page.value <= hashes_->page_count() && hashes_->get(page) == new_hash;
-    // A page rewritten as it was is not sent; page 1 is when the size changes, so that a segment is never empty.
-    if (unchanged && !(page.value == 1 && scan.page_count != hashes_->page_count())) return {};
-    if (!output) {
-      segment::ObjectHead segment_head = head(now);
-      segment_head.kind = segment::ObjectKind::segment;
-      segment_head.first = segment_head.last = sequence_.next();
-      CAIRN_ASSIGN(output, SegmentOutput::open(shared_.files, *spool_, segment_head, shared_.executor,
-                                               shared_.options.segment_level));
-    }
-    hash ^= hashes_->get(page) ^ new_hash;
-    changes.push_back({page, new_hash});
-    return output->add_page(page, bytes, new_hash);
-  };
-
-  auto gap = missing.begin();
-  for (const FrameRef& ref : newest) {
-    for (; gap != missing.end() && *gap < ref.page; ++gap) {
-      CAIRN_ASSIGN(const std::size_t got, database_->read_database((gap->value - 1ull) * page_size_, bytes));
-      (void)got;
-      CAIRN_TRY(add(*gap));
-    }
-    CAIRN_TRY(read_frame_page(*database_, ref.frame, page_size_, bytes));
-    CAIRN_TRY(add(ref.page));
-  }
-  for (std::uint32_t page = scan.page_count + 1; page <= hashes_->page_count(); ++page) {
-    hash ^= hashes_->get(PageNo(page));
-  }
-  if (output) {
-    segment::RestorePoint point;
-    point.sequence = sequence_.next();
-    point.time_ms = now.wall_ms;
-    point.commit_count = scan.commit_count;
-    point.page_count = scan.page_count;
-    point.hash_after = hash;
-    CAIRN_TRY(hashes_->reserve(scan.page_count));
-    CAIRN_TRY(output->finish(point));
-    sequence_ = sequence_.next();
-  }
-  // From here on nothing fails: the segment is in the spool, and what we remember must say so.
-  CAIRN_TRY(hashes_->resize(scan.page_count));
-  for (const Change& change : changes) hashes_->set(change.page, change.hash);
-  hash_ = hash;
-  position_ = scan.end;
-  shared_.set_status([&](ReplicatorStatus& s) { s.captured_commits += scan.commit_count; });
-  return save_record();
-}
-
-// Where we are, for a next process. Not synced: what a power loss takes of it costs a reconcile.
-Result<void> Capturer::save_record() {
-  return shared_.local->update(Sync::no, [&](LocalRecord& r) {
-    r.captured = sequence_;
-    r.captured_hash = hash_;
-    r.page_size = page_size_;
-    r.page_count = hashes_->page_count();
-    r.position = position_;
-    r.database = database_->identity();
-    r.has_position = true;
-    r.proven = true;
+  shared_.set_status([&](ReplicatorStatus& s) {
+    s.captured_commits += scan.commit_count;
+    s.wal_restarts += scan.outcome == ScanOutcome::restarted;
   });
+  CAIRN_TRY(state_->append(*database_, std::move(scan), now));
+  return true;
 }
 
 // Passes.
@@ -370,13 +248,13 @@ Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
   CAIRN_CHECK(!pass_);
   CAIRN_ASSIGN(pass_, Pass::open({.database = *database_,
                                   .shared = shared_,
-                                  .spool = *spool_,
-                                  .known = *hashes_,
-                                  .known_page_size = page_size_,
-                                  .head = head(now),
+                                  .spool = state_->spool(),
+                                  .known = state_->hashes(),
+                                  .known_page_size = state_->page_size(),
+                                  .head = state_->head(now),
                                   .goal = goal},
                                  now));
-  if (goal != PassGoal::snapshot) position_ = pass_->view().position();
+  if (goal != PassGoal::snapshot) state_->set_position(pass_->view().position());
   wake_us_ = now.mono_us;
   return {};
 }
@@ -412,29 +290,26 @@ Result<void> Capturer::finish_pass(const Time& now) {
   const std::unique_ptr<Pass> pass = std::move(pass_);
   switch (pass->goal()) {
     case PassGoal::begin:
-      CAIRN_TRY(take_over(*pass));
+      CAIRN_TRY(take_over(*pass, state_->sequence()));
       // Known here before it can be seen there: a crash in between must not make it look like somebody else's.
-      CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = hash_; }));
+      CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = pass->hash(); }));
       pass->finish_snapshot(now);
       break;
     case PassGoal::compare:
-      if (pass->hash() != hash_) {
+      if (pass->hash() != state_->hash()) {
         return Error(ErrorKind::conflict,
                      fmt::format("{} differs from the newest state of {} (segment {}{}{}), and nothing on this machine "
                                  "shows that one continues the other. If the local database is the right one, run "
                                  "again with --adopt local (its difference becomes the next segment, older states stay "
                                  "restorable); if the replica is, with --adopt remote.",
-                                 shared_.options.database, shared_.store.url(), sequence_.value,
+                                 shared_.options.database, shared_.store.url(), state_->sequence().value,
                                  previous_host_.empty() ? "" : ", written by host ", previous_host_));
       }
-      CAIRN_TRY(take_over(*pass));
+      CAIRN_TRY(take_over(*pass, state_->sequence()));
       break;
     case PassGoal::reconcile:
-      if (pass->differs()) {
-        CAIRN_TRY(pass->finish_segment(now));
-        sequence_ = sequence_.next();
-      }
-      CAIRN_TRY(take_over(*pass));
+      if (pass->differs()) CAIRN_TRY(pass->finish_segment(now));
+      CAIRN_TRY(take_over(*pass, pass->differs() ? state_->sequence().next() : state_->sequence()));
       break;
     case PassGoal::snapshot:
       if (pass->hash() != pass->expected_hash()) {
@@ -454,23 +329,19 @@ Result<void> Capturer::finish_pass(const Time& now) {
 }
 
 // What the pass has read is the captured state now.
-Result<void> Capturer::take_over(const Pass& pass) {
-  page_size_ = pass.page_size();
-  CAIRN_TRY(hashes_->resize(static_cast<std::uint32_t>(pass.hashes().size())));
-  std::ranges::copy(pass.hashes(), hashes_->all().begin());
-  hash_ = pass.hash();
-  return save_record();
+Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
+  return state_->become(*database_, sequence, pass.page_size(), pass.hash(), pass.hashes());
 }
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
   if (pass_ || !shared_.snapshot_requested || shared_.current_job()) return {};
   CAIRN_ASSIGN(index_, database_->look());
-  if (!captured_all(index_)) {
+  if (!state_->is_all_of(index_)) {
     CAIRN_ASSIGN(const bool captured, capture(now));
     if (captured) next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
     if (pass_) return {};  // a reconcile comes first
     CAIRN_ASSIGN(index_, database_->look());
-    if (!captured_all(index_)) {
+    if (!state_->is_all_of(index_)) {
       wake_us_ = now.mono_us;
       return {};
     }
@@ -489,7 +360,7 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     return {};
   }
   next_roll_us_ = now.mono_us + 20'000;
-  if (spool_->size_bytes() > kSpoolLimitBytes || !capture_trouble_.empty()) return {};
+  if (state_->spool().size_bytes() > kSpoolLimitBytes || !capture_trouble_.empty()) return {};
   CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
   if (done || pass_) return {};
   return roll_over_under_gate(now);
@@ -500,11 +371,11 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
   if (pass_ && pass_->goal() != PassGoal::snapshot) return false;
-  CAIRN_TRY(spool_->make_durable());
+  CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
-  if (!captured_all(index_) || !index_.all_backfilled()) return false;
+  if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
   if (database_->try_checkpoint_lock()) wait_for_restart(now);
@@ -530,14 +401,14 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   constexpr std::uint32_t kTailFrames = 64;  // longer: not while others wait
   CAIRN_ASSIGN(index_, database_->look());
-  const bool same_wal = index_.salts == position_.salts;
-  if (!same_wal || index_.max_frame.value - position_.frame.value > kTailFrames) {
+  const WalPosition& position = state_->position();
+  if (index_.salts != position.salts || index_.max_frame.value - position.frame.value > kTailFrames) {
     next_roll_us_ = now.mono_us;
     return {};
   }
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  CAIRN_TRY(spool_->make_durable());
+  CAIRN_TRY(state_->spool().make_durable());
   if (pass_) CAIRN_TRY(pass_->view().preserve(index_));
   database_->drop_hold_under_gate();
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
@@ -571,12 +442,12 @@ void Capturer::report(const Time&) {
   s.phase = !pass_holds_back                           ? Phase::following
             : pass_->goal() == PassGoal::begin ? Phase::first_snapshot
                                                : Phase::reconciling;
-  s.captured_sequence = sequence_.value;
-  s.page_count = hashes_->page_count();
-  s.page_size = page_size_;
+  s.captured_sequence = state_->sequence().value;
+  s.page_count = state_->hashes().page_count();
+  s.page_size = state_->page_size();
   s.hold = hold_name(database_->hold());
   s.wal_frames = index_.max_frame.value;
-  shared_.capture_settled = !pass_holds_back && captured_all(index_);
+  shared_.capture_settled = !pass_holds_back && state_->is_all_of(index_);
   ++shared_.capture_looks;
 }
 

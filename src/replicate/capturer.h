@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "replicate/page_hashes.h"
+#include "replicate/captured_state.h"
 #include "replicate/pass.h"
 #include "replicate/shared.h"
 #include "replicate/wal_scan.h"
@@ -23,10 +23,10 @@ class Capturer {
 
  private:
   // The walk of one step.
+  bool take_base();
   Result<void> walk(const Time& now);
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);
-  Result<bool> can_go_on(const LocalRecord& record);
   Result<bool> check_identity();
   Result<void> keep_hold(const Time& now);
   Result<bool> take_floor();
@@ -38,15 +38,11 @@ class Capturer {
 
   // Capture.
   Result<bool> capture(const Time& now);
-  Result<void> write_segment(const Scan& scan, const std::vector<FrameRef>& newest, const Time& now);
-  Result<std::vector<PageNo>> pages_that_no_frame_holds(const std::vector<FrameRef>& newest, std::uint32_t page_count);
-  Result<void> save_record();
-  segment::ObjectHead head(const Time& now) const;
 
   // Passes.
   Result<void> start_pass(PassGoal goal, const Time& now);
   Result<void> finish_pass(const Time& now);
-  Result<void> take_over(const Pass& pass);
+  Result<void> take_over(const Pass& pass, Sequence sequence);
   void drop_pass();
 
   // Rolling over (docs/sqlite.md, "The holds", rule 4).
@@ -56,27 +52,18 @@ class Capturer {
   Result<void> exchange_hold_under_gate(const Time& now);
   void wait_for_restart(const Time& now);
 
-  bool captured_all(const wal::IndexHeader& index) const;
   void let_go(sqlite::CloseMode mode);
   void report(const Time& now);
   Result<Step> trouble(const Error& error, const Time& now);
 
   Shared& shared_;
   std::unique_ptr<sqlite::Database> database_;
-  std::shared_ptr<Spool> spool_;
-  std::unique_ptr<PageHashes> hashes_;  // of the captured state
+  std::unique_ptr<CapturedState> state_;  // once attached
   std::unique_ptr<Pass> pass_;
   Start start_ = Start::begin;
-  bool attached_ = false;
   bool followed_once_ = false;
 
-  Id128 lineage_, writer_;
   std::string previous_host_;
-  Sequence sequence_;             // captured state: sequence, hash, page size, place in the WAL
-  std::uint64_t hash_ = 0;
-  std::uint32_t page_size_ = 0;
-  WalPosition position_;
-
   wal::IndexHeader index_;        // the last look
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
