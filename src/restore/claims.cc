@@ -26,12 +26,12 @@ class Comparer {
     auto [known, fresh] = claims_.try_emplace(sequence, claim);
     if (fresh) return;
     const Claim& before = known->second;
-    const bool sizes_known = before.page_count && claim.page_count;
-    const bool agree = before.hash == claim.hash &&
-                       (!sizes_known || (*before.page_count == *claim.page_count && before.page_size == claim.page_size));
+    const bool same_size = !before.page_count || !claim.page_count ||
+                           (*before.page_count == *claim.page_count && before.page_size == claim.page_size);
+    const bool agree = before.hash == claim.hash && same_size;
     if (!agree && reported_.insert(sequence).second) {
-      problems_.push_back(fmt::format("{} and {} disagree about the state at sequence {}: one of the two is not what was "
-                                      "published", before.key, claim.key, sequence.value));
+      problems_.push_back(fmt::format("{} and {} disagree about the state at sequence {}: one of the two is not what "
+                                      "was published", before.key, claim.key, sequence.value));
     }
     if (!before.page_count) known->second = std::move(claim);
   }

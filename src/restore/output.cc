@@ -25,6 +25,8 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kSiblings = {"-wal", "-shm", "-journal"};
 constexpr std::string_view kAside = ".cairn-old";
+constexpr std::string_view kTemporary = ".cairn-";
+constexpr std::size_t kRandomDigits = 8;
 constexpr int kPermissions = 0600;  // a database may hold anything: nobody else's business unless it was before
 constexpr int kNameTries = 16;
 
@@ -79,23 +81,46 @@ void Output::drop_temporary() {
   // Best effort: the error that led here matters more than one from tidying up.
   if (!temporary_.empty()) (void)files_.remove(temporary_);
   temporary_.clear();
+  lock_.reset();
 }
 
 Result<void> Output::begin(std::uint64_t size_bytes) {
   drop_temporary();
-  SystemRandom random;  // only for a name nobody else uses
-  for (int i = 0; i < kNameTries && !file_; ++i) {
-    std::string name = fmt::format("{}.cairn-{}", path_, random.id().hex().substr(0, 8));
-    auto file = files_.open(name, OpenMode::create_new, kPermissions);
-    if (file) {
-      file_ = std::move(*file);
-      temporary_ = std::move(name);
-    } else if (file.error().kind() != ErrorKind::conflict) {
-      return file.error();
-    }
-  }
-  if (!file_) return Error(ErrorKind::io, fmt::format("no free name for a temporary file beside {}", path_));
+  remove_leftovers();
+  CAIRN_TRY(open_temporary());
+  CAIRN_TRY(file_->truncate(0));
   return file_->truncate(size_bytes);
+}
+
+Result<void> Output::open_temporary() {
+  SystemRandom random;  // only for a name nobody else uses
+  for (int i = 0; i < kNameTries; ++i) {
+    std::string name = path_ + std::string(kTemporary) + random.id().hex().substr(0, kRandomDigits);
+    auto lock = files_.lock(name);  // makes the file
+    if (!lock && lock.error().kind() == ErrorKind::busy) continue;
+    if (!lock) return lock.error();
+    lock_ = std::move(*lock);
+    temporary_ = std::move(name);
+    CAIRN_ASSIGN(file_, files_.open(temporary_, OpenMode::write, kPermissions));
+    return {};
+  }
+  return Error(ErrorKind::io, fmt::format("no free name for a temporary file beside {}", path_));
+}
+
+// A restore that was killed leaves its temporary file, as large as the database. A restore at work holds a lock on its
+// own, so what can be locked is nobody's. Best effort: a leftover is in nobody's way.
+void Output::remove_leftovers() {
+  const std::string folder = folder_of(path_);
+  const std::string prefix = fs::path(path_).filename().string() + std::string(kTemporary);
+  auto names = files_.list(folder);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    const bool ours = name.size() == prefix.size() + kRandomDigits && name.starts_with(prefix) &&
+                      name.find_first_not_of("0123456789abcdef", prefix.size()) == std::string::npos;
+    if (!ours) continue;
+    const std::string path = join_path(folder, name);
+    if (auto lock = files_.lock(path)) (void)files_.remove(path);
+  }
 }
 
 Result<std::unique_ptr<File>> Output::open_existing() {
@@ -156,6 +181,7 @@ Result<void> Output::commit() {
     return replaced;
   }
   temporary_.clear();
+  lock_.reset();
   forget_siblings();
   return files_.sync_directory(folder_of(path_));
 }

@@ -23,7 +23,8 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
-  // Makes the temporary file, `size_bytes` long and all zeros. An earlier one (of a plan that did not work out) goes.
+  // Makes the temporary file, "<path>.cairn-<8 digits>", `size_bytes` long and all zeros. An earlier one (of a plan
+  // that did not work out) goes, and so do those that killed restores left here.
   Result<void> begin(std::uint64_t size_bytes);
   File& file() { return *file_; }
   // The file that is there now, for --onto; null when there is none.
@@ -36,7 +37,9 @@ class Output {
 
  private:
   Output(std::string path, FileSystem& files) : path_(std::move(path)), files_(files) {}
+  Result<void> open_temporary();
   void drop_temporary();
+  void remove_leftovers();
   Result<void> adopt_owner_and_mode();
   Result<void> set_siblings_aside();
   void bring_siblings_back();
@@ -46,6 +49,7 @@ class Output {
   FileSystem& files_;
   std::string temporary_;  // "" while there is none
   std::unique_ptr<File> file_;
+  std::unique_ptr<FileLock> lock_;  // on the temporary file: it is nobody's leftover while this is held
   std::vector<std::string> aside_;  // siblings now under "<name>.cairn-old"
 };
 

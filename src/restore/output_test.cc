@@ -121,8 +121,20 @@ TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
     }
   }
   EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
-  EXPECT_THAT(failed, ElementsAre("open", "truncate", "write", "sync", "rename", "sync_directory", "rename",
+  EXPECT_THAT(failed, ElementsAre("open", "truncate", "truncate", "write", "sync", "rename", "sync_directory", "rename",
                                   "sync_directory"));
+}
+
+TEST_F(RestoreOutput, WhatAKilledRestoreLeftIsRemovedAndWhatARunningOneWritesIsNot) {
+  ReplicaBuilder replica(*store_, "app.db");
+  replica.begin(Image::made(512, 20, 1));
+  for (const char* name : {"out.db.cairn-0badcafe", "out.db.cairn-00000001", "out.db.cairn-backups", "out.db.cairn-12"}) {
+    write(name, Bytes(10));
+  }
+  auto running = files_->lock(path("out.db.cairn-00000001"));
+  ASSERT_TRUE(running);
+  ASSERT_TRUE(restore(*store_, {}));
+  EXPECT_THAT(names(), ElementsAre("out.db", "out.db.cairn-00000001", "out.db.cairn-12", "out.db.cairn-backups"));
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ namespace {
 
 // Compares the bytes with themselves, one further on: the first is zero and each equals the next.
 bool all_zero(ByteView bytes) {
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  if (bytes.empty()) return true;
+  return bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace

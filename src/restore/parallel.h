@@ -12,7 +12,8 @@ namespace cairn::restore {
 
 // Runs work(0) .. work(count - 1), each once, in no order, at most executor.width() + 1 at a time. The caller works
 // too, so it makes progress even when every thread of the executor is taken, or is the caller itself. After the first
-// error nothing more is begun; of several errors the one with the lowest index is returned. cancelled: `stop` was asked.
+// error nothing more is begun; of several errors the one with the lowest index is returned. cancelled: `stop` was
+// asked before all was begun.
 Result<void> parallel_for(Executor& executor, std::uint64_t count,
                           const std::function<Result<void>(std::uint64_t)>& work, std::stop_token stop = {});
 

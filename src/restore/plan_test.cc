@@ -75,7 +75,8 @@ TEST(Plan, L1_TheWidestPathIsFoundWhereAGreedySearchGoesWrong) {
 
 TEST(Plan, L2_SegmentsOfOneSequenceAreSegmentsLikeOthers) {
   for (const auto& segments : std::vector<std::vector<StoredObject>>{
-           {segment_of(1, 1, 4), segment_of(0, 5, 5), segment_of(1, 6, 9)}, {segment_of(0, 1, 1), segment_of(1, 2, 9)}}) {
+           {segment_of(1, 1, 4), segment_of(0, 5, 5), segment_of(1, 6, 9)},
+           {segment_of(0, 1, 1), segment_of(1, 2, 9)}}) {
     auto cover = cheapest_cover({snapshot(0)}, segments, Sequence(9));
     ASSERT_TRUE(cover) << cover.error().message();
     EXPECT_EQ(cover->size(), segments.size() + 1);

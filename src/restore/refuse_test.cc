@@ -109,7 +109,8 @@ TEST_F(RestoreRefuses, R5_AForeignSnapshotIsNoticedEvenWhenItIsAllThatIsUsed) {
   auto other_store = make_memory_store();
   ReplicaBuilder other(*other_store, "app.db", 77);
   other.begin(Image::made(512, 9, 5));
-  replace_object(*store_, replica_.snapshot_key(Sequence(0)), get_object(*other_store, other.snapshot_key(Sequence(0))));
+  replace_object(*store_, replica_.snapshot_key(Sequence(0)),
+                 get_object(*other_store, other.snapshot_key(Sequence(0))));
   expect_refused(*store_, testing::at_sequence(0), ErrorKind::conflict);
 }
 

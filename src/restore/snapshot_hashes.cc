@@ -13,7 +13,8 @@ Result<SnapshotHashes::Chunk> SnapshotHashes::around(std::uint64_t entry) {
     return kept.chunk;
   }
   const std::uint64_t first = number * kChunk;
-  const std::uint64_t count = std::min(kChunk, reader_.footer().index_count - std::min(first, reader_.footer().index_count));
+  const std::uint64_t all = reader_.footer().index_count;
+  const std::uint64_t count = std::min(kChunk, all - std::min(first, all));
   CAIRN_ASSIGN(segment::PageIndex index, reader_.index(first, count));
   auto oldest = std::min_element(kept_.begin(), kept_.end(),
                                  [](const Kept& a, const Kept& b) { return a.used < b.used; });

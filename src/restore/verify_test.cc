@@ -245,12 +245,12 @@ TEST_F(Verify, PageHashesOfEveryStateAreRebuiltFromIndexesAlone) {
   for (Sequence at; at <= replica_.newest(); at = at.next()) {
     const Image& image = replica_.state(at);
     std::vector<std::uint64_t> table;
-    auto point = read_page_hashes(*store_, "app.db", at,
-                                  [&](std::uint32_t page_size, std::uint32_t page_count) -> Result<std::span<std::uint64_t>> {
-                                    EXPECT_EQ(page_size, 512u);
-                                    table.assign(page_count, 4711);
-                                    return std::span(table);
-                                  });
+    const HashTable make = [&](std::uint32_t page_size, std::uint32_t page_count) -> Result<std::span<std::uint64_t>> {
+      EXPECT_EQ(page_size, 512u);
+      table.assign(page_count, 4711);
+      return std::span(table);
+    };
+    auto point = read_page_hashes(*store_, "app.db", at, make);
     ASSERT_TRUE(point) << point.error().message();
     EXPECT_EQ(point->hash_after, image.hash());
     ASSERT_EQ(table.size(), image.page_count);

@@ -96,7 +96,8 @@ std::uint64_t Image::hash() const {
 Bytes Image::bytes() const {
   Bytes file(std::size_t{page_count} * page_size);
   for (const auto& [number, bytes] : pages) {
-    std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(std::size_t{number - 1} * page_size));
+    const auto at = static_cast<std::ptrdiff_t>(std::size_t{number - 1} * page_size);
+    std::copy(bytes.begin(), bytes.end(), file.begin() + at);
   }
   return file;
 }
