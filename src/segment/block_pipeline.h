@@ -17,9 +17,9 @@ struct PackedBlock {
   std::uint64_t digest = 0;      // what `inspect` made of it
 };
 
-// Compresses on an executor. One thread pushes and one (the same, or another) pops. When the one that pops has to wait
-// for a block that nobody has begun, it compresses that block itself: a writer that runs on a thread of its own
-// executor cannot wait for work that is queued behind it.
+// Compresses on an executor. One thread pushes and one (the same, or another) pops. When the one that pops has to
+// wait for a block that nobody has begun, it compresses that block itself: a writer that runs on a thread of its
+// own executor cannot wait for work that is queued behind it.
 class BlockPipeline {
  public:
   // Looked at beside compressing, on any thread: the block's number (from 0) and its raw bytes.
@@ -39,8 +39,8 @@ class BlockPipeline {
   std::size_t pending() const;  // pushed and not yet popped
   // The oldest block, compressed; nothing when there is none.
   Result<std::optional<PackedBlock>> pop();
-  // The same, waiting at most `wait_ms` (0: not at all) for it to be pushed and compressed. Nothing when time is up, or
-  // when the pipeline is closed and empty, or cancelled.
+  // The same, waiting at most `wait_ms` (0: not at all) for it to be pushed and compressed. Nothing when time is
+  // up, or when the pipeline is closed and empty, or cancelled.
   Result<std::optional<PackedBlock>> pop_within(int wait_ms);
 
  private:

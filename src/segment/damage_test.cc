@@ -116,8 +116,8 @@ TEST_P(AnyKind, NoFieldOfTheTailCanLieUnnoticed) {
   const Bytes object = small_object(GetParam());
   const std::size_t tail = *tail_begin_of(object);
   // Fields that nothing else in the object contradicts: the kind (a segment could as well be a bundle of one run),
-  // lineage (of a snapshot; a segment's is in its salts), writer, times, the hash of the state before, reserved bytes,
-  // and how much a block holds when there is just one.
+  // lineage (of a snapshot; a segment's is in its salts), writer, times, the hash of the state before, reserved
+  // bytes, and how much a block holds when there is just one.
   auto is_free = [](std::size_t at) {
     return at < 4 || (at >= 8 && at < 40) || (at >= 56 && at < 80) || (at >= 96 && at < 100);
   };
@@ -215,12 +215,21 @@ TEST(Damage, FlippedBlockIsFoundByWhoeverReadsIt) {
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().kind(), ErrorKind::corrupt);
     EXPECT_THAT(read.error().message(), StartsWith("object is damaged: block 3 of 4: "));
+    std::vector<std::uint32_t> visited;
+    Result<void> visit = reader->visit_blocks(first, 3 - first, [&](std::uint32_t block, auto) -> Result<void> {
+      visited.push_back(block);
+      return {};
+    });
+    ASSERT_FALSE(visit);
+    EXPECT_EQ(visit.error().message(), read.error().message());
+    EXPECT_EQ(visited.size(), 2 - first);  // those in front of it, and never the damaged one
   }
 }
 
 TEST(Damage, FlippedPageHashIsFoundByWhoeverReadsIt) {
   InlineExecutor executor;
-  Bytes object = *write_snapshot(made_head(ObjectKind::snapshot, 512, 1, 1), made_database(512, 20'000, 1), executor, 1);
+  Bytes database = made_database(512, 20'000, 1);
+  Bytes object = *write_snapshot(made_head(ObjectKind::snapshot, 512, 1, 1), database, executor, 1);
   BytesSource source(object);
   const std::size_t tail = *tail_begin_of(object);
   const std::size_t reader_blocks = (*ObjectReader::open(source, "object"))->blocks().size();

@@ -41,10 +41,12 @@ Result<void> check_runs(const Footer& footer) {
   const RestorePoint* before = nullptr;
   for (const RestorePoint& point : footer.points) {
     if (point.page_count == 0) return damaged("a restore point says that the database has no pages");
-    if (point.sequence < footer.first || footer.last < point.sequence || (before && point.sequence <= before->sequence))
+    const bool ascends = !before || before->sequence < point.sequence;
+    if (!ascends || point.sequence < footer.first || footer.last < point.sequence)
       return damaged("its restore points are not in the order of their sequences");
     if (point.frame_end <= frames) return damaged("a run without frames");
-    if (point.frame_end - frames > point.page_count) return damaged("a run has more frames than the database has pages");
+    if (point.frame_end - frames > point.page_count)
+      return damaged("a run has more frames than the database has pages");
     frames = point.frame_end;
     before = &point;
   }
@@ -63,13 +65,14 @@ Result<void> check_snapshot(const Footer& footer) {
   return {};
 }
 
-// What the tail says of lengths and counts, one against the other. Everything that is allocated or multiplied later on
-// is bounded here.
+// What the tail says of lengths and counts, one against the other. Everything that is allocated or multiplied later
+// on is bounded here.
 Result<void> check_tail(const Tail& tail) {
   const Footer& footer = tail.footer;
   if (footer.kind < ObjectKind::snapshot || footer.kind > ObjectKind::squashed) return damaged("its kind is unknown");
   if (!is_valid_page_size(footer.page_size)) return damaged("its page size cannot be");
-  if (footer.index_count == 0 || footer.index_count > kMaxIndexEntries) return damaged("its page index cannot be so long");
+  if (footer.index_count == 0 || footer.index_count > kMaxIndexEntries)
+    return damaged("its page index cannot be so long");
   bool snapshot = footer.kind == ObjectKind::snapshot;
   // At least one byte a page of a segment, five at most (32 bits, 7 a byte); nothing for a snapshot.
   if (snapshot ? tail.pages_bytes != 0

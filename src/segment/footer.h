@@ -1,7 +1,7 @@
-// The bytes behind the data: page index, block checksums, restore points, the tail that binds them, and the seek table. Encoding and
-// decoding only; docs/format.md is the specification. What is decoded comes from disk or network: every length is
-// checked against the bytes that are really there before anything is allocated, and errors are `corrupt` with a message
-// that completes "<key> is damaged: ...".
+// The bytes behind the data: page index, block checksums, restore points, the tail that binds them, and the seek
+// table. Encoding and decoding only; docs/format.md is the specification. What is decoded comes from disk or
+// network: every length is checked against the bytes that are really there before anything is allocated, and errors
+// are `corrupt` with a message that completes "<key> is damaged: ...".
 #pragma once
 
 #include <array>
@@ -29,8 +29,8 @@ inline constexpr std::uint64_t kMaxFooterBytes = 0xFFFFFFFF;  // a skippable fra
 // Bounds every product below; an index with more entries would not fit into a skippable frame.
 inline constexpr std::uint64_t kMaxIndexEntries = kMaxFooterBytes / 8;
 
-// The fixed part at the end of the footer: the Footer's fields but for the points, and what it takes to find and check
-// everything in front of it.
+// The fixed part at the end of the footer: the Footer's fields but for the points, and what it takes to find and
+// check everything in front of it.
 struct Tail {
   Footer footer;  // points is empty
   std::uint32_t entries_per_block = 0;
@@ -86,8 +86,8 @@ std::uint64_t hash_group_checksum(std::uint64_t group, ByteView hashes);
 // Appends the hashes of the groups that `bytes` holds, the first of which is `first_group`.
 Result<void> parse_hash_groups(ByteView bytes, std::uint64_t first_group, std::vector<std::uint64_t>& hashes);
 
-// The checksum of one block as stored. Not seeded with its place: a store can copy a range of blocks from one object to
-// another, and their checksums are copied with them.
+// The checksum of one block as stored. Not seeded with its place: a store can copy a range of blocks from one
+// object to another, and their checksums are copied with them.
 std::uint64_t block_checksum(ByteView stored);
 
 struct SeekTable {

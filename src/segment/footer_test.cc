@@ -12,7 +12,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Footer footer_with_runs(std::uint32_t page_size, std::vector<std::pair<std::uint64_t, std::uint32_t>> ends_and_pages) {
+using EndAndPages = std::pair<std::uint64_t, std::uint32_t>;
+
+Footer footer_with_runs(std::uint32_t page_size, std::vector<EndAndPages> ends_and_pages) {
   Footer footer;
   footer.kind = ends_and_pages.size() > 1 ? ObjectKind::bundle : ObjectKind::segment;
   footer.page_size = page_size;
@@ -84,7 +86,8 @@ TEST(PageList, OverflowAndIdleBytesAreCorrupt) {
 }
 
 class LockBytePage : public ::testing::TestWithParam<std::uint32_t> {};
-INSTANTIATE_TEST_SUITE_P(PageSizes, LockBytePage, ::testing::Values(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536));
+INSTANTIATE_TEST_SUITE_P(PageSizes, LockBytePage,
+                         ::testing::Values(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536));
 
 TEST_P(LockBytePage, L11_IsWhereSqliteHasIt) {
   std::uint64_t begin = std::uint64_t{lock_byte_page(GetParam()).value - 1} * GetParam();

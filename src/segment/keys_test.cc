@@ -9,7 +9,8 @@ constexpr std::int64_t kTime = 1'700'000'000'000;  // 2023-11-14 22:13:20
 
 TEST(Keys, AreSpelledAsInTheFormat) {
   EXPECT_EQ(metadata_key("a/b"), "a/b/metadata.json");
-  EXPECT_EQ(snapshot_key("app.db", kTime, Sequence(7)), "app.db/snapshots/20231114_221320-00000000000000000007.sqlite.zst");
+  EXPECT_EQ(snapshot_key("app.db", kTime, Sequence(7)),
+            "app.db/snapshots/20231114_221320-00000000000000000007.sqlite.zst");
   EXPECT_EQ(segment_key("app.db", Sequence(12)), "app.db/wal/00000000000000000012.wal.zst");
   EXPECT_EQ(merged_key("app.db", 2, Sequence(1), Sequence(300)),
             "app.db/levels/2/00000000000000000001-00000000000000000300.wal.zst");
@@ -66,7 +67,8 @@ TEST(Keys, WhatIsNotOursIsIgnored) {
   for (std::string_view key : {
            "metadata.json", "", "wal/", "wal/1.wal.zst", "wal/00000000000000000000.wal.zst",
            "wal/0000000000000000001.wal.zst", "wal/000000000000000000001.wal.zst", "wal/0000000000000000000a.wal.zst",
-           "wal/00000000000000000001.wal", "wal/00000000000000000001.wal.zst.tmp", "wal/x/00000000000000000001.wal.zst",
+           "wal/00000000000000000001.wal", "wal/00000000000000000001.wal.zst.tmp",
+           "wal/x/00000000000000000001.wal.zst",
            "wal/99999999999999999999.wal.zst", "wal/18446744073709551616.wal.zst", "wal/-0000000000000000001.wal.zst",
            "wal/+0000000000000000001.wal.zst", "wal/00000000000000000001.WAL.zst", "WAL/00000000000000000001.wal.zst",
            "levels/00000000000000000001-00000000000000000002.wal.zst",
@@ -77,7 +79,8 @@ TEST(Keys, WhatIsNotOursIsIgnored) {
            "levels/1/00000000000000000003-00000000000000000002.wal.zst",
            "levels/1/00000000000000000000-00000000000000000002.wal.zst",
            "levels/1/00000000000000000001_00000000000000000002.wal.zst",
-           "snapshots/20231114_221320-00000000000000000007.sqlite", "snapshots/20231314_221320-00000000000000000007.sqlite.zst",
+           "snapshots/20231114_221320-00000000000000000007.sqlite",
+           "snapshots/20231314_221320-00000000000000000007.sqlite.zst",
            "snapshots/20231114-221320-00000000000000000007.sqlite.zst", "snapshots/00000000000000000007.sqlite.zst",
        }) {
     EXPECT_FALSE(parse_key("", key)) << key;

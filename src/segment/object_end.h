@@ -12,8 +12,8 @@
 
 namespace cairn::segment {
 
-// The blocks of an object on their way to the sink, and what the end of the object has to say of them. Keeps 12 bytes a
-// block.
+// The blocks of an object on their way to the sink, and what the end of the object has to say of them. Keeps 12
+// bytes a block.
 class BlockLog {
  public:
   Result<void> write(Sink& sink, const PackedBlock& block);
@@ -29,9 +29,9 @@ class BlockLog {
 // Copies the hashes of index entries [first, first + into.size()) to `into`.
 using HashSource = std::function<void(std::uint64_t first, std::span<std::uint64_t> into)>;
 
-// Writes footer frame and seek table in pieces of at most 64 KiB. `page_list`: empty for a snapshot. Returns the XOR of
-// all hashes in `xor_of_hashes` before the tail is written: the caller may refuse by `accept`, and the object then stays
-// without an end. invalid: the footer breaks a rule of the format.
+// Writes footer frame and seek table in pieces of at most 64 KiB. `page_list`: empty for a snapshot. Returns the
+// XOR of all hashes in `xor_of_hashes` before the tail is written: the caller may refuse by `accept`, and the
+// object then stays without an end. invalid: the footer breaks a rule of the format.
 Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block, ByteView page_list,
                               const HashSource& hashes, const BlockLog& blocks,
                               const std::function<Result<void>(std::uint64_t xor_of_hashes)>& accept = {});

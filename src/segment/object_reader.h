@@ -1,5 +1,5 @@
-// The one implementation of ObjectReader. Opening (reader.cc) finds and checks the end of an object; verify.cc reads the
-// rest.
+// The one implementation of ObjectReader. Opening (reader.cc) finds and checks the end of an object; verify.cc
+// reads the rest.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,7 @@
 
 namespace cairn::segment {
 
+class BlockDecompressor;
 class EndWindow;
 
 class ObjectReaderImpl final : public ObjectReader {
@@ -42,10 +43,10 @@ class ObjectReaderImpl final : public ObjectReader {
   // The public calls but for the sentence around their errors: see about().
   Result<PageIndex> read_index(std::uint64_t first, std::uint64_t count);
   Result<std::vector<std::uint64_t>> read_hashes(std::uint64_t first, std::uint64_t count);
-  // Blocks as stored, and decompressed.
+  // Blocks [first, first + count) as stored; one of them; and decompressed.
   Result<Bytes> fetch(std::uint32_t first, std::uint32_t count);
-  Result<std::vector<Bytes>> decompress(std::uint32_t first, std::uint32_t count, ByteView stored) const;
-  Error block_damaged(std::uint32_t block, const Error& error) const;
+  ByteView stored_block(ByteView stored, std::uint32_t first, std::uint32_t block) const;
+  Result<void> decompress(std::uint32_t block, ByteView stored, BlockDecompressor& decompressor, Bytes& into) const;
   Result<void> verify_data();
   Result<void> check_footer_header();
 

@@ -1,9 +1,9 @@
-// An object is read from its end: the last nine bytes say how long the seek table is, in front of it stands the tail,
-// and the tail says where everything else is. One suffix of 64 KiB holds all of it for a snapshot of some two gigabytes
-// and for a segment of some seven thousand pages; beyond that, one more read.
+// An object is read from its end: the last nine bytes say how long the seek table is, in front of it stands the
+// tail, and the tail says where everything else is. One suffix of 64 KiB holds all of it for a snapshot of some two
+// gigabytes and for a segment of some seven thousand pages; beyond that, one more read.
 //
-// Each step trusts only what the steps before it have checked. No length is believed before it is seen to fit between the
-// front of the object and what stands behind it.
+// Each step trusts only what the steps before it have checked. No length is believed before it is seen to fit
+// between the front of the object and what stands behind it.
 
 #include "segment/reader.h"
 
@@ -66,7 +66,8 @@ Result<void> ObjectReaderImpl::read_tail(EndWindow& end) {
   seek_table_begin_ = size - table_bytes;
 
   const std::uint64_t tail_end_begin = seek_table_begin_ - kTailEndBytes;
-  if (!end.has(tail_end_begin)) CAIRN_TRY(end.extend_to(seek_table_begin_ - std::min(seek_table_begin_, kFirstReadBytes)));
+  if (!end.has(tail_end_begin))
+    CAIRN_TRY(end.extend_to(seek_table_begin_ - std::min(seek_table_begin_, kFirstReadBytes)));
   CAIRN_ASSIGN(TailEnd tail_end, parse_tail_end(end.view(tail_end_begin, kTailEndBytes).first<kTailEndBytes>()));
   if (tail_end.tail_bytes > seek_table_begin_) return corrupt("it is shorter than its footer");
   const std::uint64_t tail_begin = seek_table_begin_ - tail_end.tail_bytes;
@@ -178,11 +179,27 @@ PageLocation ObjectReaderImpl::locate(std::uint64_t entry) const {
 }
 
 Result<std::vector<Bytes>> ObjectReaderImpl::read_blocks(std::uint32_t first, std::uint32_t count) {
+  std::vector<Bytes> blocks;
+  CAIRN_TRY(visit_blocks(first, count, [&blocks](std::uint32_t, std::span<std::byte> bytes) -> Result<void> {
+    blocks.emplace_back(bytes.begin(), bytes.end());
+    return {};
+  }));
+  return blocks;
+}
+
+Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) {
   CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
   Result<Bytes> stored = fetch(first, count);
   if (!stored) return about(stored.error());
-  Result<std::vector<Bytes>> blocks = decompress(first, count, *stored);
-  return blocks ? std::move(blocks) : about(blocks.error());
+  // Made for the call: a reader that kept one would cost 160 KB each, and a restore opens thousands.
+  BlockDecompressor decompressor;
+  Bytes buffer;
+  for (std::uint32_t block = first; block < first + count; ++block) {
+    Result<void> raw = decompress(block, stored_block(*stored, first, block), decompressor, buffer);
+    if (!raw) return about(raw.error());
+    CAIRN_TRY(visit(block, buffer));
+  }
+  return {};
 }
 
 Result<Bytes> ObjectReaderImpl::fetch(std::uint32_t first, std::uint32_t count) {
@@ -190,46 +207,21 @@ Result<Bytes> ObjectReaderImpl::fetch(std::uint32_t first, std::uint32_t count) 
   return input_->read(blocks_[first].offset, last.offset + last.compressed_bytes - blocks_[first].offset);
 }
 
-Result<std::vector<Bytes>> ObjectReaderImpl::decompress(std::uint32_t first, std::uint32_t count,
-                                                        ByteView stored) const {
-  // Made for the call: a reader that kept one would cost 160 KB each, and a restore opens thousands.
-  BlockDecompressor decompressor;
-  std::vector<Bytes> result;
-  result.reserve(count);
-  for (std::uint32_t block = first; block < first + count; ++block) {
-    const BlockInfo& info = blocks_[block];
-    Result<Bytes> raw = decompressor.decompress(stored.first(info.compressed_bytes), info.size_bytes);
-    if (!raw) return block_damaged(block, raw.error());
-    result.push_back(std::move(*raw));
-    stored = stored.subspan(info.compressed_bytes);
-  }
-  return result;
+ByteView ObjectReaderImpl::stored_block(ByteView stored, std::uint32_t first, std::uint32_t block) const {
+  return stored.subspan(blocks_[block].offset - blocks_[first].offset, blocks_[block].compressed_bytes);
 }
 
-Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) {
-  CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
-  Result<Bytes> stored = fetch(first, count);
-  if (!stored) return about(stored.error());
-  BlockDecompressor decompressor;
-  Bytes buffer;
-  ByteView left = *stored;
-  for (std::uint32_t block = first; block < first + count; ++block) {
-    const BlockInfo& info = blocks_[block];
-    buffer.resize(info.size_bytes);
-    Result<void> raw = decompressor.decompress_into(left.first(info.compressed_bytes), buffer);
-    if (!raw) return about(block_damaged(block, raw.error()));
-    CAIRN_TRY(visit(block, buffer));
-    left = left.subspan(info.compressed_bytes);
-  }
-  return {};
-}
-
-Error ObjectReaderImpl::block_damaged(std::uint32_t block, const Error& error) const {
-  return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), error.message()));
+Result<void> ObjectReaderImpl::decompress(std::uint32_t block, ByteView stored, BlockDecompressor& decompressor,
+                                          Bytes& into) const {
+  into.resize(blocks_[block].size_bytes);
+  Result<void> raw = decompressor.decompress(stored, into);
+  if (raw) return {};
+  return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), raw.error().message()));
 }
 
 Error ObjectReaderImpl::about(const Error& error) const {
-  if (error.kind() == ErrorKind::unsupported) return Error(error.kind(), fmt::format("{} {}", name_, error.message()));
+  if (error.kind() == ErrorKind::unsupported)
+    return Error(error.kind(), fmt::format("{} {}", name_, error.message()));
   if (error.kind() != ErrorKind::corrupt) return error;
   return Error(error.kind(),
                fmt::format("{} is damaged: {}. Put back a good copy of it, or use restore points that do not need it",

@@ -50,9 +50,9 @@ class ObjectReader {
   // Blocks [first, first + count), fetched with one request, each decompressed and its checksum verified.
   virtual Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) = 0;
 
-  // The same, but decompressed one at a time into one buffer, which `visit` may change and which is gone afterwards:
-  // for large ranges it takes a fraction of the memory, and the bytes are still in the processor's cache when they are
-  // looked at. An error of `visit` ends it and is returned as it is.
+  // The same, but decompressed one at a time into one buffer, which `visit` may change and which is gone
+  // afterwards: for large ranges it takes a fraction of the memory, and the bytes are still in the processor's
+  // cache when they are looked at. An error of `visit` ends it and is returned as it is.
   using BlockVisitor = std::function<Result<void>(std::uint32_t block, std::span<std::byte> bytes)>;
   virtual Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) = 0;
 

@@ -36,7 +36,8 @@ class Database {
       for (int i = 0; i < count; ++i) *static_cast<std::string*>(out) += values[i] ? values[i] : "NULL";
       return 0;
     };
-    EXPECT_EQ(sqlite3_exec(db_, sql.c_str(), take, &answer, nullptr), SQLITE_OK) << sql << ": " << sqlite3_errmsg(db_);
+    int status = sqlite3_exec(db_, sql.c_str(), take, &answer, nullptr);
+    EXPECT_EQ(status, SQLITE_OK) << sql << ": " << sqlite3_errmsg(db_);
     return answer;
   }
   // Everything in the database file, nothing in the WAL.
@@ -64,8 +65,8 @@ struct Step {
   std::string sql;
 };
 
-// A life of a database, each step one state: tables, growth, scattered updates, a VACUUM that shrinks, growth again, and
-// auto_vacuum's way to shrink.
+// A life of a database, each step one state: tables, growth, scattered updates, a VACUUM that shrinks, growth
+// again, and auto_vacuum's way to shrink.
 const std::vector<Step> kLife = {
     {"first table", "CREATE TABLE t(id INTEGER PRIMARY KEY, body BLOB)"},
     {"growth", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 400) "
@@ -84,7 +85,8 @@ std::vector<Bytes> states_of_a_life(const ScratchFolder& folder, std::uint32_t p
   std::vector<Bytes> states;
   const std::string path = folder / "life.db";
   Database db(path);
-  db.run("PRAGMA page_size=" + std::to_string(page_size) + "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+  db.run("PRAGMA page_size=" + std::to_string(page_size) +
+         "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
          "PRAGMA wal_autocheckpoint=0; PRAGMA user_version=7");
   db.settle();
   states.push_back(read_whole_file(path));

@@ -32,7 +32,8 @@ void expect_runs(ByteView object, const ObjectHead& head, const std::vector<Made
   ASSERT_TRUE(index) << index.error().message();
   ASSERT_EQ(index->pages.size(), footer.index_count);
   ASSERT_EQ(index->hashes.size(), footer.index_count);
-  Result<std::vector<Bytes>> blocks = (*reader)->read_blocks(0, static_cast<std::uint32_t>((*reader)->blocks().size()));
+  const auto block_count = static_cast<std::uint32_t>((*reader)->blocks().size());
+  Result<std::vector<Bytes>> blocks = (*reader)->read_blocks(0, block_count);
   ASSERT_TRUE(blocks) << blocks.error().message();
   std::uint64_t entry = 0;
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -134,6 +135,30 @@ TEST(ObjectReader, AnyPartOfASnapshotsIndexCanBeRead) {
     EXPECT_TRUE(index->pages.empty());
   }
   EXPECT_TRUE(verify_object(**reader));
+}
+
+TEST(ObjectReader, VisitedBlocksAreTheBlocks) {
+  InlineExecutor executor;
+  Bytes object = *write_runs(made_head(ObjectKind::segment, 4096, 2, 2), {made_run(4096, 300, 1, 5)}, executor);
+  BytesSource source(object);
+  auto reader = *ObjectReader::open(source, "object");
+  ASSERT_EQ(reader->blocks().size(), 5u);
+  const std::vector<Bytes> blocks = *reader->read_blocks(1, 3);
+  std::uint32_t next = 1;
+  Result<void> visited = reader->visit_blocks(1, 3, [&](std::uint32_t block, auto bytes) -> Result<void> {
+    EXPECT_EQ(block, next++);
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), blocks[block - 1].begin(), blocks[block - 1].end()));
+    std::fill(bytes.begin(), bytes.end(), std::byte{0});  // the buffer is the visitor's
+    return {};
+  });
+  EXPECT_TRUE(visited);
+  EXPECT_EQ(next, 4u);
+  visited = reader->visit_blocks(0, 5, [&](std::uint32_t block, auto) -> Result<void> {
+    if (block < 2) return {};
+    return Error(ErrorKind::io, "the disk is full");
+  });
+  ASSERT_FALSE(visited);
+  EXPECT_EQ(visited.error().message(), "the disk is full");
 }
 
 TEST(ObjectReader, FooterBeyondTheFirstReadIsFound) {

@@ -1,7 +1,8 @@
-// The seek table of the zstd seekable format (contrib/seekable_format in the zstd sources): a skippable frame at the
-// very end of an object with one entry (compressed size u32, decompressed size u32) for every frame in front of it, then
-// the number of entries u32, a descriptor u8 and a magic number u32. The footer is an entry too, of decompressed size 0,
-// so that the sum of the compressed sizes is the table's own offset for every reader of the format.
+// The seek table of the zstd seekable format (contrib/seekable_format in the zstd sources): a skippable frame at
+// the very end of an object with one entry (compressed size u32, decompressed size u32) for every frame in front of
+// it, then the number of entries u32, a descriptor u8 and a magic number u32. The footer is an entry too, of
+// decompressed size 0, so that the sum of the compressed sizes is the table's own offset for every reader of the
+// format.
 //
 // The table has no checksum of its own. It needs none: the decompressed sizes follow from the footer, the compressed
 // ones must add up to where the footer begins, and each block is a zstd frame of exactly its size.
@@ -39,8 +40,8 @@ std::uint64_t seek_table_bytes(std::uint64_t blocks) {
 
 Result<std::uint64_t> parse_seek_trailer(std::span<const std::byte, kSeekTrailerBytes> trailer) {
   if (load_le<std::uint32_t>(trailer.data() + 5) != kSeekableMagic)
-    return damaged("it does not end as an object of Cairn does: it was cut short, or something was appended to it, or "
-                   "it is some other file");
+    return damaged("it does not end as an object of Cairn does: it was cut short, or something was appended to it, "
+                   "or it is some other file");
   auto frames = load_le<std::uint32_t>(trailer.data());
   if (frames < 2 || trailer[4] != std::byte{0}) return damaged("its seek table is not one of Cairn");
   return frames - 1;

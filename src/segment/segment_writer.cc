@@ -1,8 +1,9 @@
-// A frame's header carries its commit mark, and SQLite's checksum covers the mark: so each frame is sealed only when it
-// is known whether it is the last of its run, that is when the next page or the end of the run comes. Until then its
-// header in the block is blank.
+// A frame's header carries its commit mark, and SQLite's checksum covers the mark: so each frame is sealed only
+// when it is known whether it is the last of its run, that is when the next page or the end of the run comes. Until
+// then its header in the block is blank.
 //
-// Blocks have a fixed number of frames, whatever runs they belong to, so that a frame's place follows from its number.
+// Blocks have a fixed number of frames, whatever runs they belong to, so that a frame's place follows from its
+// number.
 
 #include <fmt/format.h>
 

@@ -1,9 +1,9 @@
-// Producer and consumer meet in the pipeline: add() pushes raw blocks, drain() pops compressed ones. What the producer
-// says at the end (restore point, hashes) is handed over under the mutex.
+// Producer and consumer meet in the pipeline: add() pushes raw blocks, drain() pops compressed ones. What the
+// producer says at the end (restore point, hashes) is handed over under the mutex.
 //
 // A snapshot that does not match its own hashes could never be restored, and would be found out only then. So each
-// block's pages are hashed again where they are compressed (3% of the time that takes), and the object gets its end only
-// when the data, the hashes and the restore point agree on the database hash.
+// block's pages are hashed again where they are compressed (3% of the time that takes), and the object gets its end
+// only when the data, the hashes and the restore point agree on the database hash.
 
 #include <fmt/format.h>
 
@@ -74,8 +74,8 @@ class SnapshotWriterImpl final : public SnapshotWriter {
   BlockPipeline blocks_;
 };
 
-// After a failure there is always room: the producer runs on to its end, or to where it notices, and never waits for a
-// consumer that is gone.
+// After a failure there is always room: the producer runs on to its end, or to where it notices, and never waits
+// for a consumer that is gone.
 bool SnapshotWriterImpl::room() const {
   State now = state();
   return blocks_.pending() < window_blocks_ || now == State::abandoned || now == State::failed;

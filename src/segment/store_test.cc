@@ -27,10 +27,12 @@ class FromStore : public ::testing::Test {
   }
   std::uint64_t calls() const { return store_.counts().total().calls; }
   Bytes snapshot_of(std::uint32_t page_size, std::uint32_t pages) {
-    return *write_snapshot(made_head(ObjectKind::snapshot, page_size, 1, 1), made_database(page_size, pages, 1), executor_);
+    Bytes database = made_database(page_size, pages, 1);
+    return *write_snapshot(made_head(ObjectKind::snapshot, page_size, 1, 1), database, executor_);
   }
   Bytes segment_of(std::uint32_t page_size, std::uint32_t pages) {
-    return *write_runs(made_head(ObjectKind::segment, page_size, 1, 1), {made_run(page_size, pages, 1, 1)}, executor_);
+    MadeRun run = made_run(page_size, pages, 1, 1);
+    return *write_runs(made_head(ObjectKind::segment, page_size, 1, 1), {run}, executor_);
   }
 
   InlineExecutor executor_;

@@ -1,7 +1,7 @@
-// Everything that an object says can be checked against something else it says: the stored bytes and every zstd frame
-// against checksums, each page against its hash, a snapshot's hashes against its database hash, and a segment's frames
-// against the WAL file that its index and footer call for, which is laid down again and compared. What needs other
-// objects (does hash_before match the state it builds on?) is the restore module's to check.
+// Everything that an object says can be checked against something else it says: the stored bytes and every zstd
+// frame against checksums, each page against its hash, a snapshot's hashes against its database hash, and a
+// segment's frames against the WAL file that its index and footer call for, which is laid down again and compared.
+// What needs other objects (does hash_before match the state it builds on?) is the restore module's to check.
 //
 // Reads a few blocks at a time and the parts of the footer that belong to them: memory does not grow with the object.
 
@@ -15,6 +15,7 @@
 #include "segment/object_reader.h"
 #include "segment/running_hash.h"
 #include "segment/wal_layout.h"
+#include "segment/zstd_block.h"
 
 namespace cairn::segment {
 namespace {
@@ -91,7 +92,8 @@ class BlockSums {
     return {};
   }
   Result<void> check_end() const {
-    if (sum_of_sums_.value() != tail_.block_sums_checksum) return corrupt("the checksum of its block checksums is wrong");
+    if (sum_of_sums_.value() != tail_.block_sums_checksum)
+      return corrupt("the checksum of its block checksums is wrong");
     return {};
   }
 
@@ -168,20 +170,20 @@ Result<void> ObjectReaderImpl::verify_data() {
   });
   PageChecker pages(footer_, [this](std::uint64_t first, std::uint64_t count) { return read_index(first, count); });
   WalChecker wal(footer_);
+  BlockDecompressor decompressor;
+  Bytes raw;
   for (std::uint32_t first = 0; first < blocks_.size();) {
     std::uint32_t count = 1;
     std::uint64_t bytes = blocks_[first].compressed_bytes;
     while (first + count < blocks_.size() && bytes < kReadBytes && count < kReadBlocks)
       bytes += blocks_[first + count++].compressed_bytes;
     CAIRN_ASSIGN(Bytes stored, fetch(first, count));
-    for (std::uint32_t i = first; i < first + count; ++i) {
-      ByteView block = ByteView(stored).subspan(blocks_[i].offset - blocks_[first].offset, blocks_[i].compressed_bytes);
-      CAIRN_TRY(sums.check_next(block));
-    }
-    CAIRN_ASSIGN(std::vector<Bytes> raw, decompress(first, count, stored));
-    for (const Bytes& block : raw) {
-      CAIRN_TRY(footer_.kind == ObjectKind::snapshot ? check_snapshot_block(block, footer_.page_size, pages)
-                                                     : wal.check_block(block, pages));
+    for (std::uint32_t block = first; block < first + count; ++block) {
+      ByteView stored_bytes = stored_block(stored, first, block);
+      CAIRN_TRY(sums.check_next(stored_bytes));
+      CAIRN_TRY(decompress(block, stored_bytes, decompressor, raw));
+      CAIRN_TRY(footer_.kind == ObjectKind::snapshot ? check_snapshot_block(raw, footer_.page_size, pages)
+                                                     : wal.check_block(raw, pages));
     }
     first += count;
   }

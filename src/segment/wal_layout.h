@@ -17,9 +17,9 @@ inline constexpr std::uint32_t kWalFrameHeaderBytes = 24;
 using WalHeaderBytes = std::array<std::byte, kWalHeaderBytes>;
 using WalFrameHeaderBytes = std::array<std::byte, kWalFrameHeaderBytes>;
 
-// Lays down one WAL file front to back. Its state is SQLite's running checksum, which goes through every frame: frames
-// can only be written in order. Equal constructor arguments and equal frames give equal bytes, so a reader checks a
-// segment by laying it down again.
+// Lays down one WAL file front to back. Its state is SQLite's running checksum, which goes through every frame:
+// frames can only be written in order. Equal constructor arguments and equal frames give equal bytes, so a reader
+// checks a segment by laying it down again.
 class WalLayout {
  public:
   WalLayout(const Id128& lineage, Sequence first, std::uint32_t page_size);

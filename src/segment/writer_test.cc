@@ -1,5 +1,5 @@
-// The writers' rules: what they refuse, that their bytes do not depend on threads, and how the two halves of a snapshot
-// writer meet.
+// The writers' rules: what they refuse, that their bytes do not depend on threads, and how the two halves of a
+// snapshot writer meet.
 
 #include "segment/writer.h"
 

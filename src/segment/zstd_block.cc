@@ -50,13 +50,7 @@ void BlockDecompressor::Free::operator()(ZSTD_DCtx* context) const { ZSTD_freeDC
 
 BlockDecompressor::BlockDecompressor() : context_(ZSTD_createDCtx()) { CAIRN_CHECK(context_ != nullptr); }
 
-Result<Bytes> BlockDecompressor::decompress(ByteView frame, std::uint32_t size_bytes) {
-  Bytes raw(size_bytes);
-  CAIRN_TRY(decompress_into(frame, raw));
-  return raw;
-}
-
-Result<void> BlockDecompressor::decompress_into(ByteView frame, std::span<std::byte> into) {
+Result<void> BlockDecompressor::decompress(ByteView frame, std::span<std::byte> into) {
   if (!has_expected_header(frame)) return Error(ErrorKind::corrupt, "it is not a zstd frame with a checksum");
   if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != into.size())
     return Error(ErrorKind::corrupt, "its size differs from the footer's");

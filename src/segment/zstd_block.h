@@ -32,11 +32,8 @@ class BlockCompressor {
 class BlockDecompressor {
  public:
   BlockDecompressor();
-  // `frame` must be exactly one frame of exactly `size_bytes` decompressed bytes, as BlockCompressor makes them. The
-  // caller has bounded size_bytes.
-  Result<Bytes> decompress(ByteView frame, std::uint32_t size_bytes);
-  // The same into bytes of the caller's, exactly as many.
-  Result<void> decompress_into(ByteView frame, std::span<std::byte> into);
+  // `frame` must be exactly one frame, as BlockCompressor makes them, and fill `into` exactly.
+  Result<void> decompress(ByteView frame, std::span<std::byte> into);
 
  private:
   struct Free {

@@ -1,5 +1,5 @@
-// What must hold for any bytes at all that stand where an object is expected. Run by libFuzzer (segment_fuzz.cc) and over
-// the golden objects by the ordinary tests (segment_fuzz_test.cc).
+// What must hold for any bytes at all that stand where an object is expected. Run by libFuzzer (segment_fuzz.cc)
+// and over the golden objects by the ordinary tests (segment_fuzz_test.cc).
 #pragma once
 
 #include <algorithm>
