@@ -119,7 +119,8 @@ Result<void> Spool::make_durable() {
   std::deque<SpooledSegment> due;
   {
     MutexLock lock(mutex_);
-    std::ranges::copy_if(segments_, std::back_inserter(due), [&](const auto& s) { return s.sequence > durable_; });
+    const Sequence durable = durable_;  // the analysis does not see through a lambda that the lock is held
+    std::ranges::copy_if(segments_, std::back_inserter(due), [&](const auto& s) { return s.sequence > durable; });
   }
   if (due.empty()) return {};
   for (const SpooledSegment& segment : due) {
