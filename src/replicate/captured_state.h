@@ -42,6 +42,8 @@ class CapturedState {
   // when nothing differs, there is no segment. On an error nothing has changed.
   Result<void> append(sqlite::Database& database, Scan scan, const Time& now);
 
+  // Makes room for the hashes of that many pages, so that become() cannot fail half-way.
+  Result<void> reserve(std::uint32_t page_count) { return hashes_->reserve(page_count); }
   // The state that a pass has read becomes the captured one; `sequence` is the segment that says so.
   Result<void> become(sqlite::Database& database, Sequence sequence, std::uint32_t page_size, std::uint64_t hash,
                       std::span<const std::uint64_t> hashes);

@@ -54,7 +54,11 @@ bool Capturer::take_base() {
 Result<void> Capturer::walk(const Time& now) {
   if (!database_) {
     CAIRN_TRY(open_database(now));
-    CAIRN_TRY(decide_start(now));
+    // Without a start that succeeded there is nothing to follow from.
+    if (auto started = decide_start(now); !started) {
+      let_go(sqlite::CloseMode::abandon);
+      return started.error();
+    }
   }
   CAIRN_ASSIGN(const bool same_file, check_identity());
   if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
@@ -288,6 +292,8 @@ Result<void> Capturer::advance_pass(const Time& now) {
 
 Result<void> Capturer::finish_pass(const Time& now) {
   const std::unique_ptr<Pass> pass = std::move(pass_);
+  // Room first: once the segment is in the spool, nothing may keep us from knowing it.
+  CAIRN_TRY(state_->reserve(static_cast<std::uint32_t>(pass->hashes().size())));
   switch (pass->goal()) {
     case PassGoal::begin:
       CAIRN_TRY(take_over(*pass, state_->sequence()));
@@ -389,8 +395,10 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   auto exchanged = exchange_hold_under_gate(now);
   database_->release_gate();
   const std::int64_t held_us = shared_.stopwatch_us() - began_us;
+  lock_times_.add(held_us);
   shared_.set_status([&](ReplicatorStatus& s) {
     s.write_lock_us_last = held_us;
+    s.write_lock_us_p999 = lock_times_.at_most_us(999);
     s.write_lock_us_max = std::max(s.write_lock_us_max, held_us);
     ++s.write_lock_count;
   });

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "replicate/captured_state.h"
+#include "replicate/lock_times.h"
 #include "replicate/pass.h"
 #include "replicate/shared.h"
 #include "replicate/wal_scan.h"
@@ -65,6 +66,7 @@ class Capturer {
 
   std::string previous_host_;
   wal::IndexHeader index_;        // the last look
+  LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then

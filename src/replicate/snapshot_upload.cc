@@ -141,7 +141,12 @@ Result<bool> SnapshotUpload::is_ours(const SnapshotJob& job) {
   auto reader = segment::ObjectReader::open(shared_.store, job.key);
   if (!reader && reader.error().kind() == ErrorKind::not_found) return false;
   if (!reader) return reader.error();
-  return (*reader)->footer() == job.writer->footer();
+  // Another snapshot of the same second does as well, if it holds the same state.
+  const segment::Footer& there = (*reader)->footer();
+  const segment::Footer& mine = job.writer->footer();
+  return there.kind == mine.kind && there.lineage == mine.lineage && there.last == mine.last &&
+         there.page_size == mine.page_size && there.page_count() == mine.page_count() &&
+         there.hash_after() == mine.hash_after();
 }
 
 Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) {
