@@ -74,6 +74,8 @@ ByHand parse(int argc, char** argv) {
       hand.options.rounds = static_cast<int>(value());
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       hand.options.verbose = true;
+    } else if (std::strcmp(argv[i], "--check-always") == 0) {
+      hand.options.check_always = true;
     }
   }
   return hand;

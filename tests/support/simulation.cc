@@ -102,7 +102,9 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     if (checkpoint.application_in_the_way || !host_->is_up() || !host_->is_faultless()) return;
     report_.most_waits = std::max(report_.most_waits, checkpoint.waits);
     // Without a wait it was SQLite's checkpoint lock, for which nobody waits: held for milliseconds after a rollover.
-    if (checkpoint.gave_up && checkpoint.waits > 0 && host_->replicator().status().phase == Phase::following) {
+    const ReplicatorStatus status = host_->replicator().status();
+    const bool well = status.phase == Phase::following && status.database_trouble.empty();
+    if (checkpoint.gave_up && checkpoint.waits > 0 && well) {
       fail(fmt::format("a checkpoint of the application waited {} ms for Cairn", checkpoint.waits));
     }
   };
@@ -150,7 +152,10 @@ void Simulation::die(CrashKind kind) {
   trace(kind == CrashKind::kill ? "cairn is killed" : "power loss");
   if (kind == CrashKind::power_loss) workload_->kill();
   host_->die(kind);
-  if (kind == CrashKind::power_loss) trace(workload_->lose_power());
+  if (kind == CrashKind::power_loss) {
+    trace(workload_->lose_power());
+    if (options_.check_always && !workload_->is_deleted() && workload_->integrity_check() != "ok") fail("damaged");
+  }
   host_->options().adopt = Adopt::none;
 }
 
@@ -175,6 +180,7 @@ void Simulation::take(const char* what, const Result<Step>& step) {
   if (host_->life().is_over()) return;  // whatever it says, nobody hears it; act() buries it
   if (!step) return give_up(step.error(), what);
   next_us_ = next_us_ <= now_.mono_us ? step->next_us : std::min(next_us_, step->next_us);
+  if (options_.verbose) trace(fmt::format("  {}: next in {} us", what, step->next_us - now_.mono_us));
   note_status();
 }
 
@@ -201,9 +207,10 @@ void Simulation::note_status() {
     settled_once_ = true;
   }
   if (options_.verbose) {
-    trace(fmt::format("    {} captured {} published {} hold {} wal {}{}{}{}", name_of(status.phase),
+    trace(fmt::format("    {} captured {} published {} hold {} wal {}{}{}{}{}", name_of(status.phase),
                       status.captured_sequence, status.published_sequence, status.hold, status.wal_frames,
                       status.settled ? " settled" : "",
+                      status.snapshot_pages_total > 0 ? " snapshot" : "",
                       status.database_trouble.empty() ? "" : " db: " + status.database_trouble,
                       status.store_trouble.empty() ? "" : " store: " + status.store_trouble));
   }
@@ -234,6 +241,7 @@ void Simulation::act() {
     if (random_.chance(1, 3)) return start();
     trace("alone: " + workload_->step_while_alone());
     may_be_in_rollback_mode_ = true;
+    if (options_.check_always && !workload_->is_deleted() && workload_->integrity_check() != "ok") fail("damaged");
     return;
   }
   if (random_.chance(1, 250)) return die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
@@ -243,6 +251,7 @@ void Simulation::act() {
   }
   if (random_.chance(1, 2)) return step_something();
   trace(workload_->step());
+  if (options_.check_always) check_database_is_untouched();
 }
 
 void Simulation::round() {
@@ -311,6 +320,7 @@ void Simulation::check_restore(const ReplicaOracle::Point& point) {
 // Nobody but the application changes what is committed.
 void Simulation::check_database_is_untouched() {
   if (workload_->is_deleted() || may_be_in_rollback_mode_) return;
+  if (const std::string said = workload_->integrity_check(); said != "ok") return fail("the database is damaged: " + said);
   const Bytes image = workload_->image();
   if (content_hash(image) == model_.at(model_.newest()).hash) return;
   fail("the database changed without its application: " + describe_difference(*model_.image(model_.newest()), image));

@@ -61,6 +61,7 @@ class Workload {
   // What is committed, without telling.
   Bytes image();
   bool in_wal_mode();
+  std::string integrity_check();  // "ok", or SQLite's first complaint
   std::uint64_t commits() const { return commits_; }
 
  private:

@@ -58,6 +58,11 @@ bool Workload::in_wal_mode() {
   return says(application, "PRAGMA journal_mode", "wal");
 }
 
+std::string Workload::integrity_check() {
+  Application application(path_, [] { return std::uint64_t{0}; });
+  return application.text("PRAGMA integrity_check(1)");
+}
+
 void Workload::remove_files() {
   // The database last: a WAL must never be found beside a database it does not belong to.
   for (const char* suffix : {"-wal", "-shm", "-journal", ""}) stdfs::remove(path_ + suffix);
