@@ -30,7 +30,8 @@ Bytes page_like(std::uint64_t seed, std::size_t size_bytes) {
 }
 
 void count_bytes(benchmark::State& state, std::size_t bytes_an_iteration) {
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * static_cast<std::int64_t>(bytes_an_iteration));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                          static_cast<std::int64_t>(bytes_an_iteration));
 }
 
 void wal_checksum(benchmark::State& state) {

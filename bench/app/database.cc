@@ -102,9 +102,9 @@ const std::string& Text::word() {
 std::string Text::id() { return fmt::format("{:016x}{:08x}", next(), next() & 0xffffffff); }
 
 std::string Text::note() {
-  std::string made = fmt::format(R"({{"title":"{} {}","author":"user-{}","stars":{},"price":{:.2f},"tags":["{}","{}"],"text":")",
-                                 word(), word(), next() % 5000, next() % 6, static_cast<double>(next() % 100000) / 100,
-                                 word(), word());
+  std::string made = fmt::format(
+      R"({{"title":"{} {}","author":"user-{}","stars":{},"price":{:.2f},"tags":["{}","{}"],"text":")", word(), word(),
+      next() % 5000, next() % 6, static_cast<double>(next() % 100000) / 100, word(), word());
   for (std::uint64_t count = next() % 70 + 5; count > 0; --count) {
     made += word();
     made += ' ';
@@ -121,8 +121,8 @@ double percentile(std::vector<double>& values, double share) {
 }
 
 std::string summary(std::vector<double> values) {
-  return fmt::format(R"({{"count": {}, "median": {:.4f}, "p99": {:.4f}, "p999": {:.4f}, "max": {:.4f}}})", values.size(),
-                     percentile(values, 0.5), percentile(values, 0.99), percentile(values, 0.999),
+  return fmt::format(R"({{"count": {}, "median": {:.4f}, "p99": {:.4f}, "p999": {:.4f}, "max": {:.4f}}})",
+                     values.size(), percentile(values, 0.5), percentile(values, 0.99), percentile(values, 0.999),
                      percentile(values, 1));
 }
 

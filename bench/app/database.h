@@ -55,8 +55,8 @@ class Statement {
 // The table that every benchmark writes to: notes of a few hundred bytes in JSON, with an index.
 void make_notes(Database& database);
 
-// Text that compresses like the text and JSON of real databases, about threefold: words drawn by Zipf's law, numbers, ids.
-// The same seed gives the same text.
+// Text that compresses like the text and JSON of real databases, about threefold: words drawn by Zipf's law, numbers,
+// ids. The same seed gives the same text.
 class Text {
  public:
   explicit Text(std::uint64_t seed);

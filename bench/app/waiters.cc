@@ -111,7 +111,7 @@ std::string put(const std::string& directory, const Options& options) {
   return fmt::format(R"({{"put_ms": {}, "first_fsync_ms": {}}})", summary(ms), summary(file_ms));
 }
 
-// A checkpoint that somebody else is in the way of answers busy = 1 after the time-out: it is counted, and its time too.
+// A checkpoint that somebody else is in the way of answers busy = 1 after the time-out: it and its time are counted.
 std::string checkpoints(const std::string& path, const Options& options) {
   Database database(path, "normal");
   make_notes(database);

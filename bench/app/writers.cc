@@ -85,7 +85,9 @@ std::string write(const std::string& path, const Options& options) {
     insert_notes(insert, text, rows - rows / 2);
     for (int row = 0; row < rows / 2; ++row) {
       const std::string body = text.note();
-      update.bind(1, static_cast<std::int64_t>(text.next() % static_cast<std::uint64_t>(known)) + 1).bind(2, body).run();
+      update.bind(1, static_cast<std::int64_t>(text.next() % static_cast<std::uint64_t>(known)) + 1)
+          .bind(2, body)
+          .run();
     }
     database.run("COMMIT");
     commit_ms.push_back(static_cast<double>(one.us()) / 1000);

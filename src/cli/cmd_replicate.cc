@@ -53,7 +53,8 @@ Result<ReplicationOptions> common_options(const Options& options, const Tools& t
     return Error(ErrorKind::invalid, "--exec and a program behind -- were both given: give one of them");
   }
   if (has_child && options.once) {
-    return Error(ErrorKind::invalid, "--once and --exec were both given: --exec publishes everything at its end anyway");
+    return Error(ErrorKind::invalid,
+                 "--once and --exec were both given: --exec publishes everything at its end anyway");
   }
   return common;
 }

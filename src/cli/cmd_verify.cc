@@ -66,8 +66,9 @@ int verify(const Options& options) {
 
 void add_verify(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("verify", "Reads every object of a replica and checks all that can be checked.\n"
-                                                   "Each problem is one sentence; none means that it can be restored.");
+  CLI::App* command = app.add_subcommand("verify",
+                                         "Reads every object of a replica and checks all that can be checked.\n"
+                                         "Each problem is one sentence; none means that it can be restored.");
   command->add_option("URL", options->url, "the replica")->required()->type_name("");
   command->add_flag("--deep", options->deep, "also restore the newest state and run SQLite's integrity check on it");
   command->add_option("--scratch", options->scratch, "folder for the restored copy. Default: the temporary folder")

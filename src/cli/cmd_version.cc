@@ -31,8 +31,9 @@ int version(Style style) {
 
 void add_version(CLI::App& app, Run& run) {
   const auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("version", "Prints the versions of Cairn, of its object format and of SQLite.\n"
-                                                    "The library version is the one that it runs with.");
+  CLI::App* command = app.add_subcommand("version",
+                                         "Prints the versions of Cairn, of its object format and of SQLite.\n"
+                                         "The library version is the one that it runs with.");
   command->add_flag("--json", *json, "as one line of JSON");
   command->callback([json, &run] { run = [json](const Tools&) { return version(style_of(*json)); }; });
 }

@@ -22,8 +22,8 @@ constexpr double kMostMs = 10.0 * 366 * 24 * 3'600'000;
 
 Result<std::int64_t> parse_duration_ms(std::string_view text) {
   const auto refused = [&] {
-    return Error(ErrorKind::invalid, fmt::format("'{}' is not a length of time: write it like 250ms, 1s, 1.5s, 2m or 1h",
-                                                 text));
+    return Error(ErrorKind::invalid,
+                 fmt::format("'{}' is not a length of time: write it like 250ms, 1s, 1.5s, 2m or 1h", text));
   };
   double number = 0;
   const char* end = text.data() + text.size();

@@ -186,10 +186,11 @@ std::optional<Failure> Follower::refusal_to_start_child() const {
   for (std::size_t i = 0; i < replications_.size(); ++i) {
     const Replication& replication = *replications_[i];
     if (replication.database_is_there() || !statuses_[i].has_snapshot || replication.adopts_local()) continue;
-    return Failure{Error(ErrorKind::conflict,
-                         fmt::format("{0} does not exist, but {1} holds its history: restore it first (cairn restore {1} "
-                                     "-o {0}), or go on with a new database (--adopt local)",
-                                     replication.database(), replication.url()))};
+    return Failure{
+        Error(ErrorKind::conflict,
+              fmt::format("{0} does not exist, but {1} holds its history: restore it first (cairn restore {1} "
+                          "-o {0}), or go on with a new database (--adopt local)",
+                          replication.database(), replication.url()))};
   }
   return std::nullopt;
 }

@@ -64,7 +64,8 @@ std::vector<std::string> cut_behind_dashes(std::vector<std::string>& arguments) 
 
 int run_command(std::vector<std::string> arguments) {
   const std::vector<std::string> behind_dashes = cut_behind_dashes(arguments);
-  CLI::App app("Follows live SQLite databases into object storage, and brings back any state that was published.", "cairn");
+  CLI::App app("Follows live SQLite databases into object storage, and brings back any state that was published.",
+               "cairn");
   app.footer(kFooter);
   app.get_formatter()->column_width(36);
   app.fallthrough();

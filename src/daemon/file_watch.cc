@@ -74,8 +74,8 @@ void FileWatch::stop_watching(int error_number) {
   const char* remedy = "";
   if (error_number == ENOSPC) remedy = ": raise fs.inotify.max_user_watches with sysctl";
   if (error_number == EMFILE) remedy = ": raise fs.inotify.max_user_instances with sysctl";
-  trouble_ = fmt::format("{}/{} cannot be watched for changes ({}), so it is looked at ten times a second{}", directory_,
-                         name_, std::strerror(error_number), remedy);
+  trouble_ = fmt::format("{}/{} cannot be watched for changes ({}), so it is looked at ten times a second{}",
+                         directory_, name_, std::strerror(error_number), remedy);
 }
 
 bool FileWatch::silence_bell() {

@@ -39,8 +39,8 @@ bool has_content(const std::string& path) {
 // Everything in a status that makes another thread's next step worth taking, or that people care about.
 std::string mark_of(const ReplicatorStatus& s) {
   return fmt::format("{}/{}/{}/{}/{}/{}/{}/{}/{}/{}", static_cast<int>(s.phase), s.captured_sequence,
-                     s.published_sequence, s.has_snapshot, s.snapshot_pages_done, s.snapshot_pages_total, s.snapshots_published, s.published_bytes,
-                     s.captured_commits, s.reconciles);
+                     s.published_sequence, s.has_snapshot, s.snapshot_pages_done, s.snapshot_pages_total,
+                     s.snapshots_published, s.published_bytes, s.captured_commits, s.reconciles);
 }
 
 std::string trouble_of(const ReplicatorStatus& s) {
@@ -55,8 +55,10 @@ Error lasting_trouble(const ReplicatorStatus& s) {
 Error not_published(const ReplicatorStatus& s) {
   std::string what;
   if (s.spool_segments > 0) {
-    what = fmt::format("{} captured segments ({} bytes) are not published yet; they are kept in the state directory and "
-                       "published at the next start", s.spool_segments, s.spool_bytes);
+    what = fmt::format(
+        "{} captured segments ({} bytes) are not published yet; they are kept in the state directory and "
+        "published at the next start",
+        s.spool_segments, s.spool_bytes);
   } else if (!s.has_snapshot) {
     what = "the first snapshot is not published yet, so nothing can be restored; it begins anew at the next start";
   } else {

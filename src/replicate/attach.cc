@@ -140,7 +140,8 @@ Result<void> align_spool(Base& base, Sequence published, std::uint64_t published
     CAIRN_TRY(base.spool->pop());
   }
   const auto front = base.spool->front();
-  if (front && (front->sequence != published.next() || front->hash_before != published_hash)) return base.spool->clear();
+  if (front && (front->sequence != published.next() || front->hash_before != published_hash))
+    return base.spool->clear();
   return {};
 }
 
@@ -218,14 +219,15 @@ Result<Base> attach_to_history(const AttachContext& c, const restore::HeadState&
   if (is_published || is_intent) return go_on(c, head);
   if (adopt) return attach_to_foreign(c, head);
   if (head.newest < record.published) {
-    return Error(ErrorKind::conflict,
-                 fmt::format("{} ends at segment {}, but segment {} has been published from here: objects were removed, "
-                             "or the store was rolled back. {}",
-                             place(c), head.newest.value, record.published.value, kAdoptHint));
+    return Error(
+        ErrorKind::conflict,
+        fmt::format("{} ends at segment {}, but segment {} has been published from here: objects were removed, "
+                    "or the store was rolled back. {}",
+                    place(c), head.newest.value, record.published.value, kAdoptHint));
   }
   return Error(ErrorKind::conflict,
-               fmt::format("another writer has published to {} (segment {}; the last one from here is {}). {}", place(c),
-                           head.newest.value, record.published.value, kAdoptHint));
+               fmt::format("another writer has published to {} (segment {}; the last one from here is {}). {}",
+                           place(c), head.newest.value, record.published.value, kAdoptHint));
 }
 
 }  // namespace

@@ -298,7 +298,8 @@ Result<void> Capturer::finish_pass(const Time& now) {
     case PassGoal::begin:
       CAIRN_TRY(take_over(*pass, state_->sequence()));
       // Known here before it can be seen there: a crash in between must not make it look like somebody else's.
-      CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = pass->hash(); }));
+      CAIRN_TRY(
+          shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = pass->hash(); }));
       pass->finish_snapshot(now);
       break;
     case PassGoal::compare:
@@ -360,7 +361,8 @@ Result<void> Capturer::start_requested_snapshot(const Time& now) {
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
   if (database_->access() == sqlite::Access::read_only || database_->hold() != sqlite::Hold::pin) return {};
-  if (index_.max_frame.value < shared_.options.rollover_frames || (pass_ && pass_->goal() != PassGoal::snapshot)) return {};
+  if (index_.max_frame.value < shared_.options.rollover_frames || (pass_ && pass_->goal() != PassGoal::snapshot))
+    return {};
   if (now.mono_us < next_roll_us_) {
     wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};

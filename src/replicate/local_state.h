@@ -2,8 +2,8 @@
 // that was. Losing it costs a reconcile, never data; believing it wrongly could cost data, so everything in it is
 // checked against the store and the database before it is used.
 //
-// Kept in the file `position`: slots, each with a generation and a checksum. The newest whole slot counts. Synced writes
-// take turns in the first two, all others go to the third: what a power loss garbles is never the last synced one.
+// Kept in the file `position`: slots, each with a generation and a checksum. The newest whole slot counts. Synced
+// writes take turns in the first two, all others go to the third: a power loss never garbles the last synced one.
 #pragma once
 
 #include <cstdint>

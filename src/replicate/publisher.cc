@@ -1,9 +1,9 @@
 // Ordering rules of docs/format.md, "Order", live here:
 //   - a segment is put only when its predecessor is in the store;
-//   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's" can be told
-//     apart;
-//   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another writer owns
-//     the history, and this one stops for good;
+//   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's"
+//     can be told apart;
+//   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
+//     writer owns the history, and this one stops for good;
 //   - "it may have been applied": look, then decide.
 #include "replicate/publisher.h"
 

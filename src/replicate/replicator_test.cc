@@ -57,7 +57,9 @@ std::string read_all(const fs::path& path) {
 class ReplicatorTest : public testing::Test {
  public:
   ReplicatorTest() {
-    std::string pattern = ((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) / "cairn-replicator-XXXXXX").string();
+    std::string pattern =
+        ((fs::exists("/dev/shm") ? fs::path("/dev/shm") : fs::temp_directory_path()) / "cairn-replicator-XXXXXX")
+            .string();
     dir_ = mkdtemp(pattern.data());
     db_path_ = (dir_ / "app.db").string();
     store_ = make_memory_store();
@@ -109,9 +111,10 @@ class ReplicatorTest : public testing::Test {
       if (s.settled && s.looks > looks + 1) return std::nullopt;
     }
     const auto s = replicator_->status();
-    return Error(ErrorKind::busy, fmt::format("never settled: phase {} captured {} published {} spool {} hold {} {} / {}",
-                                              name_of(s.phase), s.captured_sequence, s.published_sequence,
-                                              s.spool_segments, s.hold, s.database_trouble, s.store_trouble));
+    return Error(ErrorKind::busy,
+                 fmt::format("never settled: phase {} captured {} published {} spool {} hold {} {} / {}",
+                             name_of(s.phase), s.captured_sequence, s.published_sequence, s.spool_segments, s.hold,
+                             s.database_trouble, s.store_trouble));
   }
   void must_settle() {
     auto error = settle();

@@ -14,7 +14,9 @@ class SegmentOutput {
  public:
   static Result<std::unique_ptr<SegmentOutput>> open(FileSystem& files, Spool& spool, const segment::ObjectHead& head,
                                                      Executor& executor, int level);
-  Result<void> add_page(PageNo page, ByteView bytes, std::uint64_t hash) { return writer_->add_page(page, bytes, hash); }
+  Result<void> add_page(PageNo page, ByteView bytes, std::uint64_t hash) {
+    return writer_->add_page(page, bytes, hash);
+  }
   // Ends the segment and hands it to the spool.
   Result<void> finish(const segment::RestorePoint& point);
 

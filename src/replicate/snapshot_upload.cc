@@ -48,8 +48,9 @@ void SnapshotUpload::begin(const std::shared_ptr<SnapshotJob>& job) {
   if (!job_) return;
   const StoreCapabilities can = shared_.store.capabilities();
   // Never more parts than the store takes, even if nothing compresses.
-  part_bytes_ = std::max({kPartBytes, can.min_part_bytes,
-                          job_->data_size_bytes * 11 / 10 / static_cast<std::uint64_t>(std::max(1, can.max_parts - 1))});
+  part_bytes_ =
+      std::max({kPartBytes, can.min_part_bytes,
+                job_->data_size_bytes * 11 / 10 / static_cast<std::uint64_t>(std::max(1, can.max_parts - 1))});
 }
 
 void SnapshotUpload::drop() {

@@ -128,7 +128,8 @@ TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
 TEST_F(RestoreOutput, WhatAKilledRestoreLeftIsRemovedAndWhatARunningOneWritesIsNot) {
   ReplicaBuilder replica(*store_, "app.db");
   replica.begin(Image::made(512, 20, 1));
-  for (const char* name : {"out.db.cairn-0badcafe", "out.db.cairn-00000001", "out.db.cairn-backups", "out.db.cairn-12"}) {
+  for (const char* name :
+       {"out.db.cairn-0badcafe", "out.db.cairn-00000001", "out.db.cairn-backups", "out.db.cairn-12"}) {
     write(name, Bytes(10));
   }
   auto running = files_->lock(path("out.db.cairn-00000001"));

@@ -17,8 +17,9 @@ constexpr std::string_view kMagic("SQLite format 3\0", 16);
 
 Result<DatabaseHeader> parse_database_header(ByteView bytes) {
   if (bytes.size() < kDatabaseHeaderSize) {
-    return Error(ErrorKind::invalid, fmt::format("not a SQLite database: it has {} bytes, fewer than the {} of a header",
-                                                 bytes.size(), kDatabaseHeaderSize));
+    return Error(ErrorKind::invalid,
+                 fmt::format("not a SQLite database: it has {} bytes, fewer than the {} of a header", bytes.size(),
+                             kDatabaseHeaderSize));
   }
   if (as_text(bytes.first(kMagic.size())) != kMagic) {
     return Error(ErrorKind::invalid, "not a SQLite database (or an encrypted one): it does not begin with "

@@ -30,7 +30,8 @@ struct Checksum {
   bool operator==(const Checksum&) const = default;
 };
 
-enum class ByteOrder { little, big };  // of the 32-bit words that the checksum adds up: magic 0x377f0682 little, ..83 big
+// Of the 32-bit words that the checksum adds up: magic 0x377f0682 little, ..83 big.
+enum class ByteOrder { little, big };
 
 // Adds `bytes` (a multiple of 8 long) to `sum`.
 Checksum checksum(ByteOrder order, Checksum sum, ByteView bytes);

@@ -13,7 +13,8 @@ namespace {
 
 TEST(WalFuzz, HoldsForEverySeedAndForItsBeginnings) {
   int seeds = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(CAIRN_SOURCE_DIR) / "tests/data/wal")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(CAIRN_SOURCE_DIR) / "tests/data/wal")) {
     std::ifstream in(entry.path() / "wal", std::ios::binary);
     if (!in) continue;
     ++seeds;

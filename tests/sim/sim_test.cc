@@ -43,8 +43,9 @@ TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) {
     const SimulationReport report = simulate({.seed = seed});
     restore_points += report.restore_points;
     restores += report.restores;
-    ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure << "\nrerun with: sim_tests --seed "
-                                        << seed << " --verbose\n" << tail_of(report);
+    ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
+                                        << "\nrerun with: sim_tests --seed " << seed << " --verbose\n"
+                                        << tail_of(report);
   }
   if (count >= kShards) {
     EXPECT_GT(restore_points, 0u);

@@ -75,9 +75,9 @@ TEST(Workload, DoesEveryKindOfThing) {
     workload.close_all();
     states += model.newest();
   }
-  for (const char* what : {"write", "big", "rollback", "savepoints", "schema", "VACUUM", "PRAGMA", "begin", "end", "FULL",
-                           "PASSIVE", "RESTART", "TRUNCATE", "a", "all", "application", "page", "journal", "WAL",
-                           "power", "file"}) {
+  for (const char* what : {"write", "big",         "rollback", "savepoints", "schema",  "VACUUM",   "PRAGMA",
+                           "begin", "end",         "FULL",     "PASSIVE",    "RESTART", "TRUNCATE", "a",
+                           "all",   "application", "page",     "journal",    "WAL",     "power",    "file"}) {
     EXPECT_GT(seen[what], 0) << what;
   }
   EXPECT_GT(states, 200u);

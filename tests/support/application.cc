@@ -22,7 +22,8 @@ void noise_function(sqlite3_context* context, int, sqlite3_value** arguments) {
   std::vector<unsigned char> bytes(static_cast<std::size_t>(size < 0 ? 0 : size));
   for (std::size_t i = 0; i < bytes.size(); i += 16) {  // every other word: compressible by half, like real data
     const std::uint64_t word = noise();
-    for (std::size_t k = 0; k < 8 && i + k < bytes.size(); ++k) bytes[i + k] = static_cast<unsigned char>(word >> 8 * k);
+    for (std::size_t k = 0; k < 8 && i + k < bytes.size(); ++k)
+      bytes[i + k] = static_cast<unsigned char>(word >> 8 * k);
   }
   sqlite3_result_blob(context, bytes.data(), static_cast<int>(bytes.size()), SQLITE_TRANSIENT);
 }

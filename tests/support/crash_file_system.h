@@ -1,14 +1,14 @@
 // A disk that forgets. The files are real ones below a real directory; beside them it keeps, for every file and every
-// folder, what a disk is bound to keep: contents as of the last sync(), names as of the last sync_directory(). A power
-// loss then picks, from one seed, what became of everything else.
+// folder, what a disk is bound to keep: contents as of the last sync(), names as of the last sync_directory(). A
+// power loss then picks, from one seed, what became of everything else.
 //
 //   kill         nothing is lost: the page cache outlives the process
 //   power_loss   per file: writes since its last sync are kept, dropped, cut, or mixed and garbled by the sector; per
 //                folder: new names, renames and removals since its last sync are kept or undone, in order or not
 //
-// It can also die in the middle of a call (see life.h), and fail writes and syncs at a rate. What was waiting for a sync
-// that failed stays lost, although later syncs say that all is well, until it is written again: that is what Linux does
-// to pages whose writeback failed.
+// It can also die in the middle of a call (see life.h), and fail writes and syncs at a rate. What was waiting for a
+// sync that failed stays lost, although later syncs say that all is well, until it is written again: that is what
+// Linux does to pages whose writeback failed.
 //
 // Only paths below the root may be used, always spelled the same. One thread.
 #pragma once

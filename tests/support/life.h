@@ -1,6 +1,6 @@
-// The life of a simulated process: a countdown that everything which changes the world outside it (files, store) shares.
-// When it runs out, the process is dead in the middle of whatever it was doing: every later call fails and changes
-// nothing, until the simulation has dropped the dead objects and begins a new life.
+// The life of a simulated process: a countdown that everything which changes the world outside it (files, store)
+// shares. When it runs out, the process is dead in the middle of whatever it was doing: every later call fails and
+// changes nothing, until the simulation has dropped the dead objects and begins a new life.
 #pragma once
 
 #include <cstdint>

@@ -27,7 +27,8 @@ Bytes read_whole(const std::string& path) {
 
 std::uint32_t page_size_of(ByteView image) {
   if (image.size() < 100) return 512;
-  const auto stored = static_cast<std::uint32_t>(std::to_integer<int>(image[16]) << 8 | std::to_integer<int>(image[17]));
+  const auto stored =
+      static_cast<std::uint32_t>(std::to_integer<int>(image[16]) << 8 | std::to_integer<int>(image[17]));
   return stored == 1 ? 65536 : std::max(stored, 512u);
 }
 

@@ -143,9 +143,10 @@ std::string ReplicaOracle::add_point(const PageModel& model) {
   const auto state = model.find_from(from, point.hash);
   if (!state) {
     const Bytes* newest = model.image(model.newest());
-    return fmt::format("restore point {} is no committed state at or after {}{} (compared with the newest, state {}: {})",
-                       point.sequence, from, model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(),
-                       newest ? describe_difference(*newest, image_) : "");
+    return fmt::format(
+        "restore point {} is no committed state at or after {}{} (compared with the newest, state {}: {})",
+        point.sequence, from, model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(),
+        newest ? describe_difference(*newest, image_) : "");
   }
   point.state = *state;
   points_.push_back(point);

@@ -2,8 +2,8 @@
 // passing, a death, a restart. Whatever the faults of a round, at its end the store itself (behind the faults) has to
 // hold a dense, unchanged chain of committed states that reaches at least as far as the replicator has claimed.
 //
-// At the end of a seed everything is made well again, and the replica must come to hold exactly what is committed; then a
-// restart without changes must publish nothing, and an idle replicator must not call the store.
+// At the end of a seed everything is made well again, and the replica must come to hold exactly what is committed;
+// then a restart without changes must publish nothing, and an idle replicator must not call the store.
 #include "support/simulation.h"
 
 #include <sqlite3.h>
@@ -320,7 +320,8 @@ void Simulation::check_restore(const ReplicaOracle::Point& point) {
 // Nobody but the application changes what is committed.
 void Simulation::check_database_is_untouched() {
   if (workload_->is_deleted() || may_be_in_rollback_mode_) return;
-  if (const std::string said = workload_->integrity_check(); said != "ok") return fail("the database is damaged: " + said);
+  if (const std::string said = workload_->integrity_check(); said != "ok")
+    return fail("the database is damaged: " + said);
   const Bytes image = workload_->image();
   if (content_hash(image) == model_.at(model_.newest()).hash) return;
   fail("the database changed without its application: " + describe_difference(*model_.image(model_.newest()), image));

@@ -21,7 +21,8 @@ std::string word(SqlResult outcome) { return outcome == SqlResult::done ? "" : "
 }  // namespace
 
 WorkloadOptions random_options(SeededRandom& random) {
-  constexpr std::array<std::uint32_t, 12> kSizes{4096, 4096, 4096, 4096, 512, 512, 1024, 1024, 2048, 8192, 16384, 65536};
+  constexpr std::array<std::uint32_t, 12> kSizes{4096, 4096, 4096, 4096, 512,   512,
+                                                 1024, 1024, 2048, 8192, 16384, 65536};
   WorkloadOptions options;
   options.page_size = kSizes[random.below(kSizes.size())];
   options.auto_vacuum = random.chance(1, 2) ? 0 : static_cast<int>(1 + random.below(2));
@@ -98,7 +99,8 @@ std::string Workload::insert_sql(std::uint64_t rows, std::uint64_t row_bytes) {
 
 std::string Workload::change_sql() {
   const std::string name = table();
-  const std::string make = fmt::format("CREATE TABLE IF NOT EXISTS {}(id INTEGER PRIMARY KEY, a INTEGER, b BLOB);", name);
+  const std::string make =
+      fmt::format("CREATE TABLE IF NOT EXISTS {}(id INTEGER PRIMARY KEY, a INTEGER, b BLOB);", name);
   const std::uint64_t page = options_.page_size;
   switch (below(9)) {
     case 0: return insert_sql(1, 4 * page + below(page));
@@ -106,8 +108,10 @@ std::string Workload::change_sql() {
     case 2:
     case 3: return insert_sql(1 + below(12), below(300));
     case 4:
-      return make + fmt::format("UPDATE {} SET a=a+1, b=noise({}) WHERE id%{}={};", name, below(400), 3 + below(9), below(3));
-    case 5: return make + fmt::format("UPDATE {} SET a=a WHERE id<{};", name, below(20));  // pages rewritten as they were
+      return make + fmt::format("UPDATE {} SET a=a+1, b=noise({}) WHERE id%{}={};", name, below(400), 3 + below(9),
+                                below(3));
+    case 5:
+      return make + fmt::format("UPDATE {} SET a=a WHERE id<{};", name, below(20));  // pages rewritten as they were
     case 6: return make + fmt::format("UPDATE {} SET a={} WHERE id={};", name, below(1000), below(50));
     case 7: return make + fmt::format("DELETE FROM {} WHERE id%{}={};", name, 2 + below(5), below(3));
     default: return make + fmt::format("DELETE FROM {} WHERE id>{};", name, below(80));
@@ -117,8 +121,9 @@ std::string Workload::change_sql() {
 std::string Workload::write_rows(Application& application) {
   const std::int64_t pages = application.number("PRAGMA page_count");
   const bool too_large = pages > 0 && static_cast<std::uint64_t>(pages) * options_.page_size > options_.max_size_bytes;
-  const std::string sql = too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}", 1 + below(3))
-                                    : change_sql();
+  const std::string sql =
+      too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}", 1 + below(3))
+                : change_sql();
   const SqlResult begun = application.run("BEGIN");
   const SqlResult outcome = begun == SqlResult::done ? application.run(sql + ";COMMIT") : begun;
   committed(application);
@@ -145,9 +150,9 @@ std::string Workload::roll_back(Application& application) {
   return "rollback" + word(outcome);
 }
 
-// With a cache that never spills: after a rollback to a savepoint, SQLite up to 3.40.1 at least commits frames without a
-// checksum where spilled pages had been written twice (docs/sqlite.md). What no recovery reads cannot be a model's truth;
-// tests/sim/savepoint_test.cc looks at that case by itself.
+// With a cache that never spills: after a rollback to a savepoint, SQLite up to 3.40.1 at least commits frames
+// without a checksum where spilled pages had been written twice (docs/sqlite.md). What no recovery reads cannot be a
+// model's truth; tests/sim/savepoint_test.cc looks at that case by itself.
 std::string Workload::use_savepoints(Application& application) {
   application.run("PRAGMA cache_size=-8000");
   const SqlResult outcome = application.run("BEGIN;" + change_sql() + "SAVEPOINT one;" + insert_sql(20, 200) +
@@ -182,7 +187,8 @@ std::string Workload::vacuum(Application& application) {
 }
 
 std::string Workload::set_pragma(Application& application) {
-  const std::string sql = fmt::format("PRAGMA {}={}", random_.chance(1, 2) ? "user_version" : "application_id", below(1 << 20));
+  const std::string sql =
+      fmt::format("PRAGMA {}={}", random_.chance(1, 2) ? "user_version" : "application_id", below(1 << 20));
   const SqlResult outcome = application.run(sql);
   committed(application);
   return sql + word(outcome);
@@ -194,7 +200,8 @@ std::string Workload::begin(Application& application, Occupation occupation) {
   const bool writes = occupation == Occupation::writing;
   SqlResult outcome = application.run(writes ? "BEGIN IMMEDIATE" : "BEGIN; SELECT count(*) FROM sqlite_schema");
   if (outcome == SqlResult::done) application.occupation = occupation;
-  if (outcome == SqlResult::done && writes) outcome = application.run(insert_sql(1 + below(60), options_.page_size / 3));
+  if (outcome == SqlResult::done && writes)
+    outcome = application.run(insert_sql(1 + below(60), options_.page_size / 3));
   return std::string(writes ? "begin to write" : "begin to read") + word(outcome);
 }
 

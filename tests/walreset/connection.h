@@ -22,7 +22,8 @@ class Connection {
 
   void close() { sqlite3_close(std::exchange(db_, nullptr)); }
   void run(const std::string& sql) {
-    EXPECT_EQ(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db_) << ": " << sql;
+    EXPECT_EQ(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(db_) << ": " << sql;
   }
   // The first column of all rows.
   std::vector<std::string> column(const std::string& sql) {

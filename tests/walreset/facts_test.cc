@@ -1,5 +1,6 @@
-// The facts of docs/sqlite.md that Cairn's holds rest on, asked of the SQLite that this program is linked with. When one
-// of these fails with a new SQLite, the fact is no longer one, and what rests on it has to be thought through again.
+// The facts of docs/sqlite.md that Cairn's holds rest on, asked of the SQLite that this program is linked with. When
+// one of these fails with a new SQLite, the fact is no longer one, and what rests on it has to be thought through
+// again.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>

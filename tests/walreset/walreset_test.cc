@@ -99,8 +99,8 @@ TEST_F(WalReset, UnderAPinNothingRestarts) {
 }
 
 // Why a floor under which the WAL was restarted stays until the checkpointers from before are gone: a pin would let
-// such a one backfill up to it, but going by a header that counts frames which nobody has committed. Here it passes over
-// the pinned version of a page, because a newer one stands behind it, which is then rolled back.
+// such a one backfill up to it, but going by a header that counts frames which nobody has committed. Here it passes
+// over the pinned version of a page, because a newer one stands behind it, which is then rolled back.
 TEST_F(WalReset, APinTakenWhileAStaleCheckpointerIsAtWorkIsNotEnough) {
   if (!library_is_vulnerable()) GTEST_SKIP() << "SQLite " << sqlite3_libversion() << " does not have the bug";
   WindowVfs window;
