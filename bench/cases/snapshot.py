@@ -1,8 +1,8 @@
 """A first snapshot of a large database against `zstd -3 -T0` on the same file.
 
 Both read the database from the page cache, and both are timed as whole processes. `cairn snapshot` into an empty store
-also hashes every page, claims the replica, and syncs what it has written; so `zstd` is followed by `sync`, and once more
-measured without.
+also hashes every page, claims the replica, and syncs what it has written; so `zstd` is followed by `sync`, and once
+more measured without.
 """
 import glob
 import os
@@ -46,4 +46,5 @@ def run(bench, printer):
     printer.compare("snapshot", "MB/s", "zstd -3 -T0, then sync", zstd, "cairn snapshot", cairn, aim="at least 0.9")
     printer.compare("snapshot, zstd without sync", "MB/s", "zstd -3 -T0", zstd_unsynced, "cairn snapshot", cairn)
     printer.compare("snapshot, CPU", "s", "zstd -3 -T0, then sync", zstd_cpu, "cairn snapshot", cairn_cpu)
-    printer.note(f"of {megabytes:.0f} MB, zstd leaves {sizes['zstd'] / 1e6:.1f} MB, cairn {sizes['cairn'] / 1e6:.1f} MB")
+    printer.note(f"of {megabytes:.0f} MB, zstd leaves {sizes['zstd'] / 1e6:.1f} MB, "
+                 f"cairn {sizes['cairn'] / 1e6:.1f} MB")

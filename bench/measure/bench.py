@@ -17,7 +17,8 @@ class Bench:
         self.app_program = os.path.abspath(os.path.join(build, "bench", "bench_app"))
         for program in (self.cairn, self.app_program):
             if not os.access(program, os.X_OK):
-                raise SystemExit(f"bench/run: there is no {program}: build with -DCAIRN_BENCH=ON, or leave --build away")
+                raise SystemExit(f"bench/run: there is no {program}: "
+                                 "build with -DCAIRN_BENCH=ON, or leave --build away")
         self._databases = {}
 
     def folder(self, name):
