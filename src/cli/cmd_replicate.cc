@@ -30,7 +30,7 @@ With --exec, signals go to the program, and its exit status is cairn's.)";
 
 struct Options {
   std::vector<std::string> databases;
-  std::string to, interval = "1s", timeout = "10s", exec, state_root, adopt;
+  std::string to, interval = "1s", timeout, exec, state_root, adopt;
   bool once = false, no_wal_switch = false, json = false;
 };
 
@@ -66,9 +66,11 @@ int replicate(const Options& options, const Tools& tools) {
   if (options.once) following.until = RunUntil::settled;
   following.child = tools.behind_dashes;
   if (!options.exec.empty()) following.child = {"sh", "-c", options.exec};
-  Result<std::int64_t> timeout = parse_duration_ms(options.timeout);
-  if (!timeout) return report_usage(timeout.error().with("--timeout").message(), style);
-  following.timeout_ms = *timeout;
+  if (!options.timeout.empty()) {
+    const Result<std::int64_t> timeout = parse_duration_ms(options.timeout);
+    if (!timeout) return report_usage(timeout.error().with("--timeout").message(), style);
+    following.timeout_ms = following.stop_limit_ms = *timeout;
+  }
 
   Result<ReplicationOptions> common = common_options(options, tools);
   if (!common) return report({common.error()}, style);
@@ -120,10 +122,10 @@ void add_replicate(CLI::App& app, Run& run) {
       ->check(CLI::IsMember({"local", "remote"}))
       ->type_name("");
   command->add_option("--timeout", options->timeout,
-                      "how long the store may be away before --once gives up, and\n"
-                      "before --exec starts its program all the same")
-      ->type_name("TIME")
-      ->capture_default_str();
+                      "how long the store may be away before --once gives up or\n"
+                      "--exec starts its program all the same (default 10s), and\n"
+                      "before a stop gives up publishing the rest (default 30s)")
+      ->type_name("TIME");
   command->add_flag("--json", options->json,
                     "status as JSON: a line a change, with --once one line at\n"
                     "the end");

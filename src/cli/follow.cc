@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <optional>
@@ -16,6 +18,13 @@
 namespace cairn::cli {
 
 namespace {
+
+constexpr std::int64_t kLongestWaitMs = 3'600'000;
+
+std::int64_t now_ms() {
+  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
+}
 
 class Follower {
  public:
@@ -55,6 +64,7 @@ class Follower {
 
 int Follower::run() {
   child_wanted_ = !options_.child.empty();
+  const std::int64_t patience_until_ms = now_ms() + options_.timeout_ms;
   {
     MutexLock lock(mutex_);
     running_ = replications_.size();
@@ -67,10 +77,12 @@ int Follower::run() {
     return running_ > 0;
   };
   while (any_left() || child_) {
-    const std::optional<Event> event = signals_.wait(child_wanted_ ? static_cast<int>(options_.timeout_ms) : -1);
+    const std::int64_t left_ms = std::max<std::int64_t>(patience_until_ms - now_ms(), 0);
+    const int wait_ms = static_cast<int>(std::min<std::int64_t>(left_ms, kLongestWaitMs));
+    const std::optional<Event> event = signals_.wait(child_wanted_ ? wait_ms : -1);
     if (event && event->kind == Event::Kind::signal) on_signal(*event);
     look_at_child();
-    start_child_when_ready(event ? Patience::left : Patience::gone);
+    start_child_when_ready(now_ms() < patience_until_ms ? Patience::left : Patience::gone);
   }
   for (std::thread& thread : threads) thread.join();
   return status();
@@ -84,6 +96,7 @@ void Follower::run_one(std::size_t index) {
   RunOptions run;
   run.until = options_.until;
   run.trouble_limit_ms = options_.timeout_ms;
+  run.final_limit_ms = options_.stop_limit_ms;
   run.on_change = [&](const ReplicatorStatus& status) {
     report.update(status);
     MutexLock lock(mutex_);

@@ -17,7 +17,8 @@ namespace cairn::cli {
 struct FollowOptions {
   RunUntil until = RunUntil::stopped;
   std::vector<std::string> child;  // of --exec; empty: none
-  std::int64_t timeout_ms = 10'000;
+  std::int64_t timeout_ms = 10'000;      // for a goal, and before the child starts all the same
+  std::int64_t stop_limit_ms = 30'000;   // for publishing everything after a stop
   Style style = Style::text;
 };
 

@@ -47,6 +47,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["hold"] = s.hold;
   json["write_lock_count"] = s.write_lock_count;
   json["write_lock_us_last"] = s.write_lock_us_last;
+  json["write_lock_us_p999"] = s.write_lock_us_p999;
   json["write_lock_us_max"] = s.write_lock_us_max;
   json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
   json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);

@@ -1,6 +1,7 @@
 #include "cli/targets.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <map>
 
@@ -21,15 +22,22 @@ Result<std::string> url_for(const std::string& database, std::size_t count, cons
   return count == 1 ? to : join_url(to, file_name(path));
 }
 
+// The file itself where there is one, for it may have two names; else the path.
+std::string identity_of(const std::string& database) {
+  struct stat file{};
+  if (::stat(database.c_str(), &file) == 0) return fmt::format("{}:{}", file.st_dev, file.st_ino);
+  return real_path(database);
+}
+
 }  // namespace
 
 Result<std::vector<Target>> choose_targets(const std::vector<std::string>& databases, const std::string& to) {
   std::vector<Target> targets;
-  std::map<std::string, std::string> by_path, by_replica;  // to the name that the user gave
+  std::map<std::string, std::string> by_file, by_replica;  // to the name that the user gave
   for (const std::string& database : databases) {
     CAIRN_ASSIGN(const std::string url, url_for(database, databases.size(), to));
     CAIRN_ASSIGN(const std::unique_ptr<Store> store, open_store(url));
-    const auto [same_file, new_file] = by_path.emplace(real_path(database), database);
+    const auto [same_file, new_file] = by_file.emplace(identity_of(database), database);
     if (!new_file) {
       return Error(ErrorKind::invalid, fmt::format("{} and {} are the same database: name it once", same_file->second,
                                                    database));
