@@ -74,6 +74,7 @@ struct ReplicatorStatus {
   std::uint64_t snapshots_published = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0;
   std::int64_t write_lock_us_last = 0, write_lock_us_max = 0;  // how long Cairn held the database's write lock
+  std::int64_t write_lock_us_p999 = 0;    // 99.9 of 100 times it was no longer than this
   std::uint64_t write_lock_count = 0;
   std::string hold;                       // "none", "pin", "floor"
   std::uint32_t wal_frames = 0;
