@@ -113,4 +113,24 @@ const Bytes* PageModel::image(std::size_t index) const {
   return index < oldest || index >= states_.size() ? nullptr : &images_[index - oldest];
 }
 
+std::string PageModel::explain(ByteView image) const {
+  if (images_.empty()) return "";
+  std::string text = "against the newest state: " + describe_difference(images_.back(), image);
+  const std::uint32_t page_size = page_size_of(image);
+  int told = 0;
+  for (std::size_t offset = 0; offset < image.size() && told < 8; offset += page_size) {
+    const ByteView page = image.subspan(offset, std::min<std::size_t>(page_size, image.size() - offset));
+    const auto has_it = [&](const Bytes& state) {
+      return state.size() >= offset + page.size() && std::memcmp(&state[offset], page.data(), page.size()) == 0;
+    };
+    if (has_it(images_.back())) continue;
+    ++told;
+    const auto found = std::find_if(images_.rbegin(), images_.rend(), has_it);
+    text += found == images_.rend()
+                ? fmt::format("; page {} is like in no kept state", offset / page_size + 1)
+                : fmt::format("; page {} is that of state {}", offset / page_size + 1, newest() - (found - images_.rbegin()));
+  }
+  return text;
+}
+
 }  // namespace cairn::testing

@@ -55,8 +55,10 @@ class PageModel {
   // Whether some state from index `from` on has this content.
   bool has_from(std::size_t from, ContentHash hash) const { return find_from(from, hash).has_value(); }
 
-  // For messages: the newest kept image, or the kept image of a state.
+  // For messages: the kept image of a state, and of each page of `image` that the newest state does not have like this,
+  // the newest kept state that does.
   const Bytes* image(std::size_t index) const;
+  std::string explain(ByteView image) const;
 
  private:
   static constexpr std::size_t kKeptImages = 16;

@@ -142,11 +142,8 @@ std::string ReplicaOracle::add_point(const PageModel& model) {
   const std::size_t from = points_.empty() ? 0 : points_.back().state;
   const auto state = model.find_from(from, point.hash);
   if (!state) {
-    const Bytes* newest = model.image(model.newest());
-    return fmt::format(
-        "restore point {} is no committed state at or after {}{} (compared with the newest, state {}: {})",
-        point.sequence, from, model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(),
-        newest ? describe_difference(*newest, image_) : "");
+    return fmt::format("restore point {} is no committed state at or after {}{} (newest: {}; {})", point.sequence, from,
+                       model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(), model.explain(image_));
   }
   point.state = *state;
   points_.push_back(point);

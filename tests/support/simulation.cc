@@ -324,7 +324,7 @@ void Simulation::check_database_is_untouched() {
     return fail("the database is damaged: " + said);
   const Bytes image = workload_->image();
   if (content_hash(image) == model_.at(model_.newest()).hash) return;
-  fail("the database changed without its application: " + describe_difference(*model_.image(model_.newest()), image));
+  fail("the database changed without its application: " + model_.explain(image));
 }
 
 // Makes everything well and lets the replicator run until it says that all is published.
@@ -345,7 +345,7 @@ bool Simulation::settle() {
     if (status.settled && durable_state_ == model_.newest()) return true;
     last = fmt::format("{}, captured {}, published {}, hold {}, {} {}", name_of(status.phase), status.captured_sequence,
                        status.published_sequence, status.hold, status.database_trouble, status.store_trouble);
-    pass_time(std::clamp<std::int64_t>(next_us_ - now_.mono_us, 1'000, 2'000'000));
+    pass_time(std::clamp<std::int64_t>(next_us_ - now_.mono_us, 10'000, 2'000'000));
   }
   if (!failed()) fail("it does not settle: " + last);
   return false;
