@@ -156,7 +156,9 @@ Result<void> Capturer::keep_hold(const Time& now) {
       CAIRN_TRY(take_floor());
     } else if (index_.max_frame > database_->pinned_frame()) {
       CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
-      if (!moved) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
+      // Also when all read marks are in use by older readers, so that ours could only be an old one, too.
+      const bool newest = moved && database_->pinned_frame() >= index_.max_frame;
+      if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
     }
     return {};
   }

@@ -15,6 +15,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -56,6 +57,16 @@ ErrorKind kind_of(int code) {
     case SQLITE_READONLY: return ErrorKind::denied;
     default: return ErrorKind::io;
   }
+}
+
+// The mark that a reader who opens now would get, if it cannot set one itself: all four may be in use by older readers.
+FrameNo newest_mark(const wal::IndexHeader& index) {
+  FrameNo newest;
+  for (std::size_t i = 1; i < index.read_marks.size(); ++i) {
+    const FrameNo mark(index.read_marks[i]);
+    if (mark <= index.max_frame) newest = std::max(newest, mark);
+  }
+  return newest;
 }
 
 Result<std::string> journal_mode(sqlite3* connection, const char* sql, int& code) {
@@ -230,7 +241,7 @@ Result<bool> Database::open_pin(sqlite3* connection) {
   }
   auto after = look();
   if (after && after->salts == before.salts && after->backfilled < before.max_frame) {
-    pinned_frame_ = before.max_frame;
+    pinned_frame_ = std::min(before.max_frame, newest_mark(*after));
     return true;
   }
   end_transaction(connection);
