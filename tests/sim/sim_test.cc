@@ -1,7 +1,9 @@
 // The simulation over many seeds.
 //
 //   sim_tests                                     the seeds of ./check
-//   sim_tests --seed N [--count M] [--rounds R] [--verbose]    seeds N to N+M-1; --verbose prints every step
+//   sim_tests --seed N [--count M] [--rounds R] [--verbose] [--check-always] [--keep DIR]
+//                                                 seeds N to N+M-1; --verbose prints every step, --check-always has SQLite
+//                                                 check the database after each, --keep leaves the evidence in DIR
 //
 // CAIRN_SIM_FIRST and CAIRN_SIM_COUNT choose other seeds for the tests. A failing seed prints how to run it again.
 #include <gtest/gtest.h>
@@ -40,7 +42,9 @@ TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) {
   const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", 320);
   std::uint64_t restore_points = 0, restores = 0;
   for (std::uint64_t seed = first + GetParam(); seed < first + count; seed += kShards) {
-    const SimulationReport report = simulate({.seed = seed});
+    SimulationOptions options;
+    options.seed = seed;
+    const SimulationReport report = simulate(options);
     restore_points += report.restore_points;
     restores += report.restores;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
@@ -75,6 +79,8 @@ ByHand parse(int argc, char** argv) {
       hand.options.rounds = static_cast<int>(value());
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       hand.options.verbose = true;
+    } else if (std::strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {
+      hand.options.keep = argv[++i];
     } else if (std::strcmp(argv[i], "--check-always") == 0) {
       hand.options.check_always = true;
     }

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 #include "cairn/restore.h"
 #include "fmt/format.h"
@@ -58,6 +59,7 @@ class Simulation {
   void check_end();
   void check_restart_publishes_nothing(CrashKind kind);
   void check_idle_is_silent();
+  void keep_evidence();
 
   SimulationOptions options_;
   SimulationReport report_;
@@ -390,6 +392,22 @@ void Simulation::check_restart_publishes_nothing(CrashKind kind) {
   }
 }
 
+void Simulation::keep_evidence() {
+  const auto put = [&](const std::string& name, ByteView bytes) {
+    stdfs::create_directories(stdfs::path(options_.keep + "/" + name).parent_path());
+    std::ofstream(options_.keep + "/" + name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  };
+  const auto page = store_->list("");
+  if (!page) return;
+  for (const ObjectInfo& info : page->objects) {
+    if (const auto object = store_->get(info.key)) put(info.key, object->bytes);
+  }
+  for (std::size_t i = 0; i <= model_.newest(); ++i) {
+    if (const Bytes* image = model_.image(i)) put(fmt::format("states/{}.db", i), *image);
+  }
+}
+
 SimulationReport Simulation::run() {
   workload_->create();
   const int rounds = options_.rounds > 0 ? options_.rounds : static_cast<int>(6 + random_.below(14));
@@ -400,6 +418,7 @@ SimulationReport Simulation::run() {
   if (!failed()) check_end();
   if (!failed()) check_idle_is_silent();
   if (!failed()) check_restart_publishes_nothing(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
+  if (failed() && !options_.keep.empty()) keep_evidence();
   if (host_->is_up()) {
     const ReplicatorStatus status = host_->replicator().status();
     report_.wal_restarts = status.wal_restarts;

@@ -26,6 +26,7 @@ struct SimulationOptions {
   std::uint64_t seed = 1;
   int rounds = 0;        // 0: as many as the seed says, 8 to 24
   bool verbose = false;  // print each step
+  std::string keep;      // where to leave the store's objects and the newest states, when it fails
   bool check_always = false;  // the database's own integrity after every step, to find the one that hurt
 };
 
