@@ -137,7 +137,7 @@ Result<void> rebuild_hashes(const AttachContext& c, Base& base, Sequence publish
 Result<void> align_spool(Base& base, Sequence published, std::uint64_t published_hash) {
   while (auto front = base.spool->front()) {
     if (front->sequence > published) break;
-    CAIRN_TRY(base.spool->pop());
+    base.spool->pop();
   }
   const auto front = base.spool->front();
   if (front && (front->sequence != published.next() || front->hash_before != published_hash))

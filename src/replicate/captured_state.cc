@@ -35,7 +35,8 @@ segment::ObjectHead CapturedState::head(const Time& now) const {
 Result<bool> CapturedState::resume(sqlite::Database& database) {
   const LocalRecord record = shared_.local->record();
   if (!record.has_position || record.captured != sequence_ || record.captured_hash != hash_ ||
-      record.database != database.identity() || hashes_->page_count() != record.page_count || record.page_count == 0) {
+      record.database != database.identity() || record.database_modified_ns != database.modified_ns() ||
+      hashes_->page_count() != record.page_count || record.page_count == 0) {
     return false;
   }
   CAIRN_ASSIGN(const wal::IndexHeader index, database.look());
@@ -160,6 +161,7 @@ Result<void> CapturedState::save(const sqlite::Database& database) {
     r.page_count = hashes_->page_count();
     r.position = position_;
     r.database = database.identity();
+    r.database_modified_ns = database.modified_ns();
     r.has_position = true;
     r.proven = true;
   });

@@ -63,7 +63,10 @@ Result<void> Capturer::walk(const Time& now) {
   CAIRN_ASSIGN(const bool same_file, check_identity());
   if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
   CAIRN_ASSIGN(index_, database_->look());
-  CAIRN_TRY(keep_hold(now));
+  if (auto kept = keep_hold(now); !kept) {
+    if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
+    return kept.error();
+  }
   if (pass_) CAIRN_TRY(continue_pass(now));
   if (pass_ && pass_->goal() != PassGoal::snapshot) return {};  // what is committed meanwhile waits in the WAL
   CAIRN_TRY(capture_when_due(now));
@@ -120,9 +123,9 @@ Result<void> Capturer::decide_start(const Time& now) {
 }
 
 Result<bool> Capturer::check_identity() {
-  auto identity = sqlite::identify(shared_.options.database);
-  if (identity && *identity == database_->identity()) return true;
+  if (database_->is_in_place()) return true;
   let_go(sqlite::CloseMode::abandon);
+  auto identity = sqlite::identify(shared_.options.database);
   if (!identity) {
     Error error = identity.error().with("the database is gone; waiting for it");
     return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::io) : error;
@@ -204,6 +207,12 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
 
 Result<void> Capturer::capture_when_due(const Time& now) {
   if (state_->is_all_of(index_)) return {};
+  // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it waiting.
+  if (database_->hold() != sqlite::Hold::floor) stuck_since_us_ = -1;
+  if (database_->hold() == sqlite::Hold::floor) {
+    if (stuck_since_us_ < 0) stuck_since_us_ = now.mono_us;
+    if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
+  }
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
@@ -271,12 +280,21 @@ void Capturer::drop_pass() {
 }
 
 // A pass that failed half-way is begun anew.
+void Capturer::give_up_pass() {
+  if (pass_->goal() == PassGoal::snapshot) {
+    drop_pass();
+  } else {
+    let_go(sqlite::CloseMode::abandon);
+  }
+}
+
 Result<void> Capturer::continue_pass(const Time& now) {
   const bool for_snapshot = pass_->goal() == PassGoal::snapshot;
   auto advanced = advance_pass(now);
   if (advanced) return {};
-  if (for_snapshot) {
-    drop_pass();
+  if (pass_) {
+    give_up_pass();
+  } else if (for_snapshot) {
     shared_.snapshot_requested = true;
   } else {
     let_go(sqlite::CloseMode::abandon);
@@ -372,7 +390,7 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   next_roll_us_ = now.mono_us + 20'000;
   if (state_->spool().size_bytes() > kSpoolLimitBytes || !capture_trouble_.empty()) return {};
   CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-  if (done || pass_) return {};
+  if (done || (pass_ && pass_->goal() != PassGoal::snapshot)) return {};
   return roll_over_under_gate(now);
 }
 
@@ -393,6 +411,11 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
 }
 
 Result<void> Capturer::roll_over_under_gate(const Time& now) {
+  // What was committed during the checkpoint, so that little is left to be done while others wait.
+  CAIRN_ASSIGN(const bool captured, capture(now));
+  (void)captured;
+  if (pass_ && pass_->goal() != PassGoal::snapshot) return {};
+  CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
@@ -409,30 +432,35 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   return exchanged;
 }
 
-// Nobody can commit now. The tail is captured, the rest backfilled, and a floor taken in place of the pin.
+// Nobody can commit now. The tail is captured, the pin moved to the newest commit, the rest backfilled, and then a floor
+// taken in place of the pin. Whatever does not succeed, the pin stays.
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
-  constexpr std::uint32_t kTailFrames = 64;  // longer: not while others wait
   CAIRN_ASSIGN(index_, database_->look());
+  // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer.
+  const std::uint32_t tail_limit = 64u << std::min(gate_tries_, 5);
   const WalPosition& position = state_->position();
-  if (index_.salts != position.salts || index_.max_frame.value - position.frame.value > kTailFrames) {
+  if (index_.salts != position.salts || index_.max_frame.value - position.frame.value > tail_limit) {
+    ++gate_tries_;
     next_roll_us_ = now.mono_us;
     return {};
   }
+  gate_tries_ = 0;
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
   CAIRN_TRY(state_->spool().make_durable());
-  if (pass_) CAIRN_TRY(pass_->view().preserve(index_));
-  database_->drop_hold_under_gate();
+  if (index_.max_frame > database_->pinned_frame()) {
+    CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
+      return pass_ ? pass_->view().preserve(upto) : Result<void>();
+    }));
+    if (!moved) return {};
+  }
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   const bool alone = database_->try_checkpoint_lock();
   CAIRN_ASSIGN(const bool on_floor, take_floor());
-  if (on_floor) {
-    if (alone) wait_for_restart(now);
-    return {};
-  }
-  if (alone) database_->release_checkpoint_lock();
-  return database_->take_hold();
+  if (on_floor && alone) wait_for_restart(now);
+  if (!on_floor && alone) database_->release_checkpoint_lock();
+  return {};
 }
 
 // Other checkpointers are kept out for a moment, in which a writer that is busy restarts the WAL: then no checkpointer

@@ -32,6 +32,7 @@ class Capturer {
   Result<void> keep_hold(const Time& now);
   Result<bool> take_floor();
   Result<void> settle_on_floor(const wal::IndexHeader& index, const Time& now);
+  void give_up_pass();
   Result<void> continue_pass(const Time& now);
   Result<void> advance_pass(const Time& now);
   Result<void> capture_when_due(const Time& now);
@@ -69,6 +70,8 @@ class Capturer {
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
+  int gate_tries_ = 0;
+  std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
   std::int64_t retry_at_us_ = 0;
   std::int64_t trouble_since_us_ = -1;

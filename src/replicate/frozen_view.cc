@@ -30,7 +30,8 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
   }
   view->position_ = WalPosition{index.salts, index.max_frame, index.frame_sum};
   view->preserved_ = view->position_;
-  if (database.hold() == sqlite::Hold::pin) CAIRN_TRY(view->learn_wal(index));
+  // Also under a floor there may be frames already: a writer has restarted the WAL since it was taken.
+  if (database.hold() == sqlite::Hold::pin || !index.all_backfilled()) CAIRN_TRY(view->learn_wal(index));
   return view;
 }
 
@@ -41,7 +42,7 @@ FrozenView::~FrozenView() {
   }
 }
 
-// Under a pin, pages may lie in the WAL alone. The whole WAL is read once, and checked on the way.
+// Pages may lie in the WAL alone. The whole WAL is read once, and checked on the way.
 Result<void> FrozenView::learn_wal(const wal::IndexHeader& index) {
   CAIRN_ASSIGN(const Scan scan, scan_wal(database_, WalPosition{}, index));
   if (scan.outcome == ScanOutcome::nothing) return {};

@@ -35,6 +35,7 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.position.sum.second);
   visit(r.database.device);
   visit(r.database.inode);
+  visit(r.database_modified_ns);
   visit(r.has_position);
   visit(r.proven);
 }

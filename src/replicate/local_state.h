@@ -47,6 +47,7 @@ struct LocalRecord {
   std::uint32_t page_count = 0;
   WalPosition position;
   sqlite::Identity database;
+  std::int64_t database_modified_ns = 0;  // when the file was written last: a copy put in its place shows
   bool has_position = false;
 
   // The database on this machine is known to continue this history: it began it, or it was found equal to its head, or

@@ -34,7 +34,7 @@ class LockTimes {
   // Up to 7 us one bucket each; then the highest bit and the three behind it say which.
   static std::size_t bucket_of(std::uint64_t us) {
     if (us < kFine) return us;
-    const int shift = std::bit_width(us) - 1 - kFineBits;
+    const int shift = static_cast<int>(std::bit_width(us)) - 1 - kFineBits;
     return std::min<std::size_t>((static_cast<std::size_t>(shift) << kFineBits) + (us >> shift), kBuckets - 1);
   }
   static std::uint64_t end_of(std::size_t bucket) {

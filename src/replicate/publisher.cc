@@ -69,12 +69,14 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     r.published = segment->sequence;
     r.published_hash = segment->hash_after;
   }));
-  CAIRN_TRY(spool.pop());
-  MutexLock hold(shared_.mutex);
-  shared_.published = segment->sequence;
-  shared_.status.published_sequence = segment->sequence.value;
-  shared_.status.published_time_ms = segment->time_ms;
-  shared_.status.published_bytes += segment->size_bytes;
+  {
+    MutexLock hold(shared_.mutex);
+    shared_.published = segment->sequence;
+    shared_.status.published_sequence = segment->sequence.value;
+    shared_.status.published_time_ms = segment->time_ms;
+    shared_.status.published_bytes += segment->size_bytes;
+  }
+  spool.pop();
   last_time_ = now;
   return true;
 }

@@ -54,14 +54,15 @@ class ReplicatorImpl final : public Replicator {
 
   ReplicatorStatus status() const override {
     const auto spool = shared_.current_spool();
-    const auto spooled = spool ? spool->all() : std::deque<SpooledSegment>();
+    const std::size_t spooled = spool ? spool->count() : 0;
+    const std::uint64_t spooled_bytes = spool ? spool->size_bytes() : 0;
     MutexLock hold(shared_.mutex);
     ReplicatorStatus status = shared_.status;
-    status.spool_segments = spooled.size();
-    for (const SpooledSegment& segment : spooled) status.spool_bytes += segment.size_bytes;
+    status.spool_segments = spooled;
+    status.spool_bytes = spooled_bytes;
     status.looks = shared_.capture_looks;
     status.captured_all = shared_.capture_settled;
-    status.settled = shared_.capture_settled && spooled.empty() && !shared_.job && !shared_.snapshot_requested &&
+    status.settled = shared_.capture_settled && spooled == 0 && !shared_.job && !shared_.snapshot_requested &&
                      status.has_snapshot && status.captured_sequence == status.published_sequence;
     return status;
   }

@@ -13,6 +13,8 @@
 #include "base/files.h"
 #include "cairn/restore.h"
 #include "fmt/format.h"
+#include "replicate/frozen_view.h"
+#include "sqlite/database.h"
 
 namespace cairn {
 namespace {
@@ -559,6 +561,82 @@ TEST_F(ReplicatorTest, NothingInTheDatabaseChanges) {
   must_settle();
   stop();
   EXPECT_TRUE(read_all(db_path_) == before);
+}
+
+TEST_F(ReplicatorTest, AnotherDatabasePutUnderTheSameInodeIsNoticed) {
+  make_database();
+  start();
+  must_settle();
+  {
+    App other((dir_ / "other.db").string());
+    other.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(70));
+  }
+  // What "cp backup.db app.db; rm app.db-wal app.db-shm" does.
+  fs::copy_file(dir_ / "other.db", db_path_, fs::copy_options::overwrite_existing);
+  fs::remove(db_path_ + "-wal");
+  fs::remove(db_path_ + "-shm");
+  for (int i = 0; i < 3; ++i) ASSERT_FALSE(turn());  // in one process, SQLite would share the old -shm with us
+  App app(db_path_);
+  app.must("PRAGMA journal_mode=WAL; " + fill(5));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplicatorTest, OlderCopyPutInPlaceWhileDownIsComparedNotTrusted) {
+  make_database();
+  fs::copy_file(db_path_, dir_ / "old.db");
+  {
+    App app(db_path_);
+    start();
+    must_settle();
+    app.must("UPDATE t SET v='changed'");
+    app.must("PRAGMA wal_checkpoint(PASSIVE)");
+    app.must(fill(3));
+    must_settle();
+    stop(StopMode::crash);
+    fs::copy_file(db_path_ + "-wal", dir_ / "kept-wal");
+  }
+  fs::copy_file(dir_ / "old.db", db_path_, fs::copy_options::overwrite_existing);
+  fs::copy_file(dir_ / "kept-wal", db_path_ + "-wal", fs::copy_options::overwrite_existing);
+  start();
+  App app(db_path_);
+  expect_replica_is_current();
+  EXPECT_GE(replicator_->status().reconciles, 1u);
+}
+
+// A begun hold is a floor; a writer restarts the WAL under it before the first page is read.
+TEST_F(ReplicatorTest, CommitsBetweenTheFirstHoldAndTheFirstPageAreInTheSnapshot) {
+  make_database();
+  App app(db_path_);
+  app.must("PRAGMA wal_checkpoint(FULL)");
+  auto opened = sqlite::Database::open(db_path_, sqlite::WalSwitch::refuse);
+  ASSERT_TRUE(opened);
+  ASSERT_TRUE((*opened)->take_hold());
+  ASSERT_EQ((*opened)->hold(), sqlite::Hold::floor);
+  app.must("UPDATE t SET v='behind the floor' WHERE id=1");
+  auto view = replicate::FrozenView::open(**opened, *files_, (dir_ / "scratch").string());
+  ASSERT_TRUE(view) << view.error().message();
+  std::string all(std::size_t{(*view)->page_count()} * (*view)->page_size(), '\0');
+  ASSERT_TRUE((*view)->read_next({reinterpret_cast<std::byte*>(all.data()), all.size()}));
+  EXPECT_TRUE(all == committed());
+}
+
+TEST_F(ReplicatorTest, RollOverBesideAnotherCheckpointerKeepsTheHold) {
+  make_database();
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=7");
+  auto o = options();
+  o.rollover_frames = 30;
+  start(o);
+  must_settle();
+  for (int i = 0; i < 400; ++i) {
+    app.must(fill(4));
+    if (i % 2) {
+      ASSERT_FALSE(turn());
+      EXPECT_NE(replicator_->status().hold, "none");
+    }
+  }
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
 }
 
 }  // namespace

@@ -96,8 +96,13 @@ Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
   }
   const int number = static_cast<int>(parts_.size()) + 1;
   const ByteView body = ByteView(buffer_.bytes).first(std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size()));
-  CAIRN_ASSIGN(PartInfo part, shared_.store.put_part(job.key, upload_id_, number, BytesSource(body)));
-  parts_.push_back(std::move(part));
+  auto part = shared_.store.put_part(job.key, upload_id_, number, BytesSource(body));
+  if (!part && part.error().kind() == ErrorKind::not_found) {  // expired, or aborted by somebody: begin anew
+    shared_.snapshot_requested = true;
+    return part.error().as(ErrorKind::cancelled);
+  }
+  if (!part) return part.error();
+  parts_.push_back(std::move(*part));
   sent_bytes_ += body.size();
   buffer_.bytes.erase(buffer_.bytes.begin(), buffer_.bytes.begin() + static_cast<std::ptrdiff_t>(body.size()));
   return {};

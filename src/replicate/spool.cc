@@ -56,6 +56,7 @@ Result<void> Spool::load(const Id128& lineage) {
                          (segments_.empty() || (segments_.back().sequence.next() == segment->sequence &&
                                                 segments_.back().hash_after == segment->hash_before));
     if (follows) {
+      size_bytes_ += segment->size_bytes;
       segments_.push_back(std::move(*segment));
     } else {
       CAIRN_TRY(files_.remove(path));
@@ -74,6 +75,7 @@ Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes)
   SpooledSegment segment = describe(footer, path_of(footer.last), size_bytes);
   CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
+  size_bytes_ += segment.size_bytes;
   segments_.push_back(std::move(segment));
   return {};
 }
@@ -93,26 +95,31 @@ std::deque<SpooledSegment> Spool::all() const {
   return segments_;
 }
 
-Result<void> Spool::pop() {
+void Spool::pop() {
   MutexLock lock(mutex_);
-  if (segments_.empty()) return {};
+  if (segments_.empty()) return;
   const std::string path = segments_.front().path;
+  size_bytes_ -= segments_.front().size_bytes;
   segments_.pop_front();
-  return files_.remove(path);
+  (void)files_.remove(path);  // one that stays is known for published at the next start, and removed then
 }
 
 Result<void> Spool::clear() {
   MutexLock lock(mutex_);
   for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
   segments_.clear();
+  size_bytes_ = 0;
   return {};
+}
+
+std::size_t Spool::count() const {
+  MutexLock lock(mutex_);
+  return segments_.size();
 }
 
 std::uint64_t Spool::size_bytes() const {
   MutexLock lock(mutex_);
-  std::uint64_t sum = 0;
-  for (const SpooledSegment& segment : segments_) sum += segment.size_bytes;
-  return sum;
+  return size_bytes_;
 }
 
 Result<void> Spool::make_durable() {

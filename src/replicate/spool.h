@@ -40,8 +40,9 @@ class Spool {
   std::optional<SpooledSegment> back() const EXCLUDES(mutex_);
   std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
   // Removes the front, which has been published, or lies in the store already.
-  Result<void> pop() EXCLUDES(mutex_);
+  void pop() EXCLUDES(mutex_);
   Result<void> clear() EXCLUDES(mutex_);
+  std::size_t count() const EXCLUDES(mutex_);
   std::uint64_t size_bytes() const EXCLUDES(mutex_);
 
   // Everything added so far survives a power loss once this returns. Called by the thread that adds.
@@ -56,6 +57,7 @@ class Spool {
   const std::string directory_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
+  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
   Sequence durable_ GUARDED_BY(mutex_);
 };
 

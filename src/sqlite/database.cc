@@ -146,7 +146,21 @@ Result<void> Database::open_connections(WalSwitch wal_switch) {
   }
   sqlite3_file_control(locks_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal_);
   CAIRN_TRY(look());
+  wal_identity_ = identify(path_of_database_ + "-wal").value_or(Identity{});
+  shm_identity_ = identify(path_of_database_ + "-shm").value_or(Identity{});
   return {};
+}
+
+bool Database::is_in_place() const {
+  const auto now = identify(path_);
+  return now && *now == identity_ && identify(path_of_database_ + "-wal").value_or(Identity{}) == wal_identity_ &&
+         identify(path_of_database_ + "-shm").value_or(Identity{}) == shm_identity_;
+}
+
+std::int64_t Database::modified_ns() const {
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) != 0) return 0;
+  return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
 Result<void> Database::read_header() {
@@ -394,11 +408,6 @@ Result<bool> Database::try_gate() {
 void Database::release_gate() {
   end_transaction(gate_);
   gate_held_ = false;
-}
-
-void Database::drop_hold_under_gate() {
-  CAIRN_CHECK(gate_held_);
-  end_hold();
 }
 
 Result<bool> Database::checkpoint(Checkpoint mode) {

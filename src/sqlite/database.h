@@ -61,6 +61,11 @@ class Database {
   const std::string& path() const { return path_; }  // as given
   Access access() const { return access_; }
   Identity identity() const { return identity_; }
+  // Whether path(), and the -wal and -shm beside it, still lead to the files that were opened. Somebody who puts another
+  // database there may well keep the inode of the database file and only remove the other two.
+  bool is_in_place() const;
+  // When the database file was written last; 0: unknown.
+  std::int64_t modified_ns() const;
   const wal::DatabaseHeader& header_at_open() const { return header_; }
 
   // The WAL-index as it is now. No system call. busy: no consistent copy for some tries (a writer died, recovery due).
@@ -87,8 +92,6 @@ class Database {
   // The write lock, if it is free this moment; nothing can be committed until release_gate(). Nothing is written.
   Result<bool> try_gate();
   void release_gate();
-  // Gives up a pin while the gate is held, whose own read transaction protects the WAL like a pin on the newest commit.
-  void drop_hold_under_gate();
   bool gate_held() const { return gate_held_; }
 
   // A checkpoint that never waits. False: someone was in the way. Needs a connection without a transaction of ours, so
@@ -127,6 +130,7 @@ class Database {
   std::string path_;
   std::string path_of_database_;  // the file itself, links resolved
   Identity identity_;
+  Identity wal_identity_, shm_identity_;  // zero: there was none
   Access access_ = Access::read_write;
   wal::DatabaseHeader header_;
 
