@@ -357,14 +357,16 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
     const bool proven = restart_is_proven(now, mono_us);
     if (!proven || now.all_backfilled()) return false;
   }
+  const FrameNo held_frame = pinned_frame_;
   CAIRN_ASSIGN(const bool pinned, open_pin(free_pin()));
   if (!pinned) return false;
-  CAIRN_ASSIGN(const wal::IndexHeader upto, look());
-  if (before_release) {
-    if (auto kept = before_release(upto); !kept) {
-      end_transaction(free_pin());
-      return kept.error();
-    }
+  const auto upto = look();
+  auto agreed = upto ? Result<void>() : Result<void>(upto.error());
+  if (agreed && before_release) agreed = before_release(*upto);
+  if (!agreed) {  // the old hold stays, and what is known of it
+    end_transaction(free_pin());
+    pinned_frame_ = held_frame;
+    return agreed.error();
   }
   end_hold();
   current_pin_ = 1 - current_pin_;
