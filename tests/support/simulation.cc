@@ -107,7 +107,8 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     const ReplicatorStatus status = host_->replicator().status();
     const bool well = status.phase == Phase::following && status.database_trouble.empty();
     if (checkpoint.gave_up && checkpoint.waits > 0 && well) {
-      fail(fmt::format("a checkpoint of the application waited {} ms for Cairn", checkpoint.waits));
+      fail(fmt::format("a checkpoint of the application waited {} ms for Cairn: hold {}, {}", checkpoint.waits,
+                       status.hold, workload_->describe_index()));
     }
   };
 }
@@ -209,6 +210,7 @@ void Simulation::note_status() {
     settled_once_ = true;
   }
   if (options_.verbose) {
+    trace("    " + workload_->describe_index());
     trace(fmt::format("    {} captured {} published {} hold {} wal {}{}{}{}{}", name_of(status.phase),
                       status.captured_sequence, status.published_sequence, status.hold, status.wal_frames,
                       status.settled ? " settled" : "",

@@ -62,6 +62,8 @@ class Workload {
   Bytes image();
   bool in_wal_mode();
   std::string integrity_check();  // "ok", or SQLite's first complaint
+  // Of the WAL-index, as it lies on disk: for messages.
+  std::string describe_index() const;
   std::uint64_t commits() const { return commits_; }
 
  private:

@@ -63,6 +63,16 @@ std::string Workload::integrity_check() {
   return application.text("PRAGMA integrity_check(1)");
 }
 
+std::string Workload::describe_index() const {
+  constexpr std::uint64_t kMaxFrame = 16, kBackfilled = 96, kReadMarks = 100;
+  const std::string index = path_ + "-shm";
+  if (!stdfs::exists(index)) return "no WAL-index";
+  std::string text = fmt::format("{} of {} frames backfilled, read marks", load_at(index, kBackfilled),
+                                 load_at(index, kMaxFrame));
+  for (std::uint64_t i = 1; i < 5; ++i) text += fmt::format(" {}", static_cast<std::int32_t>(load_at(index, kReadMarks + 4 * i)));
+  return text;
+}
+
 void Workload::remove_files() {
   // The database last: a WAL must never be found beside a database it does not belong to.
   for (const char* suffix : {"-wal", "-shm", "-journal", ""}) stdfs::remove(path_ + suffix);
