@@ -30,8 +30,17 @@ Result<void> check_nobody_replicates(const AdoptRemote& adopt) {
   return {};
 }
 
-// Puts back what keep() gave second names to.
+// Whether the database is still the file that keep() gave a second name to, or is missing because it was moved there.
+bool is_untouched(FileSystem& files, const std::string& database, const std::string& kept) {
+  const auto now = files.info(database);
+  const auto old = files.info(kept);
+  return !now || (old && now->device == old->device && now->inode == old->inode);
+}
+
+// Puts back what keep() gave second names to. A restore that failed after its rename has replaced the database: then the
+// old one stays where it is kept.
 void put_back(FileSystem& files, const std::string& database, const std::string& kept) {
+  if (!is_untouched(files, database, kept)) return;
   for (const char* suffix : {"", "-wal"}) {
     // Where there are no hard links, the second name is the only one.
     const bool moved = !files.info(database + suffix) && files.info(kept + suffix);

@@ -58,11 +58,12 @@ Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence
   });
 }
 
-Result<Base> begin(const AttachContext& c, const Id128& lineage) {
+Result<Base> begin(const AttachContext& c, const Id128& lineage, std::int64_t begun_ms) {
   CAIRN_TRY(start_record(c, lineage, Sequence(0), 0, Proven::yes));
   CAIRN_ASSIGN(Base base, open_base(c, lineage));
   CAIRN_TRY(base.spool->clear());
   base.start = Start::begin;
+  base.begun_ms = begun_ms;
   return base;
 }
 
@@ -70,12 +71,12 @@ Result<Base> claim_and_begin(const AttachContext& c, const Time& now) {
   const LocalRecord record = c.local.record();
   const Id128 lineage = record.lineage.is_zero() || record.published.value > 0 ? c.random.id() : record.lineage;
   // The lineage is known here before the claim can be seen there: a crash in between leaves a claim that is ours.
-  CAIRN_ASSIGN(Base base, begin(c, lineage));
+  CAIRN_ASSIGN(Base base, begin(c, lineage, now.wall_ms));
   Claim claim;
   claim.lineage = lineage;
   claim.writer = base.writer;
   claim.host = c.options.host;
-  claim.last_modified_ms = now.wall_ms;
+  claim.begun_ms = claim.last_modified_ms = now.wall_ms;
   auto created = create_claim(c.store, c.options.replica, claim);
   // Somebody was faster, or our own put was answered twice: the next look at the store tells.
   if (!created) {
@@ -96,7 +97,7 @@ Result<Base> attach_without_history(const AttachContext& c, const Time& now) {
                              place(c), record.published.value));
   }
   if (!claim) return claim_and_begin(c, now);
-  if (record.lineage == claim->lineage || adopt) return begin(c, claim->lineage);
+  if (record.lineage == claim->lineage || adopt) return begin(c, claim->lineage, claim->begun_ms);
   return Error(ErrorKind::conflict,
                fmt::format("{} was claimed at {} by another replicator (host {}), which has published nothing yet. If "
                            "that one is gone for good, run again with --adopt local.",

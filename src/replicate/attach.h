@@ -29,6 +29,7 @@ struct Base {
   Sequence sequence;            // captured so far: published, or in the spool
   std::uint64_t hash = 0;       // of that state
   std::uint32_t page_size = 0;  // 0 with Start::begin
+  std::int64_t begun_ms = 0;    // with Start::begin: the time that the claim says, and that names the first snapshot
   bool has_snapshot = false;    // some restore is possible at all
   std::string previous_host;    // with must_equal: who wrote last, for the message
   std::unique_ptr<Spool> spool;

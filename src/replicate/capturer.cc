@@ -46,6 +46,7 @@ bool Capturer::take_base() {
   if (!base) return false;
   start_ = base->start;
   previous_host_ = base->previous_host;
+  begun_ms_ = base->begun_ms;
   if (!base->has_snapshot && base->start != Start::begin) shared_.snapshot_requested = true;
   state_ = std::make_unique<CapturedState>(shared_, *base);
   return true;
@@ -267,7 +268,8 @@ Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
                                   .known = state_->hashes(),
                                   .known_page_size = state_->page_size(),
                                   .head = state_->head(now),
-                                  .goal = goal},
+                                  .goal = goal,
+                                  .key_time_ms = goal == PassGoal::begin ? begun_ms_ : now.wall_ms},
                                  now));
   if (goal != PassGoal::snapshot) state_->set_position(pass_->view().position());
   wake_us_ = now.mono_us;

@@ -66,6 +66,7 @@ class Capturer {
   bool followed_once_ = false;
 
   std::string previous_host_;
+  std::int64_t begun_ms_ = 0;
   wal::IndexHeader index_;        // the last look
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;

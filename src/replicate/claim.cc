@@ -19,6 +19,7 @@ std::string to_text(const Claim& claim) {
   json["latest_snapshot_time"] = claim.latest_snapshot_time_ms ? format_time(claim.latest_snapshot_time_ms) : "";
   json["latest_wal_sequence"] = claim.latest_sequence.value;
   json["snapshot_count"] = claim.snapshot_count;
+  json["begun"] = format_time(claim.begun_ms);
   json["last_modified"] = format_time(claim.last_modified_ms);
   json["writer"] = claim.writer.hex();
   json["host"] = claim.host;
@@ -51,6 +52,7 @@ Result<Claim> from_text(std::string_view text, const std::string& key) {
   if (auto time = parse_time(text_field("latest_snapshot_time"))) claim.latest_snapshot_time_ms = *time;
   claim.latest_sequence = Sequence(number_field("latest_wal_sequence"));
   claim.snapshot_count = number_field("snapshot_count");
+  if (auto time = parse_time(text_field("begun"))) claim.begun_ms = *time;
   if (auto time = parse_time(text_field("last_modified"))) claim.last_modified_ms = *time;
   return claim;
 }

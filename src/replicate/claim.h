@@ -23,6 +23,7 @@ struct Claim {
   std::int64_t latest_snapshot_time_ms = 0;
   Sequence latest_sequence;
   std::uint64_t snapshot_count = 0;
+  std::int64_t begun_ms = 0;  // names the first snapshot: of two that begin, only one can put it
   std::int64_t last_modified_ms = 0;
   std::string etag;  // of the object it was read from
 };

@@ -33,8 +33,8 @@ Pass::~Pass() {
 Result<void> Pass::open_snapshot(const Time& now) {
   job_ = std::make_shared<SnapshotJob>();
   job_->sequence = input_.head.last;
-  job_->time_ms = now.wall_ms;
-  job_->key = segment::snapshot_key(input_.shared.options.replica, now.wall_ms, job_->sequence);
+  job_->time_ms = input_.key_time_ms;
+  job_->key = segment::snapshot_key(input_.shared.options.replica, input_.key_time_ms, job_->sequence);
   job_->data_size_bytes = std::uint64_t{view_->page_count()} * view_->page_size();
   segment::ObjectHead head = input_.head;
   head.kind = segment::ObjectKind::snapshot;

@@ -30,6 +30,7 @@ class Pass {
     std::uint32_t known_page_size = 0;
     segment::ObjectHead head;     // kind, page size and times are filled in here; hash_before as captured
     PassGoal goal;
+    std::int64_t key_time_ms = 0;  // in the key of a snapshot
   };
 
   // The database's hold must protect its newest commit, and that commit must be captured already for a snapshot.

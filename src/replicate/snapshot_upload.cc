@@ -134,6 +134,11 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
       CAIRN_ASSIGN(const bool ours, is_ours(job));
       if (ours) return true;
       if (put.error().kind() == ErrorKind::maybe_done) return put.error();
+      if (put.error().kind() == ErrorKind::conflict && job.sequence.value == 0) {
+        return Error(ErrorKind::conflict, job.key + ": another replicator has begun this replica: this one stops. If "
+                                          "the local database is the right one, run again with --adopt local; if the "
+                                          "replica is, with --adopt remote.");
+      }
       // Expired, or the key is taken by another snapshot of the same second: the next one gets another key.
       shared_.snapshot_requested = true;
       return Error(ErrorKind::cancelled, put.error().message());
