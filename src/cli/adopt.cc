@@ -37,8 +37,8 @@ bool is_untouched(FileSystem& files, const std::string& database, const std::str
   return !now || (old && now->device == old->device && now->inode == old->inode);
 }
 
-// Puts back what keep() gave second names to. A restore that failed after its rename has replaced the database: then the
-// old one stays where it is kept.
+// Puts back what keep() gave second names to. A restore that failed after its rename has replaced the database: then
+// the old one stays where it is kept.
 void put_back(FileSystem& files, const std::string& database, const std::string& kept) {
   if (!is_untouched(files, database, kept)) return;
   for (const char* suffix : {"", "-wal"}) {

@@ -208,7 +208,8 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
 
 Result<void> Capturer::capture_when_due(const Time& now) {
   if (state_->is_all_of(index_)) return {};
-  // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it waiting.
+  // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it
+  // waiting.
   if (database_->hold() != sqlite::Hold::floor) stuck_since_us_ = -1;
   if (database_->hold() == sqlite::Hold::floor) {
     if (stuck_since_us_ < 0) stuck_since_us_ = now.mono_us;
@@ -434,8 +435,8 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   return exchanged;
 }
 
-// Nobody can commit now. The tail is captured, the pin moved to the newest commit, the rest backfilled, and then a floor
-// taken in place of the pin. Whatever does not succeed, the pin stays.
+// Nobody can commit now. The tail is captured, the pin moved to the newest commit, the rest backfilled, and then a
+// floor taken in place of the pin. Whatever does not succeed, the pin stays.
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
   // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer.

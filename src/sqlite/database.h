@@ -61,8 +61,8 @@ class Database {
   const std::string& path() const { return path_; }  // as given
   Access access() const { return access_; }
   Identity identity() const { return identity_; }
-  // Whether path(), and the -wal and -shm beside it, still lead to the files that were opened. Somebody who puts another
-  // database there may well keep the inode of the database file and only remove the other two.
+  // Whether path(), and the -wal and -shm beside it, still lead to the files that were opened. Somebody who puts
+  // another database there may well keep the inode of the database file and only remove the other two.
   bool is_in_place() const;
   // When the database file was written last; 0: unknown.
   std::int64_t modified_ns() const;

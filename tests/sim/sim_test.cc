@@ -2,8 +2,9 @@
 //
 //   sim_tests                                     the seeds of ./check
 //   sim_tests --seed N [--count M] [--rounds R] [--verbose] [--check-always] [--keep DIR]
-//                                                 seeds N to N+M-1; --verbose prints every step, --check-always has SQLite
-//                                                 check the database after each, --keep leaves the evidence in DIR
+//                                                 seeds N to N+M-1; --verbose prints every step, --check-always has
+//                                                 SQLite check the database after each, --keep leaves the evidence in
+//                                                 DIR
 //
 // CAIRN_SIM_FIRST and CAIRN_SIM_COUNT choose other seeds for the tests. A failing seed prints how to run it again.
 #include <gtest/gtest.h>

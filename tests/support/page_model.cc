@@ -126,9 +126,9 @@ std::string PageModel::explain(ByteView image) const {
     if (has_it(images_.back())) continue;
     ++told;
     const auto found = std::find_if(images_.rbegin(), images_.rend(), has_it);
-    text += found == images_.rend()
-                ? fmt::format("; page {} is like in no kept state", offset / page_size + 1)
-                : fmt::format("; page {} is that of state {}", offset / page_size + 1, newest() - (found - images_.rbegin()));
+    text += found == images_.rend() ? fmt::format("; page {} is like in no kept state", offset / page_size + 1)
+                                    : fmt::format("; page {} is that of state {}", offset / page_size + 1,
+                                                  newest() - (found - images_.rbegin()));
   }
   return text;
 }

@@ -142,8 +142,9 @@ std::string ReplicaOracle::add_point(const PageModel& model) {
   const std::size_t from = points_.empty() ? 0 : points_.back().state;
   const auto state = model.find_from(from, point.hash);
   if (!state) {
-    return fmt::format("restore point {} is no committed state at or after {}{} (newest: {}; {})", point.sequence, from,
-                       model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(), model.explain(image_));
+    return fmt::format("restore point {} is no committed state at or after {}{} (newest: {}; {})", point.sequence,
+                       from, model.has_from(0, point.hash) ? ", but an older one" : "", model.newest(),
+                       model.explain(image_));
   }
   point.state = *state;
   points_.push_back(point);
