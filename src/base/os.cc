@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <string>
@@ -74,10 +75,16 @@ Result<std::size_t> read_some_at(int fd, std::uint64_t offset, std::span<std::by
   return done;
 }
 
+// In pieces: for a longer write the kernel takes page cache in larger folios, and on a virtual machine those are often
+// memory that was given back to the host, which has to find it again. Measured: 256 MiB take 0.09 s in pieces of
+// 32 KiB, 0.06 to 0.6 s in pieces of 64 KiB, and 0.3 to 0.9 s in larger ones. More than 32 KiB (eight pages) is where
+// Linux counts an allocation as costly and keeps no stock of it.
 Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::string_view path) {
+  constexpr std::size_t kPieceBytes = 32 * 1024;
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t put = ::pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    const std::size_t piece = std::min(bytes.size() - done, kPieceBytes);
+    const ssize_t put = ::pwrite(fd, bytes.data() + done, piece, static_cast<off_t>(offset + done));
     if (put < 0) {
       if (errno == EINTR) continue;
       return os_error(errno, fmt::format("writing {}", path));
