@@ -152,9 +152,11 @@ Result<void> CapturedState::become(sqlite::Database& database, Sequence sequence
   return save(database);
 }
 
-// Where we are, for a next process. Not synced: what a power loss takes of it costs a reconcile.
+// Where we are, for a next process. Not synced: what a power loss takes of it costs a reconcile. But that the database
+// continues this history, which a person may have decided, is synced once.
 Result<void> CapturedState::save(const sqlite::Database& database) {
-  return shared_.local->update(Sync::no, [&](LocalRecord& r) {
+  const Sync sync = shared_.local->record().proven ? Sync::no : Sync::yes;
+  return shared_.local->update(sync, [&](LocalRecord& r) {
     r.captured = sequence_;
     r.captured_hash = hash_;
     r.page_size = page_size_;
