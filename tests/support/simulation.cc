@@ -154,6 +154,7 @@ void Simulation::die(CrashKind kind) {
   ++(kind == CrashKind::kill ? report_.kills : report_.power_losses);
   trace(kind == CrashKind::kill ? "cairn is killed" : "power loss");
   if (kind == CrashKind::power_loss) workload_->kill();
+  workload_->note_what_is_synced();
   host_->die(kind);
   if (kind == CrashKind::power_loss) {
     trace(workload_->lose_power());
@@ -251,6 +252,7 @@ void Simulation::act() {
   if (random_.chance(1, 250)) return die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
   if (random_.chance(1, 250)) {
     trace("stop");
+    workload_->note_what_is_synced();
     return host_->stop();
   }
   if (random_.chance(1, 2)) return step_something();
@@ -349,7 +351,8 @@ bool Simulation::settle() {
     if (status.settled && durable_state_ == model_.newest()) return true;
     last = fmt::format("{}, captured {}, published {}, hold {}, {} {}", name_of(status.phase), status.captured_sequence,
                        status.published_sequence, status.hold, status.database_trouble, status.store_trouble);
-    pass_time(std::clamp<std::int64_t>(next_us_ - now_.mono_us, 10'000, 2'000'000));
+    const std::int64_t least_us = i < 100 ? 10'000 : 200'000;  // a store that was away is tried again after up to 30 s
+    pass_time(std::clamp<std::int64_t>(next_us_ - now_.mono_us, least_us, 2'000'000));
   }
   if (!failed()) fail("it does not settle: " + last);
   return false;

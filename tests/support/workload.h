@@ -53,6 +53,9 @@ class Workload {
   void end_transactions();
   void close_all();   // the application ends well
   void kill();        // its process dies
+  // Frames that are backfilled were synced before. To be called before the last connection (a replicator's, it may be)
+  // goes without a checkpoint: SQLite forgets it when it recovers, the disk does not.
+  void note_what_is_synced();
   // Nobody has the database open any more. Takes what a power loss may take from a WAL of synchronous=NORMAL.
   std::string lose_power();
 
@@ -105,6 +108,8 @@ class Workload {
   bool deleted_ = false;
   std::uint64_t commits_ = 0;
   int names_ = 0;
+  std::uint64_t synced_salts_ = 0;  // of the WAL that synced_frames_ belong to
+  std::uint32_t synced_frames_ = 0;
 };
 
 }  // namespace cairn::testing

@@ -23,6 +23,10 @@ std::uint32_t load_at(const std::string& path, std::uint64_t offset) {
   return file ? value : 0;
 }
 
+// Places in the WAL-index (walformat.html, 2.2).
+constexpr std::uint64_t kPageSizeOffset = 14, kMaxFrameOffset = 16, kSaltOffset = 32, kBackfilledOffset = 96,
+                        kReadMarksOffset = 100;
+
 // A connection that is never the one which checkpoints and removes the WAL on closing: ~Application.
 bool says(Application& application, const std::string& sql, const std::string& answer) {
   return application.text(sql) == answer;
@@ -37,7 +41,19 @@ void Workload::close_all() {
 }
 
 // Open transactions die with it; what they spilled stays in the WAL as frames without a commit.
-void Workload::kill() { applications_.clear(); }
+void Workload::kill() {
+  note_what_is_synced();
+  applications_.clear();
+}
+
+void Workload::note_what_is_synced() {
+  const std::string index = path_ + "-shm";
+  if (deleted_ || !stdfs::exists(index)) return;
+  const std::uint64_t salts = std::uint64_t{load_at(index, kSaltOffset)} << 32 | load_at(index, kSaltOffset + 4);
+  const std::uint32_t backfilled = load_at(index, kBackfilledOffset);
+  synced_frames_ = salts == synced_salts_ ? std::max(synced_frames_, backfilled) : backfilled;
+  synced_salts_ = salts;
+}
 
 void Workload::observe() {
   if (deleted_) return;
@@ -64,12 +80,11 @@ std::string Workload::integrity_check() {
 }
 
 std::string Workload::describe_index() const {
-  constexpr std::uint64_t kMaxFrame = 16, kBackfilled = 96, kReadMarks = 100;
   const std::string index = path_ + "-shm";
   if (!stdfs::exists(index)) return "no WAL-index";
-  std::string text = fmt::format("{} of {} frames backfilled, read marks", load_at(index, kBackfilled),
-                                 load_at(index, kMaxFrame));
-  for (std::uint64_t i = 1; i < 5; ++i) text += fmt::format(" {}", static_cast<std::int32_t>(load_at(index, kReadMarks + 4 * i)));
+  std::string text = fmt::format("{} of {} frames backfilled, read marks", load_at(index, kBackfilledOffset),
+                                 load_at(index, kMaxFrameOffset));
+  for (std::uint64_t i = 1; i < 5; ++i) text += fmt::format(" {}", static_cast<std::int32_t>(load_at(index, kReadMarksOffset + 4 * i)));
   return text;
 }
 
@@ -182,11 +197,10 @@ std::string Workload::lose_power() {
   if (deleted_) return "power lost";
   const std::string wal = path_ + "-wal", index = path_ + "-shm";
   if (!stdfs::exists(wal) || !stdfs::exists(index)) return "power lost";
-  constexpr std::uint64_t kBackfillOffset = 96, kPageSizeOffset = 14, kHeaderSize = 32, kFrameHeaderSize = 24;
-  const std::uint32_t backfilled = load_at(index, kBackfillOffset);
+  constexpr std::uint64_t kHeaderSize = 32, kFrameHeaderSize = 24;
   const std::uint32_t packed = load_at(index, kPageSizeOffset) & 0xffff;
   const std::uint64_t page_size = packed == 1 ? 65536 : packed;
-  const std::uint64_t kept = kHeaderSize + backfilled * (page_size + kFrameHeaderSize);
+  const std::uint64_t kept = kHeaderSize + synced_frames_ * (page_size + kFrameHeaderSize);
   const std::uint64_t size = stdfs::file_size(wal);
   stdfs::remove(index);
   if (size <= kept) return "power lost";
@@ -198,7 +212,9 @@ std::string Workload::lose_power() {
     file.seekp(static_cast<std::streamoff>(cut));
     for (std::uint64_t at = cut; at < std::min(size, cut + 600); ++at) file.put(static_cast<char>(random_.next()));
   }
-  observe();
+  observe();  // recovers
+  const std::uint32_t recovered = load_at(index, kMaxFrameOffset);
+  if (recovered > synced_frames_) synced_frames_ = recovered;  // what has survived is on the disk
   return fmt::format("power lost, WAL good up to {} of {} bytes", cut, size);
 }
 
