@@ -84,7 +84,9 @@ std::string Workload::describe_index() const {
   if (!stdfs::exists(index)) return "no WAL-index";
   std::string text = fmt::format("{} of {} frames backfilled, read marks", load_at(index, kBackfilledOffset),
                                  load_at(index, kMaxFrameOffset));
-  for (std::uint64_t i = 1; i < 5; ++i) text += fmt::format(" {}", static_cast<std::int32_t>(load_at(index, kReadMarksOffset + 4 * i)));
+  for (std::uint64_t i = 1; i < 5; ++i) {
+    text += fmt::format(" {}", static_cast<std::int32_t>(load_at(index, kReadMarksOffset + 4 * i)));
+  }
   return text;
 }
 
