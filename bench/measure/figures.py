@@ -12,6 +12,9 @@ class Values:
     def add(self, value):
         self.values.append(value)
 
+    def clear(self):
+        self.values.clear()
+
     def text(self):
         if not self.values:
             return "none"
