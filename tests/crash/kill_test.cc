@@ -1,6 +1,6 @@
-// Real processes, really killed: `cairn replicate` dies of SIGKILL at random moments, again and again, while an application
-// goes on committing and checkpointing. Afterwards the replica holds exactly what was committed, and every state that it
-// ever held restores to a moment of the application's life.
+// Real processes, really killed: `cairn replicate` dies of SIGKILL at random moments, again and again, while an
+// application goes on committing and checkpointing. Afterwards the replica holds exactly what was committed, and every
+// state that it ever held restores to a moment of the application's life.
 //
 // The application counts: each transaction adds the row n+1, and tells n in shared memory once it is committed. So any
 // state is right if it holds 1..n without a hole, and a later one never holds fewer.
@@ -66,7 +66,8 @@ sqlite3* open_database(const std::string& path) {
   sqlite3* db = nullptr;
   if (sqlite3_open(path.c_str(), &db) != SQLITE_OK) ::_exit(2);
   sqlite3_busy_timeout(db, 20'000);
-  run_sql(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, v)");
+  run_sql(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; "
+              "CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, v)");
   return db;
 }
 
