@@ -2,7 +2,7 @@
 //
 //   store          local state            what happens
 //   nothing        nothing                claim it (create-only), begin
-//   nothing        published segments     refuse: the replica vanished          (--adopt local: begin anew)
+//   nothing        begun, or published    refuse: the replica vanished          (--adopt local: begin anew)
 //   claim only     same lineage           begin: we died before the first snapshot
 //   claim only     other or none          refuse: somebody is beginning it      (--adopt local: take over)
 //   history        same lineage, and its head is what we published, or the one segment that we meant to publish:
@@ -90,11 +90,16 @@ Result<Base> attach_without_history(const AttachContext& c, const Time& now) {
   const bool adopt = c.options.adopt == Adopt::local;
   CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
   const bool was_ours = !claim || claim->lineage == record.lineage;
-  if (was_ours && record.published.value > 0 && !adopt) {
+  // The claim is put before the first snapshot is begun, whose hash the record has: without a claim it has vanished.
+  const bool had_begun = record.published.value > 0 || (!claim && record.published_hash != 0);
+  if (was_ours && had_begun && !adopt) {
+    const std::string had = record.published.value > 0
+                                ? fmt::format("{} segments have been published to it", record.published.value)
+                                : "a replica has been begun in it";
     return Error(ErrorKind::conflict,
-                 fmt::format("{} is empty, but {} segments have been published to it from here: was it deleted, or is "
-                             "another store mounted there? If it is to begin anew, run again with --adopt local.",
-                             place(c), record.published.value));
+                 fmt::format("{} is empty, but {} from here: was it deleted, or is another store mounted there? If it "
+                             "is to begin anew, run again with --adopt local.",
+                             place(c), had));
   }
   if (!claim) return claim_and_begin(c, now);
   if (record.lineage == claim->lineage || adopt) return begin(c, claim->lineage, claim->begun_ms);
