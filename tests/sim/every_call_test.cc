@@ -13,7 +13,8 @@ namespace {
 
 class ShortLife {
  public:
-  explicit ShortLife(std::uint64_t seed) : random_(seed), host_(*store_, scratch_ / "app.db", scratch_ / "host", random_) {
+  explicit ShortLife(std::uint64_t seed)
+      : random_(seed), host_(*store_, scratch_ / "app.db", scratch_ / "host", random_) {
     host_.options().interval_ms = 0;
     host_.options().rollover_frames = 12;
     commit("PRAGMA journal_mode=WAL");
