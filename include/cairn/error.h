@@ -7,6 +7,7 @@
 // sentence for a person: what happened, to what, and what to do. Log an error or return it, never both.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -38,14 +39,27 @@ class [[nodiscard]] Error {
   ErrorKind kind() const { return kind_; }
   const std::string& message() const { return message_; }
 
-  // The same error seen from one level further up: "context: message". The kind stays.
+  // How long the other side asks to be left alone before the same call is made again; 0: it did not say.
+  std::int64_t retry_after_ms() const { return retry_after_ms_; }
+
+  // The same error seen from one level further up: "context: message". The rest stays.
   Error with(std::string_view context) const;
   // The same message under another kind, where a level knows better what is to be done.
-  Error as(ErrorKind kind) const { return Error(kind, message_); }
+  Error as(ErrorKind kind) const {
+    Error same = *this;
+    same.kind_ = kind;
+    return same;
+  }
+  Error after(std::int64_t retry_after_ms) const {
+    Error same = *this;
+    same.retry_after_ms_ = retry_after_ms;
+    return same;
+  }
 
  private:
   ErrorKind kind_;
   std::string message_;
+  std::int64_t retry_after_ms_ = 0;
 };
 
 // std::expected with [[nodiscard]] on the type: a result that nobody looks at is a compile error in this house.

@@ -39,6 +39,12 @@ TEST(Error, ContextIsPutBeforeTheMessageAndTheKindStays) {
   EXPECT_EQ(error.as(ErrorKind::io).message(), error.message());
 }
 
+TEST(Error, WhatTheOtherSideAskedForSurvivesContextAndKind) {
+  const Error error = Error(ErrorKind::retry_later, "slow down").after(1500);
+  EXPECT_EQ(error.with("put").as(ErrorKind::io).retry_after_ms(), 1500);
+  EXPECT_EQ(Error(ErrorKind::retry_later, "away").retry_after_ms(), 0);
+}
+
 TEST(Error, MacrosReturnTheFirstError) {
   EXPECT_EQ(*quarter(8), 2);
   ASSERT_FALSE(quarter(6));

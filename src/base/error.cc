@@ -34,7 +34,9 @@ Error Error::with(std::string_view context) const {
   std::string text;
   text.reserve(context.size() + 2 + message_.size());
   text.append(context).append(": ").append(message_);
-  return Error(kind_, std::move(text));
+  Error same = *this;
+  same.message_ = std::move(text);
+  return same;
 }
 
 }  // namespace cairn
