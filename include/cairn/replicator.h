@@ -41,6 +41,8 @@ struct ReplicatorOptions {
   Adopt adopt = Adopt::none;
   std::uint32_t rollover_frames = 1000;   // WAL length at which Cairn checkpoints and lets it restart
   std::uint64_t truncate_wal_bytes = 64ull << 20;  // a WAL file larger than this is truncated when all is captured
+  std::uint64_t spool_limit_bytes = 100ull << 20;  // captured, not yet published; beyond it the WAL waits, pinned
+  std::uint64_t slice_bytes = 4ull << 20;  // how much of the database one step reads (whole blocks of about 256 KiB)
   std::function<std::int64_t()> stopwatch_us;  // for write_lock_us in the status only; may be empty
   int segment_level = 1;            // zstd levels
   int snapshot_level = 3;

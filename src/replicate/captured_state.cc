@@ -14,7 +14,8 @@ CapturedState::CapturedState(Shared& shared, Base& base)
       hashes_(std::move(base.hashes)),
       sequence_(base.sequence),
       hash_(base.hash),
-      page_size_(base.page_size) {}
+      page_size_(base.page_size),
+      backlog_(shared.files, join_path(shared.options.state_directory, "backlog")) {}
 
 bool CapturedState::is_all_of(const wal::IndexHeader& index) const {
   if (index.max_frame.value == 0) return true;
@@ -45,8 +46,53 @@ Result<bool> CapturedState::resume(sqlite::Database& database) {
   // Under a floor the frames behind our position could be overwritten before they are captured.
   if (database.hold() == sqlite::Hold::floor && index.max_frame != position.frame) return false;
   CAIRN_ASSIGN(const bool continues, wal_continues(database, position, page_size_));
-  if (continues) position_ = position;
-  return continues;
+  if (!continues) return false;
+  position_ = captured_position_ = position;
+  read_page_size_ = page_size_;
+  read_page_count_ = hashes_->page_count();
+  return true;
+}
+
+Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto,
+                                           const Time& now) {
+  CAIRN_ASSIGN(Scan scan, scan_wal(database, position_, upto));
+  if (scan.outcome == ScanOutcome::nothing || scan.outcome == ScanOutcome::hole) return scan.outcome;
+  if (scan.page_size != read_page_size_) return ScanOutcome::hole;
+  const ScanOutcome outcome = scan.outcome;
+  const Changes changes = changes_in_wal(database, std::move(scan), read_page_count_);
+  if (is_behind()) {
+    CAIRN_TRY(backlog_.add(changes, read_page_size_));
+  } else {
+    CAIRN_TRY(append(database, changes, now));
+  }
+  position_ = changes.end;
+  read_page_count_ = changes.page_count;
+  const std::uint32_t commits = changes.commit_count;
+  shared_.set_status([&](ReplicatorStatus& s) {
+    s.captured_commits += commits;
+    s.wal_restarts += outcome == ScanOutcome::restarted;
+  });
+  return outcome;
+}
+
+void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count) {
+  backlog_.clear();
+  held_back_ = true;
+  position_ = captured_position_ = position;
+  read_page_size_ = page_size;
+  read_page_count_ = page_count;
+}
+
+Result<void> CapturedState::catch_up(sqlite::Database& database, const Time& now) {
+  if (held_back_ || backlog_.empty()) return {};
+  CAIRN_TRY(append(database, backlog_.front(), now));
+  backlog_.pop();
+  return {};
+}
+
+void CapturedState::forget_backlog() {
+  backlog_.clear();
+  held_back_ = false;
 }
 
 // A segment being made.
@@ -55,19 +101,18 @@ struct CapturedState::Draft {
     PageNo page;
     std::uint64_t hash;
   };
-  const Scan& scan;
+  const std::uint32_t page_count;
   const Time& now;
   std::unique_ptr<SegmentOutput> output;  // opened with the first page that differs
   std::vector<Change> changes;
   std::uint64_t hash;
-  Bytes bytes;  // of the page at hand
 };
 
-Result<void> CapturedState::add_page(Draft& draft, PageNo page) const {
-  const std::uint64_t hash = segment::page_hash(page, draft.bytes);
+Result<void> CapturedState::add_page(Draft& draft, PageNo page, ByteView bytes) const {
+  const std::uint64_t hash = segment::page_hash(page, bytes);
   const bool unchanged = page.value <= hashes_->page_count() && hashes_->get(page) == hash;
   // Page 1 is sent when the size changes, so that a segment is never empty.
-  if (unchanged && !(page.value == 1 && draft.scan.page_count != hashes_->page_count())) return {};
+  if (unchanged && !(page.value == 1 && draft.page_count != hashes_->page_count())) return {};
   if (!draft.output) {
     segment::ObjectHead segment_head = head(draft.now);
     segment_head.kind = segment::ObjectKind::segment;
@@ -77,68 +122,31 @@ Result<void> CapturedState::add_page(Draft& draft, PageNo page) const {
   }
   draft.hash ^= hashes_->get(page) ^ hash;
   draft.changes.push_back({page, hash});
-  return draft.output->add_page(page, draft.bytes, hash);
+  return draft.output->add_page(page, bytes, hash);
 }
 
-// Pages that the database has grown by without writing them. SQLite writes every page it adds; should one ever be
-// missing, what the database file holds there is what a reader would see.
-std::vector<PageNo> CapturedState::pages_that_no_frame_holds(const std::vector<FrameRef>& newest,
-                                                             std::uint32_t page_count) const {
-  std::vector<PageNo> missing;
-  if (page_count <= hashes_->page_count()) return missing;
-  auto next = std::ranges::lower_bound(newest, PageNo(hashes_->page_count() + 1), {}, &FrameRef::page);
-  for (PageNo page(hashes_->page_count() + 1); page.value <= page_count; page = page.next()) {
-    if (next != newest.end() && next->page == page) {
-      ++next;
-    } else if (page != segment::lock_byte_page(page_size_)) {
-      missing.push_back(page);
-    }
-  }
-  return missing;
-}
-
-Result<void> CapturedState::add_pages(Draft& draft, sqlite::Database& database,
-                                      const std::vector<FrameRef>& newest) const {
-  const std::vector<PageNo> missing = pages_that_no_frame_holds(newest, draft.scan.page_count);
-  auto gap = missing.begin();
-  const auto add_gaps_before = [&](std::uint64_t page) -> Result<void> {
-    for (; gap != missing.end() && gap->value < page; ++gap) {
-      CAIRN_TRY(database.read_database((gap->value - 1ull) * page_size_, draft.bytes));
-      CAIRN_TRY(add_page(draft, *gap));
-    }
-    return {};
-  };
-  for (const FrameRef& ref : newest) {
-    CAIRN_TRY(add_gaps_before(ref.page.value));
-    CAIRN_TRY(read_frame_page(database, ref.frame, page_size_, draft.bytes));
-    CAIRN_TRY(add_page(draft, ref.page));
-  }
-  return add_gaps_before(~0ull);
-}
-
-Result<void> CapturedState::append(sqlite::Database& database, Scan scan, const Time& now) {
-  const auto newest = newest_frames(std::move(scan.frames), scan.page_count);
-  Draft draft{.scan = scan, .now = now, .output = {}, .changes = {}, .hash = hash_, .bytes = Bytes(page_size_)};
-  CAIRN_TRY(add_pages(draft, database, newest));
-  for (std::uint32_t page = scan.page_count + 1; page <= hashes_->page_count(); ++page) {
+Result<void> CapturedState::append(sqlite::Database& database, const Changes& changes, const Time& now) {
+  Draft draft{.page_count = changes.page_count, .now = now, .output = {}, .changes = {}, .hash = hash_};
+  CAIRN_TRY(changes.each_page([&](PageNo page, ByteView bytes) { return add_page(draft, page, bytes); }));
+  for (std::uint32_t page = changes.page_count + 1; page <= hashes_->page_count(); ++page) {
     draft.hash ^= hashes_->get(PageNo(page));
   }
-  CAIRN_TRY(hashes_->reserve(scan.page_count));
+  CAIRN_TRY(hashes_->reserve(changes.page_count));
   if (draft.output) {
     segment::RestorePoint point;
     point.sequence = sequence_.next();
     point.time_ms = now.wall_ms;
-    point.commit_count = scan.commit_count;
-    point.page_count = scan.page_count;
+    point.commit_count = changes.commit_count;
+    point.page_count = changes.page_count;
     point.hash_after = draft.hash;
     CAIRN_TRY(draft.output->finish(point));
     sequence_ = sequence_.next();
   }
   // From here on nothing may stop half-way: the segment is in the spool, and what we remember has to say so.
-  CAIRN_TRY(hashes_->resize(scan.page_count));
+  CAIRN_TRY(hashes_->resize(changes.page_count));
   for (const Draft::Change& change : draft.changes) hashes_->set(change.page, change.hash);
   hash_ = draft.hash;
-  position_ = scan.end;
+  captured_position_ = changes.end;
   return save(database);
 }
 
@@ -149,6 +157,7 @@ Result<void> CapturedState::become(sqlite::Database& database, Sequence sequence
   sequence_ = sequence;
   page_size_ = page_size;
   hash_ = hash;
+  held_back_ = false;
   return save(database);
 }
 
@@ -161,7 +170,7 @@ Result<void> CapturedState::save(const sqlite::Database& database) {
     r.captured_hash = hash_;
     r.page_size = page_size_;
     r.page_count = hashes_->page_count();
-    r.position = position_;
+    r.position = captured_position_;
     r.database = database.identity();
     r.database_modified_ns = database.modified_ns();
     r.has_position = true;

@@ -1,5 +1,6 @@
 // The newest captured state of a database (in the store, or in the spool): which segment it is, its hash, the hash of
-// every page, and the place in the WAL that it corresponds to. It moves forward by whole segments.
+// every page, and the place in the WAL that it corresponds to. It moves forward by whole segments. While a pass is still
+// finding out what it is, what is committed behind it waits in a backlog.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "replicate/attach.h"
+#include "replicate/changes.h"
 #include "replicate/page_hashes.h"
 #include "replicate/shared.h"
 #include "replicate/wal_scan.h"
@@ -25,9 +27,8 @@ class CapturedState {
   std::uint32_t page_size() const { return page_size_; }
   const PageHashes& hashes() const { return *hashes_; }
   Spool& spool() { return *spool_; }
-  // Behind what is captured, in the WAL of now; the start of a pass sets it to the state that is read.
+  // Behind what has been read out of the WAL, and need not stay there.
   const WalPosition& position() const { return position_; }
-  void set_position(const WalPosition& position) { position_ = position; }
   // Nothing is committed behind the position.
   bool is_all_of(const wal::IndexHeader& index) const;
 
@@ -38,9 +39,20 @@ class CapturedState {
   // its position is taken.
   Result<bool> resume(sqlite::Database& database);
 
-  // What the scan has found becomes the next segment in the spool. Pages that are written as they were are left out;
-  // when nothing differs, there is no segment. On an error nothing has changed.
-  Result<void> append(sqlite::Database& database, Scan scan, const Time& now);
+  // What is committed behind position(), up to `upto`, becomes the next segment in the spool (or waits in the backlog).
+  // Pages that are written as they were are left out; when nothing differs, there is no segment. On an error nothing
+  // has changed.
+  Result<ScanOutcome> capture(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now);
+
+  // A pass reads the state at `position`; until become() says what it is, what is committed behind it waits.
+  void hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count);
+  // The state at position() is not known yet: a pass is reading, or there is a backlog.
+  bool is_behind() const { return held_back_ || !backlog_.empty(); }
+  std::uint64_t backlog_bytes() const { return backlog_.size_bytes(); }
+  // After become(): the oldest of the backlog becomes a segment.
+  Result<void> catch_up(sqlite::Database& database, const Time& now);
+  // The database is let go: whatever was committed meanwhile is to be found anew.
+  void forget_backlog();
 
   // Makes room for the hashes of that many pages, so that become() cannot fail half-way.
   Result<void> reserve(std::uint32_t page_count) { return hashes_->reserve(page_count); }
@@ -50,9 +62,8 @@ class CapturedState {
 
  private:
   struct Draft;
-  Result<void> add_page(Draft& draft, PageNo page) const;
-  Result<void> add_pages(Draft& draft, sqlite::Database& database, const std::vector<FrameRef>& newest) const;
-  std::vector<PageNo> pages_that_no_frame_holds(const std::vector<FrameRef>& newest, std::uint32_t page_count) const;
+  Result<void> add_page(Draft& draft, PageNo page, ByteView bytes) const;
+  Result<void> append(sqlite::Database& database, const Changes& changes, const Time& now);
   Result<void> save(const sqlite::Database& database);
 
   Shared& shared_;
@@ -62,7 +73,12 @@ class CapturedState {
   Sequence sequence_;
   std::uint64_t hash_ = 0;
   std::uint32_t page_size_ = 0;
-  WalPosition position_;
+  WalPosition captured_position_;  // of this state
+
+  WalPosition position_;           // of what has been read: behind the backlog, if there is one
+  std::uint32_t read_page_size_ = 0, read_page_count_ = 0;  // of the database there
+  bool held_back_ = false;
+  Backlog backlog_;
 };
 
 }  // namespace cairn::replicate

@@ -14,8 +14,7 @@ namespace {
 constexpr std::int64_t kSecond_us = 1'000'000;
 constexpr std::int64_t kIdle_us = 2 * kSecond_us;
 constexpr std::int64_t kSoon_us = 5'000;
-constexpr std::uint64_t kSliceBytes = 4ull << 20;
-constexpr std::uint64_t kSpoolLimitBytes = 100ull << 20;
+constexpr std::int64_t kLook_us = 20'000;
 
 std::string hold_name(sqlite::Hold hold) {
   switch (hold) {
@@ -69,7 +68,7 @@ Result<void> Capturer::walk(const Time& now) {
     return kept.error();
   }
   if (pass_) CAIRN_TRY(continue_pass(now));
-  if (pass_ && pass_->goal() != PassGoal::snapshot) return {};  // what is committed meanwhile waits in the WAL
+  CAIRN_TRY(catch_up(now));
   CAIRN_TRY(capture_when_due(now));
   CAIRN_TRY(roll_over_when_due(now));
   return start_requested_snapshot(now);
@@ -136,6 +135,7 @@ Result<bool> Capturer::check_identity() {
 
 void Capturer::let_go(sqlite::CloseMode mode) {
   drop_pass();
+  if (state_) state_->forget_backlog();
   if (database_) database_->close(mode);
   database_.reset();
   restart_wait_until_us_ = -1;
@@ -216,15 +216,15 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
   }
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
+  // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
+  if (due && spool_is_full()) due = false;
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
   if (!due && index_.all_backfilled()) due = database_->checkpointer_at_work();
   if (!due) {
-    wake_us_ = std::min(wake_us_, next_capture_us_);
+    wake_us_ = std::min(wake_us_, std::max(next_capture_us_, now.mono_us + kLook_us));
     return {};
   }
-  // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
-  if (state_->spool().size_bytes() > kSpoolLimitBytes) return {};
   auto captured = capture(now);
   if (!captured && captured.error().kind() == ErrorKind::io) {
     // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
@@ -233,30 +233,46 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     return {};
   }
   if (!captured) return captured.error();
-  capture_trouble_.clear();
+  if (!state_->is_behind()) capture_trouble_.clear();
   if (!*captured) return {};
   next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
   return pass_ ? Result<void>() : keep_hold(now);
 }
 
-// True: what was committed behind the position is in the spool now.
+// Segments that are not published yet, and what is to become some.
+bool Capturer::spool_is_full() const {
+  return state_->spool().size_bytes() + state_->backlog_bytes() > shared_.options.spool_limit_bytes;
+}
+
+// True: what was committed behind the position has been read, and the WAL need not keep it.
 Result<bool> Capturer::capture(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
-  CAIRN_ASSIGN(Scan scan, scan_wal(*database_, state_->position(), index_));
-  if (scan.outcome == ScanOutcome::nothing) return false;
-  if (scan.outcome == ScanOutcome::hole || scan.page_size != state_->page_size()) {
-    shared_.set_status([](ReplicatorStatus& s) { ++s.reconciles; });
-    drop_pass();
-    start_ = Start::go_on;
-    CAIRN_TRY(start_pass(PassGoal::reconcile, now));
-    return false;
+  CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, now));
+  if (outcome == ScanOutcome::nothing) return false;
+  if (outcome != ScanOutcome::hole) return true;
+  start_ = Start::go_on;
+  if (state_->is_behind()) {
+    let_go(sqlite::CloseMode::abandon);
+    return Error(ErrorKind::busy, shared_.options.database + "-wal: frames are missing: comparing anew");
   }
-  shared_.set_status([&](ReplicatorStatus& s) {
-    s.captured_commits += scan.commit_count;
-    s.wal_restarts += scan.outcome == ScanOutcome::restarted;
-  });
-  CAIRN_TRY(state_->append(*database_, std::move(scan), now));
-  return true;
+  shared_.set_status([](ReplicatorStatus& s) { ++s.reconciles; });
+  drop_pass();
+  CAIRN_TRY(start_pass(PassGoal::reconcile, now));
+  return false;
+}
+
+// A step for each of what was committed during a pass, so that none takes long.
+Result<void> Capturer::catch_up(const Time& now) {
+  if (pass_ || !state_->is_behind()) return {};
+  auto caught_up = state_->catch_up(*database_, now);
+  if (caught_up) {
+    capture_trouble_.clear();
+    wake_us_ = now.mono_us;
+  } else if (caught_up.error().kind() == ErrorKind::io) {
+    capture_trouble_ = caught_up.error().message();  // it waits where it is
+    return {};
+  }
+  return caught_up;
 }
 
 // Passes.
@@ -272,7 +288,10 @@ Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
                                   .goal = goal,
                                   .key_time_ms = goal == PassGoal::begin ? begun_ms_ : now.wall_ms},
                                  now));
-  if (goal != PassGoal::snapshot) state_->set_position(pass_->view().position());
+  if (goal != PassGoal::snapshot) {
+    const FrozenView& view = pass_->view();
+    state_->hold_back(view.position(), view.page_size(), view.page_count());
+  }
   wake_us_ = now.mono_us;
   return {};
 }
@@ -306,7 +325,7 @@ Result<void> Capturer::continue_pass(const Time& now) {
 }
 
 Result<void> Capturer::advance_pass(const Time& now) {
-  CAIRN_ASSIGN(const bool done, pass_->read_some(kSliceBytes));
+  CAIRN_ASSIGN(const bool done, pass_->read_some(shared_.options.slice_bytes));
   shared_.set_status([&](ReplicatorStatus& s) { s.snapshot_pages_done = pass_->view().next_page().value - 1; });
   if (done) return finish_pass(now);
   wake_us_ = std::min(wake_us_, now.mono_us + (pass_->job() && !pass_->job()->writer->room() ? 1'000 : 0));
@@ -364,7 +383,7 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 }
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
-  if (pass_ || !shared_.snapshot_requested || shared_.current_job()) return {};
+  if (pass_ || state_->is_behind() || !shared_.snapshot_requested || shared_.current_job()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {
     CAIRN_ASSIGN(const bool captured, capture(now));
@@ -384,24 +403,21 @@ Result<void> Capturer::start_requested_snapshot(const Time& now) {
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
   if (database_->access() == sqlite::Access::read_only || database_->hold() != sqlite::Hold::pin) return {};
-  if (index_.max_frame.value < shared_.options.rollover_frames || (pass_ && pass_->goal() != PassGoal::snapshot))
-    return {};
+  if (index_.max_frame.value < shared_.options.rollover_frames) return {};
   if (now.mono_us < next_roll_us_) {
     wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};
   }
   next_roll_us_ = now.mono_us + 20'000;
-  if (state_->spool().size_bytes() > kSpoolLimitBytes || !capture_trouble_.empty()) return {};
+  if (spool_is_full() || !capture_trouble_.empty()) return {};
   CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-  if (done || (pass_ && pass_->goal() != PassGoal::snapshot)) return {};
-  return roll_over_under_gate(now);
+  return done ? Result<void>() : roll_over_under_gate(now);
 }
 
 // Without the write lock: enough when nobody commits just now.
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  if (pass_ && pass_->goal() != PassGoal::snapshot) return false;
   CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
@@ -417,7 +433,6 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   // What was committed during the checkpoint, so that little is left to be done while others wait.
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  if (pass_ && pass_->goal() != PassGoal::snapshot) return {};
   CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
@@ -477,12 +492,12 @@ void Capturer::wait_for_restart(const Time& now) {
 
 void Capturer::report(const Time&) {
   trouble_since_us_ = -1;
-  const bool pass_holds_back = pass_ && pass_->goal() != PassGoal::snapshot;
+  const bool finds_out = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;
   s.database_trouble = capture_trouble_;
   s.database_trouble_kind = ErrorKind::io;
-  s.phase = !pass_holds_back                           ? Phase::following
+  s.phase = !finds_out                         ? Phase::following
             : pass_->goal() == PassGoal::begin ? Phase::first_snapshot
                                                : Phase::reconciling;
   s.captured_sequence = state_->sequence().value;
@@ -490,7 +505,7 @@ void Capturer::report(const Time&) {
   s.page_size = state_->page_size();
   s.hold = hold_name(database_->hold());
   s.wal_frames = index_.max_frame.value;
-  shared_.capture_settled = !pass_holds_back && state_->is_all_of(index_);
+  shared_.capture_settled = !state_->is_behind() && state_->is_all_of(index_);
   ++shared_.capture_looks;
 }
 

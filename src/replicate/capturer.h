@@ -40,6 +40,8 @@ class Capturer {
 
   // Capture.
   Result<bool> capture(const Time& now);
+  Result<void> catch_up(const Time& now);
+  bool spool_is_full() const;
 
   // Passes.
   Result<void> start_pass(PassGoal goal, const Time& now);

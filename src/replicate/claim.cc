@@ -76,9 +76,13 @@ Result<void> create_claim(Store& store, std::string_view replica, const Claim& c
   return {};
 }
 
-Result<void> update_claim(Store& store, std::string_view replica, const std::function<void(Claim&)>& change) {
+Result<void> update_claim(Store& store, std::string_view replica, const Id128& lineage,
+                          const std::function<void(Claim&)>& change) {
   CAIRN_ASSIGN(auto claim, read_claim(store, replica));
   if (!claim) return Error(ErrorKind::not_found, segment::metadata_key(replica) + " is gone");
+  if (claim->lineage != lineage) {
+    return Error(ErrorKind::conflict, segment::metadata_key(replica) + " is of another lineage");
+  }
   change(*claim);
   const std::string text = to_text(*claim);
   auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(text)), claim->etag);

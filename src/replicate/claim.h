@@ -32,7 +32,9 @@ struct Claim {
 Result<std::optional<Claim>> read_claim(Store& store, std::string_view replica);
 // conflict: somebody else was first.
 Result<void> create_claim(Store& store, std::string_view replica, const Claim& claim);
-// Reads it, lets `change` change it, and replaces it by compare-and-swap. conflict: it has changed meanwhile.
-Result<void> update_claim(Store& store, std::string_view replica, const std::function<void(Claim&)>& change);
+// Reads it, lets `change` change it, and replaces it by compare-and-swap. conflict: it has changed meanwhile, or what was
+// read is not of `lineage`: JSON has no checksum, and bytes garbled on their way must not be written back.
+Result<void> update_claim(Store& store, std::string_view replica, const Id128& lineage,
+                          const std::function<void(Claim&)>& change);
 
 }  // namespace cairn::replicate

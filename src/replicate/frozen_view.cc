@@ -62,9 +62,14 @@ Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
   if (scan.outcome == ScanOutcome::hole) {
     return Error(ErrorKind::corrupt, fmt::format("{}-wal: frames are missing", database_.path()));
   }
-  for (const FrameRef& ref : scan.frames) {
-    const bool still_wanted = ref.page >= next_ && ref.page.value <= page_count_;
-    if (still_wanted && aside_.find(ref.page) == 0) CAIRN_TRY(put_aside(ref.page));
+  const auto keep = [this](PageNo page) -> Result<void> {
+    const bool still_wanted = page >= next_ && page.value <= page_count_;
+    return still_wanted && aside_.find(page) == 0 ? put_aside(page) : Result<void>();
+  };
+  for (const FrameRef& ref : scan.frames) CAIRN_TRY(keep(ref.page));
+  // A database that shrinks: the pages behind its new end need no frames, and a checkpoint cuts the file off there.
+  for (PageNo page(std::max(next_.value, scan.least_page_count + 1)); page.value <= page_count_; page = page.next()) {
+    CAIRN_TRY(keep(page));
   }
   for (const FrameRef& ref : scan.frames) newest_.set(ref.page, ref.frame.value);
   preserved_ = scan.end;

@@ -86,7 +86,7 @@ void Publisher::write_summary(const Time& now) {
   const LocalRecord record = shared_.local->record();
   next_summary_us_ = now.mono_us + kSummary_us;
   summarized_ = record.published;
-  (void)update_claim(shared_.store, shared_.options.replica, [&](Claim& claim) {
+  (void)update_claim(shared_.store, shared_.options.replica, record.lineage, [&](Claim& claim) {
     claim.writer = record.writer;
     claim.host = shared_.options.host;
     claim.page_size = record.page_size;

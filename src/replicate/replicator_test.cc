@@ -620,6 +620,84 @@ TEST_F(ReplicatorTest, CommitsBetweenTheFirstHoldAndTheFirstPageAreInTheSnapshot
   EXPECT_TRUE(all == committed());
 }
 
+// The first snapshot is being read, a block a step; what is committed meanwhile must not bind the WAL.
+TEST_F(ReplicatorTest, ApplicationsCheckpointsDoNotWaitForTheFirstSnapshot) {
+  make_database();
+  App app(db_path_);
+  app.must(fill(5000));
+  auto o = options();
+  o.slice_bytes = 1;
+  start(o);
+  for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
+  ASSERT_EQ(replicator_->status().phase, Phase::first_snapshot);
+  sqlite3_busy_handler(app.handle(),
+                       [](void* test, int) { return int{static_cast<ReplicatorTest*>(test)->turn_in_handler()}; }, this);
+  for (const char* mode : {"FULL", "RESTART", "TRUNCATE"}) {
+    app.must(fill(20));
+    handler_calls_ = 0;
+    EXPECT_EQ(app.ask(fmt::format("PRAGMA wal_checkpoint({})", mode)), "0") << mode;
+    EXPECT_LT(handler_calls_, 4) << mode;
+    EXPECT_EQ(replicator_->status().phase, Phase::first_snapshot);
+  }
+  sqlite3_busy_handler(app.handle(), nullptr, nullptr);
+  expect_replica_is_current();
+  EXPECT_GE(replicator_->status().published_sequence, 3u);
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+// The same with a store that is away and a full spool: the limit gives way before an application waits.
+TEST_F(ReplicatorTest, ApplicationsCheckpointsDoNotWaitForRoomInTheSpool) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.spool_limit_bytes = 1;
+  start(o);
+  must_settle();
+  const auto capture = [&] {
+    now_.mono_us += 20'000;
+    ASSERT_TRUE(replicator_->capture_step(now_));
+  };
+  for (int i = 0; i < 5; ++i) {
+    app.must(fill(20));
+    for (int k = 0; k < 5; ++k) capture();
+  }
+  ASSERT_EQ(replicator_->status().captured_sequence, 1u) << "the rest waits in the WAL";
+  struct Wait {
+    decltype(capture)& turn;
+    int calls = 0;
+  } wait{capture};
+  sqlite3_busy_handler(app.handle(), [](void* w, int) {
+    auto& waiting = *static_cast<Wait*>(w);
+    waiting.turn();
+    return int{++waiting.calls < 100};
+  }, &wait);
+  EXPECT_EQ(app.ask("PRAGMA wal_checkpoint(RESTART)"), "0");
+  EXPECT_LT(wait.calls, 4);
+  sqlite3_busy_handler(app.handle(), nullptr, nullptr);
+  expect_replica_is_current();
+}
+
+// A commit that makes the database shorter has no frames for the pages behind its end, and a checkpoint cuts them off.
+TEST_F(ReplicatorTest, ShrinkingDuringTheFirstSnapshotLeavesItWhole) {
+  make_database("PRAGMA auto_vacuum=FULL");
+  App app(db_path_);
+  app.must(fill(5000));
+  auto o = options();
+  o.slice_bytes = 1;
+  start(o);
+  for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
+  const std::string before = committed();
+  app.must("DELETE FROM t WHERE id > 100");
+  for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
+  app.must("PRAGMA wal_checkpoint(FULL)");
+  ASSERT_LT(fs::file_size(db_path_), before.size() / 4);
+  ASSERT_EQ(replicator_->status().phase, Phase::first_snapshot);
+  expect_replica_is_current();
+  RestoreTarget target;
+  target.sequence = 0;
+  EXPECT_TRUE(restored(target) == before);
+}
+
 TEST_F(ReplicatorTest, RollOverBesideAnotherCheckpointerKeepsTheHold) {
   make_database();
   App app(db_path_);

@@ -169,7 +169,7 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
     shared_.status.store_trouble.clear();
   }
   // The summary for people; a replica is complete without it, so a failure here is no failure.
-  (void)update_claim(shared_.store, shared_.options.replica, [&](Claim& claim) {
+  (void)update_claim(shared_.store, shared_.options.replica, job.writer->footer().lineage, [&](Claim& claim) {
     claim.writer = shared_.local->record().writer;
     claim.host = shared_.options.host;
     claim.page_size = job.writer->footer().page_size;

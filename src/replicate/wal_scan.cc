@@ -33,7 +33,10 @@ bool take_frames(const wal::Header& header, ByteView chunk, Scan& scan) {
     scan.end.sum = frame->sum;
     scan.frames.push_back({frame->page, scan.end.frame});
     scan.page_count = frame->commit_page_count;  // of the last frame alone: it must be a commit
-    if (frame->commit_page_count != 0) ++scan.commit_count;
+    if (frame->commit_page_count == 0) continue;
+    ++scan.commit_count;
+    const bool least = scan.commit_count == 1 || frame->commit_page_count < scan.least_page_count;
+    if (least) scan.least_page_count = frame->commit_page_count;
   }
   return true;
 }

@@ -30,6 +30,7 @@ struct Scan {
   std::vector<FrameRef> frames;   // in the order of the WAL
   std::uint32_t page_size = 0;
   std::uint32_t page_count = 0;   // of the database after the last commit
+  std::uint32_t least_page_count = 0;  // after any of the commits: a checkpoint may cut the database file to this
   std::uint32_t commit_count = 0;
   WalPosition end;
 };

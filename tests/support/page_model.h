@@ -45,6 +45,7 @@ class PageModel {
   // Appends the state unless it is the newest already. Returns false when it was not to be read.
   bool observe(sqlite3* connection);
   void observe(Bytes image);
+  void observe(const State& state) { states_.push_back(state); }  // of another model; its bytes are not kept
 
   bool empty() const { return states_.empty(); }
   std::size_t newest() const { return states_.size() - 1; }

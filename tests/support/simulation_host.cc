@@ -22,6 +22,8 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   options_.interval_ms = kIntervals_ms[random.below(kIntervals_ms.size())];
   constexpr std::array<std::uint32_t, 4> kRollovers{8, 40, 150, 1000};
   options_.rollover_frames = kRollovers[random.below(kRollovers.size())];
+  if (random.chance(1, 2)) options_.slice_bytes = 1;  // a block a step
+  if (random.chance(1, 6)) options_.spool_limit_bytes = 20'000;
   options_.truncate_wal_bytes = random.chance(1, 3) ? 50'000 : 64ull << 20;
 }
 

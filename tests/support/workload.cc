@@ -26,7 +26,9 @@ WorkloadOptions random_options(SeededRandom& random) {
   WorkloadOptions options;
   options.page_size = kSizes[random.below(kSizes.size())];
   options.auto_vacuum = random.chance(1, 2) ? 0 : static_cast<int>(1 + random.below(2));
-  options.max_size_bytes = std::max<std::uint64_t>(100'000 + random.below(200'000), options.page_size * 12ull);
+  // Mostly small; sometimes of several blocks of a snapshot, so that one is read in many steps.
+  const std::uint64_t size = 100'000 + random.below(random.chance(1, 8) ? 1'500'000 : 200'000);
+  options.max_size_bytes = std::max<std::uint64_t>(size, options.page_size * 12ull);
   return options;
 }
 
@@ -119,10 +121,11 @@ std::string Workload::change_sql() {
 }
 
 std::string Workload::write_rows(Application& application) {
-  const std::int64_t pages = application.number("PRAGMA page_count");
+  const std::int64_t pages = application.number("PRAGMA page_count") - application.number("PRAGMA freelist_count");
   const bool too_large = pages > 0 && static_cast<std::uint64_t>(pages) * options_.page_size > options_.max_size_bytes;
   const std::string sql =
-      too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}", 1 + below(3))
+      too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}; DROP TABLE IF EXISTS t{}",
+                                                        1 + below(3), 1 + below(3))
                 : change_sql();
   const SqlResult begun = application.run("BEGIN");
   const SqlResult outcome = begun == SqlResult::done ? application.run(sql + ";COMMIT") : begun;
@@ -134,7 +137,7 @@ std::string Workload::write_rows(Application& application) {
 std::string Workload::write_much(Application& application) {
   application.run("PRAGMA cache_size=10");
   application.run("BEGIN");
-  const std::uint64_t rows = std::min<std::uint64_t>(options_.max_size_bytes / 3 / options_.page_size + 20, 150);
+  const std::uint64_t rows = std::min<std::uint64_t>(options_.max_size_bytes / 3 / options_.page_size + 20, 400);
   SqlResult outcome = application.run(insert_sql(rows, options_.page_size / 2));
   if (outcome == SqlResult::done) outcome = application.run(kMakeT0 + fmt::format("UPDATE t0 SET a=a+{}", below(9)));
   if (outcome == SqlResult::done) outcome = application.run(insert_sql(rows / 2, 100));

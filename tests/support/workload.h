@@ -42,6 +42,8 @@ class Workload {
   void create();
   // One random thing that may happen beside a replicator; says what it was.
   std::string step();
+  // A small transaction, whatever else is going on.
+  std::string write_something() { return write_rows(any_idle()); }
   // The same, of what only happens while none is running: changes of journal mode and page size, a WAL that is lost.
   std::string step_while_alone();
   // The file is replaced by another database, or deleted and (after reappear()) made anew. Beside a replicator or not.

@@ -1,0 +1,63 @@
+// What a run of commits has made of the database: the newest version of every page that they wrote.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "replicate/wal_scan.h"
+#include "sqlite/database.h"
+
+namespace cairn::replicate {
+
+using TakePage = std::function<Result<void>(PageNo page, ByteView bytes)>;
+
+struct Changes {
+  std::uint32_t page_count = 0;  // of the database after them
+  std::uint32_t commit_count = 0;
+  WalPosition end;               // behind the last of them
+  // Every changed page, ascending; to be called once, while the source that made it stands still.
+  std::function<Result<void>(const TakePage&)> each_page;
+};
+
+// Out of the live WAL, under the hold that `scan` was made under. `page_count_before` pages were there before.
+Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page_count_before);
+
+// What is committed while the state before it is still being read: changes that wait, in order, in a scratch file. So the
+// WAL need not keep them, and no application's checkpoint waits for the end of a long read of ours. It does not survive
+// the process, and need not: after a crash every page is compared anyway.
+class Backlog {
+ public:
+  Backlog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  ~Backlog() { clear(); }
+
+  bool empty() const { return batches_.empty(); }
+  std::uint64_t size_bytes() const { return end_; }  // of the scratch file
+  // On an error nothing has been added.
+  Result<void> add(const Changes& changes, std::uint32_t page_size);
+  // The oldest changes: stays as it is until pop().
+  Changes front() const;
+  void pop();
+  void clear();
+
+ private:
+  struct Batch {
+    Changes what;
+    std::uint32_t page_size = 0;
+    std::uint64_t offset = 0;    // of the pages; their numbers follow, 4 bytes each in this machine's order
+    std::size_t changed_pages = 0;
+  };
+  Result<void> read(const Batch& batch, const TakePage& take) const;
+
+  FileSystem& files_;
+  const std::string path_;
+  std::unique_ptr<File> file_;
+  std::deque<Batch> batches_;
+  std::uint64_t end_ = 0;
+};
+
+}  // namespace cairn::replicate
