@@ -26,7 +26,8 @@ std::string scheme_of(std::string_view url) {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> open_store(std::string_view url) {
+Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3) {
+  (void)s3;
   const std::string scheme = scheme_of(url);
   if (scheme.empty()) return make_directory_store(url);
   if (scheme == "file") {

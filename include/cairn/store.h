@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "cairn/error.h"
+#include "cairn/store_status.h"
 
 namespace cairn {
 
@@ -103,6 +104,8 @@ class Store {
   // The store as a person names it: "file:///backup", "s3://bucket/prefix", "memory". No secrets.
   virtual std::string url() const = 0;
   virtual StoreCapabilities capabilities() const = 0;
+  // What it has cost so far, and how it is. A store around another one passes on what that one says.
+  virtual StoreStatus status() const { return {}; }
 
   // Stores `body` under `key` unless the key exists. Returns the new object's etag.
   // When it returns, the object survives a crash of the machine that stores it, and every later get, head and
@@ -152,9 +155,35 @@ class Store {
   virtual Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) = 0;
 };
 
-// Opens the store that a URL names: "file:///path" or a plain path (a directory; made when something is put).
-// invalid: a scheme that is not known. Nothing is read or written yet.
-Result<std::unique_ptr<Store>> open_store(std::string_view url);
+// What an s3:// URL does not say by itself. Everything has a default that fits Amazon S3; the same names may stand in
+// the URL's query, which wins: s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=eu-central-1. Secrets may not:
+// what names a store is printed and logged.
+struct S3Options {
+  std::string endpoint;         // "https://host:port"; empty: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else Amazon's
+  std::string region;           // empty: AWS_REGION, AWS_DEFAULT_REGION, the profile's, else us-east-1
+  std::string profile;          // of the shared files; empty: AWS_PROFILE, else "default"
+  enum class Addressing { automatic, path, virtual_host } addressing = Addressing::automatic;  // automatic: virtual
+                                // hosts with Amazon's endpoints, paths with an endpoint that was given
+  std::string ca_bundle;        // a file or folder of certificates; empty: AWS_CA_BUNDLE, else the system's
+  // Keys given here come before all other credentials.
+  std::string access_key_id, secret_access_key, session_token;
+
+  std::string storage_class;    // x-amz-storage-class of new objects; empty: the bucket's default
+  std::string encryption;       // "", "AES256" (SSE-S3), "aws:kms"; SSE-C when customer_key is set
+  std::string kms_key_id;       // with aws:kms; empty: the account's default key
+  std::string customer_key;     // SSE-C: 32 bytes, in base64. Needs https, or an endpoint on loopback
+  std::string tags;             // "key=value&key=value", URL-encoded, put on new objects
+  bool requester_pays = false;
+  bool create_bucket = false;   // make the bucket when it is not there
+  // The store was found to ignore conditions; the user says that nobody else ever writes to this prefix.
+  bool accept_single_writer = false;
+
+  int connections = 8;          // how many transfers at once, also of one large object
+};
+
+// Opens the store that a URL names: "file:///path" or a plain path (a directory; made when something is put), or
+// "s3://bucket/prefix". invalid: a scheme or option that is not known. Nothing is read or written yet.
+Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3 = {});
 
 // A store in memory, for tests and simulations.
 std::unique_ptr<Store> make_memory_store();

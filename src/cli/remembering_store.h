@@ -22,6 +22,7 @@ class RememberingStore final : public Store {
 
   std::string url() const override { return inner_->url(); }
   StoreCapabilities capabilities() const override { return inner_->capabilities(); }
+  StoreStatus status() const override { return inner_->status(); }
   Result<std::string> put_new(std::string_view key, const Source& body) override;
   Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override;
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override;

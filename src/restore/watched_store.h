@@ -15,6 +15,7 @@ class ReadingStore : public Store {
 
   std::string url() const override { return inner_.url(); }
   StoreCapabilities capabilities() const override { return inner_.capabilities(); }
+  StoreStatus status() const override { return inner_.status(); }
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
     return inner_.get(key, offset, length);
   }

@@ -7,6 +7,7 @@
 #include "store/counting.h"
 #include "store/directory_store.h"
 #include "store/faulty.h"
+#include "store/retry.h"
 
 namespace cairn {
 namespace {
@@ -41,9 +42,12 @@ StoreUnderTest faultless() {
   return {environment, make_faulty_store(*environment->inner, environment->plan, environment->random)};
 }
 
+StoreUnderTest retrying() { return {nullptr, make_retrying_store(make_memory_store())}; }
+
 INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance,
                          ::testing::Values(StoreFactory{"memory", memory}, StoreFactory{"directory", directory},
-                                           StoreFactory{"counting", counted}, StoreFactory{"faulty", faultless}),
+                                           StoreFactory{"counting", counted}, StoreFactory{"faulty", faultless},
+                                           StoreFactory{"retrying", retrying}),
                          store_factory_name);
 
 }  // namespace

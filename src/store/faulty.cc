@@ -23,6 +23,7 @@ class FaultyStore final : public Store {
 
   std::string url() const override { return inner_.url(); }
   StoreCapabilities capabilities() const override { return inner_.capabilities(); }
+  StoreStatus status() const override { return inner_.status(); }
 
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     return run(Operation::put_new, key, [&] { return made(key, inner_.put_new(key, body)); });

@@ -1,0 +1,201 @@
+#include "store/retry.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace cairn {
+
+namespace {
+
+constexpr std::int64_t kUsPerMs = 1000;
+
+// Twice is the same as once: the second answer is as good as the first. (An upload begun twice leaves one that is never
+// completed, which who looks after unfinished uploads finds like any other.)
+bool is_idempotent(Operation operation) {
+  switch (operation) {
+    case Operation::put_new:
+    case Operation::put_if:
+    case Operation::complete_new: return false;
+    default: return true;
+  }
+}
+
+// What the error says of the store's health.
+enum class Sign { away, present, none };
+Sign sign_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::retry_later:
+    case ErrorKind::maybe_done: return Sign::away;
+    case ErrorKind::io:
+    case ErrorKind::busy:
+    case ErrorKind::cancelled: return Sign::none;  // of this machine
+    default: return Sign::present;
+  }
+}
+
+}  // namespace
+
+void SystemSleeper::sleep_ms(std::int64_t duration_ms) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(duration_ms));
+}
+
+std::optional<Error> Retrier::admit() {
+  MutexLock lock(mutex_);
+  return breaker_.admit(clock_.now().mono_us);
+}
+
+void Retrier::succeeded(const Attempts& attempts) {
+  MutexLock lock(mutex_);
+  breaker_.answered();
+  budget_ = std::min(options_.budget, budget_ + (attempts.made > 0 ? attempts.last_cost : options_.success_gain));
+}
+
+bool Retrier::wait_after(Operation operation, const Error& error, Attempts& attempts) {
+  std::optional<std::int64_t> wait_ms;
+  {
+    MutexLock lock(mutex_);
+    const std::int64_t now_us = clock_.now().mono_us;
+    switch (sign_of(error.kind())) {
+      case Sign::away: breaker_.failed(error, now_us); break;
+      case Sign::present: breaker_.answered(); break;
+      case Sign::none: breaker_.undecided(); break;
+    }
+    wait_ms = next_wait_ms(operation, error, attempts, now_us);
+    if (!wait_ms) return false;
+    ++retries_;
+  }
+  sleeper_.sleep_ms(*wait_ms);
+  return !admit();  // it may have opened meanwhile: then this call's own error is the best answer
+}
+
+std::optional<std::int64_t> Retrier::next_wait_ms(Operation operation, const Error& error, Attempts& attempts,
+                                                  std::int64_t now_us) {
+  ++attempts.made;
+  int most = options_.attempts;
+  int cost = options_.retry_cost;
+  switch (error.kind()) {
+    case ErrorKind::retry_later: break;
+    case ErrorKind::maybe_done:
+      if (!is_idempotent(operation)) return std::nullopt;
+      cost = options_.time_out_cost;
+      break;
+    case ErrorKind::corrupt: most = std::min(most, options_.corrupt_attempts); break;
+    default: return std::nullopt;
+  }
+  if (attempts.made >= most || budget_ < cost || breaker_.state(now_us) == BreakerState::open) return std::nullopt;
+
+  const std::int64_t limit_ms =
+      std::min(options_.longest_wait_ms, options_.first_wait_ms << std::min(attempts.made - 1, 30));
+  const auto drawn_ms = static_cast<std::int64_t>(random_.next() % static_cast<std::uint64_t>(limit_ms + 1));
+  const std::int64_t wait_ms = std::max(drawn_ms, error.retry_after_ms());
+  if ((now_us - attempts.begun_us) / kUsPerMs + wait_ms > options_.total_ms) return std::nullopt;
+  budget_ -= cost;
+  attempts.last_cost = cost;
+  return wait_ms;
+}
+
+BreakerState Retrier::breaker() const {
+  MutexLock lock(mutex_);
+  return breaker_.state(clock_.now().mono_us);
+}
+
+std::uint64_t Retrier::retries() const {
+  MutexLock lock(mutex_);
+  return retries_;
+}
+
+namespace {
+
+class RetryingStore : public Store {
+ public:
+  RetryingStore(std::unique_ptr<Store> inner, const RetryOptions& options, Clock& clock, Random& random,
+                Sleeper& sleeper)
+      : inner_(std::move(inner)), retrier_(options, clock, random, sleeper) {}
+
+  std::string url() const override { return inner_->url(); }
+  StoreCapabilities capabilities() const override { return inner_->capabilities(); }
+  StoreStatus status() const override {
+    StoreStatus status = inner_->status();
+    status.breaker = retrier_.breaker();
+    status.retries += retrier_.retries();
+    return status;
+  }
+
+  Result<std::string> put_new(std::string_view key, const Source& body) override {
+    return retrier_.run(Operation::put_new, [&] { return inner_->put_new(key, body); });
+  }
+  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
+    return retrier_.run(Operation::put_if, [&] { return inner_->put_if(key, body, etag); });
+  }
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    return retrier_.run(Operation::get, [&] { return inner_->get(key, offset, length); });
+  }
+  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
+    return retrier_.run(Operation::get_suffix, [&] { return inner_->get_suffix(key, length); });
+  }
+  Result<ObjectInfo> head(std::string_view key) override {
+    return retrier_.run(Operation::head, [&] { return inner_->head(key); });
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    return retrier_.run(Operation::list, [&] { return inner_->list(prefix, start_after, limit); });
+  }
+  Result<void> remove(std::string_view key) override {
+    return retrier_.run(Operation::remove, [&] { return inner_->remove(key); });
+  }
+  Result<std::string> begin_upload(std::string_view key) override {
+    return retrier_.run(Operation::begin_upload, [&] { return inner_->begin_upload(key); });
+  }
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override {
+    return retrier_.run(Operation::put_part, [&] { return inner_->put_part(key, upload_id, number, body); });
+  }
+  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
+                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
+    return retrier_.run(Operation::copy_part,
+                        [&] { return inner_->copy_part(key, upload_id, number, source_key, offset, length); });
+  }
+  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override {
+    return retrier_.run(Operation::list_parts, [&] { return inner_->list_parts(key, upload_id); });
+  }
+  Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
+                                   std::span<const PartInfo> parts) override {
+    return retrier_.run(Operation::complete_new, [&] { return inner_->complete_new(key, upload_id, parts); });
+  }
+  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override {
+    return retrier_.run(Operation::abort_upload, [&] { return inner_->abort_upload(key, upload_id); });
+  }
+  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override {
+    return retrier_.run(Operation::list_uploads, [&] { return inner_->list_uploads(prefix); });
+  }
+
+ private:
+  std::unique_ptr<Store> inner_;
+  Retrier retrier_;
+};
+
+struct Machine {
+  SystemClock clock;
+  SystemRandom random;
+  SystemSleeper sleeper;
+};
+
+// The machine is a base, so that it is there before and after the store that uses it.
+class SelfContained final : private Machine, public RetryingStore {
+ public:
+  SelfContained(std::unique_ptr<Store> inner, const RetryOptions& options)
+      : RetryingStore(std::move(inner), options, clock, random, sleeper) {}
+};
+
+}  // namespace
+
+std::unique_ptr<Store> make_retrying_store(std::unique_ptr<Store> inner, const RetryOptions& options, Clock& clock,
+                                           Random& random, Sleeper& sleeper) {
+  return std::make_unique<RetryingStore>(std::move(inner), options, clock, random, sleeper);
+}
+
+std::unique_ptr<Store> make_retrying_store(std::unique_ptr<Store> inner, const RetryOptions& options) {
+  return std::make_unique<SelfContained>(std::move(inner), options);
+}
+
+}  // namespace cairn
