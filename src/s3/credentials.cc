@@ -1,6 +1,6 @@
-// The chain looks at one place after the other, in the order of AWS' own tools. A place that is not configured is passed
-// over, and remembered for the message that lists where was looked; one that is configured and fails ends the search:
-// falling through to keys that the user did not mean would be worse than stopping.
+// The chain looks at one place after the other, in the order of AWS' own tools. A place that is not configured is
+// passed over, and remembered for the message that lists where was looked; one that is configured and fails ends the
+// search: falling through to keys that the user did not mean would be worse than stopping.
 //
 // What it finds is kept until some minutes before it expires. Then one caller fetches anew, while the others go on with
 // the old keys; only when those have really expired does everybody wait for that one. So a token service that is away
