@@ -1,6 +1,6 @@
 // The newest captured state of a database (in the store, or in the spool): which segment it is, its hash, the hash of
-// every page, and the place in the WAL that it corresponds to. It moves forward by whole segments. While a pass is still
-// finding out what it is, what is committed behind it waits in a backlog.
+// every page, and the place in the WAL that it corresponds to. It moves forward by whole segments. While a pass is
+// still finding out what it is, what is committed behind it waits in a backlog.
 #pragma once
 
 #include <cstdint>

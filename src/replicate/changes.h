@@ -27,9 +27,9 @@ struct Changes {
 // Out of the live WAL, under the hold that `scan` was made under. `page_count_before` pages were there before.
 Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page_count_before);
 
-// What is committed while the state before it is still being read: changes that wait, in order, in a scratch file. So the
-// WAL need not keep them, and no application's checkpoint waits for the end of a long read of ours. It does not survive
-// the process, and need not: after a crash every page is compared anyway.
+// What is committed while the state before it is still being read: changes that wait, in order, in a scratch file. So
+// the WAL need not keep them, and no application's checkpoint waits for the end of a long read of ours. It does not
+// survive the process, and need not: after a crash every page is compared anyway.
 class Backlog {
  public:
   Backlog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}

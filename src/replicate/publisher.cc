@@ -90,7 +90,7 @@ void Publisher::write_summary(const Time& now) {
     claim.writer = record.writer;
     claim.host = shared_.options.host;
     claim.page_size = record.page_size;
-    claim.latest_sequence = std::max(claim.latest_sequence, record.published);
+    claim.latest_wal_sequence = std::max(claim.latest_wal_sequence, record.published.value);
     claim.last_modified_ms = now.wall_ms;
   });
 }

@@ -630,8 +630,10 @@ TEST_F(ReplicatorTest, ApplicationsCheckpointsDoNotWaitForTheFirstSnapshot) {
   start(o);
   for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
   ASSERT_EQ(replicator_->status().phase, Phase::first_snapshot);
-  sqlite3_busy_handler(app.handle(),
-                       [](void* test, int) { return int{static_cast<ReplicatorTest*>(test)->turn_in_handler()}; }, this);
+  const auto turn_while_waiting = [](void* test, int) {
+    return int{static_cast<ReplicatorTest*>(test)->turn_in_handler()};
+  };
+  sqlite3_busy_handler(app.handle(), turn_while_waiting, this);
   for (const char* mode : {"FULL", "RESTART", "TRUNCATE"}) {
     app.must(fill(20));
     handler_calls_ = 0;

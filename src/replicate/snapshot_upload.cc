@@ -175,7 +175,7 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
     claim.page_size = job.writer->footer().page_size;
     claim.latest_snapshot = job.key;
     claim.latest_snapshot_time_ms = job.time_ms;
-    claim.latest_sequence = std::max(claim.latest_sequence, job.sequence);
+    claim.latest_wal_sequence = std::max(claim.latest_wal_sequence, job.sequence.value);
     ++claim.snapshot_count;
     claim.last_modified_ms = now.wall_ms;
   });

@@ -16,7 +16,10 @@ using Json = nlohmann::ordered_json;
 // Far more than Cairn writes: what is larger is not ours, and is not read into memory.
 constexpr std::uint64_t kMaxBytes = 64 * 1024;
 
-Error damaged(std::string_view what) { return Error(ErrorKind::corrupt, fmt::format("it is not Cairn's: {}", what)); }
+Error damaged(std::string_view what) { 
+  return Error(ErrorKind::corrupt,
+               fmt::format("it is not the metadata of a replica: {}. Is something else stored here?", what));
+ }
 
 // A field that is absent or of another type counts as unknown: the summary is for people, and nothing depends on it.
 std::uint64_t number_or_zero(const Json& json, const char* name) {
@@ -44,7 +47,10 @@ std::string metadata_json(const Metadata& metadata) {
   json["latest_snapshot_time"] = has_snapshot ? Json(format_time(metadata.latest_snapshot_time_ms)) : Json(nullptr);
   json["latest_wal_sequence"] = metadata.latest_wal_sequence;
   json["snapshot_count"] = metadata.snapshot_count;
+  json["begun"] = format_time(metadata.begun_ms);
   json["last_modified"] = format_time(metadata.last_modified_ms);
+  json["writer"] = metadata.writer.hex();
+  json["host"] = metadata.host;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -67,7 +73,10 @@ Result<Metadata> parse_metadata(std::string_view text) {
   metadata.latest_snapshot_time_ms = time_or_zero(json, "latest_snapshot_time");
   metadata.latest_wal_sequence = number_or_zero(json, "latest_wal_sequence");
   metadata.snapshot_count = number_or_zero(json, "snapshot_count");
+  metadata.begun_ms = time_or_zero(json, "begun");
   metadata.last_modified_ms = time_or_zero(json, "last_modified");
+  if (auto writer = Id128::from_hex(text_or_empty(json, "writer"))) metadata.writer = *writer;
+  metadata.host = text_or_empty(json, "host");
   return metadata;
 }
 

@@ -22,7 +22,10 @@ struct Metadata {
   std::int64_t latest_snapshot_time_ms = 0;
   std::uint64_t latest_wal_sequence = 0;
   std::uint64_t snapshot_count = 0;
+  std::int64_t begun_ms = 0;           // when it was claimed
   std::int64_t last_modified_ms = 0;
+  Id128 writer;                        // the replicator that changed it last, and where that runs
+  std::string host;
   std::string etag;                    // of the object read: for put_if; not part of the bytes
   bool operator==(const Metadata&) const = default;
 };

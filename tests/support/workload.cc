@@ -124,8 +124,9 @@ std::string Workload::write_rows(Application& application) {
   const std::int64_t pages = application.number("PRAGMA page_count") - application.number("PRAGMA freelist_count");
   const bool too_large = pages > 0 && static_cast<std::uint64_t>(pages) * options_.page_size > options_.max_size_bytes;
   const std::string sql =
-      too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}; DROP TABLE IF EXISTS t{}",
-                                                        1 + below(3), 1 + below(3))
+      too_large ? kMakeT0 + fmt::format("DELETE FROM t0 WHERE id%4<3; DROP TABLE IF EXISTS t{}; "
+                                        "DROP TABLE IF EXISTS t{}",
+                                        1 + below(3), 1 + below(3))
                 : change_sql();
   const SqlResult begun = application.run("BEGIN");
   const SqlResult outcome = begun == SqlResult::done ? application.run(sql + ";COMMIT") : begun;
