@@ -15,6 +15,7 @@ constexpr std::int64_t kSecond_us = 1'000'000;
 constexpr std::int64_t kIdle_us = 2 * kSecond_us;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
+constexpr std::int64_t kSync_us = 200'000;
 
 std::string hold_name(sqlite::Hold hold) {
   switch (hold) {
@@ -71,7 +72,21 @@ Result<void> Capturer::walk(const Time& now) {
   CAIRN_TRY(catch_up(now));
   CAIRN_TRY(capture_when_due(now));
   CAIRN_TRY(roll_over_when_due(now));
+  CAIRN_TRY(make_spool_durable_when_due(now));
   return start_requested_snapshot(now);
+}
+
+// Not before a hold moves: an application may be waiting for that, and a disk may take long. What a power loss takes of
+// the spool in between, the database itself still has, and the next start finds it by comparing.
+Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
+  if (sync_due_us_ < 0) return {};
+  if (now.mono_us < sync_due_us_) {
+    wake_us_ = std::min(wake_us_, sync_due_us_);
+    return {};
+  }
+  CAIRN_TRY(state_->spool().make_durable());
+  sync_due_us_ = -1;
+  return {};
 }
 
 Result<Step> Capturer::trouble(const Error& error, const Time& now) {
@@ -156,7 +171,6 @@ Result<void> Capturer::keep_hold(const Time& now) {
   const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
     if (state_->is_all_of(index_) && backfilled) {
-      CAIRN_TRY(state_->spool().make_durable());
       CAIRN_TRY(take_floor());
     } else if (index_.max_frame > database_->pinned_frame()) {
       CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
@@ -249,7 +263,10 @@ Result<bool> Capturer::capture(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
   CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, now));
   if (outcome == ScanOutcome::nothing) return false;
-  if (outcome != ScanOutcome::hole) return true;
+  if (outcome != ScanOutcome::hole) {
+    if (sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
+    return true;
+  }
   start_ = Start::go_on;
   if (state_->is_behind()) {
     let_go(sqlite::CloseMode::abandon);

@@ -41,6 +41,7 @@ class Capturer {
   // Capture.
   Result<bool> capture(const Time& now);
   Result<void> catch_up(const Time& now);
+  Result<void> make_spool_durable_when_due(const Time& now);
   bool spool_is_full() const;
 
   // Passes.
@@ -73,6 +74,7 @@ class Capturer {
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
+  std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
   int gate_tries_ = 0;
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then

@@ -1,5 +1,5 @@
-// How the capturer rolls the WAL over when it has grown long, so that a writer can restart it: everything is captured, the
-// rest of it backfilled, and a floor taken in place of the pin (docs/sqlite.md, "The holds", rule 4).
+// How the capturer rolls the WAL over when it has grown long, so that a writer can restart it: everything is captured,
+// the rest of it backfilled, and a floor taken in place of the pin (docs/sqlite.md, "The holds", rule 4).
 #include <algorithm>
 
 #include "replicate/capturer.h"
@@ -23,7 +23,6 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
@@ -38,7 +37,6 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   // What was committed during the checkpoint, so that little is left to be done while others wait.
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  CAIRN_TRY(state_->spool().make_durable());
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
@@ -70,7 +68,6 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   gate_tries_ = 0;
   CAIRN_ASSIGN(const bool captured, capture(now));
   (void)captured;
-  CAIRN_TRY(state_->spool().make_durable());
   if (index_.max_frame > database_->pinned_frame()) {
     CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
       return pass_ ? pass_->view().preserve(upto) : Result<void>();

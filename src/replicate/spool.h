@@ -1,6 +1,5 @@
 // Segments that are captured and not yet published: files <sequence>.wal.zst in the state directory, in order. They
-// survive a killed process as they are; make_durable() makes them survive a power loss, which is due before the WAL may
-// lose their frames.
+// survive a killed process as they are; make_durable() makes them survive a power loss.
 #pragma once
 
 #include <cstdint>

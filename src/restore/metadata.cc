@@ -16,10 +16,10 @@ using Json = nlohmann::ordered_json;
 // Far more than Cairn writes: what is larger is not ours, and is not read into memory.
 constexpr std::uint64_t kMaxBytes = 64 * 1024;
 
-Error damaged(std::string_view what) { 
+Error damaged(std::string_view what) {
   return Error(ErrorKind::corrupt,
                fmt::format("it is not the metadata of a replica: {}. Is something else stored here?", what));
- }
+}
 
 // A field that is absent or of another type counts as unknown: the summary is for people, and nothing depends on it.
 std::uint64_t number_or_zero(const Json& json, const char* name) {
