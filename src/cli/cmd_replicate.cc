@@ -20,6 +20,7 @@ constexpr const char* kExamples = R"(Examples:
   cairn replicate app.db                              into the folder app.db-cairn beside it, until Ctrl-C
   cairn replicate app.db --to /backup/app.db          the replica is exactly that folder
   cairn replicate a.db b.db --to /backup              into /backup/a.db and /backup/b.db
+  cairn replicate app.db --to s3://bucket/app.db      into object storage; cairn store --help tells of keys
   cairn replicate app.db --to /backup/app.db --once   publish what is committed now, and end
   cairn replicate app.db --exec './server --port 80'  run a program, publish everything after it has ended
   cairn replicate app.db -- ./server --port 80        the same without a shell
@@ -30,7 +31,7 @@ With --exec, signals go to the program, and its exit status is cairn's.)";
 
 struct Options {
   std::vector<std::string> databases;
-  std::string to, interval = "1s", timeout, exec, state_root, adopt;
+  std::string to, interval = "1s", timeout, exec, state_root, adopt, prices;
   bool once = false, no_wal_switch = false, json = false;
 };
 
@@ -70,6 +71,11 @@ int replicate(const Options& options, const Tools& tools) {
     const Result<std::int64_t> timeout = parse_duration_ms(options.timeout);
     if (!timeout) return report_usage(timeout.error().with("--timeout").message(), style);
     following.timeout_ms = following.stop_limit_ms = *timeout;
+  }
+  if (!options.prices.empty()) {
+    const Result<PriceList> prices = parse_prices(options.prices);
+    if (!prices) return report_usage(prices.error().with("--prices").message(), style);
+    following.prices = *prices;
   }
 
   Result<ReplicationOptions> common = common_options(options, tools);
@@ -126,6 +132,12 @@ void add_replicate(CLI::App& app, Run& run) {
                       "--exec starts its program all the same (default 10s), and\n"
                       "before a stop gives up publishing the rest (default 30s)")
       ->type_name("TIME");
+  command->add_option("--prices", options->prices,
+                      "what an S3 store costs, for the estimate in the log and in\n"
+                      "--json: s3, r2, b2, or write=USD,list=USD,read=USD,... for\n"
+                      "a thousand requests, received=USD a GB, stored=USD a GB and\n"
+                      "month. Default: list prices, where the host is known")
+      ->type_name("PRICES");
   command->add_flag("--json", options->json,
                     "status as JSON: a line a change, with --once one line at\n"
                     "the end");

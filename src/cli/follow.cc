@@ -13,6 +13,8 @@
 #include <thread>
 
 #include "cli/child.h"
+#include "cli/places.h"
+#include "cli/spending.h"
 #include "cli/status_report.h"
 
 namespace cairn::cli {
@@ -20,6 +22,7 @@ namespace cairn::cli {
 namespace {
 
 constexpr std::int64_t kLongestWaitMs = 3'600'000;
+constexpr std::int64_t kDayMs = 86'400'000;
 
 std::int64_t now_ms() {
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
@@ -36,6 +39,9 @@ class Follower {
 
  private:
   void run_one(std::size_t index);
+  Json store_of(const Replication& replication) const;
+  void tell_spending(const Replication& replication) const;
+  void tell_day();
   void on_signal(const Event& event);
   void look_at_child();
   enum class Patience { left, gone };
@@ -55,6 +61,9 @@ class Follower {
   std::optional<Child> child_;
   bool child_wanted_ = false;
   std::optional<int> child_status_;
+  const std::int64_t begun_ms_ = now_ms();
+  std::int64_t day_begun_ms_ = begun_ms_;
+  std::vector<StoreUsage> day_before_;  // of each replication, when this day began
 
   mutable Mutex mutex_;
   std::size_t running_ GUARDED_BY(mutex_) = 0;
@@ -70,6 +79,7 @@ int Follower::run() {
     running_ = replications_.size();
     statuses_.resize(running_);
   }
+  day_before_.resize(replications_.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < replications_.size(); ++i) threads.emplace_back([this, i] { run_one(i); });
   const auto any_left = [this] {
@@ -77,9 +87,10 @@ int Follower::run() {
     return running_ > 0;
   };
   while (any_left() || child_) {
-    const std::int64_t left_ms = std::max<std::int64_t>(patience_until_ms - now_ms(), 0);
-    const int wait_ms = static_cast<int>(std::min<std::int64_t>(left_ms, kLongestWaitMs));
-    const std::optional<Event> event = signals_.wait(child_wanted_ ? wait_ms : -1);
+    const std::int64_t until_ms = child_wanted_ ? patience_until_ms : day_begun_ms_ + kDayMs;
+    const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - now_ms(), 0, kLongestWaitMs);
+    const std::optional<Event> event = signals_.wait(static_cast<int>(wait_ms));
+    if (now_ms() >= day_begun_ms_ + kDayMs) tell_day();
     if (event && event->kind == Event::Kind::signal) on_signal(*event);
     look_at_child();
     start_child_when_ready(now_ms() < patience_until_ms ? Patience::left : Patience::gone);
@@ -92,7 +103,8 @@ void Follower::run_one(std::size_t index) {
   Replication& replication = *replications_[index];
   const bool lines = options_.style == Style::json && options_.until == RunUntil::stopped;
   StatusReport report(replication.database(), replication.url(), log_,
-                      lines ? JsonLines::every_change : JsonLines::never);
+                      lines ? JsonLines::every_change : JsonLines::never,
+                      [this, &replication] { return store_of(replication); });
   RunOptions run;
   run.until = options_.until;
   run.trouble_limit_ms = options_.timeout_ms;
@@ -111,7 +123,7 @@ void Follower::run_one(std::size_t index) {
     fail({failure->error.with(replication.database()), failure->origin});
   } else if (options_.until != RunUntil::stopped) {
     if (options_.style == Style::json) {
-      print_json(status_json(replication.database(), replication.url(), last));
+      print_json(status_json(replication.database(), replication.url(), last, store_of(replication)));
     } else {
       print_line(fmt::format("{}: published up to sequence {} in {}", replication.database(), last.published_sequence,
                              replication.url()));
@@ -119,11 +131,35 @@ void Follower::run_one(std::size_t index) {
   } else {
     log_.info("{}: stopped, published up to sequence {}", replication.database(), last.published_sequence);
   }
+  tell_spending(replication);
   {
     MutexLock lock(mutex_);
     --running_;
   }
   signals_.ring();
+}
+
+Json Follower::store_of(const Replication& replication) const {
+  return store_json(replication.store_status(), now_ms() - begun_ms_, options_.prices);
+}
+
+void Follower::tell_spending(const Replication& replication) const {
+  const StoreStatus store = replication.store_status();
+  if (store.service.empty() || store.usage.is_zero()) return;
+  log_.info("{}: asked of {}: {}", replication.database(), store.service,
+            spending_text({store.usage, store.service, now_ms() - begun_ms_}, options_.prices));
+}
+
+// Once a day, of that day alone.
+void Follower::tell_day() {
+  for (std::size_t i = 0; i < replications_.size(); ++i) {
+    const StoreStatus store = replications_[i]->store_status();
+    const StoreUsage since = difference(store.usage, std::exchange(day_before_[i], store.usage));
+    if (store.service.empty()) continue;
+    log_.info("{}: asked of {} in a day: {}", replications_[i]->database(), store.service,
+              spending_text({since, store.service, kDayMs}, options_.prices));
+  }
+  day_begun_ms_ += kDayMs;
 }
 
 void Follower::fail(const Failure& failure) {
@@ -203,7 +239,7 @@ std::optional<Failure> Follower::refusal_to_start_child() const {
         Error(ErrorKind::conflict,
               fmt::format("{0} does not exist, but {1} holds its history: restore it first (cairn restore {1} "
                           "-o {0}), or go on with a new database (--adopt local)",
-                          replication.database(), replication.url()))};
+                          replication.database(), shell_word(replication.given_url())))};
   }
   return std::nullopt;
 }

@@ -4,6 +4,7 @@
 #include <spdlog/logger.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/replication.h"
 #include "cli/signals.h"
+#include "store/cost.h"
 
 namespace cairn::cli {
 
@@ -20,6 +22,7 @@ struct FollowOptions {
   std::int64_t timeout_ms = 10'000;      // for a goal, and before the child starts all the same
   std::int64_t stop_limit_ms = 30'000;   // for publishing everything after a stop
   Style style = Style::text;
+  std::optional<PriceList> prices;       // none: those of the service, if they are known
 };
 
 // Until every replication has ended, by its goal, an error, the child's end, or SIGINT, SIGTERM or SIGHUP, after which

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
+#include "s3/uri.h"
 #include "segment/format.h"
 #include "store/file_url.h"
 
@@ -29,6 +30,17 @@ const char* environment(const char* name) {
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
+// "?endpoint=https://host" where the user names a server; "": Amazon's own, of which a bucket's name is enough.
+std::string server_of(const s3::Location& location) {
+  std::string endpoint = location.options.endpoint;
+  for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
+    if (const char* value = environment(name); value != nullptr && endpoint.empty()) endpoint = value;
+  }
+  if (endpoint.empty()) return "";
+  const Result<s3::Endpoint> parsed = s3::parse_endpoint(endpoint, "endpoint");
+  return "?endpoint=" + (parsed ? parsed->origin() + parsed->base_path : endpoint);
+}
+
 }  // namespace
 
 Result<std::string> join_url(std::string_view url, std::string_view name) {
@@ -38,13 +50,29 @@ Result<std::string> join_url(std::string_view url, std::string_view name) {
   }
   if (url.find("://") == std::string_view::npos) return with_name(url, name);
   const std::size_t query = std::min(url.find('?'), url.size());
-  return with_name(url.substr(0, query), name) + std::string(url.substr(query));
+  const std::string coded = s3::percent_encode(name, s3::Slash::encode);
+  return with_name(url.substr(0, query), coded) + std::string(url.substr(query));
 }
 
-std::string canonical_url(const std::string& store_url) {
-  if (!is_file_url(store_url)) return store_url;
-  const Result<std::string> path = path_of_file_url(store_url);
-  return path ? file_url(real_path(*path)) : store_url;
+std::string canonical_url(const std::string& given, const std::string& store_url) {
+  if (is_file_url(store_url)) {
+    const Result<std::string> path = path_of_file_url(store_url);
+    return path ? file_url(real_path(*path)) : store_url;
+  }
+  const Result<s3::Location> location = s3::parse_s3_url(given, {});
+  return location ? store_url + server_of(*location) : store_url;
+}
+
+std::string shell_word(const std::string& text) {
+  static constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (c == '\'') quoted += "'\\''";
+    else quoted.push_back(c);
+  }
+  return quoted + "'";
 }
 
 std::string real_path(const std::string& path) {

@@ -9,11 +9,16 @@
 
 namespace cairn::cli {
 
-// `url` with `name` as one more folder, joined with exactly one slash; a query stays behind it.
+// `url` with `name` as one more folder, joined with exactly one slash; a query stays behind it. In a URL that is no path
+// the name is percent-coded.
 Result<std::string> join_url(std::string_view url, std::string_view name);
 
-// The store's URL with symbolic links resolved, so that one place has one name.
-std::string canonical_url(const std::string& store_url);
+// One name for one place: of a folder without symbolic links, of an S3 store with the server that it is on and without
+// other options. `given` is what the user wrote, `store_url` what the store makes of it.
+std::string canonical_url(const std::string& given, const std::string& store_url);
+
+// `text` as one word of a shell's command line.
+std::string shell_word(const std::string& text);
 
 // The path without symbolic links; what does not exist yet stays as written.
 std::string real_path(const std::string& path);

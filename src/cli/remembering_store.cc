@@ -20,11 +20,13 @@ Origin RememberingStore::origin_of(const Error& error) const {
     case ErrorKind::io: break;
     default: return Origin::local;  // the exit status does not depend on it
   }
+  return has_said(error) ? Origin::store : Origin::local;
+}
+
+bool RememberingStore::has_said(const Error& error) const {
   MutexLock lock(mutex_);
-  const bool ours = std::any_of(messages_.begin(), messages_.end(), [&](const std::string& message) {
-    return error.message().ends_with(message);
-  });
-  return ours ? Origin::store : Origin::local;
+  return std::any_of(messages_.begin(), messages_.end(),
+                     [&](const std::string& message) { return error.message().ends_with(message); });
 }
 
 void RememberingStore::remember(const Error& error) {

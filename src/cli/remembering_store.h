@@ -19,6 +19,7 @@ class RememberingStore final : public Store {
 
   // Errors gain context in front on their way up, never behind: one that ends in what this store said came from it.
   Origin origin_of(const Error& error) const EXCLUDES(mutex_);
+  bool has_said(const Error& error) const EXCLUDES(mutex_);
 
   std::string url() const override { return inner_->url(); }
   StoreCapabilities capabilities() const override { return inner_->capabilities(); }

@@ -40,7 +40,7 @@ std::optional<Failure> Replication::open(const ReplicationOptions& options, Syst
   Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return Failure{store.error(), Origin::local};
   r.store_ = std::move(*store);
-  const std::string replica_url = canonical_url(r.store_->url());
+  const std::string replica_url = canonical_url(options.url, r.store_->url());
   r.state_directory_ = state_directory(options.state_root, r.real_database_, replica_url);
 
   Result<Exclusion> exclusion = Exclusion::hold(r.real_database_, replica_url);
@@ -126,6 +126,8 @@ bool Replication::database_is_there() const {
 }
 
 Origin Replication::origin_of(const Error& error) const {
+  // A store that cannot do what is needed is configuration, like a database that cannot be replicated.
+  if (error.kind() == ErrorKind::unsupported && store_->has_said(error)) return Origin::local;
   // Only objects can be of a format that is too new before the database is opened.
   const bool attaching = !replicator_ || replicator_->status().phase == Phase::attaching;
   if (error.kind() == ErrorKind::unsupported && attaching) return Origin::store;

@@ -45,6 +45,9 @@ class Replication {
 
   const std::string& database() const { return options_.database; }
   std::string url() const { return store_->url(); }
+  // As the user wrote it, for commands that are proposed: with the options that lead there.
+  const std::string& given_url() const { return options_.url; }
+  StoreStatus store_status() const { return store_->status(); }
   bool database_is_there() const;
   bool adopts_local() const { return options_.adopt == AdoptSide::local; }
 

@@ -20,7 +20,7 @@ Json trouble_json(const std::string& words, ErrorKind kind) {
 
 }  // namespace
 
-Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& s) {
+Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& s, Json store) {
   Json json;
   json["database"] = database;
   json["replica"] = url;
@@ -51,12 +51,15 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["write_lock_us_max"] = s.write_lock_us_max;
   json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
   json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);
+  json["store"] = std::move(store);
   return json;
 }
 
-StatusReport::StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines)
+StatusReport::StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines,
+                           std::function<Json()> store)
     : database_(std::move(database)),
       url_(std::move(url)),
+      store_(std::move(store)),
       log_(log),
       json_lines_(json_lines),
       bar_(database_ + ": snapshot", ProgressBar::Unit::pages) {}
@@ -71,14 +74,19 @@ void StatusReport::update(const ReplicatorStatus& now) {
   tell_snapshots(now);
   tell_trouble("the database", last_.database_trouble, now.database_trouble);
   tell_trouble("the store", last_.store_trouble, now.store_trouble);
-  if (json_lines_ == JsonLines::every_change) {
-    ReplicatorStatus shown = now;
-    shown.snapshot_pages_done = 0;  // a bar's business: it would be a line for every piece of a snapshot
-    const std::string text = status_json(database_, url_, shown).dump();
-    if (std::exchange(last_json_, text) != text) print_json(status_json(database_, url_, now));
-  }
+  if (json_lines_ == JsonLines::every_change) print_if_new(now);
   last_ = now;
   first_ = false;
+}
+
+// How far a snapshot is and what was asked of the store so far make no line of their own.
+void StatusReport::print_if_new(const ReplicatorStatus& now) {
+  ReplicatorStatus shown = now;
+  shown.snapshot_pages_done = 0;
+  const Json store = store_();
+  const Json breaker = store.is_object() ? store["breaker"] : Json(nullptr);
+  const std::string text = status_json(database_, url_, shown, breaker).dump();
+  if (std::exchange(last_json_, text) != text) print_json(status_json(database_, url_, now, store));
 }
 
 void StatusReport::tell_phase(const ReplicatorStatus& now) {

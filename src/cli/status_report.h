@@ -3,6 +3,7 @@
 
 #include <spdlog/logger.h>
 
+#include <functional>
 #include <string>
 
 #include "cairn/replicator.h"
@@ -11,14 +12,16 @@
 
 namespace cairn::cli {
 
-// The documented shape: docs/operations.md.
-Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& status);
+// The documented shape: docs/operations.md. `store`: what store_json says.
+Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& status, Json store);
 
 enum class JsonLines { never, every_change };
 
 class StatusReport {
  public:
-  StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines);
+  // `store` gives what store_json says at the moment.
+  StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines,
+               std::function<Json()> store);
 
   // Compares with the last one and tells what is new. One thread at a time.
   void update(const ReplicatorStatus& status);
@@ -28,7 +31,10 @@ class StatusReport {
   void tell_snapshots(const ReplicatorStatus& now);
   void tell_trouble(const char* what, const std::string& before, const std::string& now);
 
+  void print_if_new(const ReplicatorStatus& now);
+
   const std::string database_, url_;
+  const std::function<Json()> store_;
   spdlog::logger& log_;
   const JsonLines json_lines_;
   ReplicatorStatus last_;

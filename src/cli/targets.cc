@@ -42,7 +42,7 @@ Result<std::vector<Target>> choose_targets(const std::vector<std::string>& datab
       return Error(ErrorKind::invalid, fmt::format("{} and {} are the same database: name it once", same_file->second,
                                                    database));
     }
-    const auto [same_replica, new_replica] = by_replica.emplace(canonical_url(store->url()), database);
+    const auto [same_replica, new_replica] = by_replica.emplace(canonical_url(url, store->url()), database);
     if (!new_replica) {
       return Error(ErrorKind::invalid,
                    fmt::format("{} and {} would share the replica {}: replicate each with a --to of its own",

@@ -9,7 +9,7 @@ import json, sys
 j = json.loads(open('$out').read())
 $1" || fail "JSON is not what it should be: $(cat "$out")"; }
 check 'assert j["settled"] is True and j["published_sequence"] == 0 and j["has_snapshot"] is True
-assert j["phase"] == "following" and j["store_trouble"] is None and j["database"] == "app.db"'
+assert j["phase"] == "following" and j["store_trouble"] is None and j["store"] is None and j["database"] == "app.db"'
 add_rows app.db 3
 expect 0 replicate app.db --to backup --once --json
 check 'assert j["published_sequence"] == 1 and j["spool_segments"] == 0'
