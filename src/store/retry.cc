@@ -80,7 +80,10 @@ std::optional<std::int64_t> Retrier::next_wait_ms(Operation operation, const Err
       if (!is_idempotent(operation)) return std::nullopt;
       cost = options_.time_out_cost;
       break;
-    case ErrorKind::corrupt: most = std::min(most, options_.corrupt_attempts); break;
+    case ErrorKind::corrupt:
+      if (!is_idempotent(operation)) return std::nullopt;
+      most = std::min(most, options_.corrupt_attempts);
+      break;
     default: return std::nullopt;
   }
   if (attempts.made >= most || budget_ < cost || breaker_.state(now_us) == BreakerState::open) return std::nullopt;

@@ -4,7 +4,7 @@
 //   maybe_done    repeated where doing it twice is doing it once. Not so what creates under a condition (put_new,
 //                 put_if, complete_new): the second answer would be about the first effect. A store that can tell by
 //                 itself whether its request was applied never answers this; else the caller looks, then decides.
-//   corrupt       bytes that changed on their way: repeated a few times
+//   corrupt       bytes that changed on their way: repeated a few times, again but for what creates
 //   anything else is an answer, and is passed on
 //
 // Waits are drawn from [0, limit], and the limit doubles ("full jitter": callers that failed together do not come back

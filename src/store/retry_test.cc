@@ -103,6 +103,8 @@ TEST_F(RetrierTest, DamagedBytesAreFetchedAFewTimes) {
   fail(Operation::get, ErrorKind::corrupt);
   EXPECT_EQ(last_.kind(), ErrorKind::corrupt);
   EXPECT_EQ(made_, options_.corrupt_attempts);
+  fail(Operation::put_new, ErrorKind::corrupt);
+  EXPECT_EQ(made_, 1) << "nobody knows what the store has now";
 }
 
 TEST_F(RetrierTest, AttemptsAreLimitedAndTheLastErrorIsTold) {
