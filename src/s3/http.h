@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,30 +18,36 @@ namespace cairn::s3 {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string origin;   // "https://host:port"
-  std::string target;   // "/path?query", sent exactly as it stands here
+  std::string origin;                                        // "https://host:port"
+  std::string target;                                        // "/path?query", sent exactly as it stands here
   std::vector<std::pair<std::string, std::string>> headers;  // all of them: none is added but Host and Content-Length
-  const Source* body = nullptr;            // sent with Content-Length
-  std::uint64_t max_body_bytes = 64ull << 20;  // of the answer; longer is an error
-  std::int64_t stall_ms = 30'000;          // no byte moves for so long: give up
-  std::int64_t total_ms = 0;               // 0: no limit beside the stall limit
+  const Source* body = nullptr;                              // sent with Content-Length
+  std::uint64_t max_body_bytes = 64ull << 20;                // of the answer; longer is an error
+  // When it is not empty, the body of an answer of 2xx goes there instead; one that does not fit is an error.
+  std::span<std::byte> into;
+  std::int64_t stall_ms = 30'000;  // no byte moves for so long: give up
+  std::int64_t total_ms = 0;       // 0: no limit beside the stall limit
 };
 
 struct HttpResponse {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   Bytes body;
-  bool whole = true;    // false: the body broke off (its start is in `body`), but status and headers are good
+  std::uint64_t into_bytes = 0;  // how much went to HttpRequest::into
+  bool whole = true;  // false: the body broke off (its start is in `body`), but status and headers are good
 
   // The first header of that name, or null.
   const std::string* header(std::string_view lower_case_name) const;
 };
 
 // Errors when there is no status to judge by:
-//   retry_later  nothing of the request was sent (no such host, connection refused, time-out while connecting)
-//   maybe_done   it was sent, or partly, and no answer came
+//   retry_later  it had no effect: nothing was sent (no such host, connection refused, time-out while connecting), or
+//                not all of the body was
+//   maybe_done   all of it may have been sent, and no answer came
 //   denied       the server's certificate does not verify
-//   invalid      the URL or the CA file is no good
+//   invalid      the URL or the CA file is no good, or what answers speaks no HTTP
+//   corrupt      the answer is longer than was allowed
+//   any          the body could not be read: the source's own error
 class HttpClient {
  public:
   virtual ~HttpClient() = default;
@@ -48,9 +55,9 @@ class HttpClient {
 };
 
 struct HttpOptions {
-  std::string ca_bundle;           // file or folder; empty: the system's
+  std::string ca_bundle;  // file or folder; empty: the system's
   std::int64_t connect_ms = 10'000;
-  int max_connections = 32;        // idle ones that are kept
+  int max_connections = 32;  // idle ones that are kept
   // Proxies: as curl reads them from http_proxy, https_proxy, no_proxy.
 };
 std::unique_ptr<HttpClient> make_http_client(const HttpOptions& options);

@@ -1,0 +1,341 @@
+// libcurl as a transport, and as nothing else: a pool of easy handles, of which each keeps its own connection.
+//
+// A handle serves one request at a time and goes back to the top of the pool, so that the warmest connections are
+// used first and those that are not needed grow cold and are dropped. HTTP/2 is never asked for: with HTTP/1.1 as
+// many transfers as connections, nothing to be blocked behind, and no store serves HTTP/2 natively.
+//
+// curl repeats a request by itself when a kept-alive connection turns out to be dead before the first byte of an
+// answer. So a request may arrive twice, and whoever sends one that must not be applied twice has to look at what it
+// left behind.
+#include "s3/http.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/mutex.h"
+
+namespace cairn::s3 {
+
+namespace {
+
+constexpr long kSendBufferBytes = 256 << 10, kReceiveBufferBytes = 256 << 10;
+
+struct EndsEasy {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+using EasyHandle = std::unique_ptr<CURL, EndsEasy>;
+
+struct FreesList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, FreesList>;
+
+// What curl's callbacks work on.
+struct Transfer {
+  const HttpRequest& request;
+  HttpResponse response;
+  bool headers_done = false;  // of the final answer, not of a 100 Continue
+  bool too_long = false;
+  std::uint64_t read_bytes = 0;    // of the body: where the next piece begins
+  std::uint64_t handed_bytes = 0;  // the most that curl ever had of it
+  std::optional<Error> body_error;
+
+  std::uint64_t body_size() const { return request.body == nullptr ? 0 : request.body->size_bytes(); }
+};
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// "HTTP/1.1 200 OK" begins a block of headers; 0: it is no such line.
+int status_of(std::string_view line) {
+  if (!line.starts_with("HTTP/")) return 0;
+  const std::size_t space = line.find(' ');
+  if (space == std::string_view::npos || line.size() < space + 4) return 0;
+  int status = 0;
+  for (const char c : line.substr(space + 1, 3)) {
+    if (c < '0' || c > '9') return 0;
+    status = status * 10 + (c - '0');
+  }
+  return status;
+}
+
+std::size_t take_header(char* data, std::size_t, std::size_t size, void* to) {
+  auto& transfer = *static_cast<Transfer*>(to);
+  const std::string_view line = trimmed({data, size});
+  HttpResponse& response = transfer.response;
+  if (const int status = status_of(line); status != 0) {
+    response.status = status;
+    response.headers.clear();
+  } else if (line.empty()) {
+    transfer.headers_done = response.status >= 200;
+  } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
+    std::string name(trimmed(line.substr(0, colon)));
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    response.headers.emplace_back(std::move(name), trimmed(line.substr(colon + 1)));
+  }
+  return size;
+}
+
+std::size_t take_body(char* data, std::size_t, std::size_t size, void* to) {
+  auto& transfer = *static_cast<Transfer*>(to);
+  HttpResponse& response = transfer.response;
+  const ByteView piece = as_bytes({data, size});
+  const std::span<std::byte> into = transfer.request.into;
+  if (!into.empty() && response.status / 100 == 2) {
+    transfer.too_long = size > into.size() - response.into_bytes;
+    if (transfer.too_long) return 0;
+    std::memcpy(into.data() + response.into_bytes, piece.data(), size);
+    response.into_bytes += size;
+    return size;
+  }
+  transfer.too_long = response.body.size() + size > transfer.request.max_body_bytes;
+  if (transfer.too_long) return 0;
+  response.body.insert(response.body.end(), piece.begin(), piece.end());
+  return size;
+}
+
+std::size_t give_body(char* buffer, std::size_t one, std::size_t count, void* from) {
+  auto& transfer = *static_cast<Transfer*>(from);
+  const std::uint64_t size = std::min<std::uint64_t>(one * count, transfer.body_size() - transfer.read_bytes);
+  if (size == 0) return 0;
+  auto read = transfer.request.body->read_at(transfer.read_bytes, {reinterpret_cast<std::byte*>(buffer), size});
+  if (!read) {
+    transfer.body_error = read.error();
+    return CURL_READFUNC_ABORT;
+  }
+  transfer.read_bytes += size;
+  transfer.handed_bytes = std::max(transfer.handed_bytes, transfer.read_bytes);
+  return size;
+}
+
+// curl goes back to the beginning when it repeats a request on a fresh connection.
+int seek_body(void* in, curl_off_t offset, int origin) {
+  auto& transfer = *static_cast<Transfer*>(in);
+  if (origin != SEEK_SET || offset < 0 || static_cast<std::uint64_t>(offset) > transfer.body_size()) {
+    return CURL_SEEKFUNC_FAIL;
+  }
+  transfer.read_bytes = static_cast<std::uint64_t>(offset);
+  return CURL_SEEKFUNC_OK;
+}
+
+// Exactly the given headers: curl's own are taken away.
+HeaderList header_list(const HttpRequest& request) {
+  HeaderList list;
+  const auto append = [&](const std::string& line) {
+    curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+    CAIRN_CHECK(longer != nullptr);
+    (void)list.release();
+    list.reset(longer);
+  };
+  for (const char* own : {"Accept:", "Expect:", "Content-Type:", "Transfer-Encoding:"}) {
+    const std::string_view name(own, std::strlen(own) - 1);
+    const bool given = std::any_of(request.headers.begin(), request.headers.end(),
+                                   [&](const auto& header) { return header.first == name; });
+    if (!given) append(own);
+  }
+  for (const auto& [name, value] : request.headers) append(value.empty() ? name + ";" : name + ": " + value);
+  return list;
+}
+
+bool is_of_certificate(CURLcode code) {
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CERTPROBLEM ||
+         code == CURLE_SSL_PINNEDPUBKEYNOTMATCH || code == CURLE_SSL_INVALIDCERTSTATUS;
+}
+
+bool is_of_configuration(CURLcode code) {
+  return code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_SSL_CACERT_BADFILE ||
+         code == CURLE_SSL_CRL_BADFILE || code == CURLE_SSL_ENGINE_NOTFOUND;
+}
+
+std::string sentence_of(CURLcode code, const HttpRequest& request, const std::string& detail) {
+  const std::string_view host = request.origin;
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return fmt::format("{}: this host name does not resolve: check how the endpoint is spelled, and the network",
+                         host);
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return fmt::format("{}: the name of the proxy does not resolve: check http_proxy and https_proxy", host);
+    case CURLE_COULDNT_CONNECT:
+      return fmt::format("{}: nobody answers there ({}): check host and port, and that the store runs", host, detail);
+    case CURLE_OPERATION_TIMEDOUT:
+      return fmt::format("{}: it took too long ({})", host, detail);
+    case CURLE_SSL_CONNECT_ERROR:
+      return fmt::format("{}: no TLS connection came about ({}): is it https that is spoken at this port?", host,
+                         detail);
+    case CURLE_SSL_CACERT_BADFILE:
+      return fmt::format("{}: the file of certificates cannot be read ({}): check ca_bundle or AWS_CA_BUNDLE", host,
+                         detail);
+    default:
+      break;
+  }
+  if (is_of_certificate(code)) {
+    return fmt::format(
+        "{}: its certificate does not verify ({}): if it is your own authority's, name its certificate "
+        "with ca_bundle or AWS_CA_BUNDLE",
+        host, detail);
+  }
+  return fmt::format("{}: the connection failed ({})", host, detail);
+}
+
+class CurlClient final : public HttpClient {
+ public:
+  explicit CurlClient(const HttpOptions& options) : options_(options) {
+    static std::once_flag once;  // curl's own global state
+    std::call_once(once, [] { CAIRN_CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK); });
+  }
+
+  Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
+    EasyHandle handle = borrow();
+    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt};
+    std::array<char, CURL_ERROR_SIZE> text{};
+    const HeaderList headers = header_list(request);
+    set_up(handle.get(), transfer, headers.get(), text.data());
+    const CURLcode code = curl_easy_perform(handle.get());
+    long sent_bytes = 0;
+    curl_easy_getinfo(handle.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+    curl_easy_reset(handle.get());  // keeps its connection
+    give_back(std::move(handle));
+    const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
+    return outcome(code, std::move(transfer), sent_bytes > 0, detail);
+  }
+
+ private:
+  EasyHandle borrow() EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      if (!idle_.empty()) {
+        EasyHandle handle = std::move(idle_.back());
+        idle_.pop_back();
+        return handle;
+      }
+    }
+    EasyHandle handle(curl_easy_init());
+    CAIRN_CHECK(handle != nullptr);
+    return handle;
+  }
+
+  void give_back(EasyHandle handle) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    if (idle_.size() < static_cast<std::size_t>(std::max(1, options_.max_connections))) {
+      idle_.push_back(std::move(handle));
+    }
+  }
+
+  void set_up(CURL* curl, Transfer& transfer, curl_slist* headers, char* error_text) const {
+    const HttpRequest& request = transfer.request;
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error_text);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_URL, (request.origin + request.target).c_str());
+    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    set_limits(curl, request);
+    set_certificates(curl);
+    set_method(curl, transfer);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  }
+
+  void set_limits(CURL* curl, const HttpRequest& request) const {
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_ms));
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>((request.stall_ms + 999) / 1000));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.total_ms));
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);
+    curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 15L);
+    curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 2L);
+    curl_easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);  // a large store answers at many addresses
+    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, kSendBufferBytes);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
+  }
+
+  void set_certificates(CURL* curl) const {
+    if (options_.ca_bundle.empty()) return;
+    struct stat status{};
+    const bool folder = ::stat(options_.ca_bundle.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    curl_easy_setopt(curl, folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, options_.ca_bundle.c_str());
+    // The other one must not bring the system's authorities back in.
+    curl_easy_setopt(curl, folder ? CURLOPT_CAINFO : CURLOPT_CAPATH, nullptr);
+  }
+
+  static void set_method(CURL* curl, Transfer& transfer) {
+    const HttpRequest& request = transfer.request;
+    const bool sends = request.body != nullptr || request.method == "PUT" || request.method == "POST";
+    if (request.method == "HEAD") {
+      curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    } else if (sends) {  // also of nothing: with Content-Length: 0
+      curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+      curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
+      curl_easy_setopt(curl, CURLOPT_READFUNCTION, &give_body);
+      curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
+      curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &seek_body);
+      curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
+    }
+    if (request.method != "HEAD") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  }
+
+  static Result<HttpResponse> outcome(CURLcode code, Transfer transfer, bool something_sent,
+                                      const std::string& detail) {
+    if (transfer.body_error) return *transfer.body_error;
+    if (transfer.too_long) {
+      return Error(ErrorKind::corrupt,
+                   fmt::format("{}: the answer is longer than it can be", transfer.request.origin));
+    }
+    // Whatever broke afterwards: a status is an answer. (A server that refuses does not wait for the end of the
+    // body.)
+    if (transfer.headers_done) {
+      transfer.response.whole = code == CURLE_OK;
+      return std::move(transfer.response);
+    }
+    std::string sentence = sentence_of(code, transfer.request, detail);
+    const bool began = transfer.response.status != 0;  // it is HTTP, and broke off within the headers
+    if (!began && (code == CURLE_OK || code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL)) {
+      return Error(ErrorKind::invalid,
+                   fmt::format("{}: what answers there does not speak HTTP ({}): check host and port",
+                               transfer.request.origin, detail));
+    }
+    if (is_of_certificate(code)) return Error(ErrorKind::denied, std::move(sentence));
+    if (is_of_configuration(code)) return Error(ErrorKind::invalid, std::move(sentence));
+    // A request whose body did not come whole is never applied.
+    const bool all_sent = something_sent && transfer.handed_bytes == transfer.body_size();
+    return Error(all_sent ? ErrorKind::maybe_done : ErrorKind::retry_later, std::move(sentence));
+  }
+
+  const HttpOptions options_;
+  Mutex mutex_;
+  std::vector<EasyHandle> idle_ GUARDED_BY(mutex_);  // the warmest one at the end
+};
+
+}  // namespace
+
+const std::string* HttpResponse::header(std::string_view lower_case_name) const {
+  for (const auto& [name, value] : headers) {
+    if (name == lower_case_name) return &value;
+  }
+  return nullptr;
+}
+
+std::unique_ptr<HttpClient> make_http_client(const HttpOptions& options) {
+  return std::make_unique<CurlClient>(options);
+}
+
+}  // namespace cairn::s3

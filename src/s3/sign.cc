@@ -1,0 +1,127 @@
+// The specification: "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)" of the S3
+// API reference. A request is spelled in one canonical way, hashed, and the hash is signed with a key that is derived
+// from the secret for one day, region and service.
+#include "s3/sign.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "s3/checksum.h"
+#include "s3/uri.h"
+
+namespace cairn::s3 {
+
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
+// Without spaces at both ends, and one where there are several.
+std::string squeezed(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    const bool space = c == ' ' || c == '\t';
+    if (!space) {
+      out.push_back(c);
+    } else if (!out.empty() && out.back() != ' ') {
+      out.push_back(' ');
+    }
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
+// What cannot be decoded is taken as it is.
+std::string recoded(std::string_view text, Slash slash) {
+  return percent_encode(percent_decode(text).value_or(std::string(text)), slash);
+}
+
+std::string canonical_query(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    if (pair.empty()) continue;
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    pairs.emplace_back(recoded(pair.substr(0, equals), Slash::encode),
+                       recoded(pair.substr(std::min(equals + 1, pair.size())), Slash::encode));
+  }
+  std::sort(pairs.begin(), pairs.end());
+  std::string out;
+  for (const auto& [name, value] : pairs) out += (out.empty() ? "" : "&") + name + "=" + value;
+  return out;
+}
+
+// By name, in small letters; values of one name joined in the order they are sent.
+std::map<std::string, std::string> canonical_headers(const Headers& headers) {
+  std::map<std::string, std::string> out;
+  for (const auto& [name, value] : headers) {
+    const auto [at, first] = out.try_emplace(lower(name), squeezed(value));
+    if (!first) at->second += "," + squeezed(value);
+  }
+  return out;
+}
+
+std::string signed_headers(const std::map<std::string, std::string>& headers) {
+  std::string out;
+  for (const auto& [name, value] : headers) out += (out.empty() ? "" : ";") + name;
+  return out;
+}
+
+std::string scope_of(const SigningScope& scope) {
+  return fmt::format("{}/{}/{}/aws4_request", amz_date(scope.wall_ms).substr(0, 8), scope.region, scope.service);
+}
+
+}  // namespace
+
+std::string amz_date(std::int64_t wall_ms) {
+  std::string text = format_compact_time(wall_ms);  // "20130524_000000"
+  text[8] = 'T';
+  return text + "Z";
+}
+
+std::string canonical_request(const ToSign& what) {
+  const std::size_t question = what.target.find('?');
+  const auto headers = canonical_headers(what.headers);
+  std::string out = fmt::format(
+      "{}\n{}\n{}\n", what.method, recoded(what.target.substr(0, question), Slash::keep),
+      question == std::string_view::npos ? std::string() : canonical_query(what.target.substr(question + 1)));
+  for (const auto& [name, value] : headers) out += name + ":" + value + "\n";
+  return out + fmt::format("\n{}\n{}", signed_headers(headers), what.payload);
+}
+
+std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope) {
+  const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", amz_date(scope.wall_ms), scope_of(scope),
+                                          hex(sha256(as_bytes(canonical_request(what)))));
+  Sha256Digest key =
+      hmac_sha256(as_bytes("AWS4" + credentials.secret_access_key), amz_date(scope.wall_ms).substr(0, 8));
+  for (const std::string_view step :
+       {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
+    key = hmac_sha256(key, step);
+  }
+  return fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}", credentials.access_key_id,
+                     scope_of(scope), signed_headers(canonical_headers(what.headers)),
+                     hex(hmac_sha256(key, to_sign)));
+}
+
+void sign(HttpRequest& request, std::string_view host, std::string_view payload, const Credentials& credentials,
+          const SigningScope& scope) {
+  request.headers.emplace_back("x-amz-date", amz_date(scope.wall_ms));
+  request.headers.emplace_back("x-amz-content-sha256", payload);
+  if (!credentials.session_token.empty()) {
+    request.headers.emplace_back("x-amz-security-token", credentials.session_token);
+  }
+  Headers all = request.headers;
+  all.emplace_back("host", host);
+  request.headers.emplace_back("Authorization",
+                               authorization({request.method, request.target, all, payload}, credentials, scope));
+}
+
+}  // namespace cairn::s3
