@@ -294,6 +294,14 @@ Result<void> Capturer::catch_up(const Time& now) {
 
 // Passes.
 
+// What names a snapshot. One that was interrupted goes on under the key that it had: what is uploaded of it counts.
+std::int64_t Capturer::key_time_ms(PassGoal goal, const Time& now) const {
+  if (goal == PassGoal::begin) return begun_ms_;
+  MutexLock hold(shared_.mutex);
+  const bool same = shared_.interrupted && shared_.interrupted->sequence == state_->sequence();
+  return same ? shared_.interrupted->time_ms : now.wall_ms;
+}
+
 Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
   CAIRN_CHECK(!pass_);
   CAIRN_ASSIGN(pass_, Pass::open({.database = *database_,
@@ -303,7 +311,7 @@ Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
                                   .known_page_size = state_->page_size(),
                                   .head = state_->head(now),
                                   .goal = goal,
-                                  .key_time_ms = goal == PassGoal::begin ? begun_ms_ : now.wall_ms},
+                                  .key_time_ms = key_time_ms(goal, now)},
                                  now));
   if (goal != PassGoal::snapshot) {
     const FrozenView& view = pass_->view();

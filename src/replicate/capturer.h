@@ -45,6 +45,7 @@ class Capturer {
   bool spool_is_full() const;
 
   // Passes.
+  std::int64_t key_time_ms(PassGoal goal, const Time& now) const;
   Result<void> start_pass(PassGoal goal, const Time& now);
   Result<void> finish_pass(const Time& now);
   Result<void> take_over(const Pass& pass, Sequence sequence);

@@ -57,6 +57,7 @@ Result<bool> Pass::read_some(std::uint64_t slice_bytes) {
   for (std::uint64_t read = 0; read < slice_bytes; read += std::uint64_t{pages_a_block} * page_size) {
     const std::uint32_t left = view_->page_count() - (view_->next_page().value - 1);
     if (left == 0) return true;
+    if (job_ && job_->dropped) return Error(ErrorKind::busy, "the snapshot's upload is gone: it begins anew");
     if (job_ && !job_->writer->room()) return false;
     const PageNo first = view_->next_page();
     Bytes block(std::size_t{std::min(left, pages_a_block)} * page_size);
@@ -119,6 +120,8 @@ void Pass::finish_snapshot(const Time& now) {
   point.hash_after = hash_;
   snapshot_ended_ = true;
   job_->writer->end(point, hashes_);
+  job_->ended = true;
+  if (job_->dropped) input_.shared.snapshot_requested = true;
 }
 
 }  // namespace cairn::replicate

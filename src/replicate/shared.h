@@ -27,6 +27,14 @@ struct SnapshotJob {
   Sequence sequence;
   std::int64_t time_ms = 0;
   std::uint64_t data_size_bytes = 0;
+  std::atomic<bool> ended{false};    // capture_step has read all of it
+  std::atomic<bool> dropped{false};  // snapshot_step has given it up: what was sent of it is lost
+};
+
+// A snapshot whose upload an earlier process did not finish.
+struct InterruptedSnapshot {
+  Sequence sequence;
+  std::int64_t time_ms = 0;  // in its key
 };
 
 struct Shared {
@@ -46,11 +54,16 @@ struct Shared {
   std::optional<Base> base GUARDED_BY(mutex);              // attached, for capture to take
   std::shared_ptr<Spool> spool GUARDED_BY(mutex);          // once attached
   std::shared_ptr<SnapshotJob> job GUARDED_BY(mutex);
+  std::optional<InterruptedSnapshot> interrupted GUARDED_BY(mutex);
   bool capture_settled GUARDED_BY(mutex) = false;          // everything committed at the last look is captured
   std::uint64_t capture_looks GUARDED_BY(mutex) = 0;
   Sequence published GUARDED_BY(mutex);
   std::atomic<bool> snapshot_requested{false};
   std::atomic<bool> capture_requested{false};
+
+  // Where store calls that may run side by side are made.
+  Executor& transfers() { return options.transfers != nullptr ? *options.transfers : one_at_a_time; }
+  InlineExecutor one_at_a_time;
 
   std::int64_t stopwatch_us() const { return options.stopwatch_us ? options.stopwatch_us() : 0; }
 

@@ -1,5 +1,9 @@
 // A snapshot is put under its key only once the segment whose state it holds has been published: a writer that has lost
 // the history to another one cannot add a snapshot of its own to it.
+//
+// A large one goes up in parts of equal size, several at a time. Which parts the store has acknowledged is journalled:
+// after a kill the next process makes the same bytes again, as far as the database is the same (compression is
+// deterministic, and a first snapshot keeps its key), and sends only the parts that are not there yet.
 #include "replicate/snapshot_upload.h"
 
 #include <algorithm>
@@ -7,6 +11,7 @@
 #include "replicate/claim.h"
 #include "segment/keys.h"
 #include "segment/reader.h"
+#include "segment/running_hash.h"
 
 namespace cairn::replicate {
 namespace {
@@ -17,6 +22,7 @@ constexpr std::uint64_t kPartBytes = 8ull << 20;
 
 Result<Step> SnapshotUpload::step(const Time& now) {
   if (now.mono_us < not_before_us_) return Step{not_before_us_};
+  if (auto looked = look_for_interrupted(); !looked) return trouble(looked.error(), now);
   const auto job = shared_.current_job();
   if (job != job_) begin(job);
   if (!job_) return Step{now.mono_us + kIdle_us};
@@ -26,20 +32,40 @@ Result<Step> SnapshotUpload::step(const Time& now) {
     drop();
     return Step{now.mono_us};
   }
-  if (!advanced) {
-    if (!may_pass(advanced.error().kind())) return advanced.error();
-    not_before_us_ = now.mono_us + backoff_.next_us(shared_.random);
-    shared_.set_status([&](ReplicatorStatus& s) {
-      s.store_trouble = advanced.error().message();
-      s.store_trouble_kind = advanced.error().kind();
-    });
-    return Step{not_before_us_};
-  }
+  if (!advanced) return trouble(advanced.error(), now);
   backoff_.reset();
   if (!*advanced) return Step{now.mono_us + kBusy_us};
   CAIRN_TRY(published(*job_, now));
   drop();
   return Step{now.mono_us + kIdle_us};
+}
+
+Result<Step> SnapshotUpload::trouble(const Error& error, const Time& now) {
+  if (!may_pass(error.kind())) return error;
+  not_before_us_ = now.mono_us + backoff_.next_us(shared_.random);
+  shared_.set_status([&](ReplicatorStatus& s) {
+    s.store_trouble = error.message();
+    s.store_trouble_kind = error.kind();
+  });
+  return Step{not_before_us_};
+}
+
+// A snapshot that an earlier process was asked for and did not finish is made after all. (A first one is made anyway.)
+Result<void> SnapshotUpload::look_for_interrupted() {
+  if (looked_for_interrupted_ || !shared_.current_spool()) return {};  // not before it is known which replica this is
+  const auto upload = journal_.read();
+  if (upload && *upload && (*upload)->sequence.value > 0) {
+    auto head = shared_.store.head((*upload)->key);
+    if (head) CAIRN_TRY(journal_.end());  // it was completed, and then we died
+    if (!head && head.error().kind() != ErrorKind::not_found) return head.error();
+    if (!head) {
+      MutexLock hold(shared_.mutex);
+      shared_.interrupted = InterruptedSnapshot{(*upload)->sequence, (*upload)->time_ms};
+      shared_.snapshot_requested = true;
+    }
+  }
+  looked_for_interrupted_ = true;
+  return {};
 }
 
 void SnapshotUpload::begin(const std::shared_ptr<SnapshotJob>& job) {
@@ -54,7 +80,10 @@ void SnapshotUpload::begin(const std::shared_ptr<SnapshotJob>& job) {
 }
 
 void SnapshotUpload::drop() {
-  if (job_ && !upload_id_.empty()) (void)shared_.store.abort_upload(job_->key, upload_id_);
+  uploads_.reset();  // waits for the parts under way
+  if (job_ && !upload_id_.empty()) {
+    if (shared_.store.abort_upload(job_->key, upload_id_)) (void)journal_.end();
+  }
   {
     MutexLock hold(shared_.mutex);
     if (shared_.job == job_) shared_.job.reset();
@@ -64,14 +93,21 @@ void SnapshotUpload::drop() {
   buffer_.bytes = Bytes();
   upload_id_.clear();
   parts_.clear();
+  there_.clear();
+  hashes_.clear();
+  parts_cut_ = 0;
   sent_bytes_ = 0;
   drained_ = false;
 }
 
 // True: the snapshot is in the store.
 Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
+  if (uploads_) {
+    uploads_->try_failed_again();
+    CAIRN_TRY(collect_parts(job));
+  }
   if (buffer_.bytes.size() >= part_bytes_) {
-    CAIRN_TRY(send_part(job));
+    if (!uploads_ || uploads_->room()) CAIRN_TRY(send_part(job));
     return false;
   }
   if (!drained_) {
@@ -85,26 +121,87 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
   return finish(job);
 }
 
+// Cuts a part off the buffer, and sends it unless the store has it.
 Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
+  if (upload_id_.empty()) CAIRN_TRY(open_upload(job));
+  const auto size = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size()));
+  Bytes body(buffer_.bytes.begin(), buffer_.bytes.begin() + size);
+  buffer_.bytes.erase(buffer_.bytes.begin(), buffer_.bytes.begin() + size);
+  segment::RunningHash hash;
+  hash.add(body);
+  const int number = ++parts_cut_;
+  const auto there = there_.find(number);
+  if (there != there_.end() && there->second.hash == hash.value() && there->second.info.size_bytes == body.size()) {
+    parts_[number] = there->second;
+    return {};
+  }
+  hashes_[number] = hash.value();
+  sent_bytes_ += body.size();
+  uploads_->put(number, std::move(body));
+  return collect_parts(job);
+}
+
+Result<void> SnapshotUpload::open_upload(const SnapshotJob& job) {
   if (!shared_.store.capabilities().multipart) {
     return Error(ErrorKind::unsupported, shared_.store.url() + " takes no object of several parts: the database is "
                                          "too large for it");
   }
-  if (upload_id_.empty()) {
-    CAIRN_TRY(abort_left_over());
-    CAIRN_ASSIGN(upload_id_, shared_.store.begin_upload(job.key));
+  const auto journalled = journal_.read();
+  if (journalled && *journalled && (*journalled)->key == job.key) {
+    CAIRN_ASSIGN(const bool goes_on, go_on_with(**journalled, job));
+    if (goes_on) return {};
   }
-  const int number = static_cast<int>(parts_.size()) + 1;
-  const ByteView body = ByteView(buffer_.bytes).first(std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size()));
-  auto part = shared_.store.put_part(job.key, upload_id_, number, BytesSource(body));
-  if (!part && part.error().kind() == ErrorKind::not_found) {  // expired, or aborted by somebody: begin anew
-    shared_.snapshot_requested = true;
-    return part.error().as(ErrorKind::cancelled);
+  CAIRN_TRY(abort_left_over());
+  CAIRN_ASSIGN(upload_id_, shared_.store.begin_upload(job.key));
+  uploads_ = std::make_unique<PartUploads>(shared_.store, shared_.transfers(), job.key, upload_id_);
+  return journal_.begin({.key = job.key,
+                         .upload_id = upload_id_,
+                         .sequence = job.sequence,
+                         .time_ms = job.time_ms,
+                         .part_bytes = part_bytes_,
+                         .parts = {}});
+}
+
+// False: the upload is gone, or was cut differently.
+Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const SnapshotJob& job) {
+  if (upload.part_bytes != part_bytes_) return false;
+  auto listed = shared_.store.list_parts(upload.key, upload.upload_id);
+  if (!listed && listed.error().kind() == ErrorKind::not_found) return false;
+  if (!listed) return listed.error();
+  JournaledUpload known = upload;
+  known.parts.clear();
+  for (const PartInfo& info : *listed) {
+    const auto part = upload.parts.find(info.number);
+    const bool same = part != upload.parts.end() && part->second.info.etag == info.etag &&
+                      part->second.info.size_bytes == info.size_bytes;
+    if (same) known.parts.insert(*part);
   }
-  if (!part) return part.error();
-  parts_.push_back(std::move(*part));
-  sent_bytes_ += body.size();
-  buffer_.bytes.erase(buffer_.bytes.begin(), buffer_.bytes.begin() + static_cast<std::ptrdiff_t>(body.size()));
+  CAIRN_TRY(journal_.begin(known));
+  there_ = std::move(known.parts);
+  upload_id_ = upload.upload_id;
+  uploads_ = std::make_unique<PartUploads>(shared_.store, shared_.transfers(), job.key, upload_id_);
+  return true;
+}
+
+// What was sent is lost: all of it has to be read again. Whichever comes last, the pass that reads or this, asks for it.
+void SnapshotUpload::give_up(SnapshotJob& job) {
+  job.dropped = true;
+  if (job.ended) shared_.snapshot_requested = true;
+}
+
+Result<void> SnapshotUpload::collect_parts(SnapshotJob& job) {
+  while (auto finished = uploads_->next_finished()) {
+    if (!*finished && finished->error().kind() == ErrorKind::not_found) {  // expired, or aborted: begin anew
+      give_up(job);
+      return finished->error().as(ErrorKind::cancelled);
+    }
+    if (!*finished) return finished->error();
+    const int number = (*finished)->number;
+    JournaledPart part{.info = std::move(**finished), .hash = hashes_[number]};
+    hashes_.erase(number);
+    parts_[number] = part;
+    CAIRN_TRY(journal_.add(part));
+  }
   return {};
 }
 
@@ -117,12 +214,15 @@ Result<void> SnapshotUpload::abort_left_over() {
 
 Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
   if (!upload_id_.empty() && !buffer_.bytes.empty()) {
-    CAIRN_TRY(send_part(job));
+    if (uploads_->room()) CAIRN_TRY(send_part(job));
     return false;
   }
+  if (uploads_ && !uploads_->none_under_way()) return false;
   if (upload_id_.empty()) sent_bytes_ = buffer_.bytes.size();
+  std::vector<PartInfo> parts;
+  for (const auto& [number, part] : parts_) parts.push_back(part.info);
   auto put = upload_id_.empty() ? shared_.store.put_new(job.key, BytesSource(buffer_.bytes))
-                                : shared_.store.complete_new(job.key, upload_id_, parts_);
+                                : shared_.store.complete_new(job.key, upload_id_, parts);
   if (put) {
     upload_id_.clear();
     return true;
@@ -140,7 +240,7 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
                                           "replica is, with --adopt remote.");
       }
       // Expired, or the key is taken by another snapshot of the same second: the next one gets another key.
-      shared_.snapshot_requested = true;
+      give_up(job);
       return Error(ErrorKind::cancelled, put.error().message());
     }
     default: return put.error().with("store " + job.key);
@@ -161,8 +261,10 @@ Result<bool> SnapshotUpload::is_ours(const SnapshotJob& job) {
 }
 
 Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) {
+  CAIRN_TRY(journal_.end());
   {
     MutexLock hold(shared_.mutex);
+    shared_.interrupted.reset();
     shared_.status.has_snapshot = true;
     ++shared_.status.snapshots_published;
     shared_.status.published_bytes += sent_bytes_;

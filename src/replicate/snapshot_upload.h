@@ -1,17 +1,20 @@
 // A snapshot's bytes into the store: in parts while it is being read out of the database, with no copy on local disk.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "replicate/part_uploads.h"
 #include "replicate/shared.h"
+#include "replicate/upload_journal.h"
 
 namespace cairn::replicate {
 
 class SnapshotUpload {
  public:
-  explicit SnapshotUpload(Shared& shared) : shared_(shared) {}
+  explicit SnapshotUpload(Shared& shared)
+      : shared_(shared), journal_(shared.files, shared.options.state_directory) {}
   Result<Step> step(const Time& now);
 
  private:
@@ -25,22 +28,38 @@ class SnapshotUpload {
   };
 
   Result<bool> advance(SnapshotJob& job);
-  Result<void> send_part(SnapshotJob& job);
-  Result<void> abort_left_over();
-  Result<bool> finish(SnapshotJob& job);
-  Result<bool> is_ours(const SnapshotJob& job);
   void begin(const std::shared_ptr<SnapshotJob>& job);
   void drop();
+  Result<void> look_for_interrupted();
+  Result<Step> trouble(const Error& error, const Time& now);
+
+  // Parts.
+  Result<void> send_part(SnapshotJob& job);
+  Result<void> open_upload(const SnapshotJob& job);
+  Result<bool> go_on_with(const JournaledUpload& upload, const SnapshotJob& job);
+  Result<void> abort_left_over();
+  Result<void> collect_parts(SnapshotJob& job);
+  void give_up(SnapshotJob& job);
+
+  Result<bool> finish(SnapshotJob& job);
+  Result<bool> is_ours(const SnapshotJob& job);
   Result<void> published(const SnapshotJob& job, const Time& now);
 
   Shared& shared_;
   Backoff backoff_;
   std::int64_t not_before_us_ = 0;
+  UploadJournal journal_;
+  bool looked_for_interrupted_ = false;
+
   std::shared_ptr<SnapshotJob> job_;
   Buffer buffer_;
   std::uint64_t part_bytes_ = 0;
   std::string upload_id_;  // empty: none begun
-  std::vector<PartInfo> parts_;
+  int parts_cut_ = 0;
+  std::map<int, JournaledPart> parts_;       // acknowledged
+  std::map<int, JournaledPart> there_;       // acknowledged to an earlier process: not sent again if they are the same
+  std::map<int, std::uint64_t> hashes_;      // of parts under way
+  std::unique_ptr<PartUploads> uploads_;
   std::uint64_t sent_bytes_ = 0;
   bool drained_ = false;
 };

@@ -1,0 +1,43 @@
+// Parts of one upload on their way to the store, several at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "cairn/store.h"
+
+namespace cairn::replicate {
+
+// One thread; the store is called on `transfers`.
+class PartUploads {
+ public:
+  // `store` and `transfers` outlive this.
+  PartUploads(Store& store, Executor& transfers, std::string key, std::string upload_id);
+  ~PartUploads();  // waits for what is under way
+
+  // Whether another part may be handed in: as many as `transfers` can carry at once.
+  bool room() const;
+  bool none_under_way() const;
+  void put(int number, Bytes body);
+
+  // The next part that has arrived, or failed; a failed one stays, to be tried again.
+  std::optional<Result<PartInfo>> next_finished();
+  void try_failed_again();
+
+ private:
+  struct Part;
+  struct Desk;
+  void send(const std::shared_ptr<Part>& part);
+
+  Store& store_;
+  Executor& transfers_;
+  const std::string key_, upload_id_;
+  const std::shared_ptr<Desk> desk_;
+  std::vector<std::shared_ptr<Part>> failed_;
+};
+
+}  // namespace cairn::replicate

@@ -1,0 +1,219 @@
+// A large snapshot on its way into the store: parts side by side, a process that is killed in the middle, an upload
+// that expires.
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/files.h"
+#include "cairn/replicator.h"
+#include "cairn/restore.h"
+#include "replicate/upload_journal.h"
+#include "store/counting.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMiB = 60;  // of bytes that do not compress: 7 or 8 parts of 8 MiB
+
+class SnapshotUploadTest : public testing::Test {
+ public:
+  SnapshotUploadTest() {
+    std::string pattern = (fs::temp_directory_path() / "cairn-upload-XXXXXX").string();
+    dir_ = mkdtemp(pattern.data());
+    db_path_ = (dir_ / "app.db").string();
+    sqlite3_open(db_path_.c_str(), &app_);
+    must("PRAGMA journal_mode=WAL; CREATE TABLE t(v); "
+         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<" + std::to_string(kMiB) + ") "
+         "INSERT INTO t SELECT randomblob(1048000) FROM n; PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  ~SnapshotUploadTest() override {
+    replicator_.reset();
+    sqlite3_close(app_);
+    fs::remove_all(dir_);
+  }
+
+  void must(const std::string& sql) {
+    ASSERT_EQ(sqlite3_exec(app_, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(app_);
+  }
+  void start(Executor* transfers = nullptr) {
+    ReplicatorOptions options;
+    options.database = db_path_;
+    options.replica = "app";
+    options.state_directory = (dir_ / "state").string();
+    options.transfers = transfers;
+    auto opened = Replicator::open(counting_, *files_, executor_, random_, options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    replicator_ = std::move(*opened);
+  }
+  void die() {
+    replicator_->close(StopMode::crash);
+    replicator_.reset();
+  }
+  void turn() {
+    now_.mono_us += 20'000;
+    now_.wall_ms += 20;
+    for (auto step : {&Replicator::capture_step, &Replicator::publish_step, &Replicator::snapshot_step}) {
+      auto done = (replicator_.get()->*step)(now_);
+      ASSERT_TRUE(done) << done.error().message();
+    }
+  }
+  void turn_until_parts(std::uint64_t count) {
+    for (int i = 0; i < 100'000 && calls(Operation::put_part) < count; ++i) turn();
+    ASSERT_EQ(calls(Operation::put_part), count);
+  }
+  void settle() {
+    for (int i = 0; i < 100'000 && !replicator_->status().settled; ++i) turn();
+    ASSERT_TRUE(replicator_->status().settled) << replicator_->status().store_trouble;
+  }
+  std::uint64_t calls(Operation operation) const { return counting_.counts().of(operation).calls; }
+  std::string upload_id() {
+    const auto uploads = store_->list_uploads("app/");
+    EXPECT_EQ(uploads->size(), 1u);
+    return uploads->empty() ? "" : uploads->front().upload_id;
+  }
+  void expect_restored_equal() {
+    must("PRAGMA wal_checkpoint(TRUNCATE)");
+    const std::string out = (dir_ / "restored.db").string();
+    auto result = run_restore(*store_, "app", out, {}, *files_, executor_);
+    ASSERT_TRUE(result) << result.error().message();
+    EXPECT_EQ(std::system(("cmp " + out + " " + db_path_).c_str()), 0);
+    EXPECT_TRUE(store_->list_uploads("app/")->empty()) << "nothing is left behind";
+    EXPECT_FALSE(fs::exists(dir_ / "state" / "upload"));
+  }
+
+  fs::path dir_;
+  std::string db_path_;
+  sqlite3* app_ = nullptr;
+  std::unique_ptr<Store> store_ = make_memory_store();
+  CountingStore counting_{*store_};
+  std::unique_ptr<FileSystem> files_ = make_real_file_system();
+  InlineExecutor executor_;
+  SeededRandom random_{7};
+  std::unique_ptr<Replicator> replicator_;
+  Time now_{1'700'000'000'000, 0};
+};
+
+TEST_F(SnapshotUploadTest, AfterAKillOnlyThePartsThatAreNotThereAreSent) {
+  start();
+  turn_until_parts(3);
+  const std::string upload = upload_id();
+  die();
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 1u);
+  const std::uint64_t parts = calls(Operation::put_part);
+  EXPECT_EQ(parts, (kMiB + 7) / 8u) << "each part was sent once";
+  EXPECT_GE(calls(Operation::list_parts), 1u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, PartsOfADatabaseThatHasChangedAreSentAnew) {
+  start();
+  turn_until_parts(4);
+  die();
+  must("UPDATE t SET v=randomblob(1048000) WHERE rowid > 40");
+  must("PRAGMA wal_checkpoint(TRUNCATE)");
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 1u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, AnExpiredUploadStartsOver) {
+  start();
+  turn_until_parts(3);
+  ASSERT_TRUE(store_->abort_upload("app/snapshots/x", "nothing"));
+  const auto uploads = store_->list_uploads("app/");
+  ASSERT_EQ(uploads->size(), 1u);
+  ASSERT_TRUE(store_->abort_upload(uploads->front().key, uploads->front().upload_id));
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 2u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, AnUploadThatExpiredWhileDownStartsOver) {
+  start();
+  turn_until_parts(3);
+  die();
+  const auto uploads = store_->list_uploads("app/");
+  ASSERT_TRUE(store_->abort_upload(uploads->front().key, uploads->front().upload_id));
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 2u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, ALaterSnapshotThatWasKilledIsFinishedUnderItsKey) {
+  start();
+  settle();
+  must("INSERT INTO t VALUES('one more')");
+  settle();
+  counting_.reset();
+  replicator_->request_snapshot();
+  turn_until_parts(3);
+  die();
+  now_.wall_ms += 100'000;
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 1u);
+  EXPECT_EQ(calls(Operation::put_part), (kMiB + 7) / 8u);
+  EXPECT_EQ(store_->list("app/snapshots/")->objects.size(), 2u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, PartsGoSideBySide) {
+  const auto pool = make_thread_pool(4);
+  start(pool.get());
+  settle();
+  expect_restored_equal();
+  die();
+}
+
+TEST(UploadJournal, ATornOrGarbledLineEndsIt) {
+  std::string pattern = (fs::temp_directory_path() / "cairn-journal-XXXXXX").string();
+  const std::string dir = mkdtemp(pattern.data());
+  const auto files = make_real_file_system();
+  replicate::UploadJournal journal(*files, dir);
+  EXPECT_FALSE(journal.read()->has_value());
+  ASSERT_TRUE(journal.begin({.key = "k", .upload_id = "u\"\n", .sequence = Sequence(3), .time_ms = 5, .part_bytes = 7,
+                             .parts = {}}));
+  for (int n : {1, 2, 3}) ASSERT_TRUE(journal.add({.info = {n, "etag", 7}, .hash = ~0ull - n}));
+  const auto whole = journal.read();
+  ASSERT_TRUE(whole && *whole);
+  EXPECT_EQ((*whole)->upload_id, "u\"\n");
+  ASSERT_EQ((*whole)->parts.size(), 3u);
+  EXPECT_EQ((*whole)->parts.at(2).hash, ~0ull - 2);
+
+  std::string text;
+  std::getline(std::ifstream(dir + "/upload"), text, '\0');
+  std::size_t parts_before = 3;
+  for (std::size_t size = text.size(); size-- > 0;) {  // cut anywhere
+    std::ofstream(dir + "/upload", std::ios::trunc) << text.substr(0, size);
+    const auto cut = journal.read();
+    ASSERT_TRUE(cut);
+    const std::size_t parts = *cut ? (*cut)->parts.size() : 0;
+    ASSERT_LE(parts, parts_before);
+    parts_before = parts;
+  }
+  for (std::size_t at = 0; at < text.size(); ++at) {  // a flipped bit anywhere
+    std::string flipped = text;
+    flipped[at] = static_cast<char>(flipped[at] ^ 4);
+    std::ofstream(dir + "/upload", std::ios::trunc) << flipped;
+    const auto read = journal.read();
+    ASSERT_TRUE(read);
+    if (*read) {
+      EXPECT_EQ((*read)->upload_id, "u\"\n");
+      EXPECT_LT((*read)->parts.size(), 3u);
+    }
+  }
+  fs::remove_all(dir);
+}
+
+}  // namespace
+}  // namespace cairn
