@@ -103,3 +103,37 @@ stop_replicate() {  # stop_replicate [signal]: tidily
   [ $status = 0 ] || fail "cairn replicate ended with status $status"
 }
 is_following() { grep -q 'following it' "$log" && [ -n "$(find "$1" -name '*.sqlite.zst')" ]; }
+
+# Object storage: the S3 twin, a server on loopback. Nothing of the user's own keys and settings is seen by these tests.
+key_id=twin-key-id secret_key='hidden/SECRET+key=' session_token='hidden.TOKEN+/='
+twins=0
+start_twin() {  # start_twin [option]...: its URL is $endpoint
+  [ -x "${S3_TWIN:-}" ] || skip 's3_twin, the S3 server of these tests, is not built'
+  for name in $(compgen -e AWS_) http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY; do unset "$name"; done
+  export HOME=$dir AWS_EC2_METADATA_DISABLED=true AWS_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=$key_id AWS_SECRET_ACCESS_KEY=$secret_key
+  local port_file=$dir/port.$((++twins))
+  "$S3_TWIN" --port-file "$port_file" --access-key "$key_id" --secret-key "$secret_key" "$@" >"$dir/twin.log" 2>&1 &
+  twin_pid=$!
+  pids+=("$twin_pid")
+  wait_until test -s "$port_file"
+  local scheme=http
+  case " $* " in *' --tls '*) scheme=https ;; esac
+  endpoint=$scheme://127.0.0.1:$(cat "$port_file")
+}
+stop_twin() { kill "$twin_pid"; wait "$twin_pid" || true; }
+s3() { echo "s3://bucket/$1?endpoint=$endpoint${2:+&$2}"; }  # s3 <prefix> [options]: a URL
+control() {  # control <method> <request>: of the twin itself, see tests/twin/control.h
+  python3 - "$1" "$endpoint/-twin/$2" <<'END'
+import sys, urllib.request
+print(urllib.request.urlopen(urllib.request.Request(sys.argv[2], method=sys.argv[1])).read().decode(), end="")
+END
+}
+requests() { control GET counts | awk -v name="$1" '$1 == name { print $2; found = 1 } END { if (!found) print 0 }'; }
+# Whatever was printed, logged or kept: no secret is in it.
+no_secrets() {
+  if grep -rlE -- 'hidden' "$dir" --include=out --include=err --include=log --include='out.*' 2>/dev/null; then
+    fail 'a secret was printed'
+  fi
+  [ ! -d "$dir/state" ] || ! grep -rl -- 'hidden' "$dir/state" || fail 'a secret is in the local state'
+}
