@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "base/clock.h"
@@ -59,7 +60,7 @@ class Retrier {
 
   // `call` gives a Result<T>, and is made at least once, but when the breaker is open.
   template <std::invocable Call>
-  auto run(Operation operation, Call call) EXCLUDES(mutex_) -> decltype(call()) {
+  std::invoke_result_t<Call&> run(Operation operation, Call call) EXCLUDES(mutex_) {
     Attempts attempts = begin();
     if (std::optional<Error> refused = admit()) return *std::move(refused);
     while (true) {
