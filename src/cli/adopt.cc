@@ -73,7 +73,8 @@ Result<RestoreResult> restore_over(const AdoptRemote& adopt) {
   options.base = Base::existing;  // what is the same already need not be fetched
   ProgressBar bar("restoring", ProgressBar::Unit::bytes);
   options.progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
-  return run_restore(adopt.store, "", adopt.database, options, *adopt.system.files, *adopt.system.executor);
+  return run_restore(adopt.store, "", adopt.database, options, *adopt.system.files,
+                     adopt.system.readers(adopt.store.url()));
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ int history(const Options& options) {
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
   System system;
-  const Result<std::vector<RestorePointInfo>> points = list_restore_points(**store, "", system.executor.get());
+  const Result<std::vector<RestorePointInfo>> points = list_restore_points(**store, "", &system.readers(options.url));
   if (!points) return report(reading_failure(**store, points.error()), style);
   if (style == Style::text) {
     print_table(*points);

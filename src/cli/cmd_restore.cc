@@ -123,7 +123,8 @@ int restore(const Options& options, const Tools& tools) {
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
   if (options.dry_run) {
-    const Result<RestorePlan> plan = plan_restore(**store, "", *target);
+    System system;
+    const Result<RestorePlan> plan = plan_restore(**store, "", *target, &system.readers(options.url));
     if (!plan) return report(reading_failure(**store, plan.error()), style);
     print_plan(*plan, style);
     return kDone;
@@ -140,7 +141,7 @@ int restore(const Options& options, const Tools& tools) {
   restoring.stop = stop.get_token();
   Result<RestoreResult> result = [&] {
     const StopOnSignal stop_on_signal(tools.signals, stop);
-    return run_restore(**store, "", options.output, restoring, *system.files, *system.executor);
+    return run_restore(**store, "", options.output, restoring, *system.files, system.readers(options.url));
   }();
   bar.clear();
   if (!result) return report(reading_failure(**store, result.error()), style);

@@ -55,7 +55,7 @@ int verify(const Options& options) {
   const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
   const Result<VerifyReport> verified =
       verify_replica(**store, "", options.deep ? VerifyDepth::deep : VerifyDepth::chain, scratch, *system.files,
-                     *system.executor, progress);
+                     system.readers(options.url), progress);
   bar.clear();
   if (!verified) return report(reading_failure(**store, verified.error()), style);
   print_report((*store)->url(), *verified, style);

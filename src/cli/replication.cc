@@ -104,6 +104,7 @@ Result<void> Replication::open_replicator() {
   options.wal_switch = options_.wal_switch;
   options.adopt = adopt_of(options_.adopt);
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
+  if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
   return {};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -15,6 +16,12 @@ struct System {
   SystemRandom random;
   std::unique_ptr<FileSystem> files = make_real_file_system();
   std::unique_ptr<Executor> executor = make_thread_pool();
+  // For requests, which wait for a network more than for a processor: more than there are cores.
+  std::unique_ptr<Executor> transfers = make_thread_pool(8);
+
+  // Reading objects is decompressing them, too: of a directory, cores are what it waits for.
+  Executor& readers(const std::string& url) { return is_remote(url) ? *transfers : *executor; }
+  static bool is_remote(const std::string& url) { return url.starts_with("s3:") || url.starts_with("S3:"); }
 };
 
 // The store that a URL names, remembering what goes wrong with it.

@@ -92,14 +92,29 @@ Result<void> check(Chain& chain, Sequence target, const std::optional<Id128>& cl
                                                state.sequence.value, target.value));
 }
 
+// Objects that the first read fetches whole need no second one: as many as a bounded memory holds.
+std::vector<segment::KeepEnd> small_ones_to_keep(const std::vector<StoredObject>& cover) {
+  constexpr std::uint64_t kKeptBytes = 16ull << 20;
+  std::vector<segment::KeepEnd> keep(cover.size(), segment::KeepEnd::no);
+  std::uint64_t kept = 0;
+  for (std::size_t i = 0; i < cover.size(); ++i) {
+    const std::uint64_t size = cover[i].size_bytes;
+    if (size > segment::kFirstReadBytes || kept + size > kKeptBytes) continue;
+    kept += size;
+    keep[i] = segment::KeepEnd::yes;
+  }
+  return keep;
+}
+
 }  // namespace
 
 Result<Chain> open_chain(Store& store, const std::vector<StoredObject>& cover, Sequence target,
                          const std::optional<Id128>& claimed, Executor& executor) {
   Chain chain;
   chain.links.resize(cover.size());
+  const std::vector<segment::KeepEnd> keep = small_ones_to_keep(cover);
   CAIRN_TRY(parallel_for(executor, cover.size(), [&](std::uint64_t i) -> Result<void> {
-    CAIRN_ASSIGN(chain.links[i].reader, segment::ObjectReader::open(store, cover[i].name.key));
+    CAIRN_ASSIGN(chain.links[i].reader, segment::ObjectReader::open(store, cover[i].name.key, keep[i]));
     chain.links[i].object = cover[i];
     return {};
   }));

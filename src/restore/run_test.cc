@@ -5,6 +5,7 @@
 
 #include "restore/test_replica.h"
 #include "segment/keys.h"
+#include "store/counting.h"
 
 namespace cairn::restore {
 namespace {
@@ -73,6 +74,28 @@ TEST_F(Restore, EveryStateOfARealDatabaseIsByteIdentical) {
     EXPECT_TRUE(read("out.db")[18] == std::byte{2}) << "the WAL mode of the header is part of the state";
     database_.reset();
   }
+}
+
+// What a restore costs where every request is paid for, and waited for.
+TEST_F(Restore, OneSnapshotAndAHundredSegmentsTakeARequestEach) {
+  auto store = make_memory_store();
+  ReplicaBuilder replica(*store, "app.db");
+  Image image = Image::made(4096, 40, 1);
+  replica.begin(image);
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    image.change(static_cast<std::uint32_t>(1 + i % 40), 1000 + i);
+    image.change(static_cast<std::uint32_t>(1 + i * 7 % 40), 2000 + i);
+    replica.add(image);
+  }
+  CountingStore counting(*store);
+  auto result = run_restore(counting, "app.db", path("out.db"), {}, *files_, *executor_);
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(read("out.db"), image.bytes());
+  const StoreCounts counts = counting.counts();
+  const auto gets = counts.of(Operation::get).calls + counts.of(Operation::get_suffix).calls;
+  EXPECT_LE(counts.of(Operation::list).calls, 4u);
+  EXPECT_LE(gets, 101u * 12 / 10);
+  EXPECT_EQ(counts.total().calls, counts.of(Operation::list).calls + gets);
 }
 
 TEST_F(Restore, EveryStateOfRandomHistoriesIsByteIdentical) {

@@ -110,7 +110,7 @@ class Verifier {
   }
 
   Result<segment::Footer> check_object(const std::string& key) {
-    CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(store_, key));
+    CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(store_, key, segment::KeepEnd::yes));
     return segment::verify_object(*reader);
   }
 

@@ -11,18 +11,23 @@ namespace {
 
 class StoreInput final : public ObjectInput {
  public:
-  StoreInput(Store& store, std::string key) : store_(store), key_(std::move(key)) {}
+  StoreInput(Store& store, std::string key, KeepEnd keep) : store_(store), key_(std::move(key)), keep_(keep) {}
 
   Result<Bytes> read_end(std::uint64_t length) override {
     CAIRN_ASSIGN(Object object, store_.get_suffix(key_, length));
     if (object.bytes.size() != std::min(length, object.info.size_bytes)) return short_answer(object.bytes.size());
     info_ = std::move(object.info);
+    if (keep_ == KeepEnd::yes) end_ = object.bytes;
     return std::move(object.bytes);
   }
 
   std::uint64_t size_bytes() const override { return info_.size_bytes; }
 
   Result<Bytes> read(std::uint64_t offset, std::uint64_t length) override {
+    if (const std::uint64_t begin = info_.size_bytes - end_.size(); offset >= begin) {
+      const auto at = end_.begin() + static_cast<std::ptrdiff_t>(offset - begin);
+      return Bytes(at, at + static_cast<std::ptrdiff_t>(length));
+    }
     CAIRN_ASSIGN(Object object, store_.get(key_, offset, length));
     // Objects are immutable; one that is replaced while it is read must not give a mixture.
     if (object.info.size_bytes != info_.size_bytes || object.info.etag != info_.etag)
@@ -40,7 +45,9 @@ class StoreInput final : public ObjectInput {
 
   Store& store_;
   const std::string key_;
+  const KeepEnd keep_;
   ObjectInfo info_;  // of the first read
+  Bytes end_;        // what it gave, when it is kept
 };
 
 class SourceInput final : public ObjectInput {
@@ -67,8 +74,8 @@ class SourceInput final : public ObjectInput {
 
 }  // namespace
 
-std::unique_ptr<ObjectInput> make_input(Store& store, std::string key) {
-  return std::make_unique<StoreInput>(store, std::move(key));
+std::unique_ptr<ObjectInput> make_input(Store& store, std::string key, KeepEnd keep) {
+  return std::make_unique<StoreInput>(store, std::move(key), keep);
 }
 
 std::unique_ptr<ObjectInput> make_input(const Source& source) { return std::make_unique<SourceInput>(source); }

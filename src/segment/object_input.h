@@ -5,6 +5,7 @@
 #include <string>
 
 #include "segment/format.h"
+#include "segment/reader.h"
 
 namespace cairn::segment {
 
@@ -18,7 +19,7 @@ class ObjectInput {
   virtual Result<Bytes> read(std::uint64_t offset, std::uint64_t length) = 0;
 };
 
-std::unique_ptr<ObjectInput> make_input(Store& store, std::string key);
+std::unique_ptr<ObjectInput> make_input(Store& store, std::string key, KeepEnd keep);
 std::unique_ptr<ObjectInput> make_input(const Source& source);
 
 // The bytes at the end of an object that have been read so far; grows towards the front.

@@ -22,14 +22,12 @@
 namespace cairn::segment {
 namespace {
 
-constexpr std::uint64_t kFirstReadBytes = 64 * 1024;
-
 Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 }  // namespace
 
-Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key) {
-  return ObjectReaderImpl::open(make_input(store, key), key);
+Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key, KeepEnd keep) {
+  return ObjectReaderImpl::open(make_input(store, key, keep), key);
 }
 
 Result<std::unique_ptr<ObjectReader>> ObjectReader::open(const Source& source, std::string name) {

@@ -25,6 +25,11 @@ struct BlockInfo {
   std::uint32_t size_bytes = 0;  // decompressed
 };
 
+// How much of an object's end is read first.
+inline constexpr std::uint64_t kFirstReadBytes = 64 * 1024;
+// yes: the reader holds on to that, so that an object which is not larger costs one request in all.
+enum class KeepEnd { no, yes };
+
 // An object whose footer has been read and checked. Everything read from it is checked against checksums before it
 // is returned: `corrupt` otherwise, with the key in the message; `unsupported` for a newer format version.
 // Safe from many threads once opened. The store (or source) must outlive it.
@@ -32,7 +37,7 @@ class ObjectReader {
  public:
   // One get_suffix for small objects, two when the footer is larger than the first guess. `footer` is checked
   // against the key's name where that says something (kind, sequences).
-  static Result<std::unique_ptr<ObjectReader>> open(Store& store, const std::string& key);
+  static Result<std::unique_ptr<ObjectReader>> open(Store& store, const std::string& key, KeepEnd keep = KeepEnd::no);
   static Result<std::unique_ptr<ObjectReader>> open(const Source& source, std::string name);
   virtual ~ObjectReader() = default;
 
