@@ -6,17 +6,19 @@
 start_cluster 3 2
 for ((k = 0; k < 2; k++)); do
   make_db "app$k.db"
-  (while [ ! -e enough ]; do
-     echo "INSERT INTO t (v) VALUES (hex(randomblob(300)));"
-     sleep 0.005
-   done | sqlite3 -batch -cmd '.timeout 30000' "app$k.db") >/dev/null 2>&1 &
+  sqlite3 -batch -cmd '.timeout 30000' "app$k.db" >/dev/null 2>&1 < <(
+    while [ ! -e enough ]; do
+      echo "INSERT INTO t (v) VALUES (hex(randomblob(300)));"
+      sleep 0.005
+    done) &
   writers+=($!)
   pids+=($!)
   start_replicate "app$k.db" --to "$(s3 "app$k" "$k")" --interval 20ms
   replicators+=("$cairn_pid")
 done
-wait_until test "$(grep -c 'following it' "$log")" -ge 0
-sleep 2
+both_follow() { [ "$(grep -c 'following it' "$log")" -ge 2 ]; }
+wait_until both_follow
+sleep 1
 cluster kill "$dir/ceph" osd.1
 sleep 3
 touch enough

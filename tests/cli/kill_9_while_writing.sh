@@ -3,12 +3,13 @@
 . "$(dirname "$0")/common.sh"
 
 make_db app.db
-(for ((i = 0; ; i++)); do
-   echo "INSERT INTO t (v) VALUES (hex(randomblob(300)));"
-   ((i % 50)) || echo 'PRAGMA wal_checkpoint(TRUNCATE);'
-   sleep 0.002
-   [ ! -e enough ] || break
- done | sqlite3 -batch -cmd '.timeout 30000' app.db) >/dev/null 2>&1 &
+sqlite3 -batch -cmd '.timeout 30000' app.db >/dev/null 2>&1 < <(
+  for ((i = 0; ; i++)); do
+    echo "INSERT INTO t (v) VALUES (hex(randomblob(300)));"
+    ((i % 50)) || echo 'PRAGMA wal_checkpoint(TRUNCATE);'
+    sleep 0.002
+    [ ! -e enough ] || break
+  done) &
 writer=$!
 pids+=("$writer")
 for ((round = 0; round < 6; round++)); do

@@ -5,7 +5,8 @@
 make_db app.db
 start_replicate app.db --to backup --interval 50ms
 wait_until is_following backup
-(while :; do echo "INSERT INTO t (v) VALUES (1);"; done | sqlite3 -batch -cmd '.timeout 30000' app.db) >/dev/null 2>&1 &
+# Of the two processes it is SQLite that is killed; the other ends with the pipe.
+sqlite3 -batch -cmd '.timeout 30000' app.db < <(while :; do echo "INSERT INTO t (v) VALUES (1);"; done) >/dev/null 2>&1 &
 writer=$!
 pids+=("$writer")
 has_written() { [ "$(count app.db)" -gt 20 ]; }
