@@ -1,0 +1,220 @@
+// Reading. What arrives is believed only as far as it fits together: the range that the answer names is the one that
+// was asked for, there are as many bytes as it names, and the pieces of one object all have the same etag.
+//
+// A body that broke off is resumed where it ended, as long as each try brings something: a long transfer over a bad
+// line gets through, and what came already is not fetched again.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+#include "s3/answers.h"
+#include "s3/checksum.h"
+#include "s3/s3_store.h"
+#include "store/key.h"
+#include "store/range.h"
+
+namespace cairn::s3 {
+
+namespace {
+
+// Beyond any object, and within what servers read as a number.
+constexpr std::uint64_t kFarAway = 1ull << 53;
+constexpr int kTriesWithoutProgress = 3;
+// A range whose length is known goes straight into its place, up to this; above, memory is taken as it comes.
+constexpr std::uint64_t kPlacedBytes = 64ull << 20;
+
+std::uint64_t add_capped(std::uint64_t a, std::uint64_t b) {
+  return b > kFarAway - std::min(a, kFarAway) ? kFarAway : a + b;
+}
+
+}  // namespace
+
+Result<Object> S3Store::get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) {
+  CAIRN_TRY(check_key(key));
+  CAIRN_TRY(check_length(key));
+  const Range range{Range::From::start, offset, length};
+  if (length == 0 || offset >= kFarAway) return fetch_nothing(key, range);
+  return fetch(key, range);
+}
+
+Result<Object> S3Store::get_suffix(std::string_view key, std::uint64_t length) {
+  CAIRN_TRY(check_key(key));
+  CAIRN_TRY(check_length(key));
+  const Range range{Range::From::end, 0, std::min(length, kFarAway)};
+  if (length == 0) {
+    CAIRN_TRY(head(key));
+    return cut_suffix(key, 0, 0).error();
+  }
+  return fetch(key, range);
+}
+
+// No byte of the range can be had: what is there decides whether that is right.
+Result<Object> S3Store::fetch_nothing(std::string_view key, const Range& range) {
+  Object object;
+  CAIRN_ASSIGN(object.info, head(key));
+  if (range.from == Range::From::end && object.info.size_bytes == 0) return object;
+  if (range.from == Range::From::start) {
+    CAIRN_ASSIGN(const ByteRange cut, cut_range(key, object.info.size_bytes, range.first, range.length));
+    if (cut.length == 0) return object;
+  }
+  return Error(ErrorKind::retry_later, fmt::format("{}: the object changed while it was read", key));
+}
+
+Call S3Store::range_call(const std::string& full, const Range& range) const {
+  Call call;
+  call.key = full;
+  call.headers = client_.settings().object_bytes;
+  if (range.from == Range::From::end) {
+    call.headers.emplace_back("Range", fmt::format("bytes=-{}", *range.length));
+  } else if (range.length) {
+    call.headers.emplace_back("Range", range_value(range.first, add_capped(range.first, *range.length) - 1));
+  } else if (range.first > 0) {
+    call.headers.emplace_back("Range", fmt::format("bytes={}-", range.first));
+  } else {
+    call.headers.emplace_back("x-amz-checksum-mode", "ENABLED");
+  }
+  // An error document has to fit as well.
+  call.max_body_bytes = range.length ? std::max<std::uint64_t>(*range.length, 1 << 20) : kFarAway;
+  return call;
+}
+
+Result<Object> S3Store::fetch(std::string_view key, const Range& range) {
+  const std::string full = full_key(key);
+  Call call = range_call(full, range);
+  Object object;
+  if (range.length && *range.length <= kPlacedBytes) {
+    object.bytes.resize(*range.length);
+    call.into = object.bytes;
+  }
+  CAIRN_ASSIGN(HttpResponse response, client_.send(call));
+  if (response.status == 416) return fetch_nothing(key, range);
+  if (response.status != 200 && response.status != 206) return client_.error_of(response, call);
+  bucket_seen_ = true;
+  if (call.into.empty()) {
+    object.bytes = std::move(response.body);
+  } else {
+    object.bytes.resize(response.into_bytes);
+  }
+  CAIRN_ASSIGN(const Extent extent, extent_of(response, range, object.bytes.size()));
+  CAIRN_ASSIGN(object.info, info_of(response, key, extent.total));
+  CAIRN_TRY(resume(full, object, extent));
+  const std::string stated = header_or_empty(response, "x-amz-checksum-crc64nvme");
+  // Of the whole object, not of a range of it nor of its parts ("...-3").
+  const bool comparable = object.bytes.size() == extent.total && stated.size() == base64_be(std::uint64_t{0}).size();
+  if (comparable && stated != base64_be(crc64nvme(0, object.bytes))) {
+    return Error(ErrorKind::corrupt, fmt::format("{}: what arrived does not match the checksum that the store keeps",
+                                                 client_.name_of(full)));
+  }
+  return object;
+}
+
+// Which bytes of the object the answer carries, or would have carried had it not broken off.
+Result<S3Store::Extent> S3Store::extent_of(const HttpResponse& response, const Range& range,
+                                           std::uint64_t got) const {
+  const Error misfit(ErrorKind::corrupt,
+                     fmt::format("the store's answer is not what was asked for (status {}, Content-Range '{}', "
+                                 "Content-Length '{}')",
+                                 response.status, header_or_empty(response, "content-range"),
+                                 header_or_empty(response, "content-length")));
+  const bool from_end = range.from == Range::From::end;
+  Extent extent;
+  if (response.status == 206) {
+    const auto part = content_range(response);
+    if (!part) return misfit;
+    extent = {part->first, part->last - part->first + 1, part->total};
+    const std::uint64_t most = from_end ? part->total : part->total - part->first;
+    const bool fits = from_end ? part->last + 1 == part->total : part->first == range.first;
+    if (!fits || extent.length != std::min(range.length.value_or(kFarAway), most)) return misfit;
+  } else {
+    // All of it: also good as an answer to a range that is all of it. Without a length, only the end of the
+    // connection tells the end of the body, and so only a whole one is good.
+    const auto length = content_length(response);
+    if (!length && !response.whole) return misfit.as(ErrorKind::retry_later);
+    extent.length = extent.total = length.value_or(got);
+    if (range.first > 0 || extent.length > range.length.value_or(kFarAway)) return misfit;
+  }
+  if (got > extent.length) return misfit;
+  return extent;
+}
+
+// Fetches what is missing at the end of a body that broke off.
+Result<void> S3Store::resume(const std::string& full, Object& object, const Extent& extent) {
+  for (int tries = 0; object.bytes.size() < extent.length; ++tries) {
+    const std::uint64_t have = object.bytes.size();
+    const Error broke_off(ErrorKind::retry_later, fmt::format("{}: the body broke off after {} of {} bytes",
+                                                              client_.name_of(full), have, extent.length));
+    if (tries == kTriesWithoutProgress) return broke_off;
+    const auto rest = get_rest(full, object.info, {Range::From::start, extent.first + have, extent.length - have});
+    if (!rest && rest.error().kind() != ErrorKind::retry_later) return rest.error();
+    if (!rest || rest->empty()) continue;
+    object.bytes.insert(object.bytes.end(), rest->begin(), rest->end());
+    tries = -1;
+  }
+  return {};
+}
+
+// Some bytes of the range, from its beginning on, of just the object that `info` tells of.
+Result<Bytes> S3Store::get_rest(const std::string& full, const ObjectInfo& info, const Range& range) {
+  const Error changed(ErrorKind::retry_later,
+                      fmt::format("{}: the object changed while it was read", client_.name_of(full)));
+  Call call = range_call(full, range);
+  const bool condition = dialect_.now().get_if_match;
+  if (condition) call.headers.emplace_back("If-Match", fmt::format("\"{}\"", info.etag));
+  CAIRN_ASSIGN(HttpResponse response, client_.send(call));
+  if (response.status == 412 && condition) {
+    // It changed, or the store does not understand the condition: then the answer's own etag has to do.
+    CAIRN_ASSIGN(const auto there, look(full));
+    if (!there || there->info.etag != info.etag) return changed;
+    dialect_.learn(&Dialect::get_if_match, false);
+    return get_rest(full, info, range);
+  }
+  if (response.status == 416) return changed;
+  if (response.status != 206) {
+    if (is_success(response)) {
+      return Error(ErrorKind::corrupt,
+                   fmt::format("{}: the store gives no ranges of objects", client_.name_of(full)));
+    }
+    return client_.error_of(response, call);
+  }
+  CAIRN_ASSIGN(const Extent extent, extent_of(response, range, response.body.size()));
+  if (etag_of(response) != info.etag || extent.total != info.size_bytes) return changed;
+  return std::move(response.body);
+}
+
+Result<ObjectInfo> S3Store::head(std::string_view key) {
+  CAIRN_TRY(check_key(key));
+  CAIRN_TRY(check_length(key));
+  CAIRN_ASSIGN(auto there, look(full_key(key)));
+  if (there) return std::move(there->info);
+  return Error(ErrorKind::not_found, fmt::format("{}: there is no such object", client_.name_of(full_key(key))));
+}
+
+// An answer to HEAD has no document that says what was wrong: one byte is asked for, and refused in words.
+Error S3Store::explain(const std::string& full, const HttpResponse& response) {
+  Call call;
+  call.key = full;
+  const Error plain = client_.error_of(response, call);
+  if (response.status >= 500 || response.status == 429) return plain;
+  call.headers = client_.settings().object_bytes;
+  call.headers.emplace_back("Range", range_value(0, 0));
+  const auto told = client_.send(call);
+  if (!told || is_success(*told) || told->status == 404 || told->status == 416) return plain;
+  return client_.error_of(*told, call);
+}
+
+// 404 to HEAD is also what a bucket that is not there gives, and that is another thing than an object that is not
+// there.
+Result<void> S3Store::confirm_bucket() {
+  if (bucket_seen_) return {};
+  CAIRN_ASSIGN(const bool there, bucket_exists());
+  if (there) return {};
+  HttpResponse no_bucket;
+  no_bucket.status = 404;
+  const std::string_view document = "<Error><Code>NoSuchBucket</Code></Error>";
+  no_bucket.body.assign(as_bytes(document).begin(), as_bytes(document).end());
+  return client_.error_of(no_bucket, Call());
+}
+
+}  // namespace cairn::s3

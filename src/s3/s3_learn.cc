@@ -1,0 +1,165 @@
+// What must be known of a store before it is written to, learned by trying on one small object that stays:
+// "<prefix>/.cairn-probe". The first try ever creates it; from then on a create-only put of it must be refused, so a
+// process that begins learns with a single request whether the store honours the condition. That the object stays is
+// what makes it one request, and what keeps a trial from ever touching an object of the user's.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/bytes.h"
+#include "s3/answers.h"
+#include "s3/s3_store.h"
+#include "s3/xml.h"
+
+namespace cairn::s3 {
+
+namespace {
+
+constexpr std::string_view kProbeText =
+    "Cairn puts this object to see whether the store refuses to replace what is there. It may be deleted.\n";
+// No object has it, whatever its etags are made of.
+constexpr std::string_view kNoEtag = "00000000000000000000000000000000";
+
+// A trial changes nothing that anybody needs: what "may have been applied" is to be tried again.
+Error of_trial(const Error& error) {
+  return error.kind() == ErrorKind::maybe_done ? error.as(ErrorKind::retry_later) : error;
+}
+
+}  // namespace
+
+std::string S3Store::probe_key() const { return full_key(".cairn-probe"); }
+
+Error S3Store::no_conditions() const {
+  return Error(
+      ErrorKind::unsupported,
+      fmt::format("{}: this store does not refuse to replace objects, so two writers could overwrite each other's "
+                  "history: if nobody else ever writes to this prefix, say so with accept_single_writer=true in "
+                  "the URL; 'cairn store probe' tells more",
+                  url()));
+}
+
+Result<void> S3Store::ready_to_write() {
+  MutexLock lock(learning_);
+  if (dialect_.now().put_new == Condition::unknown) {
+    CAIRN_ASSIGN(const Condition condition, try_put_new());
+    dialect_.learn(&Dialect::put_new, condition);
+  }
+  const bool works = dialect_.now().put_new == Condition::honoured;
+  if (!works && !client_.settings().location.options.accept_single_writer) return no_conditions();
+  return {};
+}
+
+Result<void> S3Store::learn_put_if() {
+  MutexLock lock(learning_);
+  if (dialect_.now().put_if == Condition::unknown) {
+    CAIRN_ASSIGN(const Condition condition, try_put({{"If-Match", fmt::format("\"{}\"", kNoEtag)}}));
+    dialect_.learn(&Dialect::put_if, condition);
+  }
+  const bool works = dialect_.now().put_if == Condition::honoured;
+  if (works || client_.settings().location.options.accept_single_writer) return {};
+  return Error(
+      ErrorKind::unsupported,
+      fmt::format("{}: this store cannot replace an object only if it still is the one that is known", url()));
+}
+
+Result<void> S3Store::learn_complete() {
+  MutexLock lock(learning_);
+  if (dialect_.now().complete != Condition::unknown) return {};
+  CAIRN_ASSIGN(const Condition condition, try_complete());
+  dialect_.learn(&Dialect::complete, condition);
+  return {};
+}
+
+// The probe object is there, or (at the very first time) is put here: only the second trial tells.
+Result<Condition> S3Store::try_put_new() {
+  Result<Condition> condition = try_put({{"If-None-Match", "*"}});
+  if (!condition && client_.settings().location.options.create_bucket && !bucket_seen_) {
+    const auto there = bucket_exists();
+    if (!there || *there) return condition;
+    CAIRN_TRY(make_bucket());
+    condition = try_put({{"If-None-Match", "*"}});
+  }
+  if (condition && *condition == Condition::ignored) return try_put({{"If-None-Match", "*"}});
+  return condition;
+}
+
+Result<Condition> S3Store::try_put(const HeaderFields& condition) {
+  const BytesSource body(as_bytes(kProbeText));
+  Call call = put_call(probe_key(), body, new_token());
+  call.headers.insert(call.headers.end(), condition.begin(), condition.end());
+  const auto response = send_body(call, Checksums::any);
+  if (!response) return of_trial(response.error());
+  if (is_success(*response)) {
+    bucket_seen_ = true;
+    return Condition::ignored;
+  }
+  Error error = client_.error_of(*response, call);
+  // 404 is what Amazon answers to If-Match for an object that is not there; 409 is what it answers to a race.
+  if (response->status == 412 || response->status == 409 || error.kind() == ErrorKind::not_found) {
+    bucket_seen_ = true;
+    return Condition::honoured;
+  }
+  if (error.kind() == ErrorKind::unsupported) return Condition::refused;
+  return of_trial(error);
+}
+
+Result<Condition> S3Store::try_complete() {
+  const std::string key = probe_key();
+  const BytesSource body(as_bytes(kProbeText));
+  // Somebody may have deleted it, as it says that one may.
+  CAIRN_TRY(try_put({{"If-None-Match", "*"}}));
+  auto id = begin_upload_at(key, new_token());
+  if (!id) return of_trial(id.error());
+  const auto answer = [&]() -> Result<HttpResponse> {
+    CAIRN_ASSIGN(const PartInfo part, put_part_at(key, *id, 1, body));
+    return send_complete(key, *id, {&part, 1});
+  }();
+  if (!answer) {
+    (void)abort_at(key, *id);
+    return of_trial(answer.error());
+  }
+  const Refusal refusal = refusal_of(*answer);
+  if (is_success(*answer) && !refusal.has_document) return Condition::ignored;
+  (void)abort_at(key, *id);
+  if (refusal.status == 412 || refusal.status == 409) return Condition::honoured;
+  Call call;
+  call.action = Action::write;
+  call.key = key;
+  const Error error = client_.error_of(*answer, call);
+  if (error.kind() == ErrorKind::unsupported) return Condition::refused;
+  return of_trial(error);
+}
+
+Result<bool> S3Store::bucket_exists() {
+  Call call;
+  call.method = "HEAD";
+  CAIRN_ASSIGN(const HttpResponse response, client_.send(call));
+  if (response.status != 404) bucket_seen_ = true;  // also when it may not be looked at
+  return response.status != 404;
+}
+
+Result<void> S3Store::make_bucket() {
+  static constexpr std::array<std::string_view, 3> kThere{"BucketAlreadyOwnedByYou", "BucketAlreadyExists",
+                                                          "OperationAborted"};
+  const std::string region = client_.region();
+  const bool named = client_.settings().provider == Settings::Provider::amazon && region != "us-east-1";
+  const std::string document = bucket_document(region);
+  const BytesSource body(as_bytes(document));
+  Call call;
+  call.action = Action::make_bucket;
+  call.method = "PUT";
+  if (named) {
+    call.body = &body;
+    call.headers.emplace_back("Content-Type", "application/xml");
+  }
+  CAIRN_ASSIGN(const HttpResponse response, client_.send(call));
+  if (is_success(response)) return {};
+  const Refusal refusal = refusal_of(response);
+  // Somebody else made it just now, or it has been there all the time: the next request shows whether it can be used.
+  if (std::find(kThere.begin(), kThere.end(), refusal.document.code) != kThere.end()) return {};
+  return of_trial(client_.error_of(response, call));
+}
+
+}  // namespace cairn::s3
