@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "segment/running_hash.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
@@ -29,11 +30,15 @@ constexpr std::size_t kChecksumFromEnd = kTailEndBytes;
 
 Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
-// The tail's checksum, with its own field read as zero.
+// The tail's checksum, with its own field read as zero. A tail is at least kTailEndBytes long.
 std::uint64_t tail_checksum(ByteView tail) {
-  Bytes copy(tail.begin(), tail.end());
-  store_le<std::uint64_t>(copy.data() + copy.size() - kChecksumFromEnd, 0);
-  return XXH3_64bits(copy.data(), copy.size());
+  constexpr std::array<std::byte, sizeof(std::uint64_t)> kZero{};
+  const ByteView end = tail.last(kChecksumFromEnd);
+  RunningHash hash;
+  hash.add(tail.first(tail.size() - end.size()));
+  hash.add(kZero);
+  hash.add(end.subspan(kZero.size()));
+  return hash.value();
 }
 
 Result<void> check_runs(const Footer& footer) {
