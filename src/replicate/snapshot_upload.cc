@@ -183,7 +183,8 @@ Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const Sna
   return true;
 }
 
-// What was sent is lost: all of it has to be read again. Whichever comes last, the pass that reads or this, asks for it.
+// What was sent is lost: all of it has to be read again. Whichever comes last, the pass that reads or this, asks for
+// it.
 void SnapshotUpload::give_up(SnapshotJob& job) {
   job.dropped = true;
   if (job.ended) shared_.snapshot_requested = true;
