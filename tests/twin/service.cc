@@ -50,13 +50,14 @@ Service::Service(ServiceOptions options, std::function<std::int64_t()> now_ms)
 Result<std::unique_ptr<Service>> Service::open(ServiceOptions options, std::function<std::int64_t()> now_ms) {
   std::unique_ptr<Service> service(new Service(std::move(options), std::move(now_ms)));
   const MutexLock lock(service->mutex_);
-  State& state = service->state_;
   if (!service->options_.directory.empty()) {
+    State state;  // apart until it is whole: thread-safety analysis does not see into the lambda
     CAIRN_ASSIGN(service->journal_, Journal::open(service->options_.directory,
                                                   [&state](const Change& change) { state.apply(change); }));
+    service->state_ = std::move(state);
   }
   for (const std::string& bucket : service->options_.buckets) {
-    if (state.buckets.contains(bucket)) continue;
+    if (service->state_.buckets.contains(bucket)) continue;
     Change change;
     change.kind = Change::Kind::make_bucket;
     change.bucket = bucket;
