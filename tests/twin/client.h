@@ -40,6 +40,8 @@ struct Reply {
   bool is_whole = false;      // as long as Content-Length (or the last chunk) says
   bool was_reset = false;
 
+  bool is_error() const { return status >= 300; }
+
   std::string header(std::string_view name) const;
   // The text of the first element of that name; "" when there is none.
   std::string element(std::string_view name) const;

@@ -1,7 +1,7 @@
 // What can go wrong between a client and an object store, drawn from a seed.
 //
-// Whether a request suffers is decided by (seed, operation, what it is about, how often that came before) alone: threads
-// that overtake each other change nothing, so a seed replays.
+// Whether a request suffers is decided by (seed, operation, what it is about, how often that came before) alone:
+// threads that overtake each other change nothing, so a seed replays.
 #pragma once
 
 #include <cstdint>

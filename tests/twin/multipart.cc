@@ -72,7 +72,8 @@ std::expected<Rope, Response> read_copied(const Request& request, const Rope& so
   const std::string_view text = *range;
   const std::size_t dash = std::min(text.find('-'), text.size());
   constexpr std::uint64_t kNone = ~0ull;
-  const std::uint64_t first = text.starts_with("bytes=") ? parse_number(text.substr(6, dash - 6)).value_or(kNone) : kNone;
+  const std::uint64_t first =
+      text.starts_with("bytes=") ? parse_number(text.substr(6, dash - 6)).value_or(kNone) : kNone;
   const std::uint64_t last = parse_number(text.substr(std::min(dash + 1, text.size()))).value_or(kNone);
   if (first == kNone || last == kNone || first > last) {
     return std::unexpected(error_answer(400, "InvalidArgument",

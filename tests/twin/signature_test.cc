@@ -38,7 +38,8 @@ TEST(Signature, ExamplesOfTheDocumentation) {
   EXPECT_EQ(example_signature("GET", "/test.txt", {{"range", "bytes=0-9"}}),
             "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
   EXPECT_EQ(example_signature("PUT", "/test%24file.text",
-                              {{"date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                              {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
+                               {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
                               hex(sha256(as_bytes("Welcome to Amazon S3.")))),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
   EXPECT_EQ(example_signature("GET", "/?lifecycle", {}),

@@ -252,7 +252,8 @@ std::expected<const AccessKey*, Response> authenticate(Request& request, const s
   if (header == nullptr) return std::unexpected(error_answer(403, "AccessDenied", "Access Denied"));
   auto claim = parse_claim(*header);
   if (!claim) return std::unexpected(std::move(claim.error()));
-  const auto key = std::find_if(keys.begin(), keys.end(), [&](const AccessKey& k) { return k.id == claim->access_key; });
+  const auto key = std::find_if(keys.begin(), keys.end(),
+                                [&](const AccessKey& each) { return each.id == claim->access_key; });
   if (key == keys.end()) {
     return std::unexpected(error_answer(403, "InvalidAccessKeyId",
                                         "The AWS Access Key Id you provided does not exist in our records.",
