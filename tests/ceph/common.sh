@@ -1,7 +1,7 @@
 # What the scripts beside this one share: those of tests/cli, with a Ceph cluster for object storage.
-. "$(dirname "$0")/../cli/common.sh"
-
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/../cli/common.sh"
+
 cluster() { "$here/cluster" "$@"; }
 reason=$(cluster ready) || skip "$reason"
 

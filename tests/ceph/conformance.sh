@@ -3,5 +3,5 @@
 . "$(dirname "$0")/common.sh"
 
 start_cluster
-CAIRN_TEST_S3_URL=$(s3 conformance) "${S3_TESTS:?is the program with the conformance suite}" \
-  --gtest_filter='*Endpoint*' --gtest_brief=1
+CAIRN_TEST_S3_URL=$(s3 "") "${S3_TESTS:?is the program with the conformance suite}" \
+  --gtest_filter="*CAIRN_TEST_S3_URL*" --gtest_brief=1
