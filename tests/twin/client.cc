@@ -75,8 +75,8 @@ class Client::Socket {
     if (!parser.is_header_done()) return reply;
     reply.status = static_cast<int>(parser.get().result_int());
     for (const auto& field : parser.get()) {
-      reply.headers.push_back({lower(std::string_view(field.name_string().data(), field.name_string().size())),
-                               std::string(field.value())});
+      const auto name = field.name_string(), value = field.value();
+      reply.headers.push_back({lower({name.data(), name.size()}), std::string(value.data(), value.size())});
     }
     reply.body = parser.get().body();
     return reply;

@@ -40,11 +40,13 @@ bool has_signing_curl() {
 // A signed request of curl's: the status it got, after the body. It signs what it is told to send, not what it sends
 // by itself.
 std::string curl(const std::string& arguments, const std::string& key = "twin-access-key:twin-secret-key") {
-  return "curl -sS --max-time 30 --aws-sigv4 aws:amz:us-east-1:s3 -w '%{http_code}' -H 'User-Agent: curl' -H 'Accept: */*' -u '" +
+  return "curl -sS --max-time 30 --aws-sigv4 aws:amz:us-east-1:s3 -w '%{http_code}' -H 'User-Agent: curl' "
+         "-H 'Accept: */*' -u '" +
          key + "' " + arguments;
 }
-constexpr const char* kHello = "-H x-amz-content-sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 "
-                               "-X PUT -H Content-Type:text/plain --data-binary hello ";
+constexpr const char* kHello =
+    "-H x-amz-content-sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 "
+    "-X PUT -H Content-Type:text/plain --data-binary hello ";
 constexpr const char* kNothing =
     "-H x-amz-content-sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ";
 

@@ -35,6 +35,12 @@ constexpr int kPaddingPauseMs = 50;
 
 enum class Next { keep, close };
 
+// Beast's string views are of another type in every other version of Boost.
+template <class View>
+std::string text_of(const View& view) {
+  return std::string(view.data(), view.size());
+}
+
 template <class Stream>
 class Connection {
  public:
@@ -80,13 +86,12 @@ std::optional<Request> Connection<Stream>::read_head(Code& error) {
   http::read_header(stream_, buffer_, parser, error);
   if (error) return std::nullopt;
   Request request;
-  request.method = std::string(parser.get().method_string());
-  request.target = std::string(parser.get().target());
+  request.method = text_of(parser.get().method_string());
+  request.target = text_of(parser.get().target());
   request.is_tls = !std::is_same_v<Stream, Tcp::socket>;
   request.wants_close = !parser.get().keep_alive();
   for (const auto& field : parser.get()) {
-    request.headers.push_back({lower(std::string_view(field.name_string().data(), field.name_string().size())),
-                               std::string(field.value())});
+    request.headers.push_back({lower(text_of(field.name_string())), text_of(field.value())});
   }
   return request;
 }

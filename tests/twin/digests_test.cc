@@ -66,7 +66,8 @@ TEST(Text, Dates) {
   ASSERT_TRUE(time_ms);
   EXPECT_EQ(http_date(*time_ms), "Sat, 21 Nov 2026 06:44:28 GMT");
   EXPECT_EQ(iso_date(*time_ms), "2026-11-21T06:44:28.000Z");
-  for (const char* const bad : {"", "2026-11-21T06:44:28Z", "20261321T064428Z", "20261121T244428Z", "20261121 064428Z"}) {
+  for (const char* const bad :
+       {"", "2026-11-21T06:44:28Z", "20261321T064428Z", "20261121T244428Z", "20261121 064428Z"}) {
     EXPECT_FALSE(parse_basic_date(bad)) << bad;
   }
 }

@@ -20,7 +20,8 @@ struct Arguments {
   std::string access_key = "twin-access-key", secret_key = "twin-secret-key", session_token;
   std::string faults, operations, dialect = "aws", tls = "off";
   std::string port_file, certificate_file;
-  bool read_only = false, no_list = false, lenient = false, believe_payload = false, verbose = false;
+  bool read_only = false, no_list = false, lenient = false, verbose = false;
+  bool believe_payload = false, opaque_etags = false;
   int rate_percent = 0;
 };
 
@@ -49,6 +50,7 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_flag("--requester-pays", a.options.requester_pays);
   app.add_flag("--lenient", a.lenient, "sign what Amazon wants signed, no more");
   app.add_flag("--believe-payload", a.believe_payload, "do not hash bodies: for benchmarks");
+  app.add_flag("--opaque-etags", a.opaque_etags, "etags that are no MD5: for benchmarks");
   app.add_flag("--verbose", a.verbose, "a line a request on standard error");
 }
 
@@ -72,6 +74,7 @@ std::string complete(Arguments& a) {
   options.faults.faults = *faults;
   options.faults.operations = *operations;
   options.dialect = *dialect;
+  if (a.opaque_etags) options.dialect.md5_etags = false;
   if (a.verbose) {
     options.on_request = [](const Seen& seen) {
       const std::string line =

@@ -86,8 +86,9 @@ TEST_F(Objects, WhatIsNotThereIs404AndRemovingItIsFine) {
 }
 
 TEST_F(Objects, KeysAreBytesAndNothingIsNormalised) {
-  const std::vector<std::string> keys{"a/../c", "a//b", "/lead", "./x", "with space", "plus+plus", "per%cent", "equal=s",
-                                      "q?m&a", "ünïcode/日本", "semi;colon", "star*(paren)'!", "til~de", "a\\b", "c:d@e,f$"};
+  const std::vector<std::string> keys{"a/../c",     "a//b",    "/lead", "./x",          "with space",
+                                      "plus+plus",  "per%cent", "equal=s", "q?m&a",     "ünïcode/日本",
+                                      "semi;colon", "star*(paren)'!", "til~de", "a\\b", "c:d@e,f$"};
   for (const std::string& key : keys) EXPECT_EQ(client().put(key, key).status, 200) << key;
   for (const std::string& key : keys) EXPECT_EQ(client().get(key).body, key);
   EXPECT_EQ(twin_.keys_of("bucket").size(), keys.size());
@@ -230,8 +231,8 @@ TEST_F(Objects, ChecksumsAreVerifiedAndEchoedWhenTheyAreMeant) {
     EXPECT_EQ(ignored.header(header), "");
   }
   EXPECT_EQ(client().put("k", "v", {{"x-amz-sdk-checksum-algorithm", "CRC32"}}).code(), "InvalidRequest");
-  EXPECT_EQ(client().put("k", "v", {{"x-amz-sdk-checksum-algorithm", "CRC32"}, {"x-amz-checksum-crc32", "AAA="}}).code(),
-            "InvalidRequest");
+  const std::vector<Header> short_one{{"x-amz-sdk-checksum-algorithm", "CRC32"}, {"x-amz-checksum-crc32", "AAA="}};
+  EXPECT_EQ(client().put("k", "v", short_one).code(), "InvalidRequest");
 }
 
 TEST_F(Objects, DialectsIgnoreChecksumsThatTheyDoNotKnow) {

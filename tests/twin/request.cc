@@ -93,7 +93,7 @@ Refusal classify(Request& request) {
   for (const Shape& shape : shapes()) {
     if (!matches(shape, request)) continue;
     for (const auto& [name, value] : request.query) {
-      const auto is_name = [&name = name](std::string_view each) { return each == name; };
+      const auto is_name = [&wanted = name](std::string_view each) { return each == wanted; };
       if (name == "x-id" || std::any_of(shape.needs.begin(), shape.needs.end(), is_name) ||
           std::any_of(shape.may_have.begin(), shape.may_have.end(), is_name)) {
         continue;
