@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::int64_t kLongestWaitMs = 3'600'000;
 constexpr std::int64_t kDayMs = 86'400'000;
+constexpr std::int64_t kLookAtStoreMs = 1'000;  // while one is in trouble
 
 std::int64_t now_ms() {
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
@@ -42,6 +43,8 @@ class Follower {
   Json store_of(const Replication& replication) const;
   void tell_spending(const Replication& replication) const;
   void tell_day();
+  bool a_store_is_in_trouble() const;
+  void look_at_stores() const;
   void on_signal(const Event& event);
   void look_at_child();
   enum class Patience { left, gone };
@@ -68,6 +71,7 @@ class Follower {
   mutable Mutex mutex_;
   std::size_t running_ GUARDED_BY(mutex_) = 0;
   std::vector<ReplicatorStatus> statuses_ GUARDED_BY(mutex_);  // of each replication, as last heard of
+  std::vector<std::shared_ptr<StatusReport>> reports_ GUARDED_BY(mutex_);
   std::optional<int> first_failure_ GUARDED_BY(mutex_);
 };
 
@@ -78,6 +82,7 @@ int Follower::run() {
     MutexLock lock(mutex_);
     running_ = replications_.size();
     statuses_.resize(running_);
+    reports_.resize(running_);
   }
   day_before_.resize(replications_.size());
   std::vector<std::thread> threads;
@@ -88,8 +93,10 @@ int Follower::run() {
   };
   while (any_left() || child_) {
     const std::int64_t until_ms = child_wanted_ ? patience_until_ms : day_begun_ms_ + kDayMs;
-    const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - now_ms(), 0, kLongestWaitMs);
+    const std::int64_t longest_ms = a_store_is_in_trouble() ? kLookAtStoreMs : kLongestWaitMs;
+    const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - now_ms(), 0, longest_ms);
     const std::optional<Event> event = signals_.wait(static_cast<int>(wait_ms));
+    if (!event) look_at_stores();
     if (now_ms() >= day_begun_ms_ + kDayMs) tell_day();
     if (event && event->kind == Event::Kind::signal) on_signal(*event);
     look_at_child();
@@ -102,15 +109,19 @@ int Follower::run() {
 void Follower::run_one(std::size_t index) {
   Replication& replication = *replications_[index];
   const bool lines = options_.style == Style::json && options_.until == RunUntil::stopped;
-  StatusReport report(replication.database(), replication.url(), log_,
-                      lines ? JsonLines::every_change : JsonLines::never,
-                      [this, &replication] { return store_of(replication); });
+  const auto report = std::make_shared<StatusReport>(
+      replication.database(), replication.url(), log_, lines ? JsonLines::every_change : JsonLines::never,
+      [this, &replication] { return store_of(replication); });
+  {
+    MutexLock lock(mutex_);
+    reports_[index] = report;
+  }
   RunOptions run;
   run.until = options_.until;
   run.trouble_limit_ms = options_.timeout_ms;
   run.final_limit_ms = options_.stop_limit_ms;
   run.on_change = [&](const ReplicatorStatus& status) {
-    report.update(status);
+    report->update(status);
     MutexLock lock(mutex_);
     statuses_[index] = status;
     signals_.ring();  // the child may be waiting for this
@@ -118,7 +129,7 @@ void Follower::run_one(std::size_t index) {
   run.on_notice = [&](std::string_view notice) { log_.warn("{}: {}", replication.database(), notice); };
   const std::optional<Failure> failure = replication.run(run, stop_.get_token());
   const ReplicatorStatus& last = replication.last_status();
-  report.update(last);
+  report->update(last);
   if (failure) {
     fail({failure->error.with(replication.database()), failure->origin});
   } else if (options_.until != RunUntil::stopped) {
@@ -148,6 +159,23 @@ void Follower::tell_spending(const Replication& replication) const {
   if (store.service.empty() || store.usage.is_zero()) return;
   log_.info("{}: asked of {}: {}", replication.database(), store.service,
             spending_text({store.usage, store.service, now_ms() - begun_ms_}, options_.prices));
+}
+
+bool Follower::a_store_is_in_trouble() const {
+  MutexLock lock(mutex_);
+  return std::any_of(statuses_.begin(), statuses_.end(),
+                     [](const ReplicatorStatus& status) { return !status.store_trouble.empty(); });
+}
+
+void Follower::look_at_stores() const {
+  std::vector<std::shared_ptr<StatusReport>> reports;
+  {
+    MutexLock lock(mutex_);
+    reports = reports_;
+  }
+  for (const auto& report : reports) {
+    if (report) report->look_at_store();
+  }
 }
 
 // Once a day, of that day alone.

@@ -26,6 +26,7 @@ constexpr const char* kFooter = R"(Exit status:
 Begin with:
   cairn replicate app.db --to /backup/app.db
   cairn restore /backup/app.db -o copy.db
+Instead of a folder, s3://bucket/prefix: cairn store --help tells of keys and options.
 Each command has its own --help, with examples.)";
 
 std::vector<std::string> names_of_commands(const CLI::App& app) {
@@ -82,6 +83,7 @@ int run_command(std::vector<std::string> arguments) {
   add_list(app, run);
   add_history(app, run);
   add_verify(app, run);
+  add_store(app, run);
   add_version(app, run);
 
   if (arguments.empty()) {

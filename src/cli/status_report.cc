@@ -65,6 +65,7 @@ StatusReport::StatusReport(std::string database, std::string url, spdlog::logger
       bar_(database_ + ": snapshot", ProgressBar::Unit::pages) {}
 
 void StatusReport::update(const ReplicatorStatus& now) {
+  MutexLock lock(mutex_);
   if (now.snapshot_pages_total > 0) {
     bar_.show(now.snapshot_pages_done, now.snapshot_pages_total);
   } else {
@@ -77,6 +78,11 @@ void StatusReport::update(const ReplicatorStatus& now) {
   if (json_lines_ == JsonLines::every_change) print_if_new(now);
   last_ = now;
   first_ = false;
+}
+
+void StatusReport::look_at_store() {
+  MutexLock lock(mutex_);
+  if (json_lines_ == JsonLines::every_change && !first_) print_if_new(last_);
 }
 
 // How far a snapshot is and what was asked of the store so far make no line of their own.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "base/mutex.h"
 #include "cairn/replicator.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -23,23 +24,26 @@ class StatusReport {
   StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines,
                std::function<Json()> store);
 
-  // Compares with the last one and tells what is new. One thread at a time.
-  void update(const ReplicatorStatus& status);
+  // Compares with the last one and tells what is new. Any thread.
+  void update(const ReplicatorStatus& status) EXCLUDES(mutex_);
+  // How the store is may change while nothing else does.
+  void look_at_store() EXCLUDES(mutex_);
 
  private:
-  void tell_phase(const ReplicatorStatus& now);
-  void tell_snapshots(const ReplicatorStatus& now);
-  void tell_trouble(const char* what, const std::string& before, const std::string& now);
+  void tell_phase(const ReplicatorStatus& now) REQUIRES(mutex_);
+  void tell_snapshots(const ReplicatorStatus& now) REQUIRES(mutex_);
+  void tell_trouble(const char* what, const std::string& before, const std::string& now) REQUIRES(mutex_);
 
-  void print_if_new(const ReplicatorStatus& now);
+  void print_if_new(const ReplicatorStatus& now) REQUIRES(mutex_);
 
   const std::string database_, url_;
   const std::function<Json()> store_;
   spdlog::logger& log_;
   const JsonLines json_lines_;
-  ReplicatorStatus last_;
-  bool first_ = true;
-  std::string last_json_;
+  Mutex mutex_;
+  ReplicatorStatus last_ GUARDED_BY(mutex_);
+  bool first_ GUARDED_BY(mutex_) = true;
+  std::string last_json_ GUARDED_BY(mutex_);
   ProgressBar bar_;
 };
 

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# A host that does not resolve, and one on which nobody listens.
+. "$(dirname "$0")/common.sh"
+
+start_twin
+make_db app.db
+at() { endpoint=$1 s3 app.db; }
+expect 6 replicate app.db --once --timeout 100ms --to "$(at http://no-such-host.invalid)"
+says 'no-such-host.invalid'
+expect 6 "$CAIRN" history "$(at http://no-such-host.invalid)"
+says 'no-such-host.invalid'
+stop_twin
+expect 6 replicate app.db --once --timeout 100ms --to "$(at "$endpoint")"
+says '127.0.0.1'
+expect 2 "$CAIRN" history "$(at ftp://host)"
+says 'http'
+expect 2 "$CAIRN" history 's3://bucket/x?secret_access_key=hidden'
+says 'does not belong into a URL'
+expect 2 "$CAIRN" history 's3://id:hidden@bucket/x'
+says 'do not belong into a URL'
+expect 2 "$CAIRN" history 's3://bucket/x?endpiont=y'
+says 'endpiont'
+no_secrets
