@@ -42,8 +42,8 @@ Examples:
   cairn store probe s3://my-bucket/backup
   cairn store probe 's3://my-bucket/backup?endpoint=https://minio.example:9000' --json)";
 
-constexpr const char* kProbeNotes = R"(It writes some small objects below URL/.cairn-probe-<random>/, races some of them, and removes them again.
-The exit status is 0 when replicas can be kept there, and 2 when not.
+constexpr const char* kProbeNotes = R"(It writes some small objects below URL/.cairn-probe-<random>/,
+races some of them, and removes them again. The exit status is 0 when replicas can be kept there, and 2 when not.
 
 Example:
   cairn store probe 's3://my-bucket/backup?endpoint=https://s3.example.com')";

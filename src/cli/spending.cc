@@ -9,6 +9,7 @@ namespace {
 constexpr double kDayMs = 86'400'000;
 // What a start costs says nothing of a day.
 constexpr std::int64_t kLongEnoughMs = 60'000;
+constexpr double kWorthTellingUsd = 0.001;  // a month
 
 std::optional<double> day_usd(const Cost& cost, std::int64_t elapsed_ms) {
   if (elapsed_ms < kLongEnoughMs) return std::nullopt;
@@ -46,7 +47,7 @@ std::string spending_text(const Spending& spending, const std::optional<PriceLis
   text += fmt::format("; {} at list prices ({})", usd_text(cost.usd()), prices->name);
   const std::optional<double> day = day_usd(cost, spending.elapsed_ms);
   if (day) text += fmt::format(", {} a day at this rate", usd_text(*day));
-  if (cost.stored_month_usd > 0) {
+  if (cost.stored_month_usd >= kWorthTellingUsd) {
     text += fmt::format("; keeping what was sent: {} a month", usd_text(cost.stored_month_usd));
   }
   return text;
