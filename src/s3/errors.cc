@@ -157,7 +157,8 @@ Refusal refusal_of(const HttpResponse& response) {
     // A 200 that carries an error was an answer begun too early.
     if (response.status < 300) refusal.status = 500;
   } else {
-    refusal.has_other_body = !response.body.empty();
+    refusal.has_other_body = !response.body.empty() && response.whole;
+    refusal.broke_off = !response.whole;
   }
   refusal.retry_after_ms = retry_after_ms(response);
   if (const std::string* region = response.header("x-amz-bucket-region")) refusal.bucket_region = *region;
@@ -169,6 +170,11 @@ Error error_of(const Refusal& refusal, const Subject& subject) {
   const auto made = [&](ErrorKind kind, const std::string& sentence) {
     return Error(kind, fmt::format("{}: {}", subject.name, sentence)).after(refusal.retry_after_ms);
   };
+  // Without its document the status says that nothing was done, but not why.
+  if (refusal.broke_off && refusal.status < 500) {
+    return made(ErrorKind::retry_later,
+                fmt::format("the store refused ({}), and its answer broke off", refusal.status));
+  }
   if (auto sentence = sentence_of_denial(refusal, subject)) return made(ErrorKind::denied, *sentence);
   if (refusal.status == 404) {
     // A page that says 404 in HTML speaks of a web server, not of an object.

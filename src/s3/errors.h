@@ -30,6 +30,7 @@ struct Refusal {
   ErrorDocument document;  // empty where there was none: always after HEAD
   bool has_document = false;
   bool has_other_body = false;  // what no S3 store would say
+  bool broke_off = false;       // there may have been a document
   std::int64_t retry_after_ms = 0;
   std::string bucket_region;  // where the bucket really is; empty: it was not said
 

@@ -5,8 +5,9 @@
 // many transfers as connections, nothing to be blocked behind, and no store serves HTTP/2 natively.
 //
 // curl repeats a request by itself when a kept-alive connection turns out to be dead before the first byte of an
-// answer. So a request may arrive twice, and whoever sends one that must not be applied twice has to look at what it
-// left behind.
+// answer. A GET may come twice. What changes something must not: the answer to the second one says nothing of the
+// first, which may have been applied. So the body of a PUT or POST is never given again from its beginning, which
+// makes curl give up instead, and one without a body gets a connection of its own.
 #include "s3/http.h"
 
 #include <curl/curl.h>
@@ -44,8 +45,7 @@ struct Transfer {
   HttpResponse response;
   bool headers_done = false;  // of the final answer, not of a 100 Continue
   bool too_long = false;
-  std::uint64_t read_bytes = 0;    // of the body: where the next piece begins
-  std::uint64_t handed_bytes = 0;  // the most that curl ever had of it
+  std::uint64_t handed_bytes = 0;  // of the body: how much curl has had of it
   std::optional<Error> body_error;
 
   std::uint64_t body_size() const { return request.body == nullptr ? 0 : request.body->size_bytes(); }
@@ -109,27 +109,19 @@ std::size_t take_body(char* data, std::size_t, std::size_t size, void* to) {
 
 std::size_t give_body(char* buffer, std::size_t one, std::size_t count, void* from) {
   auto& transfer = *static_cast<Transfer*>(from);
-  const std::uint64_t size = std::min<std::uint64_t>(one * count, transfer.body_size() - transfer.read_bytes);
+  const std::uint64_t size = std::min<std::uint64_t>(one * count, transfer.body_size() - transfer.handed_bytes);
   if (size == 0) return 0;
-  auto read = transfer.request.body->read_at(transfer.read_bytes, {reinterpret_cast<std::byte*>(buffer), size});
+  auto read = transfer.request.body->read_at(transfer.handed_bytes, {reinterpret_cast<std::byte*>(buffer), size});
   if (!read) {
     transfer.body_error = read.error();
     return CURL_READFUNC_ABORT;
   }
-  transfer.read_bytes += size;
-  transfer.handed_bytes = std::max(transfer.handed_bytes, transfer.read_bytes);
+  transfer.handed_bytes += size;
   return size;
 }
 
-// curl goes back to the beginning when it repeats a request on a fresh connection.
-int seek_body(void* in, curl_off_t offset, int origin) {
-  auto& transfer = *static_cast<Transfer*>(in);
-  if (origin != SEEK_SET || offset < 0 || static_cast<std::uint64_t>(offset) > transfer.body_size()) {
-    return CURL_SEEKFUNC_FAIL;
-  }
-  transfer.read_bytes = static_cast<std::uint64_t>(offset);
-  return CURL_SEEKFUNC_OK;
-}
+// What curl calls to repeat a request.
+int refuse_to_seek(void*, curl_off_t, int) { return CURL_SEEKFUNC_FAIL; }
 
 // Exactly the given headers: curl's own are taken away.
 HeaderList header_list(const HttpRequest& request) {
@@ -199,7 +191,7 @@ class CurlClient final : public HttpClient {
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
     EasyHandle handle = borrow();
-    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt};
+    Transfer transfer{request, {}, false, false, 0, std::nullopt};
     std::array<char, CURL_ERROR_SIZE> text{};
     const HeaderList headers = header_list(request);
     set_up(handle.get(), transfer, headers.get(), text.data());
@@ -287,8 +279,8 @@ class CurlClient final : public HttpClient {
       curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
       curl_easy_setopt(curl, CURLOPT_READFUNCTION, &give_body);
       curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
-      curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &seek_body);
-      curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
+      curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &refuse_to_seek);
+      if (transfer.body_size() == 0) curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
     }
     if (request.method != "HEAD") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }

@@ -200,7 +200,9 @@ Error S3Store::explain(const std::string& full, const HttpResponse& response) {
   call.headers = client_.settings().object_bytes;
   call.headers.emplace_back("Range", range_value(0, 0));
   const auto told = client_.send(call);
-  if (!told || is_success(*told) || told->status == 404 || told->status == 416) return plain;
+  if (!told) return told.error();
+  if (is_success(*told) || told->status == 404 || told->status == 416)
+    return plain.as(ErrorKind::retry_later);  // it passed
   return client_.error_of(*told, call);
 }
 

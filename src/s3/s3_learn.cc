@@ -22,9 +22,12 @@ constexpr std::string_view kProbeText =
 // No object has it, whatever its etags are made of.
 constexpr std::string_view kNoEtag = "00000000000000000000000000000000";
 
-// A trial changes nothing that anybody needs: what "may have been applied" is to be tried again.
+// A trial changes nothing that anybody needs. So what may have been applied is to be tried again, and so is what met
+// bytes that were damaged on their way, or an upload that has just expired.
 Error of_trial(const Error& error) {
-  return error.kind() == ErrorKind::maybe_done ? error.as(ErrorKind::retry_later) : error;
+  const bool passing = error.kind() == ErrorKind::maybe_done || error.kind() == ErrorKind::not_found ||
+                       error.kind() == ErrorKind::corrupt;
+  return passing ? error.as(ErrorKind::retry_later) : error;
 }
 
 }  // namespace
@@ -96,8 +99,8 @@ Result<Condition> S3Store::try_put(const HeaderFields& condition) {
     return Condition::ignored;
   }
   Error error = client_.error_of(*response, call);
-  // 404 is what Amazon answers to If-Match for an object that is not there; 409 is what it answers to a race.
-  if (response->status == 412 || response->status == 409 || error.kind() == ErrorKind::not_found) {
+  // 404 is what Amazon answers to If-Match for an object that is not there. 409 proves nothing: it speaks of a race.
+  if (response->status == 412 || error.kind() == ErrorKind::not_found) {
     bucket_seen_ = true;
     return Condition::honoured;
   }
@@ -123,7 +126,7 @@ Result<Condition> S3Store::try_complete() {
   const Refusal refusal = refusal_of(*answer);
   if (is_success(*answer) && !refusal.has_document) return Condition::ignored;
   (void)abort_at(key, *id);
-  if (refusal.status == 412 || refusal.status == 409) return Condition::honoured;
+  if (refusal.status == 412) return Condition::honoured;
   Call call;
   call.action = Action::write;
   call.key = key;

@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::string_view kTokenHeader = "x-amz-meta-cairn-token";
 constexpr std::string_view kReplacedHeader = "x-amz-meta-cairn-replaces";
-constexpr int kLooks = 3;
+constexpr int kLooks = 3, kSends = 3;
 
 std::string_view checksum_name(BodyChecksum checksum) {
   return checksum == BodyChecksum::crc64nvme ? "crc64nvme" : "crc32c";
@@ -79,20 +79,29 @@ Result<HttpResponse> S3Store::send_body(const Call& call, Checksums checksums) {
     auto response = client_.send(sent);
     if (!response || !unsigned_body) return response;
     if (is_success(*response)) {
-      // A store that does not repeat a checksum has not looked at it. TLS guarded this body; the next ones are
-      // guarded from end to end again, in another way.
-      const bool echoed =
-          response->header(fmt::format("x-amz-checksum-{}", checksum_name(dialect.checksum))) != nullptr;
-      if (echoed) {
-        dialect_.learn(&Dialect::checksum_echoed, true);
-      } else {
-        dialect_.learn(&Dialect::checksum, next_best(dialect.checksum));
-      }
+      CAIRN_TRY(hear_echo(*response, sent, dialect.checksum));
       return response;
     }
     if (dialect.checksum_echoed || !refuses_checksum(*response)) return response;
     dialect_.learn(&Dialect::checksum, next_best(dialect.checksum));
   }
+}
+
+// A store that does not repeat a checksum has not looked at it. TLS guarded this body; the next ones are guarded from
+// end to end again, in another way.
+Result<void> S3Store::hear_echo(const HttpResponse& response, const Call& sent, BodyChecksum checksum) {
+  const std::string name = fmt::format("x-amz-checksum-{}", checksum_name(checksum));
+  const std::string* echo = response.header(name);
+  if (echo == nullptr) {
+    dialect_.learn(&Dialect::checksum, next_best(checksum));
+    return {};
+  }
+  dialect_.learn(&Dialect::checksum_echoed, true);
+  const bool same = std::any_of(sent.headers.begin(), sent.headers.end(),
+                                [&](const auto& header) { return header.first == name && header.second == *echo; });
+  if (same) return {};
+  return Error(ErrorKind::corrupt,
+               fmt::format("{}: the store says that other bytes arrived than were sent", client_.name_of(sent.key)));
 }
 
 Result<std::optional<S3Store::Stored>> S3Store::look(const std::string& full) {
@@ -137,18 +146,37 @@ Result<std::string> S3Store::put_new_at(const std::string& full, const Source& b
   const std::string token = new_token();
   Call call = put_call(full, body, token);
   if (condition != Condition::refused) call.headers.emplace_back("If-None-Match", "*");
-  const auto response = send_body(call, Checksums::any);
-  if (!response) {
-    if (response.error().kind() != ErrorKind::maybe_done) return response.error();
-    return settle_put_new(full, token, Outcome::unanswered, response.error());
+  return send_until_clear(
+      call, [&](Outcome outcome, const Error& error) { return settle_put_new(full, token, outcome, error); });
+}
+
+// Sends a conditional put, and again while it stays open whether it was applied. That is safe, since all have the
+// same token: whichever of them the store applies, and whenever, what lies there is ours, and the others are refused.
+Result<std::string> S3Store::send_until_clear(
+    const Call& call, const std::function<Result<std::string>(Outcome, const Error&)>& settle) {
+  bool open = false;  // an earlier one may still be under way
+  const auto told = [&](const Error& error) {
+    return open && error.kind() == ErrorKind::retry_later ? error.as(ErrorKind::maybe_done) : error;
+  };
+  for (int sent = 1;; ++sent) {
+    const auto response = send_body(call, Checksums::any);
+    if (response && is_success(*response)) return etag_after(*response, call.key);
+    const Error error = response ? client_.error_of(*response, call) : response.error();
+    const int status = response ? response->status : 0;
+    Outcome outcome = Outcome::failed;
+    if (status == 412 || error.kind() == ErrorKind::not_found) {  // 404: what If-Match names is gone
+      outcome = open ? Outcome::failed : Outcome::refused;
+    } else if (!response && error.kind() == ErrorKind::maybe_done) {
+      outcome = Outcome::unanswered;
+    } else if (status != 409 && error.kind() != ErrorKind::maybe_done) {
+      return told(error);
+    }
+    auto settled = settle(outcome, error);
+    if (settled) return settled;
+    const bool clear = settled.error().kind() != ErrorKind::maybe_done;
+    if (clear || outcome != Outcome::unanswered || sent == kSends) return told(settled.error());
+    open = true;
   }
-  if (is_success(*response)) return etag_after(*response, full);
-  const Error error = client_.error_of(*response, call);
-  if (response->status == 412) return settle_put_new(full, token, Outcome::refused, error);
-  if (response->status == 409 || error.kind() == ErrorKind::maybe_done) {
-    return settle_put_new(full, token, Outcome::failed, error);
-  }
-  return error;
 }
 
 Result<std::string> S3Store::settle_put_new(const std::string& full, const std::string& token, Outcome outcome,
@@ -190,27 +218,18 @@ Result<std::string> S3Store::put_if_at(const std::string& full, const Source& bo
     const bool quotes = dialect.put_if_quotes == EtagQuotes::with;
     call.headers.emplace_back("If-Match", quotes ? fmt::format("\"{}\"", etag) : std::string(etag));
   }
-  const auto response = send_body(call, Checksums::any);
-  if (!response) {
-    if (response.error().kind() != ErrorKind::maybe_done) return response.error();
-    return settle_put_if(full, token, etag, Outcome::unanswered, response.error());
-  }
-  if (is_success(*response)) return etag_after(*response, full);
-  const Error error = client_.error_of(*response, call);
-  if (error.kind() == ErrorKind::not_found) return replaced;
-  if (response->status == 412) {
-    auto settled = settle_put_if(full, token, etag, Outcome::refused, error);
-    // Refused although the object is the one that was named: the store wants the name without quotes.
-    if (!settled && settled.error().kind() == ErrorKind::retry_later && dialect.put_if_quotes == EtagQuotes::with) {
-      dialect_.learn(&Dialect::put_if_quotes, EtagQuotes::without);
-      return put_if_at(full, body, etag);
-    }
+  bool refused_in_spite = false;
+  auto etag_after_put = send_until_clear(call, [&](Outcome outcome, const Error& error) {
+    auto settled = settle_put_if(full, token, etag, outcome, error);
+    refused_in_spite = outcome == Outcome::refused && !settled && settled.error().kind() == ErrorKind::retry_later;
     return settled;
+  });
+  // Refused although the object is the one that was named: the store wants the name without quotes.
+  if (refused_in_spite && dialect.put_if_quotes == EtagQuotes::with) {
+    dialect_.learn(&Dialect::put_if_quotes, EtagQuotes::without);
+    return put_if_at(full, body, etag);
   }
-  if (response->status == 409 || error.kind() == ErrorKind::maybe_done) {
-    return settle_put_if(full, token, etag, Outcome::failed, error);
-  }
-  return error;
+  return etag_after_put;
 }
 
 Result<std::string> S3Store::settle_put_if(const std::string& full, const std::string& token, std::string_view etag,

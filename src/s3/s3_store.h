@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -96,8 +97,11 @@ class S3Store final : public Store {
   enum class Checksums { any, crc64nvme_only };
   // Sends a body, with a checksum as far as the store is known to take one.
   Result<HttpResponse> send_body(const Call& call, Checksums checksums);
+  Result<void> hear_echo(const HttpResponse& response, const Call& sent, BodyChecksum checksum);
   Result<std::optional<Stored>> look(const std::string& full);
   Result<std::optional<Stored>> look_hard(const std::string& full);  // again a few times when it fails
+  Result<std::string> send_until_clear(const Call& call,
+                                       const std::function<Result<std::string>(Outcome, const Error&)>& settle);
   Result<std::string> put_new_at(const std::string& full, const Source& body);
   Result<std::string> put_if_at(const std::string& full, const Source& body, std::string_view etag);
   Result<std::string> settle_put_new(const std::string& full, const std::string& token, Outcome outcome,
