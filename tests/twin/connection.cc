@@ -28,10 +28,10 @@ using Code = boost::system::error_code;
 constexpr std::size_t kMaxHeadBytes = 16 << 10;
 constexpr std::size_t kPieceBytes = 256 << 10;
 constexpr std::uint64_t kTrickleBytes = 16 << 10;
-constexpr int kTricklePauseMs = 20;
+constexpr int kTricklePauseMs = 5;
 constexpr int kTricklePieces = 16;  // the rest goes at once: late is enough, a test need not take minutes
 constexpr int kPaddings = 3;
-constexpr int kPaddingPauseMs = 50;
+constexpr int kPaddingPauseMs = 10;
 
 enum class Next { keep, close };
 

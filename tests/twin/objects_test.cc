@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <latch>
 #include <thread>
 
@@ -435,6 +436,27 @@ TEST(Restart, WhatIsStoredOutlivesTheTwin) {
   const std::string second = client.put_part("big", upload, 2, "part two").header("etag");
   EXPECT_EQ(client.complete("big", upload, {{1, hex(md5(as_bytes("part one, ")))}, {2, second}}).status, 200);
   EXPECT_EQ(client.get("big").body, "part one, part two");
+}
+
+TEST(Restart, AChangeThatWasNotWrittenWholeHasNotHappened) {
+  const testing::Scratch scratch("twin");
+  TwinOptions options;
+  options.directory = scratch.path();
+  {
+    Twin twin(options);
+    ASSERT_TRUE(twin.start());
+    Client client(twin);
+    client.put("first", "one");
+    client.put("second", "two");
+  }
+  const std::string journal = scratch / "journal";
+  std::filesystem::resize_file(journal, std::filesystem::file_size(journal) - 1);
+  for (const std::vector<std::string>& expected : {std::vector<std::string>{"first"}, {"first", "third"}}) {
+    Twin twin(options);
+    ASSERT_TRUE(twin.start());
+    EXPECT_EQ(twin.keys_of("bucket"), expected);
+    Client(twin).put("third", "three");
+  }
 }
 
 TEST(Restart, TheTwinGoesAwayAndComesBackOnItsPort) {
