@@ -42,7 +42,7 @@ class Client {
 
   // The answer, whatever its status. Errors: as HttpClient and CredentialsProvider give them.
   Result<HttpResponse> send(const Call& call) EXCLUDES(mutex_);
-  // The answer if it is one of success (2xx, and no error document where one may come with 200); else its error.
+  // The answer if it is one of success (2xx); else its error.
   Result<HttpResponse> expect(const Call& call) EXCLUDES(mutex_);
 
   Error error_of(const HttpResponse& response, const Call& call) const EXCLUDES(mutex_);

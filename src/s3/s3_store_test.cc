@@ -1,0 +1,459 @@
+// Each rule of the store against answers of a script: what is asked, in which order, and what is made of it.
+#include "s3/s3_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "s3/checksum.h"
+#include "s3/scripted_http.h"
+
+namespace cairn::s3 {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Dialect all_honoured() {
+  Dialect dialect;
+  dialect.put_new = dialect.put_if = dialect.complete = Condition::honoured;
+  return dialect;
+}
+
+class FixedClock final : public Clock {
+ public:
+  Time now() override { return {wall_ms, 0}; }
+  std::int64_t wall_ms = *parse_time("2026-11-21T12:00:00Z");
+};
+
+struct Fixture {
+  explicit Fixture(const std::string& options = "?endpoint=http://h", const Dialect& known = all_honoured(),
+                   const S3Options& s3 = {})
+      : store(*make_settings(
+                  *parse_s3_url("s3://bkt/pre" + options, s3),
+                  [](const std::string&) { return std::optional<std::string>(); }, ""),
+              S3Parts{http, credentials, clock, random}, known) {}
+  ~Fixture() { EXPECT_TRUE(http.is_over()) << "more answers than questions"; }
+
+  Result<std::string> put_new(std::string_view text = "x") { return store.put_new("k", BytesSource(as_bytes(text))); }
+  Result<std::string> put_if(std::string_view etag = "old") {
+    return store.put_if("k", BytesSource(as_bytes("x")), etag);
+  }
+  const Asked& asked(std::size_t i) const { return http.asked.at(i); }
+
+  ScriptedHttp http;
+  FixedCredentials credentials;
+  FixedClock clock;
+  SeededRandom random{1};
+  S3Store store;
+};
+
+template <class T>
+std::string kind_of(const Result<T>& result) {
+  return result ? "ok" : std::string(name_of(result.error().kind()));
+}
+
+ScriptedHttp::Headers object(const std::string& etag, const std::string& length) {
+  return {{"etag", "\"" + etag + "\""}, {"content-length", length}};
+}
+
+// put_new
+
+TEST(PutNew, IsOneConditionalRequestWithAToken) {
+  Fixture f;
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(*f.put_new(), "e");
+  EXPECT_EQ(f.asked(0).line(), "PUT /bkt/pre/k");
+  EXPECT_EQ(f.asked(0).header("If-None-Match"), "*");
+  EXPECT_EQ(f.asked(0).header("x-amz-meta-cairn-token").size(), 32u);
+  EXPECT_EQ(f.asked(0).header("x-amz-content-sha256"), hex(sha256(as_bytes("x"))));  // over http
+}
+
+TEST(PutNew, RefusedIsAConflictUnlessTheObjectIsOurs) {
+  Fixture f;
+  f.http.say_code(412, "PreconditionFailed");
+  f.http.say(200, {}, object("other", "1"));
+  EXPECT_EQ(kind_of(f.put_new()), "conflict");
+  EXPECT_EQ(f.asked(1).line(), "HEAD /bkt/pre/k");
+  f.http.say_code(412, "PreconditionFailed");
+  f.http.say_ours();
+  EXPECT_EQ(*f.put_new(), "ours");
+}
+
+TEST(PutNew, RaceLosersMayBeTold409Or500) {
+  for (const int status : {409, 500}) {
+    Fixture f;
+    f.http.say_code(status, "Whatever");
+    f.http.say(200, {}, object("other", "1"));
+    EXPECT_EQ(kind_of(f.put_new()), "conflict") << status;
+    f.http.say_code(status, "Whatever");
+    f.http.say_ours();
+    EXPECT_EQ(*f.put_new(), "ours") << status;
+    f.http.say_code(status, "Whatever");
+    f.http.say(404);
+    EXPECT_EQ(kind_of(f.put_new()), "retry_later") << status;
+  }
+}
+
+TEST(PutNew, UnansweredIsSentAgainWithTheSameToken) {
+  Fixture f;
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  (void)f.put_new();  // the bucket has been seen
+  f.http.fail(ErrorKind::maybe_done);
+  f.http.say(404);
+  f.http.say(200, {}, {{"etag", "\"e2\""}});
+  EXPECT_EQ(*f.put_new(), "e2");
+  EXPECT_EQ(f.asked(1).header("x-amz-meta-cairn-token"), f.asked(3).header("x-amz-meta-cairn-token"));
+}
+
+TEST(PutNew, WhatStaysOpenIsMaybeDone) {
+  Fixture f;
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  (void)f.put_new();
+  for (int i = 0; i < 3; ++i) {
+    f.http.fail(ErrorKind::maybe_done);
+    f.http.say(404);
+  }
+  EXPECT_EQ(kind_of(f.put_new()), "maybe_done");
+  f.http.fail(ErrorKind::maybe_done);
+  f.http.say(404);
+  f.http.say_code(503, "SlowDown");  // of the second one; the first may still arrive
+  EXPECT_EQ(kind_of(f.put_new()), "maybe_done");
+  f.http.say_code(503, "SlowDown");
+  EXPECT_EQ(kind_of(f.put_new()), "retry_later");
+  f.http.fail(ErrorKind::retry_later);
+  EXPECT_EQ(kind_of(f.put_new()), "retry_later");
+}
+
+// Learning
+
+TEST(Learning, OneRequestWhereTheProbeObjectIsThere) {
+  Fixture f("?endpoint=http://h", Dialect());
+  f.http.say_code(412, "PreconditionFailed");
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");
+  EXPECT_EQ(f.asked(0).line(), "PUT /bkt/pre/.cairn-probe");
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");  // and never again
+}
+
+TEST(Learning, StoreThatIgnoresConditionsIsRefusedByName) {
+  Fixture f("?endpoint=http://h", Dialect());
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  const auto put = f.put_new();
+  ASSERT_EQ(kind_of(put), "unsupported");
+  EXPECT_THAT(put.error().message(), HasSubstr("accept_single_writer=true"));
+  EXPECT_FALSE(f.store.capabilities().create_only);
+}
+
+TEST(Learning, SingleWriterLooksFirst) {
+  Fixture f("?endpoint=http://h&accept_single_writer=true", Dialect());
+  f.http.say_code(501, "NotImplemented");
+  f.http.say(404);
+  f.http.say(200);  // the bucket is there
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");
+  EXPECT_EQ(f.http.asked.back().header("If-None-Match"), "-");
+  f.http.say(200, {}, object("e", "1"));
+  EXPECT_EQ(kind_of(f.put_new()), "conflict");
+}
+
+TEST(Learning, ConflictProvesNothing) {
+  Fixture f("?endpoint=http://h", Dialect());
+  f.http.say_code(409, "ConditionalRequestConflict");
+  EXPECT_EQ(kind_of(f.put_new()), "retry_later");
+  EXPECT_EQ(f.store.dialect().put_new, Condition::unknown);
+}
+
+TEST(Learning, BucketIsMadeOnlyWhenAsked) {
+  Fixture asked_for("?endpoint=http://h&create_bucket=true", Dialect());
+  asked_for.http.say_code(404, "NoSuchBucket");
+  asked_for.http.say(404);
+  asked_for.http.say(200);
+  asked_for.http.say_code(412, "PreconditionFailed");
+  asked_for.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(asked_for.put_new()), "ok");
+  EXPECT_EQ(asked_for.asked(2).line(), "PUT /bkt");
+  Fixture not_asked("?endpoint=http://h", Dialect());
+  not_asked.http.say_code(404, "NoSuchBucket");
+  const auto put = not_asked.put_new();
+  ASSERT_EQ(kind_of(put), "denied");
+  EXPECT_THAT(put.error().message(), HasSubstr("no bucket 'bkt'"));
+}
+
+// put_if
+
+TEST(PutIf, NamesTheEtagInQuotesAndNotesWhatItReplaces) {
+  Fixture f;
+  f.http.say(200, {}, {{"etag", "\"new\""}});
+  EXPECT_EQ(*f.put_if(), "new");
+  EXPECT_EQ(f.asked(0).header("If-Match"), "\"old\"");
+  EXPECT_EQ(f.asked(0).header("x-amz-meta-cairn-replaces"), "old");
+}
+
+TEST(PutIf, RefusedAlthoughItIsTheOneGoesOnWithoutQuotes) {
+  Fixture f;
+  f.http.say_code(412, "PreconditionFailed");
+  f.http.say(200, {}, object("old", "1"));
+  f.http.say(200, {}, {{"etag", "\"new\""}});
+  EXPECT_EQ(*f.put_if(), "new");
+  EXPECT_EQ(f.asked(2).header("If-Match"), "old");
+  EXPECT_EQ(f.store.dialect().put_if_quotes, EtagQuotes::without);
+}
+
+TEST(PutIf, GoneIsAConflict) {
+  Fixture f;
+  f.http.say_code(404, "NoSuchKey");
+  f.http.say(404);
+  f.http.say(200);
+  EXPECT_EQ(kind_of(f.put_if()), "conflict");
+  EXPECT_EQ(kind_of(f.put_if("")), "conflict");
+  EXPECT_EQ(kind_of(f.put_if("a \"b\"")), "conflict");
+}
+
+TEST(PutIf, After500OnlyWhatReplacedOurVersionShowsThatOursDidNot) {
+  Fixture f;
+  f.http.say_code(500, "InternalError");
+  auto replaced = object("theirs", "1");
+  replaced.emplace_back("x-amz-meta-cairn-replaces", "old");
+  f.http.say(200, {}, replaced);
+  EXPECT_EQ(kind_of(f.put_if()), "conflict");
+  f.http.say_code(500, "InternalError");
+  f.http.say(200, {}, object("later", "1"));  // ours may have lain between
+  EXPECT_EQ(kind_of(f.put_if()), "maybe_done");
+}
+
+// get
+
+TEST(Get, RangeIsNamedAndChecked) {
+  Fixture f;
+  auto headers = object("e", "3");
+  headers.emplace_back("content-range", "bytes 2-4/10");
+  f.http.say(206, "cde", headers);
+  const auto object_read = f.store.get("k", 2, 3);
+  ASSERT_TRUE(object_read) << object_read.error().message();
+  EXPECT_EQ(as_text(object_read->bytes), "cde");
+  EXPECT_EQ(object_read->info.size_bytes, 10u);
+  EXPECT_EQ(f.asked(0).header("Range"), "bytes=2-4");
+  headers.back().second = "bytes 3-5/10";
+  f.http.say(206, "def", headers);
+  EXPECT_EQ(kind_of(f.store.get("k", 2, 3)), "corrupt");
+}
+
+TEST(Get, BrokenBodyIsResumedOfTheSameObject) {
+  Fixture f;
+  f.http.say(200, "abcd", object("e", "10"));
+  f.http.and_break_off();
+  auto headers = object("e", "6");
+  headers.emplace_back("content-range", "bytes 4-9/10");
+  f.http.say(206, "ef", headers);
+  f.http.and_break_off();
+  headers = object("e", "4");
+  headers.emplace_back("content-range", "bytes 6-9/10");
+  f.http.say(206, "ghij", headers);
+  const auto read = f.store.get("k", 0, std::nullopt);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(as_text(read->bytes), "abcdefghij");
+  EXPECT_EQ(f.asked(1).header("Range"), "bytes=4-9");
+  EXPECT_EQ(f.asked(1).header("If-Match"), "\"e\"");
+}
+
+TEST(Get, RestOfAnotherObjectIsNotJoined) {
+  Fixture f;
+  f.http.say(200, "abcd", object("e", "6"));
+  f.http.and_break_off();
+  auto headers = object("other", "2");
+  headers.emplace_back("content-range", "bytes 4-5/6");
+  for (int i = 0; i < 3; ++i) f.http.say(206, "xx", headers);
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "retry_later");
+}
+
+TEST(Get, WrongChecksumIsCorrupt) {
+  Fixture f;
+  auto headers = object("e", "3");
+  headers.emplace_back("x-amz-checksum-crc64nvme", base64_be(crc64nvme(0, as_bytes("abc"))));
+  f.http.say(200, "abc", headers);
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  f.http.say(200, "abX", headers);
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "corrupt");
+}
+
+TEST(Get, OnlyAReal404IsNotFound) {
+  Fixture f;
+  f.http.say_code(404, "NoSuchKey");
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "not_found");
+  f.http.say_code(404, "NoSuchBucket");
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "denied");
+  f.http.say(404, "<html>not here</html>");
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "invalid");
+  f.http.say(404, "<Err");
+  f.http.and_break_off();
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "retry_later");
+  f.http.fail(ErrorKind::maybe_done);
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "retry_later");  // reading has no effect
+}
+
+TEST(Head, MissingBucketIsNoMissingObject) {
+  Fixture f;
+  f.http.say(404);
+  f.http.say(404);
+  const auto head = f.store.head("k");
+  ASSERT_EQ(kind_of(head), "denied");
+  EXPECT_EQ(f.asked(1).line(), "HEAD /bkt");
+}
+
+TEST(Head, RefusalIsAskedAboutInWords) {
+  Fixture f;
+  f.http.say(403);
+  f.http.say_code(403, "InvalidAccessKeyId");
+  const auto head = f.store.head("k");
+  ASSERT_EQ(kind_of(head), "denied");
+  EXPECT_THAT(head.error().message(), HasSubstr("does not know the access key id (from the test)"));
+  EXPECT_THAT(head.error().message(), Not(HasSubstr("hunter2")));
+}
+
+// Signing once more
+
+TEST(Redirect, RightRegionIsTakenFromTheAnswerOnce) {
+  Fixture f("?region=us-east-1");
+  f.http.say_code(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>");
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_EQ(f.asked(0).origin, "https://bkt.s3.us-east-1.amazonaws.com");
+  EXPECT_EQ(f.asked(1).origin, "https://bkt.s3.eu-west-1.amazonaws.com");
+  EXPECT_THAT(f.asked(1).header("Authorization"), HasSubstr("/eu-west-1/s3/"));
+  f.http.say_code(301, "PermanentRedirect", "<Region>ap-south-1</Region>");
+  f.http.say_code(301, "PermanentRedirect", "<Region>us-west-2</Region>");
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "denied");
+}
+
+TEST(ServerClock, IsTheStoresAfterItRefused) {
+  Fixture f;
+  f.http.say(403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", {{"date", "Sat, 21 Nov 2026 15:00:00 GMT"}});
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_EQ(f.asked(0).header("x-amz-date"), "20261121T120000Z");
+  EXPECT_EQ(f.asked(1).header("x-amz-date"), "20261121T150000Z");
+}
+
+TEST(Keys, ThatHaveExpiredAreFetchedAnewOnce) {
+  Fixture f;
+  f.credentials.next_id = "NEW";
+  f.http.say_code(400, "ExpiredToken");
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_THAT(f.asked(1).header("Authorization"), HasSubstr("Credential=NEW/"));
+  f.http.say_code(400, "ExpiredToken");
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "denied");  // the same keys again: nothing to try
+}
+
+// Checksums over TLS
+
+TEST(Checksums, BelievedOnlyWhenEchoed) {
+  Fixture f("?endpoint=https://h");
+  const std::string crc = base64_be(crc64nvme(0, as_bytes("x")));
+  f.http.say(200, {}, {{"etag", "\"e\""}, {"x-amz-checksum-crc64nvme", crc}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");
+  EXPECT_EQ(f.asked(0).header("x-amz-content-sha256"), "UNSIGNED-PAYLOAD");
+  EXPECT_EQ(f.asked(0).header("x-amz-checksum-crc64nvme"), crc);
+  EXPECT_EQ(f.asked(0).header("x-amz-sdk-checksum-algorithm"), "CRC64NVME");
+  EXPECT_TRUE(f.store.dialect().checksum_echoed);
+  f.http.say(200, {}, {{"etag", "\"e\""}, {"x-amz-checksum-crc64nvme", "AAAAAAAAAAA="}});
+  EXPECT_EQ(kind_of(f.put_new()), "corrupt");
+}
+
+TEST(Checksums, StoreThatKnowsNoneGetsSignedBodies) {
+  Fixture f("?endpoint=https://h");
+  for (int i = 0; i < 3; ++i) f.http.say(200, {}, {{"etag", "\"e\""}});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(kind_of(f.put_new()), "ok");
+  EXPECT_NE(f.asked(1).header("x-amz-checksum-crc32c"), "-");
+  EXPECT_EQ(f.asked(2).header("x-amz-content-sha256"), hex(sha256(as_bytes("x"))));
+}
+
+// Uploads
+
+TEST(Complete, SuccessThatCarriesAnErrorIsLookedInto) {
+  Fixture f;
+  const PartInfo part{1, "p", 1};
+  f.http.say(200, "<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>");
+  ASSERT_EQ(*f.store.begin_upload("k"), "id");
+  f.http.say(200, "  <Error><Code>InternalError</Code></Error>");
+  f.http.say_ours();
+  EXPECT_EQ(*f.store.complete_new("k", "id", {&part, 1}), "ours");
+}
+
+TEST(Complete, LostReplyIsFoundInTheObject) {
+  Fixture f;
+  const PartInfo part{1, hex(md5(as_bytes("x"))), 1};
+  f.http.say(200, "<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>");
+  ASSERT_TRUE(f.store.begin_upload("k"));
+  f.http.say_code(404, "NoSuchUpload");
+  f.http.say_ours();
+  EXPECT_EQ(*f.store.complete_new("k", "id", {&part, 1}), "ours");
+  // Begun by another process: the parts tell.
+  f.http.say_code(404, "NoSuchUpload");
+  f.http.say(200, {}, object(hex(md5(md5(as_bytes("x")))) + "-1", "1"));
+  EXPECT_EQ(kind_of(f.store.complete_new("k", "other", {&part, 1})), "ok");
+  f.http.say_code(404, "NoSuchUpload");
+  f.http.say(200, {}, object("another-1", "1"));
+  EXPECT_EQ(kind_of(f.store.complete_new("k", "other", {&part, 1})), "not_found");
+}
+
+// Listing
+
+std::string listing(const std::vector<std::string>& keys, const char* truncated) {
+  std::string text = "<ListBucketResult><IsTruncated>" + std::string(truncated) + "</IsTruncated>";
+  for (const std::string& key : keys)
+    text += "<Contents><Key>" + key + "</Key><Size>1</Size><ETag>e</ETag></Contents>";
+  return text + "</ListBucketResult>";
+}
+
+TEST(List, LeavesOutWhatIsNoKeyAndGoesOn) {
+  Fixture f;
+  f.http.say(200, listing({"pre/.cairn-probe", "pre/a/"}, "true"));
+  f.http.say(200, listing({"pre/b", "pre/c"}, "false"));
+  const auto page = f.store.list("", "", 2);
+  ASSERT_TRUE(page) << page.error().message();
+  ASSERT_EQ(page->objects.size(), 2u);
+  EXPECT_EQ(page->objects[0].key, "b");
+  EXPECT_FALSE(page->more);
+  EXPECT_THAT(f.asked(1).target, HasSubstr("start-after=pre%2Fa%2F"));
+}
+
+TEST(List, DisorderAndBrokenListsAreErrors) {
+  Fixture f;
+  f.http.say(200, listing({"pre/b", "pre/a"}, "false"));
+  EXPECT_EQ(kind_of(f.store.list("", "", 0)), "unsupported");
+  f.http.say(200, listing({"pre/b"}, "false"));
+  f.http.and_break_off();
+  EXPECT_EQ(kind_of(f.store.list("", "", 0)), "retry_later");
+}
+
+// Options
+
+TEST(Options, GoWithWhatTheyConcern) {
+  S3Options s3;
+  s3.customer_key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+  Fixture f("?endpoint=https://h&storage_class=STANDARD_IA&tags=a%3Db&requester_pays=1", all_honoured(), s3);
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");
+  EXPECT_EQ(f.asked(0).header("x-amz-storage-class"), "STANDARD_IA");
+  EXPECT_EQ(f.asked(0).header("x-amz-tagging"), "a=b");
+  EXPECT_EQ(f.asked(0).header("x-amz-request-payer"), "requester");
+  EXPECT_EQ(f.asked(0).header("x-amz-server-side-encryption-customer-algorithm"), "AES256");
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_EQ(f.asked(1).header("x-amz-storage-class"), "-");
+  EXPECT_NE(f.asked(1).header("x-amz-server-side-encryption-customer-key"), "-");
+}
+
+TEST(Errors, RetryAfterIsCarried) {
+  Fixture f;
+  f.http.say(503, "<Error><Code>SlowDown</Code></Error>", {{"retry-after", "7"}});
+  const auto page = f.store.list("", "", 0);
+  ASSERT_EQ(kind_of(page), "retry_later");
+  EXPECT_EQ(page.error().retry_after_ms(), 7000);
+}
+
+}  // namespace
+}  // namespace cairn::s3
