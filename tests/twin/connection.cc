@@ -294,7 +294,7 @@ Next Connection<Stream>::serve_one() {
     }
     if (!read_body(request, length, exchange.is_refused() ? Keep::no : Keep::yes)) return Next::close;
   }
-  if (const int latency_ms = host_.latency_ms; latency_ms > 0) host_.pause(latency_ms);
+  if (const std::int64_t delay_ms = host_.latency_ms + exchange.unguarded_ms(); delay_ms > 0) host_.pause(delay_ms);
   const Answer answer = exchange.answer();
   seen.status = answer.delivery == Delivery::reset ? 0 : answer.response.status;
   seen.code = answer.response.code;

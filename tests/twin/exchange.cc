@@ -6,6 +6,7 @@ namespace cairn::twin {
 namespace {
 
 constexpr std::int64_t kSkewMs = 7ll * 3600 * 1000;
+constexpr std::int64_t kUnguardedMs = 60;
 
 FaultSubject subject_of(const Request& request) {
   FaultSubject subject;
@@ -87,6 +88,12 @@ Exchange::Exchange(Service& service, FaultDice& dice, Request request)
   refusal_ = service_.admit(request_, skew_ms_);
   // Who may not come in meets no further trouble.
   if (refusal_ && fault_ != Fault::clock_skew) fault_ = std::nullopt;
+}
+
+std::int64_t Exchange::unguarded_ms() const {
+  const bool has_condition =
+      request_.header("if-none-match") != nullptr || request_.header("if-match") != nullptr;
+  return request_.condition_was_checked && has_condition && !refusal_ ? kUnguardedMs : 0;
 }
 
 Answer Exchange::answer() {

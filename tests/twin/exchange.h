@@ -42,6 +42,9 @@ class Exchange {
   std::optional<Fault> fault() const { return fault_; }
   // How far the server's clock is off, here.
   std::int64_t skew_ms() const { return skew_ms_; }
+  // How long the effect of a conditional write has to wait, where conditions are looked at too early: what comes in
+  // between goes unnoticed, and a race has several winners however fast this machine is.
+  std::int64_t unguarded_ms() const;
   // When the body is in the request.
   Answer answer();
 
