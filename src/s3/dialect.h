@@ -80,7 +80,7 @@ inline constexpr Trait kTraits[] = {
     {"if_match_quoted", "If-Match with the quotes of the standard", "nothing: it is sent without them",
      "Ceph 16 and 18"},
     {"complete_create_only", "create-only completion of large objects",
-     "a large object costs four more small requests, and one of up to 5 GiB is sent in one stream instead of in "
+     "a large object costs three more small requests, and one of up to 5 GiB is sent in one stream instead of in "
      "parallel",
      "Ceph 16 and 18 (ignored)"},
     {"multipart", "uploads in parts", "databases whose snapshot is larger than 5 GiB cannot be replicated", ""},

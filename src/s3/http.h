@@ -1,5 +1,6 @@
-// One HTTP/1.1 request and its answer; a PUT or POST reaches the server at most once a call. Connections are kept alive and shared between requests; every call may be made
-// from many threads at once, and blocks. The only includer of curl is http.cc.
+// One HTTP/1.1 request and its answer; a PUT or POST reaches the server at most once a call. Connections are kept alive
+// and shared between requests; every call may be made from many threads at once, and blocks. The only includer of curl
+// is http.cc.
 #pragma once
 
 #include <cstdint>

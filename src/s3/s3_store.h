@@ -5,7 +5,7 @@
 // here, and large objects not taken apart: see store/retry.h and large.h. open_store() puts the three together.
 //
 // The first write of a process costs one small request more, by which it is learned whether the store refuses to
-// replace an object; the first put_if one more, the first complete_new four more. See s3_learn.cc.
+// replace an object; the first put_if one more, the first complete_new five more. See s3_learn.cc.
 #pragma once
 
 #include <atomic>
