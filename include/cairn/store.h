@@ -92,6 +92,7 @@ struct StoreCapabilities {
   bool compare_and_swap = true;      // put_if
   bool multipart = true;             // begin_upload .. complete_new
   bool copy_part = true;             // copy_part
+  bool leaves_out_parts = true;      // complete_new takes fewer parts than were put; else that is invalid
   std::uint64_t max_put_bytes = 5ull << 30;
   std::uint64_t min_part_bytes = 5ull << 20;  // all parts but the last
   int max_parts = 10000;
@@ -146,7 +147,8 @@ class Store {
   // All parts that arrived, ascending by number. not_found: there is no such upload.
   virtual Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) = 0;
   // Makes the object of exactly these parts (ascending) unless the key exists; returns its etag.
-  // conflict: the key exists; the upload stays. invalid: a part is missing, or its etag differs.
+  // conflict: the key exists; the upload stays. invalid: a part is missing, or its etag differs, or one that was put
+  // is not named and the store does not leave out parts.
   virtual Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
                                            std::span<const PartInfo> parts) = 0;
   // Forgets an upload and its parts; one that is not there: success.

@@ -95,7 +95,7 @@ void SnapshotUpload::drop() {
   parts_.clear();
   there_.clear();
   hashes_.clear();
-  parts_cut_ = 0;
+  parts_cut_ = highest_there_ = 0;
   sent_bytes_ = 0;
   drained_ = false;
 }
@@ -171,6 +171,7 @@ Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const Sna
   JournaledUpload known = upload;
   known.parts.clear();
   for (const PartInfo& info : *listed) {
+    highest_there_ = std::max(highest_there_, info.number);
     const auto part = upload.parts.find(info.number);
     const bool same = part != upload.parts.end() && part->second.info.etag == info.etag &&
                       part->second.info.size_bytes == info.size_bytes;
@@ -219,6 +220,10 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     return false;
   }
   if (uploads_ && !uploads_->none_under_way()) return false;
+  if (highest_there_ > parts_cut_ && !shared_.store.capabilities().leaves_out_parts) {
+    give_up(job);  // the database has become smaller since the upload was begun
+    return Error(ErrorKind::cancelled, job.key + ": its upload has more parts than it needs");
+  }
   if (upload_id_.empty()) sent_bytes_ = buffer_.bytes.size();
   std::vector<PartInfo> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part.info);

@@ -56,6 +56,7 @@ class SnapshotUpload {
   std::uint64_t part_bytes_ = 0;
   std::string upload_id_;  // empty: none begun
   int parts_cut_ = 0;
+  int highest_there_ = 0;  // number of a part that the store has; it may want each to be named
   std::map<int, JournaledPart> parts_;       // acknowledged
   std::map<int, JournaledPart> there_;       // acknowledged to an earlier process: not sent again if they are the same
   std::map<int, std::uint64_t> hashes_;      // of parts under way

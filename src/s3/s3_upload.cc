@@ -240,7 +240,11 @@ Result<std::string> S3Store::settle_complete(const std::string& full, std::strin
     return Error(ErrorKind::conflict, fmt::format("{}: the object exists already", client_.name_of(full)));
   }
   if (error.kind() == ErrorKind::not_found) return error;
-  return error.as(outcome == Outcome::unanswered ? ErrorKind::maybe_done : ErrorKind::retry_later);
+  if (outcome == Outcome::unanswered) return error.as(ErrorKind::maybe_done);
+  // Of an upload that is not there Ceph 16 says 500, "already in progress".
+  const auto exists = upload_exists(full, upload_id);
+  if (exists && !*exists) return error.as(ErrorKind::not_found);
+  return error.as(ErrorKind::retry_later);
 }
 
 Result<void> S3Store::abort_upload(std::string_view key, std::string_view upload_id) {
@@ -262,6 +266,8 @@ Result<void> S3Store::abort_at(const std::string& full, std::string_view upload_
   if (is_success(response)) return {};
   Error error = client_.error_of(response, call);
   if (error.kind() == ErrorKind::not_found) return {};
+  const auto exists = upload_exists(full, upload_id);
+  if (exists && !*exists) return {};
   return error;
 }
 
