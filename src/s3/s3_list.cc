@@ -76,8 +76,16 @@ Result<ObjectsPage> S3Store::list_once(std::string_view prefix, const std::strin
     call.query.emplace_back("start-after", after);
   }
   call.max_body_bytes = kMaxDocumentBytes;
-  CAIRN_ASSIGN(const HttpResponse response, expect_whole(call));
-  auto page = parse_objects(response.body);
+  auto response = expect_whole(call);
+  if (!response && client_.settings().location.options.create_bucket && !bucket_seen_) {
+    // A replica begins with a look at what is there: that has to find an empty bucket, too.
+    CAIRN_ASSIGN(const bool there, bucket_exists());
+    if (there) return response.error();
+    CAIRN_TRY(make_bucket());
+    response = expect_whole(call);
+  }
+  if (!response) return response.error();
+  auto page = parse_objects(response->body);
   if (!page) return page.error().with(url());
   return page;
 }
