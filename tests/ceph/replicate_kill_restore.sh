@@ -18,8 +18,7 @@ for ((round = 0; round < 4; round++)); do
   start_replicate app.db --to "$(s3 app)" --interval 20ms
   wait_until grep -q 'following it' "$log"
   sleep 0.$((3 + RANDOM % 6))$((RANDOM % 10))
-  kill -9 "$cairn_pid"
-  wait "$cairn_pid" 2>/dev/null || true
+  kill_replicate
 done
 touch enough
 wait "$writer"
