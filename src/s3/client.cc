@@ -85,7 +85,6 @@ HttpRequest Client::request_of(const Call& call) const {
   request.headers.insert(request.headers.end(), settings_.every_request.begin(), settings_.every_request.end());
   request.body = call.body;
   request.max_body_bytes = call.max_body_bytes;
-  request.into = call.into;
   request.stall_ms = call.stall_ms;
   return request;
 }

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,7 +30,6 @@ struct Call {
   const Source* body = nullptr;
   Payload payload = Payload::signed_body;
   std::uint64_t max_body_bytes = 64ull << 20;
-  std::span<std::byte> into;
   std::int64_t stall_ms = 30'000;
 };
 

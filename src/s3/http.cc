@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <mutex>
 
@@ -27,6 +28,7 @@ namespace cairn::s3 {
 
 namespace {
 
+constexpr std::uint64_t kMostReservedBytes = 64ull << 20;  // more than that of memory is taken as it comes
 constexpr long kSendBufferBytes = 256 << 10, kReceiveBufferBytes = 256 << 10;
 
 struct EndsEasy {
@@ -89,21 +91,24 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* to) {
   return size;
 }
 
+// As many bytes as the answer says that it has, within reason. A body of known length goes straight to its place: it is
+// neither moved as it grows, nor is its place filled with zeros first, which costs a fifth of a download's CPU.
+std::uint64_t announced_bytes(const Transfer& transfer) {
+  const std::string* const length = transfer.response.header("content-length");
+  std::uint64_t size = 0;
+  if (length == nullptr) return size;
+  std::from_chars(length->data(), length->data() + length->size(), size);
+  return std::min({size, transfer.request.max_body_bytes, kMostReservedBytes});
+}
+
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* to) {
   auto& transfer = *static_cast<Transfer*>(to);
-  HttpResponse& response = transfer.response;
+  Bytes& body = transfer.response.body;
   const ByteView piece = as_bytes({data, size});
-  const std::span<std::byte> into = transfer.request.into;
-  if (!into.empty() && response.status / 100 == 2) {
-    transfer.too_long = size > into.size() - response.into_bytes;
-    if (transfer.too_long) return 0;
-    std::memcpy(into.data() + response.into_bytes, piece.data(), size);
-    response.into_bytes += size;
-    return size;
-  }
-  transfer.too_long = response.body.size() + size > transfer.request.max_body_bytes;
+  transfer.too_long = body.size() + size > transfer.request.max_body_bytes;
   if (transfer.too_long) return 0;
-  response.body.insert(response.body.end(), piece.begin(), piece.end());
+  if (body.empty()) body.reserve(announced_bytes(transfer));
+  body.insert(body.end(), piece.begin(), piece.end());
   return size;
 }
 

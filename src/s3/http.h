@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,8 +23,6 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;  // all of them: none is added but Host and Content-Length
   const Source* body = nullptr;                              // sent with Content-Length
   std::uint64_t max_body_bytes = 64ull << 20;                // of the answer; longer is an error
-  // When it is not empty, the body of an answer of 2xx goes there instead; one that does not fit is an error.
-  std::span<std::byte> into;
   std::int64_t stall_ms = 30'000;  // no byte moves for so long: give up
   std::int64_t total_ms = 0;       // 0: no limit beside the stall limit
 };
@@ -34,7 +31,6 @@ struct HttpResponse {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   Bytes body;
-  std::uint64_t into_bytes = 0;  // how much went to HttpRequest::into
   bool whole = true;  // false: the body broke off (its start is in `body`), but status and headers are good
 
   // The first header of that name, or null.

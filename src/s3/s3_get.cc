@@ -22,8 +22,6 @@ namespace {
 // Beyond any object, and within what servers read as a number.
 constexpr std::uint64_t kFarAway = 1ull << 53;
 constexpr int kTriesWithoutProgress = 3;
-// A range whose length is known goes straight into its place, up to this; above, memory is taken as it comes.
-constexpr std::uint64_t kPlacedBytes = 64ull << 20;
 
 std::uint64_t add_capped(std::uint64_t a, std::uint64_t b) {
   return b > kFarAway - std::min(a, kFarAway) ? kFarAway : a + b;
@@ -82,21 +80,13 @@ Call S3Store::range_call(const std::string& full, const Range& range) const {
 
 Result<Object> S3Store::fetch(std::string_view key, const Range& range) {
   const std::string full = full_key(key);
-  Call call = range_call(full, range);
-  Object object;
-  if (range.length && *range.length <= kPlacedBytes) {
-    object.bytes.resize(*range.length);
-    call.into = object.bytes;
-  }
+  const Call call = range_call(full, range);
   CAIRN_ASSIGN(HttpResponse response, client_.send(call));
   if (response.status == 416) return fetch_nothing(key, range);
   if (response.status != 200 && response.status != 206) return client_.error_of(response, call);
   bucket_seen_ = true;
-  if (call.into.empty()) {
-    object.bytes = std::move(response.body);
-  } else {
-    object.bytes.resize(response.into_bytes);
-  }
+  Object object;
+  object.bytes = std::move(response.body);
   CAIRN_ASSIGN(const Extent extent, extent_of(response, range, object.bytes.size()));
   CAIRN_ASSIGN(object.info, info_of(response, key, extent.total));
   CAIRN_TRY(resume(full, object, extent));

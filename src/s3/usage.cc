@@ -42,7 +42,7 @@ Result<HttpResponse> UsageCounter::send(const HttpRequest& request) {
   }
   ++(usage_.*kind_of(request));
   if (request.body != nullptr) usage_.sent_bytes += request.body->size_bytes();
-  usage_.received_bytes += response->body.size() + response->into_bytes;
+  usage_.received_bytes += response->body.size();
   return response;
 }
 
