@@ -59,7 +59,7 @@ class Connection {
   std::optional<Request> read_head(Code& error);
 
   // The first `wanted` bytes of the body, into memory that the request keeps, or nowhere.
-  enum class Keep { yes, no };
+  enum class Keep { yes, no, size };
   bool read_body(Request& request, std::uint64_t wanted, Keep keep);
   bool read_some(asio::mutable_buffer into);
 
@@ -76,6 +76,7 @@ class Connection {
   Stream& stream_;
   Tcp::socket& socket_;
   boost::beast::flat_buffer buffer_;
+  std::vector<std::byte> scratch_;  // for what is not kept
 };
 
 template <class Stream>
@@ -113,12 +114,13 @@ bool Connection<Stream>::read_body(Request& request, std::uint64_t wanted, Keep 
     if (!read_some(asio::buffer(bytes.get(), wanted))) return false;
     request.body = Rope(bytes, wanted);
   } else {
-    std::vector<std::byte> scratch(std::min<std::uint64_t>(wanted, kPieceBytes));
+    scratch_.resize(kPieceBytes);
     for (std::uint64_t left = wanted; left > 0;) {
-      const std::size_t piece = std::min<std::uint64_t>(left, scratch.size());
-      if (!read_some(asio::buffer(scratch.data(), piece))) return false;
+      const std::size_t piece = std::min<std::uint64_t>(left, scratch_.size());
+      if (!read_some(asio::buffer(scratch_.data(), piece))) return false;
       left -= piece;
     }
+    if (keep == Keep::size) request.body = Rope::filler(wanted);
   }
   host_.count_bytes(wanted, 0);
   return true;
@@ -292,7 +294,9 @@ Next Connection<Stream>::serve_one() {
       constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
       asio::write(stream_, asio::buffer(kContinue.data(), kContinue.size()), error);
     }
-    if (!read_body(request, length, exchange.is_refused() ? Keep::no : Keep::yes)) return Next::close;
+    const bool is_dropped = !host_.keep_bodies && takes_bytes(request.operation);
+    const Keep keep = exchange.is_refused() ? Keep::no : is_dropped ? Keep::size : Keep::yes;
+    if (!read_body(request, length, keep)) return Next::close;
   }
   if (const std::int64_t delay_ms = host_.latency_ms + exchange.unguarded_ms(); delay_ms > 0) host_.pause(delay_ms);
   const Answer answer = exchange.answer();

@@ -16,7 +16,9 @@ namespace cairn::twin {
 
 class Host {
  public:
-  explicit Host(const TwinOptions& options) : on_request_(options.on_request) { latency_ms = options.latency_ms; }
+  explicit Host(const TwinOptions& options) : keep_bodies(options.keep_bodies), on_request_(options.on_request) {
+    latency_ms = options.latency_ms;
+  }
 
   // The server's clock.
   std::int64_t now_ms() { return clock_.now().wall_ms + clock_offset_ms; }
@@ -33,6 +35,7 @@ class Host {
   Counts counts() EXCLUDES(mutex_);
   void reset_counts() EXCLUDES(mutex_);
 
+  const bool keep_bodies;
   std::unique_ptr<Service> service;  // set before the first connection, never after
   FaultDice dice;
   std::atomic<int> latency_ms = 0;

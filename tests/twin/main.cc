@@ -21,7 +21,7 @@ struct Arguments {
   std::string faults, operations, dialect = "aws", tls = "off";
   std::string port_file, certificate_file;
   bool read_only = false, no_list = false, lenient = false, verbose = false;
-  bool believe_payload = false, opaque_etags = false;
+  bool believe_payload = false, opaque_etags = false, drop_bodies = false;
   int rate_percent = 0;
 };
 
@@ -51,6 +51,8 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_flag("--lenient", a.lenient, "sign what Amazon wants signed, no more");
   app.add_flag("--believe-payload", a.believe_payload, "do not hash bodies: for benchmarks");
   app.add_flag("--opaque-etags", a.opaque_etags, "etags that are no MD5: for benchmarks");
+  app.add_flag("--drop-bodies", a.drop_bodies,
+               "keep of an object's bytes their number, and check nothing of them: for benchmarks");
   app.add_flag("--verbose", a.verbose, "a line a request on standard error");
 }
 
@@ -61,6 +63,7 @@ std::string complete(Arguments& a) {
   options.control = true;
   options.all_headers_signed = options.signed_payload_over_http = !a.lenient;
   options.verify_payload = !a.believe_payload;
+  options.keep_bodies = !a.drop_bodies;
   options.tls = a.tls == "good" ? Tls::good : a.tls == "expired" ? Tls::expired
                                           : a.tls == "off"       ? Tls::off
                                                                  : Tls::wrong_name;

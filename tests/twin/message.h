@@ -29,6 +29,16 @@ class Rope {
     return Rope(bytes, text.size());
   }
 
+  // So many bytes of no meaning, which take no memory.
+  static Rope filler(std::uint64_t size_bytes) {
+    constexpr std::uint64_t kBlockBytes = 1 << 20;
+    static const std::shared_ptr<const std::byte[]> block(new std::byte[kBlockBytes]());
+    Rope out;
+    for (; out.size_bytes_ + kBlockBytes <= size_bytes;) out.append(Rope(block, kBlockBytes));
+    out.append(Rope(block, size_bytes - out.size_bytes_));
+    return out;
+  }
+
   std::uint64_t size_bytes() const { return size_bytes_; }
   void append(const Rope& other) {
     pieces_.insert(pieces_.end(), other.pieces_.begin(), other.pieces_.end());
@@ -92,7 +102,7 @@ struct Request {
   std::vector<Header> headers;
   bool is_tls = false;
   bool wants_close = false;
-  Rope body;  // in one piece
+  Rope body;  // in one piece, unless it is filler in place of what was dropped
   ByteView body_view() const {
     const std::vector<ByteView> views = body.views();
     return views.empty() ? ByteView{} : views.front();

@@ -376,6 +376,25 @@ TEST(Buckets, OutsideTheFirstRegionThePlaceMustBeNamed) {
   EXPECT_NE(client.send(where).body.find(">eu-central-1</LocationConstraint>"), std::string::npos);
 }
 
+TEST(DroppedBodies, KeepTheirSizeAndAreNotLookedAt) {
+  TwinOptions options;
+  options.keep_bodies = false;
+  Twin twin(options);
+  ASSERT_TRUE(twin.start());
+  Client client(twin);
+  const std::string body(3'000'001, 'x');
+  const auto wrong = with_checksum(Algorithm::crc64nvme, "something else");
+  const Reply put = client.put("key", body, wrong);
+  EXPECT_EQ(put.status, 200) << put.body;
+  EXPECT_EQ(put.header(header_of(Algorithm::crc64nvme)), wrong.back().value);  // believed
+  EXPECT_EQ(client.head("key").header("content-length"), std::to_string(body.size()));
+  const Reply got = client.get("key", {{"range", "bytes=1048575-2097152"}});
+  EXPECT_EQ(got.body.size(), 1'048'578u);
+  EXPECT_NE(got.body.front(), 'x');
+  // What is no object's is read as ever.
+  EXPECT_EQ(client.complete("large", client.begin("large"), {{1, "none"}}).code(), "InvalidPart");
+}
+
 TEST(Buckets, WhoDoesNotPayIsDenied) {
   TwinOptions options;
   options.requester_pays = true;

@@ -51,6 +51,11 @@ constexpr bool writes(Operation operation) {
   }
 }
 
+// Its body is an object's bytes, or some of them.
+constexpr bool takes_bytes(Operation operation) {
+  return operation == Operation::put_object || operation == Operation::upload_part;
+}
+
 class Operations {
  public:
   Operations() = default;

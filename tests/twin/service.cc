@@ -11,10 +11,6 @@ namespace {
 
 bool has_body(const Request& request) { return request.method == "PUT" || request.method == "POST"; }
 
-bool takes_bytes(Operation operation) {
-  return operation == Operation::put_object || operation == Operation::upload_part;
-}
-
 bool reads_object(Operation operation) {
   return operation == Operation::get_object || operation == Operation::head_object;
 }
@@ -129,7 +125,8 @@ Refusal Service::admit(Request& request, std::int64_t skew_ms) {
 }
 
 std::expected<Service::BodyFacts, Response> Service::look_at_body(const Request& request, const Dialect& dialect) {
-  if (options_.verify_payload) {
+  const bool is_kept = options_.keep_bodies || !takes_bytes(request.operation);
+  if (options_.verify_payload && is_kept) {
     if (Refusal refusal = check_payload(request)) return std::unexpected(std::move(*refusal));
   }
   BodyFacts facts;
@@ -138,6 +135,7 @@ std::expected<Service::BodyFacts, Response> Service::look_at_body(const Request&
     if (!claim) return std::unexpected(std::move(claim.error()));
     facts.checksum = std::move(*claim);
   }
+  if (!is_kept) return facts;
   if (Refusal refusal = check_body(request, facts.checksum)) return std::unexpected(std::move(*refusal));
   if (takes_bytes(request.operation) && dialect.md5_etags) facts.etag = hex(md5(request.body_view()));
   return facts;

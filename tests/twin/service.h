@@ -28,6 +28,9 @@ struct ServiceOptions {
   bool all_headers_signed = true;        // see SignatureRules
   bool signed_payload_over_http = true;  // "
   bool verify_payload = true;            // false: x-amz-content-sha256 is believed, for benchmarks
+  // false: of an object's bytes only their number is kept, others are given back, and what is said of them is believed:
+  // for benchmarks, in which the server should cost next to nothing.
+  bool keep_bodies = true;
   bool requester_pays = false;           // who does not say that it pays is denied
   std::uint64_t min_part_bytes = 5ull << 20;
   std::uint64_t max_put_bytes = 5ull << 30;

@@ -18,6 +18,7 @@ ServiceOptions service_options(const TwinOptions& options) {
   out.all_headers_signed = options.all_headers_signed;
   out.signed_payload_over_http = options.signed_payload_over_http;
   out.verify_payload = options.verify_payload;
+  out.keep_bodies = options.keep_bodies;
   out.requester_pays = options.requester_pays;
   out.min_part_bytes = options.min_part_bytes;
   out.max_put_bytes = options.max_put_bytes;

@@ -53,6 +53,7 @@ struct TwinOptions {
   bool all_headers_signed = true;
   bool signed_payload_over_http = true;
   bool verify_payload = true;     // false: x-amz-content-sha256 is believed; for benchmarks
+  bool keep_bodies = true;        // false: see ServiceOptions; for benchmarks
   std::string directory;          // not empty: what is stored outlives the twin there
   bool control = false;           // answer /-twin/... : see control.h
   std::function<void(const Seen&)> on_request;  // called from the twin's threads
