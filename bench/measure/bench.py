@@ -15,7 +15,9 @@ class Bench:
         self.large_mib = given.mib
         self.cairn = os.path.abspath(given.cairn or os.path.join(build, "cairn"))
         self.app_program = os.path.abspath(os.path.join(build, "bench", "bench_app"))
-        for program in (self.cairn, self.app_program):
+        self.s3_program = os.path.abspath(os.path.join(build, "bench", "bench_s3"))
+        self.twin_program = os.path.abspath(os.path.join(build, "s3_twin"))
+        for program in (self.cairn, self.app_program, self.s3_program, self.twin_program):
             if not os.access(program, os.X_OK):
                 raise SystemExit(f"bench/run: there is no {program}: "
                                  "build with -DCAIRN_BENCH=ON, or leave --build away")
@@ -52,21 +54,24 @@ class Bench:
         shutil.copyfile(self.database(mib), path)
         return path
 
-    def replicate(self, database, folder):
-        return Replication(self.cairn, database, folder)
+    def replicate(self, database, folder, to=None, environment=None):
+        return Replication(self.cairn, database, folder, to, environment)
 
 
 class Replication:
-    """`cairn replicate` on a database, into a directory store beside it. Left: stopped, everything published."""
+    """`cairn replicate` on a database, into a directory store beside it if no other is named.
 
-    def __init__(self, cairn, database, folder):
-        self.store = os.path.join(folder, "store")
+    Left: stopped, everything published.
+    """
+
+    def __init__(self, cairn, database, folder, to=None, environment=None):
+        self.store = to or os.path.join(folder, "store")
         self.state = os.path.join(folder, "state")
         self._status_path = os.path.join(folder, "status.json")
         self._log_path = os.path.join(folder, "log")
         with open(self._status_path, "wb") as status, open(self._log_path, "wb") as log:
             self.process = subprocess.Popen([cairn, "replicate", database, "--to", self.store, "--state-dir",
-                                             self.state, "--json"], stdout=status, stderr=log)
+                                             self.state, "--json"], stdout=status, stderr=log, env=environment)
         self.pid = self.process.pid
 
     def __enter__(self):
