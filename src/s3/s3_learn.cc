@@ -80,8 +80,8 @@ Result<Condition> S3Store::try_put_new() {
   Result<Condition> condition = try_put({{"If-None-Match", "*"}});
   if (!condition && client_.settings().location.options.create_bucket && !bucket_seen_) {
     const auto there = bucket_exists();
-    if (!there || *there) return condition;
-    CAIRN_TRY(make_bucket());
+    if (!there) return condition;
+    if (!*there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
     condition = try_put({{"If-None-Match", "*"}});
   }
   if (condition && *condition == Condition::ignored) return try_put({{"If-None-Match", "*"}});

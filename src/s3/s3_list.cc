@@ -80,8 +80,7 @@ Result<ObjectsPage> S3Store::list_once(std::string_view prefix, const std::strin
   if (!response && client_.settings().location.options.create_bucket && !bucket_seen_) {
     // A replica begins with a look at what is there: that has to find an empty bucket, too.
     CAIRN_ASSIGN(const bool there, bucket_exists());
-    if (there) return response.error();
-    CAIRN_TRY(make_bucket());
+    if (!there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
     response = expect_whole(call);
   }
   if (!response) return response.error();

@@ -181,6 +181,15 @@ TEST(Learning, BucketIsMadeOnlyWhenAsked) {
   EXPECT_THAT(put.error().message(), HasSubstr("no bucket 'bkt'"));
 }
 
+TEST(Learning, BucketThatSomebodyElseMakesAtThatMomentIsThere) {
+  Fixture f("?endpoint=http://h&create_bucket=true", Dialect());
+  f.http.say_code(404, "NoSuchBucket");
+  f.http.say(200);
+  f.http.say_code(412, "PreconditionFailed");
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  EXPECT_EQ(kind_of(f.put_new()), "ok");
+}
+
 // put_if
 
 TEST(PutIf, NamesTheEtagInQuotesAndNotesWhatItReplaces) {
@@ -406,6 +415,16 @@ std::string listing(const std::vector<std::string>& keys, const char* truncated)
   for (const std::string& key : keys)
     text += "<Contents><Key>" + key + "</Key><Size>1</Size><ETag>e</ETag></Contents>";
   return text + "</ListBucketResult>";
+}
+
+TEST(List, BucketThatSomebodyElseMakesAtThatMomentIsThere) {
+  Fixture f("?endpoint=http://h&create_bucket=true", Dialect());
+  f.http.say_code(404, "NoSuchBucket");
+  f.http.say(200);
+  f.http.say(200, listing({"pre/a"}, "false"));
+  const auto page = f.store.list("", "", 0);
+  ASSERT_EQ(kind_of(page), "ok");
+  EXPECT_EQ(page->objects.size(), 1u);
 }
 
 TEST(List, LeavesOutWhatIsNoKeyAndGoesOn) {
