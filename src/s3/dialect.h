@@ -13,6 +13,7 @@ namespace cairn::s3 {
 enum class Condition {
   unknown,
   honoured,  // 412
+  not_at_once,  // 412, but of several at the same moment more than one is let through
   ignored,   // does it all the same
   refused,   // says that it cannot (501), whether the condition holds or not
 };
@@ -73,7 +74,8 @@ inline constexpr Trait kTraits[] = {
      "accept_single_writer=true, that nobody else ever does",
      "Ceph 16 and 18 in versioned buckets (ignored), Swift 2.30 (501)"},
     {"create_only_race", "create-only put, many at once",
-     "of two writers that begin at the same moment both may believe to be the only one: see to it that there is one",
+     "of two writers that begin at the same moment both may believe to be the only one: Cairn refuses to write here "
+     "unless you say, with accept_single_writer=true, that nobody else ever does",
      "Swift 2.38"},
     {"compare_and_swap", "replacing what is known (If-Match)",
      "the summary of a replica is not kept up to date, and nothing that relies on a lease works", "Swift (501)"},

@@ -393,6 +393,7 @@ class Prober {
 // Without these nothing can be kept there, whatever the user accepts.
 bool is_usable(const std::vector<ProbeFinding>& findings, bool single_writer) {
   return std::all_of(findings.begin(), findings.end(), [&](const ProbeFinding& finding) {
+    if (finding.name == "create_only_race") return single_writer || finding.outcome != Outcome::missing;
     const bool needed =
         finding.name == "ranges" || finding.name == "list_order" || (finding.name == "create_only" && !single_writer);
     return !needed || finding.outcome == Outcome::works;

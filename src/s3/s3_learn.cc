@@ -2,13 +2,20 @@
 // "<prefix>/.cairn-probe". The first try ever creates it; from then on a create-only put of it must be refused, so a
 // process that begins learns with a single request whether the store honours the condition. That the object stays is
 // what makes it one request, and what keeps a trial from ever touching an object of the user's.
+//
+// A store may look first and put afterwards (Swift 2.38): then of several writers at the same moment more than one is
+// told that it won. The process that puts the probe object has some race for other keys. Where that fails the probe
+// object goes away again: that it is there says that the race was passed.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <latch>
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/executor.h"
 #include "s3/answers.h"
 #include "s3/s3_store.h"
 #include "s3/xml.h"
@@ -21,6 +28,7 @@ constexpr std::string_view kProbeText =
     "Cairn puts this object to see whether the store refuses to replace what is there. It may be deleted.\n";
 // No object has it, whatever its etags are made of.
 constexpr std::string_view kNoEtag = "00000000000000000000000000000000";
+constexpr int kRaces = 3, kRacers = 8;
 
 // A trial changes nothing that anybody needs. So what may have been applied is to be tried again, and so is what met
 // bytes that were damaged on their way, or an upload that has just expired.
@@ -35,12 +43,13 @@ Error of_trial(const Error& error) {
 std::string S3Store::probe_key() const { return full_key(".cairn-probe"); }
 
 Error S3Store::no_conditions() const {
+  const bool at_once = dialect_.now().put_new == Condition::not_at_once;
   return Error(
       ErrorKind::unsupported,
-      fmt::format("{}: this store does not refuse to replace objects, so two writers could overwrite each other's "
+      fmt::format("{}: this store does not refuse to replace objects{}, so two writers could overwrite each other's "
                   "history: if nobody else ever writes to this prefix, say so with accept_single_writer=true in "
                   "the URL; 'cairn store probe' tells more",
-                  url()));
+                  url(), at_once ? " that are put at the same moment" : ""));
 }
 
 Result<void> S3Store::ready_to_write() {
@@ -84,8 +93,42 @@ Result<Condition> S3Store::try_put_new() {
     if (!*there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
     condition = try_put({{"If-None-Match", "*"}});
   }
-  if (condition && *condition == Condition::ignored) return try_put({{"If-None-Match", "*"}});
-  return condition;
+  if (!condition || *condition != Condition::ignored) return condition;
+  condition = try_put({{"If-None-Match", "*"}});
+  return condition && *condition == Condition::honoured ? try_race() : condition;
+}
+
+Result<Condition> S3Store::try_race() {
+  for (int race = 0; race < kRaces; ++race) {
+    const std::string key = fmt::format("{}-{}", probe_key(), new_token());
+    const int winners = winners_of_race(key);
+    (void)remove_at(key);  // keys that may not delete leave it behind
+    if (winners < 2) continue;
+    CAIRN_TRY(remove_at(probe_key()));
+    return Condition::not_at_once;
+  }
+  return Condition::honoured;
+}
+
+// How many are told that they put it. Nothing is sent twice, so more than one is proof, whatever else goes wrong.
+int S3Store::winners_of_race(const std::string& key) {
+  std::atomic<int> winners = 0;
+  std::latch start(kRacers), done(kRacers);
+  const auto pool = make_thread_pool(kRacers);
+  for (int i = 0; i < kRacers; ++i) {
+    const std::string token = new_token();
+    pool->run([&, token] {
+      const BytesSource body(as_bytes(kProbeText));
+      Call call = put_call(key, body, token);
+      call.headers.emplace_back("If-None-Match", "*");
+      start.arrive_and_wait();
+      const auto response = client_.send(call);
+      if (response && is_success(*response)) ++winners;
+      done.count_down();
+    });
+  }
+  done.wait();
+  return winners;
 }
 
 Result<Condition> S3Store::try_put(const HeaderFields& condition) {

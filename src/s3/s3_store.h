@@ -5,7 +5,8 @@
 // here, and large objects not taken apart: see store/retry.h and large.h. open_store() puts the three together.
 //
 // The first write of a process costs one small request more, by which it is learned whether the store refuses to
-// replace an object; the first put_if one more, the first complete_new five more. See s3_learn.cc.
+// replace an object (some thirty, the first time ever); the first put_if one more, the first complete_new five more.
+// See s3_learn.cc.
 #pragma once
 
 #include <atomic>
@@ -114,6 +115,8 @@ class S3Store final : public Store {
   // s3_learn.cc
   Result<Condition> try_put(const HeaderFields& condition) REQUIRES(learning_);
   Result<Condition> try_put_new() REQUIRES(learning_);
+  Result<Condition> try_race() REQUIRES(learning_);
+  int winners_of_race(const std::string& key);
   Result<Condition> try_complete() REQUIRES(learning_);
   Result<bool> bucket_exists();
   Result<void> make_bucket();
