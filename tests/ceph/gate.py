@@ -2,9 +2,9 @@
 
     python3 gate.py http://127.0.0.1:PORT PARTS PORT_FILE OPEN_FILE >PARTS_THAT_PASSED
 
-Whoever uploads through it is in the middle of the upload for as long as a test wants it there, on a machine of any speed.
-The gate is open once OPEN_FILE exists; what was held until then is never passed on. Bytes go through as they are, and so
-signatures hold.
+Whoever uploads through it is in the middle of the upload for as long as a test wants it there, on a machine of any
+speed. The gate is open once OPEN_FILE exists; what was held until then is never passed on. Bytes go through as they
+are, and so signatures hold.
 """
 import os
 import re
