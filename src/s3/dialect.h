@@ -86,6 +86,10 @@ inline constexpr Trait kTraits[] = {
      "parallel",
      "Ceph 16 and 18 (ignored)"},
     {"multipart", "uploads in parts", "databases whose snapshot is larger than 5 GiB cannot be replicated", ""},
+    {"many_parts", "uploads of 10,000 parts",
+     "a database whose snapshot takes more parts of 8 MiB than the store does cannot be replicated: raise its limit, "
+     "if it is yours",
+     "Swift (1,000: max_upload_part_num, max_manifest_segments)"},
     {"list_parts", "listing the parts of an upload", "an upload that was interrupted starts over", ""},
     {"list_uploads", "listing unfinished uploads", "what an interrupted upload left behind stays, and costs storage",
      ""},

@@ -18,6 +18,7 @@
 #include "s3/connect.h"
 #include "s3/dialect.h"
 #include "s3/xml.h"
+#include "store/key.h"
 
 namespace cairn::s3 {
 
@@ -149,13 +150,13 @@ class Prober {
     CAIRN_ASSIGN(const HttpResponse response, expect(made));
     return parse_upload_id(response.body);
   }
-  Result<PartInfo> put_part(std::string_view name, const std::string& id, std::string_view text) {
+  Result<PartInfo> put_part(std::string_view name, const std::string& id, std::string_view text, int number = 1) {
     const BytesSource body(as_bytes(text));
     Call made = call(Action::write, "PUT", name);
-    made.query = {{"partNumber", "1"}, {"uploadId", id}};
+    made.query = {{"partNumber", std::to_string(number)}, {"uploadId", id}};
     made.body = &body;
     CAIRN_ASSIGN(const HttpResponse response, expect(made));
-    return PartInfo{1, etag_of(response), text.size()};
+    return PartInfo{number, etag_of(response), text.size()};
   }
   Result<HttpResponse> complete(std::string_view name, const std::string& id, const PartInfo& part,
                                 const HeaderFields& headers) {
@@ -281,7 +282,18 @@ class Prober {
     const auto completed = complete("uploaded", *id, *part, {});
     const bool whole = completed && is_success(*completed) && !refusal_of(*completed).has_document;
     found("multipart", whole ? Outcome::works : Outcome::missing, shown(completed));
-    if (whole) complete_create_only();
+    if (!whole) return;
+    many_parts();
+    complete_create_only();
+  }
+  void many_parts() {
+    const auto id = begin_upload("numbered");
+    if (!id) return found("many_parts", Outcome::unknown, id.error().message());
+    const auto last = put_part("numbered", *id, "last", kMaxPartNumber);
+    const bool refused = !last && last.error().kind() == ErrorKind::invalid;
+    found("many_parts", last ? Outcome::works : refused ? Outcome::missing : Outcome::unknown,
+          last ? "took part 10,000" : last.error().message());
+    (void)abort("numbered", *id);
   }
   template <class Good>
   void found_list(std::string_view name, const Result<HttpResponse>& response, const Good& good) {

@@ -87,6 +87,7 @@ TEST(Probe, ConditionsThatAreNotAtomicAreFoundByARace) {
   Probed swift = probed("swift238");
   EXPECT_EQ(swift.outcomes["create_only"], "works");
   EXPECT_EQ(swift.outcomes["create_only_race"], "missing");
+  EXPECT_EQ(swift.outcomes["many_parts"], "missing");
   EXPECT_FALSE(swift.report.usable);
   EXPECT_TRUE(probed("swift238", "?accept_single_writer=true").report.usable);
 }

@@ -33,6 +33,7 @@ Dialect swift230() {
   d.put_create_only = d.put_if_match = Conditions::refused;
   d.checksums = false;
   d.delete_objects_needs_md5 = true;
+  d.max_part_number = 1000;
   d.plus_for_space = false;
   return d;
 }
@@ -41,6 +42,7 @@ Dialect swift238() {
   Dialect d;
   d.put_if_match = Conditions::refused;
   d.atomic_conditions = false;
+  d.max_part_number = 1000;
   d.plus_for_space = false;
   return d;
 }

@@ -32,6 +32,7 @@ struct Dialect {
   bool delete_objects_needs_md5 = false;
 
   bool copy_part = true;            // false: 501
+  int max_part_number = 10000;
   bool equal_parts = false;         // all parts but the last must be of one size
   bool complete_again = true;       // false: a second complete of a finished upload is NoSuchUpload
 

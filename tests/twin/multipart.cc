@@ -30,12 +30,12 @@ Response invalid_part() {
                       "or the specified entity tag may not match the part's entity tag.");
 }
 
-std::expected<int, Response> read_part_number(const Request& request) {
+std::expected<int, Response> read_part_number(const Request& request, int most) {
   const std::string* const text = request.argument("partNumber");
   const auto number = text == nullptr ? std::nullopt : parse_number(*text);
-  if (number && *number >= 1 && *number <= kMaxPartNumber) return static_cast<int>(*number);
+  if (number && *number >= 1 && *number <= static_cast<std::uint64_t>(most)) return static_cast<int>(*number);
   return std::unexpected(error_answer(400, "InvalidArgument",
-                                      "Part number must be an integer between 1 and 10000, inclusive",
+                                      fmt::format("Part number must be an integer between 1 and {}, inclusive", most),
                                       {{"ArgumentName", "partNumber"},
                                        {"ArgumentValue", text != nullptr ? *text : ""}}));
 }
@@ -204,7 +204,7 @@ Response Service::create_upload(const Request& request) {
 Response Service::upload_part(const Request& request, const BodyFacts& facts) {
   const Upload* const upload = find_upload(request);
   if (upload == nullptr) return no_such_upload(request);
-  auto number = read_part_number(request);
+  auto number = read_part_number(request, dialect_.max_part_number);
   if (!number) return std::move(number.error());
   if (Refusal refusal = check_customer_key(request, upload->attributes)) return *refusal;
   if (Refusal refusal = check_algorithm(*upload, facts.checksum)) return *refusal;
@@ -228,7 +228,7 @@ Response Service::copy_part(const Request& request) {
   if (!dialect_.copy_part) return not_implemented("x-amz-copy-source");
   const Upload* const upload = find_upload(request);
   if (upload == nullptr) return no_such_upload(request);
-  auto number = read_part_number(request);
+  auto number = read_part_number(request, dialect_.max_part_number);
   if (!number) return std::move(number.error());
   const std::string source_text = request.header_or("x-amz-copy-source");
   const auto source = percent_decode(source_text.starts_with('/') ? source_text.substr(1) : source_text);
