@@ -38,6 +38,7 @@ class FakeHttp final : public HttpClient {
     std::string line, body;
     std::vector<std::pair<std::string, std::string>> headers;
     std::int64_t total_ms = 0;
+    Proxy proxy = Proxy::as_configured;
     std::string header(std::string_view name) const {
       for (const auto& [key, value] : headers) {
         if (key == name) return value;
@@ -48,7 +49,8 @@ class FakeHttp final : public HttpClient {
 
   Result<HttpResponse> send(const HttpRequest& request) override {
     MutexLock lock(mutex_);
-    Asked asked{request.method + " " + request.origin + request.target, "", request.headers, request.total_ms};
+    Asked asked{request.method + " " + request.origin + request.target, "", request.headers, request.total_ms,
+                request.proxy};
     if (request.body != nullptr && request.body->size_bytes() > 0) {
       Bytes bytes(request.body->size_bytes());
       EXPECT_TRUE(request.body->read_at(0, bytes));
@@ -457,6 +459,17 @@ TEST_F(CredentialsTest, ContainerEndpointThatFailsIsNotPassedOver) {
   EXPECT_EQ(refused().message(), "container endpoint: answered with status 400: InvalidTask: no such task");
 }
 
+TEST_F(CredentialsTest, ContainerEndpointIsAskedWithoutAProxy) {
+  variables_["http_proxy"] = variables_["https_proxy"] = "http://proxy.example:3128";
+  for (const char* origin : {"http://169.254.170.2", "https://keys.example"}) {
+    variables_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = std::string(origin) + "/k";
+    http_.answer("GET " + std::string(origin) + "/k", 200, endpoint_json("TASK", kNowMs + 3'600'000));
+    chain_.reset();
+    EXPECT_EQ(get().access_key_id, "TASK");
+    EXPECT_EQ(http_.all.back().proxy, Proxy::never) << origin;
+  }
+}
+
 // The instance metadata.
 
 class MetadataTest : public CredentialsTest {
@@ -483,6 +496,14 @@ TEST_F(MetadataTest, SessionIsOpenedAndUsed) {
   EXPECT_EQ(http_.all[1].header("X-aws-ec2-metadata-token"), "TOKEN");
   EXPECT_EQ(http_.all[2].header("X-aws-ec2-metadata-token"), "TOKEN");
   for (const auto& asked : http_.all) EXPECT_EQ(asked.total_ms, 1'000);
+}
+
+TEST_F(MetadataTest, IsAskedWithoutAProxy) {
+  variables_["http_proxy"] = "http://proxy.example:3128";
+  answer_keys("INSTANCE", kNowMs + 3'600'000);
+  get();
+  ASSERT_EQ(http_.all.size(), 3u);
+  for (const auto& asked : http_.all) EXPECT_EQ(asked.proxy, Proxy::never) << asked.line;
 }
 
 TEST_F(MetadataTest, EndpointCanBeGiven) {

@@ -220,6 +220,7 @@ Result<Looked> ask_container_endpoint(const EndpointContext& context) {
   if (!token.empty()) request.headers.emplace_back("Authorization", token);
   request.max_body_bytes = kMaxAnswerBytes;
   request.stall_ms = request.total_ms = kContainerMs;
+  request.proxy = Proxy::never;
   const Result<HttpResponse> response = context.http.send(request);
   if (!response) return no_answer(response.error(), kContainer);
   const std::string body = body_of(*response);
@@ -251,6 +252,7 @@ HttpRequest metadata_request(const std::string& origin, std::string method, std:
   request.target = std::move(target);
   request.max_body_bytes = kMaxAnswerBytes;
   request.stall_ms = request.total_ms = kMetadataMs;
+  request.proxy = Proxy::never;
   return request;
 }
 

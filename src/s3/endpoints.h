@@ -3,6 +3,9 @@
 //
 // Each answers with credentials, with "there is none" and why (a Looked without credentials: the next place is asked),
 // or with an error: it is configured and fails. retry_later: the same may work later.
+//
+// Container endpoint and metadata are never asked through a proxy, whatever the environment names: their addresses mean
+// this machine, and would mean another one to the proxy, which sees the keys, or answers with its own machine's.
 #pragma once
 
 #include <optional>

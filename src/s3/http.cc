@@ -187,6 +187,15 @@ std::string sentence_of(CURLcode code, const HttpRequest& request, const std::st
   return fmt::format("{}: the connection failed ({})", host, detail);
 }
 
+// A proxy that was asked for a way to an https server, and said no. Nothing of the request has been sent.
+Error no_tunnel(const HttpRequest& request, long status) {
+  const bool passes = status >= 500 || status == 408 || status == 429;
+  return Error(passes ? ErrorKind::retry_later : ErrorKind::denied,
+               fmt::format("{}: the proxy does not let requests through to it (status {}): check https_proxy and "
+                           "no_proxy",
+                           request.origin, status));
+}
+
 class CurlClient final : public HttpClient {
  public:
   explicit CurlClient(const HttpOptions& options) : options_(options) {
@@ -201,11 +210,13 @@ class CurlClient final : public HttpClient {
     const HeaderList headers = header_list(request);
     set_up(handle.get(), transfer, headers.get(), text.data());
     const CURLcode code = curl_easy_perform(handle.get());
-    long sent_bytes = 0;
+    long sent_bytes = 0, tunnel_status = 0;
     curl_easy_getinfo(handle.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+    curl_easy_getinfo(handle.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
     curl_easy_reset(handle.get());  // keeps its connection
     give_back(std::move(handle));
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
+    if (code != CURLE_OK && tunnel_status >= 300) return no_tunnel(request, tunnel_status);
     return outcome(code, std::move(transfer), sent_bytes > 0, detail);
   }
 
@@ -241,6 +252,7 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    if (request.proxy == Proxy::never) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     set_limits(curl, request);
     set_certificates(curl);
     set_method(curl, transfer);

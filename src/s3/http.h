@@ -16,6 +16,9 @@
 
 namespace cairn::s3 {
 
+// As curl reads them from http_proxy, https_proxy, all_proxy and no_proxy; or a straight line in any case.
+enum class Proxy { as_configured, never };
+
 struct HttpRequest {
   std::string method = "GET";
   std::string origin;                                        // "https://host:port"
@@ -25,6 +28,7 @@ struct HttpRequest {
   std::uint64_t max_body_bytes = 64ull << 20;                // of the answer; longer is an error
   std::int64_t stall_ms = 30'000;  // no byte moves for so long: give up
   std::int64_t total_ms = 0;       // 0: no limit beside the stall limit
+  Proxy proxy = Proxy::as_configured;
 };
 
 struct HttpResponse {
@@ -41,7 +45,7 @@ struct HttpResponse {
 //   retry_later  it had no effect: nothing was sent (no such host, connection refused, time-out while connecting), or
 //                not all of the body was
 //   maybe_done   all of it may have been sent, and no answer came
-//   denied       the server's certificate does not verify
+//   denied       the server's certificate does not verify, or a proxy refuses the way to it
 //   invalid      the URL or the CA file is no good, or what answers speaks no HTTP
 //   corrupt      the answer is longer than was allowed
 //   any          the body could not be read: the source's own error
@@ -55,7 +59,6 @@ struct HttpOptions {
   std::string ca_bundle;  // file or folder; empty: the system's
   std::int64_t connect_ms = 10'000;
   int max_connections = 32;  // idle ones that are kept
-  // Proxies: as curl reads them from http_proxy, https_proxy, no_proxy.
 };
 std::unique_ptr<HttpClient> make_http_client(const HttpOptions& options);
 

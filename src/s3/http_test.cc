@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -21,6 +22,7 @@ namespace cairn::s3 {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // One end of a connection. All calls are safe after the other end has gone.
@@ -465,6 +467,117 @@ TEST(Http, RedirectsAreNotFollowed) {
   const auto response = client->send(get(server));
   ASSERT_TRUE(response);
   EXPECT_EQ(response->status, 307);
+}
+
+// Proxies.
+
+// Variables that name proxies, for one test; all others of that kind are away.
+class ProxyVariables {
+ public:
+  using Variables = std::vector<std::pair<std::string, std::string>>;
+  explicit ProxyVariables(const Variables& set) {
+    for (const char* name : kNames) {
+      if (const char* value = std::getenv(name)) before_.emplace_back(name, value);
+      ::unsetenv(name);
+    }
+    for (const auto& [name, value] : set) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~ProxyVariables() {
+    for (const char* name : kNames) ::unsetenv(name);
+    for (const auto& [name, value] : before_) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  ProxyVariables(const ProxyVariables&) = delete;
+  ProxyVariables& operator=(const ProxyVariables&) = delete;
+
+ private:
+  static constexpr const char* kNames[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                           "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
+  std::vector<std::pair<std::string, std::string>> before_;
+};
+
+// Answers every request with its first line.
+void say_what_is_asked(Peer& peer, int) {
+  for (std::string headers; !(headers = peer.read_headers()).empty();) {
+    const std::string line = headers.substr(0, headers.find("\r\n"));
+    peer.say("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(line.size()) + "\r\n\r\n" + line);
+  }
+}
+
+TEST(Http, RequestsGoThroughTheProxyThatIsConfigured) {
+  RawServer proxy(say_what_is_asked);
+  const ProxyVariables variables(ProxyVariables::Variables{{"http_proxy", proxy.origin()}});
+  const auto client = make_http_client({});
+  HttpRequest request;
+  request.origin = "http://store.example:9000";
+  request.target = "/bucket/a/../b?x=%2F";
+  const auto response = client->send(request);
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(as_text(response->body), "GET http://store.example:9000/bucket/a/../b?x=%2F HTTP/1.1");
+}
+
+TEST(Http, HostsOfNoProxyAreAskedThemselves) {
+  RawServer server(say_what_is_asked);
+  RawServer proxy(say_what_is_asked);
+  const ProxyVariables variables(
+      ProxyVariables::Variables{{"http_proxy", proxy.origin()}, {"no_proxy", "store.example,127.0.0.1"}});
+  const auto client = make_http_client({});
+  const auto response = client->send(get(server, "/k"));
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(as_text(response->body), "GET /k HTTP/1.1");
+  EXPECT_EQ(proxy.connections(), 0);
+}
+
+// The same client, before and after: a connection to the proxy that was kept must not be used either.
+TEST(Http, RequestsThatMustNotGoThroughAProxyDoNot) {
+  RawServer server(say_what_is_asked);
+  RawServer proxy(say_what_is_asked);
+  const ProxyVariables variables(
+      ProxyVariables::Variables{{"http_proxy", proxy.origin()}, {"all_proxy", proxy.origin()}});
+  const auto client = make_http_client({});
+  HttpRequest request = get(server, "/k");
+  const auto by_proxy = client->send(request);
+  ASSERT_TRUE(by_proxy) << by_proxy.error().message();
+  EXPECT_EQ(as_text(by_proxy->body), "GET " + server.origin() + "/k HTTP/1.1");
+  request.proxy = Proxy::never;
+  const auto straight = client->send(request);
+  ASSERT_TRUE(straight) << straight.error().message();
+  EXPECT_EQ(as_text(straight->body), "GET /k HTTP/1.1");
+  request.proxy = Proxy::as_configured;
+  const auto again = client->send(request);
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(as_text(again->body), "GET " + server.origin() + "/k HTTP/1.1");
+}
+
+TEST(Http, HttpsAsksTheProxyForATunnel) {
+  std::string asked, status = "403";
+  RawServer proxy([&](Peer& peer, int) {
+    const std::string headers = peer.read_headers();
+    if (!headers.empty()) asked = headers;
+    peer.say("HTTP/1.1 " + status + " No\r\nX-Of: proxy\r\nContent-Length: 0\r\n\r\n");
+  });
+  const ProxyVariables variables(ProxyVariables::Variables{{"https_proxy", proxy.origin()}});
+  const auto client = make_http_client({});
+  HttpRequest request;
+  request.origin = "https://store.example";
+  request.headers = {{"Authorization", "secret"}};
+  const auto response = client->send(request);
+  // The proxy's refusal is no answer of the store's, and nothing of the request has left the machine.
+  ASSERT_EQ(kind_of(response), "denied");
+  EXPECT_THAT(response.error().message(), HasSubstr("proxy"));
+  EXPECT_THAT(asked, StartsWith("CONNECT store.example:443 HTTP/1.1"));
+  EXPECT_THAT(asked, Not(HasSubstr("secret")));
+  status = "502";
+  EXPECT_EQ(kind_of(client->send(request)), "retry_later");
+}
+
+TEST(Http, ProxyThatDoesNotResolveIsNamed) {
+  const ProxyVariables variables(ProxyVariables::Variables{{"http_proxy", "http://proxy.invalid:3128"}});
+  const auto client = make_http_client({});
+  HttpRequest request;
+  request.origin = "http://store.example";
+  const auto response = client->send(request);
+  ASSERT_EQ(kind_of(response), "retry_later");
+  EXPECT_THAT(response.error().message(), HasSubstr("http_proxy"));
 }
 
 TEST(Http, ContinueIsNoAnswer) {
