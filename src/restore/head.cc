@@ -76,8 +76,10 @@ Result<HeadState> read_head(Store& store, std::string_view replica) {
   CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, head.key));
   head.footer = reader->footer();
   head.lineage = head.footer.lineage;
-  CAIRN_ASSIGN(const std::optional<Id128> claimed, claimed_lineage(store, replica));
-  if (claimed && *claimed != head.lineage) return foreign(head.key, head.lineage, *claimed);
+  CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) -> Result<void> {
+    if (claimed && *claimed != head.lineage) return foreign(head.key, head.lineage, *claimed);
+    return {};
+  }));
   if (!snapshots.empty()) {
     head.has_snapshot = true;
     head.newest_snapshot = snapshots.back().name.last;
@@ -93,8 +95,9 @@ Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view re
   target.sequence = sequence.value;
   CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
   CAIRN_ASSIGN(const auto cover, cheapest_cover(located.snapshots, located.segments, sequence));
-  CAIRN_ASSIGN(const std::optional<Id128> claimed, claimed_lineage(store, replica));
-  CAIRN_ASSIGN(const Chain chain, open_chain(store, cover, sequence, claimed, executor));
+  CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
+    return open_chain(store, cover, sequence, claimed, executor);
+  }));
   CAIRN_ASSIGN(const std::span<std::uint64_t> hashes, table(chain.page_size, chain.point.page_count));
   std::fill(hashes.begin(), hashes.end(), 0);
   for (std::size_t i = 0; i < chain.links.size(); ++i) {

@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 
 // Far more than Cairn writes: what is larger is not ours, and is not read into memory.
 constexpr std::uint64_t kMaxBytes = 64 * 1024;
+constexpr int kReadings = 4;
 
 Error damaged(std::string_view what) {
   return Error(ErrorKind::corrupt,
@@ -82,12 +83,16 @@ Result<Metadata> parse_metadata(std::string_view text) {
 
 Result<Metadata> read_metadata(Store& store, std::string_view replica) {
   const std::string key = segment::metadata_key(replica);
-  CAIRN_ASSIGN(Object object, store.get(key, 0, kMaxBytes));
-  if (object.info.size_bytes > kMaxBytes) return damaged("too large").with(key);
-  auto metadata = parse_metadata(as_text(object.bytes));
-  if (!metadata) return metadata.error().with(key);
-  metadata->etag = object.info.etag;
-  return metadata;
+  for (int reading = 1;; ++reading) {
+    CAIRN_ASSIGN(Object object, store.get(key, 0, kMaxBytes));
+    if (object.info.size_bytes > kMaxBytes) return damaged("too large").with(key);
+    auto metadata = parse_metadata(as_text(object.bytes));
+    // It may have been garbled on its way.
+    if (!metadata && metadata.error().kind() == ErrorKind::corrupt && reading < kReadings) continue;
+    if (!metadata) return metadata.error().with(key);
+    metadata->etag = object.info.etag;
+    return metadata;
+  }
 }
 
 }  // namespace cairn::restore

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "restore/test_replica.h"
+#include "restore/watched_store.h"
 #include "segment/footer.h"
 #include "segment/keys.h"
 #include "segment/reseal.h"
@@ -152,6 +153,22 @@ TEST_F(RestoreRefuses, ADamagedNewestSnapshotIsSaidNotWorkedAround) {
   expect_restores(*store_, replica_, Sequence(5));
 }
 
+// The first get of one object comes with a bit flipped.
+class GarbledOnce final : public ReadingStore {
+ public:
+  GarbledOnce(Store& inner, std::string key, std::size_t at) : ReadingStore(inner), key_(std::move(key)), at_(at) {}
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    auto object = ReadingStore::get(key, offset, length);
+    if (object && key == key_ && !std::exchange(garbled_, true)) object->bytes[at_] ^= std::byte{1};
+    return object;
+  }
+
+ private:
+  const std::string key_;
+  const std::size_t at_;
+  bool garbled_ = false;
+};
+
 TEST_F(RestoreRefuses, WhatIsNoRestorePointIsNotFound) {
   expect_refused(*store_, testing::at_sequence(7), ErrorKind::not_found);
   expect_refused(*store_, testing::at_time(5), ErrorKind::not_found);
@@ -201,6 +218,44 @@ TEST_F(RestoreRefuses, BytesThatArriveWrongNeverReachTheFile) {
   }
   EXPECT_GT(restored, 0);
   EXPECT_LT(restored, 60);
+}
+
+// One bit of everything that is read, also of metadata.json, which has no checksum of its own.
+TEST_F(RestoreRefuses, BitsFlippedOnTheirWayAreReadAgain) {
+  replica_.snapshot();
+  std::uint64_t flipped = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    FaultPlan plan;
+    plan.flipped = 60;
+    SeededRandom random(seed);
+    auto faulty = make_faulty_store(*store_, plan, random);
+    RestoreOptions options;
+    options.overwrite = Overwrite::replace;
+    auto result = restore(*faulty, {}, options);
+    ASSERT_TRUE(result) << "seed " << seed << ": " << result.error().message();
+    EXPECT_TRUE(read("out.db") == replica_.state(Sequence(6)).bytes()) << "seed " << seed;
+    auto planned = plan_restore(*faulty, "app.db", {});
+    EXPECT_TRUE(planned) << "seed " << seed << ": " << planned.error().message();
+    auto report = verify_replica(*faulty, "app.db", VerifyDepth::chain, path("scratch"), *files_, *executor_);
+    ASSERT_TRUE(report) << "seed " << seed << ": " << report.error().message();
+    EXPECT_THAT(report->problems, IsEmpty()) << "seed " << seed;
+    flipped += plan.injected;
+  }
+  EXPECT_GT(flipped, 60u);
+}
+
+// Every bit of metadata.json, flipped the first time that it is read: some give another lineage, most no JSON.
+TEST_F(RestoreRefuses, AClaimThatIsReadOtherwiseOnceIsNotAnotherHistory) {
+  const Bytes claim = store_->get("app.db/metadata.json")->bytes;
+  for (std::size_t at = 0; at < claim.size(); ++at) {
+    GarbledOnce garbled(*store_, "app.db/metadata.json", at);
+    const auto planned = plan_restore(garbled, "app.db", {});
+    ASSERT_TRUE(planned) << "byte " << at << ": " << planned.error().message();
+    GarbledOnce again(*store_, "app.db/metadata.json", at);
+    auto report = verify_replica(again, "app.db", VerifyDepth::chain, path("scratch"), *files_, *executor_);
+    ASSERT_TRUE(report) << "byte " << at << ": " << report.error().message();
+    EXPECT_THAT(report->problems, IsEmpty()) << "byte " << at;
+  }
 }
 
 TEST_F(RestoreRefuses, AnExistingFileIsNotReplacedUnasked) {

@@ -77,14 +77,15 @@ Result<std::unique_ptr<File>> usable_base(Output& output, std::uint32_t page_siz
 
 class Run {
  public:
-  Run(std::string_view replica, const RestoreOptions& options, const std::optional<Id128>& claimed, Output& output,
-      Executor& executor)
-      : replica_(replica), options_(options), claimed_(claimed), output_(output), executor_(executor) {}
+  Run(Store& store, std::string_view replica, const RestoreOptions& options, Output& output, Executor& executor)
+      : store_(store), replica_(replica), options_(options), output_(output), executor_(executor) {}
 
   // Everything but putting the file in place.
   Result<RestoreResult> attempt(WatchedStore& store) {
     CAIRN_ASSIGN(const Planned planned, make_plan(store, replica_, options_.target, executor_));
-    CAIRN_ASSIGN(const Chain chain, open_chain(store, planned.cover, planned.target, claimed_, executor_));
+    CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store_, replica_, [&](const std::optional<Id128>& claimed) {
+      return open_chain(store, planned.cover, planned.target, claimed, executor_);
+    }));
     CAIRN_ASSIGN(Selection selection, select_pages(chain));
     RestoreResult result;
     result.size_bytes = std::uint64_t{chain.point.page_count} * chain.page_size;
@@ -119,9 +120,9 @@ class Run {
                              chain.links.back().object.name.key));
   }
 
+  Store& store_;
   const std::string_view replica_;
   const RestoreOptions& options_;
-  const std::optional<Id128>& claimed_;
   Output& output_;
   Executor& executor_;
 };
@@ -135,11 +136,12 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
   InlineExecutor inline_executor;
   Executor& pool = executor != nullptr ? *executor : inline_executor;
   auto plan = with_replans<RestorePlan>(store, [&](WatchedStore& watched) -> Result<RestorePlan> {
-    CAIRN_ASSIGN(const std::optional<Id128> claimed, claimed_lineage(store, replica));
     CAIRN_ASSIGN(const Planned planned, make_plan(watched, replica, target, pool));
     // The two ends of the chain are opened: they say what the state is, and whose.
     std::vector<StoredObject> ends{planned.cover.front()};
-    CAIRN_TRY(open_chain(watched, ends, ends.front().name.last, claimed, pool));
+    CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
+      return open_chain(watched, ends, ends.front().name.last, claimed, pool);
+    }));
     CAIRN_ASSIGN(auto last, segment::ObjectReader::open(watched, planned.cover.back().name.key));
     for (const segment::RestorePoint& point : last->footer().points) {
       if (point.sequence != planned.target) continue;
@@ -156,9 +158,7 @@ Result<RestoreResult> run_restore(Store& store, std::string_view replica, const 
                                   const RestoreOptions& options, FileSystem& files, Executor& executor) {
   using namespace restore;
   CAIRN_ASSIGN(const std::unique_ptr<Output> place, Output::prepare(output, options, files));
-  auto claimed = claimed_lineage(store, replica);
-  if (!claimed) return claimed.error().with(location(store, replica));
-  Run run(replica, options, *claimed, *place, executor);
+  Run run(store, replica, options, *place, executor);
   auto result = with_replans<RestoreResult>(store, [&](WatchedStore& watched) { return run.attempt(watched); });
   if (!result) return result.error().with(location(store, replica));
   if (options.stop.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");

@@ -53,7 +53,7 @@ class Verifier {
     CAIRN_TRY(list());
     CAIRN_TRY(look_at_metadata());
     CAIRN_TRY(check_objects());
-    check_lineage();
+    CAIRN_TRY(check_lineage());
     compare_claims(good_, report_.problems);
     find_gaps(objects_, good_, report_.problems, report_.notes);
     report_.restore_points = reachable_points(good_).size();
@@ -115,8 +115,15 @@ class Verifier {
   }
 
   // Objects of another history are named once, and take no further part.
-  void check_lineage() {
-    if (good_.empty()) return;
+  Result<void> check_lineage() {
+    if (good_.empty()) return {};
+    const bool agrees = !claimed_ || std::all_of(good_.begin(), good_.end(), [&](const ReadObject& object) {
+      return object.footer.lineage == *claimed_;
+    });
+    // It has no checksum, and may have been garbled on its way.
+    if (!agrees) {
+      CAIRN_ASSIGN(claimed_, claimed_lineage(store_, replica_));
+    }
     const Id128 ours = claimed_ ? *claimed_ : good_.front().footer.lineage;
     std::erase_if(good_, [&](const ReadObject& object) {
       if (object.footer.lineage == ours) return false;
@@ -124,6 +131,7 @@ class Verifier {
                                              object.object.name.key, object.footer.lineage.hex(), ours.hex()));
       return true;
     });
+    return {};
   }
 
   Result<void> play_through(const std::string& scratch) {

@@ -28,6 +28,10 @@ class StoreInput final : public ObjectInput {
       const auto at = end_.begin() + static_cast<std::ptrdiff_t>(offset - begin);
       return Bytes(at, at + static_cast<std::ptrdiff_t>(length));
     }
+    return read_anew(offset, length);
+  }
+
+  Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) override {
     CAIRN_ASSIGN(Object object, store_.get(key_, offset, length));
     // Objects are immutable; one that is replaced while it is read must not give a mixture.
     if (object.info.size_bytes != info_.size_bytes || object.info.etag != info_.etag)
@@ -35,6 +39,8 @@ class StoreInput final : public ObjectInput {
     if (object.bytes.size() != length) return short_answer(object.bytes.size());
     return std::move(object.bytes);
   }
+
+  int readings() const override { return kReadingsOfStore; }
 
  private:
   // The store broke its contract or the connection was cut: nothing is known about the object itself.
@@ -66,6 +72,9 @@ class SourceInput final : public ObjectInput {
     if (length > 0) CAIRN_TRY(source_.read_at(offset, bytes));
     return bytes;
   }
+
+  Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) override { return read(offset, length); }
+  int readings() const override { return 1; }
 
  private:
   const Source& source_;

@@ -17,7 +17,15 @@ class ObjectInput {
   virtual std::uint64_t size_bytes() const = 0;
   // Exactly [offset, offset + length), which the caller has bounded by size_bytes(). Safe from many threads.
   virtual Result<Bytes> read(std::uint64_t offset, std::uint64_t length) = 0;
+  // The same, whatever is kept of earlier reads: they turned out to be damaged.
+  virtual Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) = 0;
+  // How many readings have to agree before an object is called damaged.
+  virtual int readings() const = 0;
 };
+
+// A network may garble what it carries, and over plain http only the object's own checksums notice. A local file says
+// the same every time.
+inline constexpr int kReadingsOfStore = 4;
 
 std::unique_ptr<ObjectInput> make_input(Store& store, std::string key, KeepEnd keep);
 std::unique_ptr<ObjectInput> make_input(const Source& source);

@@ -2,6 +2,7 @@
 // reads the rest.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,13 @@ class ObjectReaderImpl final : public ObjectReader {
   // The public calls but for the sentence around their errors: see about().
   Result<PageIndex> read_index(std::uint64_t first, std::uint64_t count);
   Result<std::vector<std::uint64_t>> read_hashes(std::uint64_t first, std::uint64_t count);
+  // Another reading may give other bytes.
+  bool may_be_garbled(const Result<void>& result) const {
+    return !result && result.error().kind() == ErrorKind::corrupt && input_->readings() > 1;
+  }
+  // Reads, hands it to `take`, and reads again while that finds it damaged, up to the input's number of readings.
+  Result<void> read_until_good(std::uint64_t offset, std::uint64_t length,
+                               const std::function<Result<void>(ByteView)>& take);
   // Blocks [first, first + count) as stored; one of them; and decompressed.
   Result<Bytes> fetch(std::uint32_t first, std::uint32_t count);
   ByteView stored_block(ByteView stored, std::uint32_t first, std::uint32_t block) const;

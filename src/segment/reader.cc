@@ -27,7 +27,10 @@ Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(
 }  // namespace
 
 Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key, KeepEnd keep) {
-  return ObjectReaderImpl::open(make_input(store, key, keep), key);
+  for (int reading = 1;; ++reading) {
+    auto reader = ObjectReaderImpl::open(make_input(store, key, keep), key);
+    if (reader || reader.error().kind() != ErrorKind::corrupt || reading == kReadingsOfStore) return reader;
+  }
 }
 
 Result<std::unique_ptr<ObjectReader>> ObjectReader::open(const Source& source, std::string name) {
@@ -159,12 +162,23 @@ Result<std::vector<std::uint64_t>> ObjectReaderImpl::read_hashes(std::uint64_t f
   const std::uint64_t end_group = (first + count + kHashesPerGroup - 1) / kHashesPerGroup;
   const std::uint64_t end_entry = std::min(end_group * kHashesPerGroup, footer_.index_count);
   const std::uint64_t begin = hashes_section_bytes(first_group * kHashesPerGroup);
-  CAIRN_ASSIGN(Bytes bytes, input_->read(hashes_begin() + begin, hashes_section_bytes(end_entry) - begin));
   hashes.reserve(end_entry - first_group * kHashesPerGroup);
-  CAIRN_TRY(parse_hash_groups(bytes, first_group, hashes));
+  CAIRN_TRY(read_until_good(hashes_begin() + begin, hashes_section_bytes(end_entry) - begin, [&](ByteView bytes) {
+    hashes.clear();
+    return parse_hash_groups(bytes, first_group, hashes);
+  }));
   hashes.erase(hashes.begin(), hashes.begin() + static_cast<std::ptrdiff_t>(first - first_group * kHashesPerGroup));
   hashes.resize(count);
   return hashes;
+}
+
+Result<void> ObjectReaderImpl::read_until_good(std::uint64_t offset, std::uint64_t length,
+                                               const std::function<Result<void>(ByteView)>& take) {
+  for (int reading = 1;; ++reading) {
+    CAIRN_ASSIGN(const Bytes bytes, reading == 1 ? input_->read(offset, length) : input_->read_anew(offset, length));
+    Result<void> good = take(bytes);
+    if (!may_be_garbled(good) || reading == input_->readings()) return good;
+  }
 }
 
 PageLocation ObjectReaderImpl::locate(std::uint64_t entry) const {
@@ -193,7 +207,9 @@ Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t c
   BlockDecompressor decompressor;
   Bytes buffer;
   for (std::uint32_t block = first; block < first + count; ++block) {
-    Result<void> raw = decompress(block, stored_block(*stored, first, block), decompressor, buffer);
+    const auto take = [&](ByteView bytes) { return decompress(block, bytes, decompressor, buffer); };
+    Result<void> raw = take(stored_block(*stored, first, block));
+    if (may_be_garbled(raw)) raw = read_until_good(blocks_[block].offset, blocks_[block].compressed_bytes, take);
     if (!raw) return about(raw.error());
     CAIRN_TRY(visit(block, buffer));
   }

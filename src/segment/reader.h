@@ -31,7 +31,8 @@ inline constexpr std::uint64_t kFirstReadBytes = 64 * 1024;
 enum class KeepEnd { no, yes };
 
 // An object whose footer has been read and checked. Everything read from it is checked against checksums before it
-// is returned: `corrupt` otherwise, with the key in the message; `unsupported` for a newer format version.
+// is returned: `corrupt` otherwise, with the key in the message; `unsupported` for a newer format version. What a store
+// gives and is found damaged is read again, since it may have been garbled on its way: `corrupt` is what stays so.
 // Safe from many threads once opened. The store (or source) must outlive it.
 class ObjectReader {
  public:

@@ -131,5 +131,46 @@ TEST_F(FromStore, ShortAnswerIsTriedAgainAndNotCalledDamage) {
   EXPECT_TRUE(verify_object(**reader));
 }
 
+// Over plain http nothing but these checksums notices a bit that was flipped on its way. It says nothing of the object.
+TEST_F(FromStore, WhatArrivesGarbledIsReadAgain) {
+  put(snapshot_, snapshot_of(4096, 500));
+  put(segment_, segment_of(512, 30'000));
+  FaultPlan plan;
+  SeededRandom random(1);
+  std::unique_ptr<Store> faulty = make_faulty_store(*inner_, plan, random);
+  plan.flipped = 60;
+  for (int round = 0; round < 20; ++round) {
+    for (const std::string& key : {snapshot_, segment_}) {
+      for (const KeepEnd keep : {KeepEnd::no, KeepEnd::yes}) {
+        auto reader = ObjectReader::open(*faulty, key, keep);
+        ASSERT_TRUE(reader) << reader.error().message();
+        const auto index = (*reader)->index();
+        ASSERT_TRUE(index) << index.error().message();
+        const auto blocks = (*reader)->read_blocks(0, static_cast<std::uint32_t>((*reader)->blocks().size()));
+        ASSERT_TRUE(blocks) << blocks.error().message();
+        const auto verified = verify_object(**reader);
+        ASSERT_TRUE(verified) << verified.error().message();
+      }
+    }
+  }
+  EXPECT_GT(plan.injected, 20u);
+}
+
+TEST_F(FromStore, WhatIsDamagedEveryTimeIsCorruptAfterAFewReadings) {
+  Bytes object = snapshot_of(4096, 500);
+  object[100] ^= std::byte{1};
+  put(snapshot_, object);
+  auto reader = *ObjectReader::open(store_, snapshot_);
+  store_.reset();
+  EXPECT_EQ(reader->read_blocks(0, 1).error().kind(), ErrorKind::corrupt);
+  EXPECT_LE(calls(), 5u);
+  EXPECT_EQ(verify_object(*reader).error().kind(), ErrorKind::corrupt);
+  object.back() ^= std::byte{1};
+  replace(snapshot_, object);
+  store_.reset();
+  EXPECT_EQ(ObjectReader::open(store_, snapshot_).error().kind(), ErrorKind::corrupt);
+  EXPECT_LE(calls(), 4u);
+}
+
 }  // namespace
 }  // namespace cairn::segment

@@ -75,35 +75,44 @@ class PageChecker {
 // decompressor happens not to look at.
 class BlockSums {
  public:
-  using Read = std::function<Result<Bytes>(std::uint64_t offset, std::uint64_t length)>;
-  BlockSums(const Tail& tail, Read read) : tail_(tail), read_(std::move(read)) {}
+  BlockSums(const Tail& tail, ObjectInput& input, std::uint64_t begin) : tail_(tail), input_(input), begin_(begin) {}
 
-  Result<void> check_next(ByteView stored) {
-    if (at_ == chunk_.size()) {
-      CAIRN_ASSIGN(chunk_, read_(read_bytes_, std::min(kBlockSumsChunkBytes, tail_.block_sums_bytes - read_bytes_)));
-      sum_of_sums_.add(chunk_);
-      read_bytes_ += chunk_.size();
-      at_ = 0;
-    }
-    auto expected = load_le<std::uint64_t>(chunk_.data() + at_);
-    at_ += 8;
-    ++block_;
-    if (block_checksum(stored) != expected) return corrupt(fmt::format("the checksum of block {} is wrong", block_));
+  // To be called before check(), for each block in order.
+  Result<void> next() {
+    at_ += block_++ == 0 ? 0 : 8;
+    if (at_ < chunk_.size()) return {};
+    sum_of_sums_.add(chunk_);
+    chunk_begin_ += chunk_.size();
+    at_ = 0;
+    CAIRN_ASSIGN(chunk_, input_.read(begin_ + chunk_begin_, chunk_bytes()));
     return {};
   }
-  Result<void> check_end() const {
+  Result<void> check(ByteView stored) const {
+    if (block_checksum(stored) == load_le<std::uint64_t>(chunk_.data() + at_)) return {};
+    return corrupt(fmt::format("the checksum of block {} is wrong", block_));
+  }
+  // The checksums may be what was garbled.
+  Result<void> read_anew() {
+    CAIRN_ASSIGN(chunk_, input_.read_anew(begin_ + chunk_begin_, chunk_bytes()));
+    return {};
+  }
+  Result<void> check_end() {
+    sum_of_sums_.add(chunk_);
     if (sum_of_sums_.value() != tail_.block_sums_checksum)
       return corrupt("the checksum of its block checksums is wrong");
     return {};
   }
 
  private:
+  std::uint64_t chunk_bytes() const { return std::min(kBlockSumsChunkBytes, tail_.block_sums_bytes - chunk_begin_); }
+
   const Tail& tail_;
-  Read read_;
+  ObjectInput& input_;
+  const std::uint64_t begin_;  // of the first, in the object
   RunningHash sum_of_sums_;
   Bytes chunk_;
   std::size_t at_ = 0;
-  std::uint64_t read_bytes_ = 0;
+  std::uint64_t chunk_begin_ = 0;
   std::uint64_t block_ = 0;
 };
 
@@ -158,16 +167,15 @@ Result<Footer> ObjectReaderImpl::verify() {
 
 // Opening a snapshot does not read this far to the front.
 Result<void> ObjectReaderImpl::check_footer_header() {
-  CAIRN_ASSIGN(Bytes header, input_->read(footer_begin_, kSkippableHeaderBytes));
-  if (!is_skippable_header(ByteView(header).first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
-    return corrupt("its footer does not begin where its end says");
-  return {};
+  return read_until_good(footer_begin_, kSkippableHeaderBytes, [&](ByteView header) -> Result<void> {
+    if (!is_skippable_header(header.first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
+      return corrupt("its footer does not begin where its end says");
+    return {};
+  });
 }
 
 Result<void> ObjectReaderImpl::verify_data() {
-  BlockSums sums(tail_, [this](std::uint64_t offset, std::uint64_t length) {
-    return input_->read(block_sums_begin() + offset, length);
-  });
+  BlockSums sums(tail_, *input_, block_sums_begin());
   PageChecker pages(footer_, [this](std::uint64_t first, std::uint64_t count) { return read_index(first, count); });
   WalChecker wal(footer_);
   BlockDecompressor decompressor;
@@ -179,9 +187,18 @@ Result<void> ObjectReaderImpl::verify_data() {
       bytes += blocks_[first + count++].compressed_bytes;
     CAIRN_ASSIGN(Bytes stored, fetch(first, count));
     for (std::uint32_t block = first; block < first + count; ++block) {
-      ByteView stored_bytes = stored_block(stored, first, block);
-      CAIRN_TRY(sums.check_next(stored_bytes));
-      CAIRN_TRY(decompress(block, stored_bytes, decompressor, raw));
+      CAIRN_TRY(sums.next());
+      const auto take = [&](ByteView bytes) -> Result<void> {
+        CAIRN_TRY(sums.check(bytes));
+        return decompress(block, bytes, decompressor, raw);
+      };
+      Result<void> good = take(stored_block(stored, first, block));
+      for (int reading = 2; may_be_garbled(good) && reading <= input_->readings(); ++reading) {
+        CAIRN_TRY(sums.read_anew());
+        CAIRN_ASSIGN(const Bytes again, input_->read_anew(blocks_[block].offset, blocks_[block].compressed_bytes));
+        good = take(again);
+      }
+      if (!good) return good.error();
       CAIRN_TRY(footer_.kind == ObjectKind::snapshot ? check_snapshot_block(raw, footer_.page_size, pages)
                                                      : wal.check_block(raw, pages));
     }
