@@ -176,6 +176,42 @@ TEST_P(StoreConformance, RemovingWhatIsNotThereSucceeds) {
   EXPECT_EQ(text_of("dir/object"), "dir/object");
 }
 
+TEST_P(StoreConformance, ManyAreRemovedAtOnceWhetherTheyAreThereOrNot) {
+  const std::vector<std::string> odd{"a b", "a+b", "<&>\"'", "\xc3\xa4/\xf0\x9f\x99\x82",
+                                     " spaces ", "%2F", "tab\there", "line\nend"};
+  put_all(odd);
+  put_all({"keep"});
+  std::vector<std::string> wanted = odd;
+  wanted.emplace_back("none");
+  const auto left = store().remove_many(wanted);
+  ASSERT_TRUE(left) << left.error().message();
+  EXPECT_TRUE(left->empty()) << left->front().key << ": " << left->front().error.message();
+  for (const std::string& key : odd) EXPECT_EQ(text_of(key), "error: not_found") << key;
+  EXPECT_EQ(text_of("keep"), "keep");
+  EXPECT_TRUE(store().remove_many({})->empty());
+}
+
+TEST_P(StoreConformance, OfManyTheKeysThatBreakTheRulesAreToldAndTheOthersGo) {
+  put_all({"a", "b"});
+  const auto left = store().remove_many(std::vector<std::string>{"a", "../x", "b", ""});
+  ASSERT_TRUE(left) << left.error().message();
+  ASSERT_EQ(left->size(), 2u);
+  EXPECT_EQ((*left)[0].key, "../x");
+  EXPECT_EQ((*left)[1].key, "");
+  for (const NotRemoved& one : *left) EXPECT_EQ(name_of(one.error.kind()), "invalid");
+  EXPECT_TRUE(keys().empty());
+}
+
+TEST_P(StoreConformance, MoreThan1000AreRemovedAtOnce) {
+  std::vector<std::string> some;
+  for (int i = 0; i < 2500; ++i) some.push_back("many/" + std::to_string(i));
+  put_all({some.front(), some[999], some[1000], some.back(), "many/kept"});
+  const auto left = store().remove_many(some);
+  ASSERT_TRUE(left) << left.error().message();
+  EXPECT_TRUE(left->empty());
+  EXPECT_EQ(keys(), (std::vector<std::string>{"many/kept"}));
+}
+
 TEST_P(StoreConformance, EmptyObjectIsAnObject) {
   ASSERT_TRUE(put_new("empty", ""));
   EXPECT_EQ(text_of("empty"), "");

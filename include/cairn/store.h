@@ -86,6 +86,12 @@ struct PartInfo {
   std::uint64_t size_bytes = 0;
 };
 
+// One of many that were to be removed, and was not, or not surely.
+struct NotRemoved {
+  std::string key;
+  Error error;
+};
+
 // What a store can do. What it cannot is refused with `unsupported`, never done halfway.
 struct StoreCapabilities {
   bool create_only = true;           // put_new and complete_new are atomic against other writers
@@ -134,6 +140,10 @@ class Store {
 
   // Removes an object; removing what is not there succeeds.
   virtual Result<void> remove(std::string_view key) = 0;
+  // Removes many, with as few requests as the store allows: where it takes them one by one, so does this. Gives the
+  // ones that it could not remove, in no particular order. An error: it is not known which are removed; the same call
+  // again is right.
+  virtual Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys);
 
   // Multipart: an object made of parts, which appears whole at complete_new or not at all. An upload that was
   // begun survives the process; it is finished, resumed through list_parts, or aborted.

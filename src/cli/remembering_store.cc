@@ -54,6 +54,13 @@ Result<ListPage> RememberingStore::list(std::string_view prefix, std::string_vie
   return note(inner_->list(prefix, start_after, limit));
 }
 Result<void> RememberingStore::remove(std::string_view key) { return note(inner_->remove(key)); }
+Result<std::vector<NotRemoved>> RememberingStore::remove_many(std::span<const std::string> keys) {
+  auto left = note(inner_->remove_many(keys));
+  if (left) {
+    for (const NotRemoved& one : *left) remember(one.error);
+  }
+  return left;
+}
 Result<std::string> RememberingStore::begin_upload(std::string_view key) { return note(inner_->begin_upload(key)); }
 Result<PartInfo> RememberingStore::put_part(std::string_view key, std::string_view upload_id, int number,
                                             const Source& body) {

@@ -73,7 +73,11 @@ Result<HttpResponse> Client::expect(const Call& call) {
 }
 
 Error Client::error_of(const HttpResponse& response, const Call& call) const {
-  return s3::error_of(refusal_of(response), subject_of(call));
+  return error_of(refusal_of(response), call);
+}
+
+Error Client::error_of(const Refusal& refusal, const Call& call) const {
+  return s3::error_of(refusal, subject_of(call));
 }
 
 HttpRequest Client::request_of(const Call& call) const {

@@ -44,6 +44,7 @@ class Client {
   Result<HttpResponse> expect(const Call& call) EXCLUDES(mutex_);
 
   Error error_of(const HttpResponse& response, const Call& call) const EXCLUDES(mutex_);
+  Error error_of(const Refusal& refusal, const Call& call) const EXCLUDES(mutex_);
 
   const Settings& settings() const { return settings_; }
   Transport transport() const { return settings_.endpoint.transport; }

@@ -36,6 +36,7 @@ struct Dialect {
   BodyChecksum checksum = BodyChecksum::crc64nvme;
   bool checksum_echoed = false;
   bool copies_parts = true;
+  bool removes_many = true;  // batches of deletions
   bool get_if_match = true;  // If-Match on a ranged get holds when it should
 };
 
@@ -103,6 +104,8 @@ inline constexpr Trait kTraits[] = {
     {"list_start_after", "listing from a key on", "listings of large replicas are slow", ""},
     {"list_order", "listing in the order of bytes", "restores do not work: Cairn refuses such a listing",
      "S3 Express One Zone"},
+    {"remove_many", "deleting many objects with one request", "each object that goes takes a request of its own",
+     "Google Cloud Storage"},
     {"remove", "deleting", "what is no longer needed stays, and costs storage", ""},
 };
 

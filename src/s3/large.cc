@@ -96,6 +96,9 @@ class LargeObjectStore final : public Store {
     return inner_->list(prefix, start_after, limit);
   }
   Result<void> remove(std::string_view key) override { return inner_->remove(key); }
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
+    return inner_->remove_many(keys);
+  }
   Result<std::string> begin_upload(std::string_view key) override { return inner_->begin_upload(key); }
   Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
                             const Source& body) override {

@@ -63,6 +63,7 @@ class Prober {
     signed_payload();
     ranges();
     listing();
+    remove_many();
     remove();
   }
 
@@ -388,6 +389,31 @@ class Prober {
     const bool after = rest && !rest->objects.empty() && rest->objects.front().key == base_ + "list/a/b";
     found("list_start_after", after ? Outcome::works : Outcome::missing,
           after ? "from the key on" : "the list began at another key");
+  }
+
+  void remove_many() {
+    const std::vector<std::string> names{"many/a & b", "many/c"};
+    std::vector<std::string> keys;
+    for (const std::string& name : names) {
+      const auto put = put_plain(name, "x");
+      if (!put) return found("remove_many", Outcome::unknown, put.error().message());
+      keys.push_back(base_ + name);
+    }
+    const std::string document = delete_document(keys);
+    const BytesSource body(as_bytes(document));
+    Call made;
+    made.action = Action::remove;
+    made.method = "POST";
+    made.query = {{"delete", ""}};
+    made.headers = {{"Content-Type", "application/xml"}, {"Content-MD5", base64(md5(as_bytes(document)))}};
+    made.body = &body;
+    const auto removed = send(made);
+    const bool gone = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+      const auto there = get(name, "bytes=0-0");
+      return there && there->status == 404;
+    });
+    const bool denied = removed && removed->status == 403;
+    found("remove_many", gone ? Outcome::works : denied ? Outcome::unknown : Outcome::missing, shown(removed));
   }
 
   void remove() {

@@ -124,6 +124,7 @@ Result<PartsPage> S3Store::list_parts_once(const std::string& full, std::string_
   call.action = Action::list;
   call.key = full;
   call.query = {{"uploadId", std::string(upload_id)}, {"max-parts", std::to_string(limit)}};
+  call.headers = client_.settings().object_bytes;
   if (!marker.empty()) call.query.emplace_back("part-number-marker", marker);
   call.max_body_bytes = kMaxDocumentBytes;
   CAIRN_ASSIGN(const HttpResponse response, expect_whole(call));

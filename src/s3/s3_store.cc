@@ -62,22 +62,4 @@ std::string S3Store::new_token() {
   return random_.id().hex();
 }
 
-Result<void> S3Store::remove(std::string_view key) {
-  CAIRN_TRY(check_key(key));
-  CAIRN_TRY(check_length(key));
-  return remove_at(full_key(key));
-}
-
-Result<void> S3Store::remove_at(const std::string& full) {
-  Call call;
-  call.action = Action::remove;
-  call.method = "DELETE";
-  call.key = full;
-  CAIRN_ASSIGN(const HttpResponse response, client_.send(call));
-  if (is_success(response)) return {};
-  Error error = client_.error_of(response, call);
-  if (error.kind() == ErrorKind::not_found) return {};
-  return error;
-}
-
 }  // namespace cairn::s3

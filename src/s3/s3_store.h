@@ -53,6 +53,7 @@ class S3Store final : public Store {
   Result<ObjectInfo> head(std::string_view key) override;
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override;
   Result<void> remove(std::string_view key) override;
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
   Result<std::string> begin_upload(std::string_view key) override;
   Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
                             const Source& body) override;
@@ -110,7 +111,13 @@ class S3Store final : public Store {
   Result<std::string> settle_put_if(const std::string& full, const std::string& token, std::string_view etag,
                                     Outcome outcome, const Error& error);
   Result<std::string> etag_after(const HttpResponse& response, const std::string& full);
+
+  // s3_remove.cc
   Result<void> remove_at(const std::string& full);
+  Result<void> remove_batch(std::span<const std::string> fulls, std::vector<NotRemoved>& left);
+  void remove_one_by_one(std::span<const std::string> fulls, std::vector<NotRemoved>& left);
+  Result<HttpResponse> send_batch(std::span<const std::string> fulls);
+  Error error_of_one(const NotDeleted& one) const;
 
   // s3_learn.cc
   Result<Condition> try_put(const HeaderFields& condition) REQUIRES(learning_);

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "s3/checksum.h"
 #include "s3/scripted_http.h"
 
@@ -464,6 +467,205 @@ TEST(Options, GoWithWhatTheyConcern) {
   EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
   EXPECT_EQ(f.asked(1).header("x-amz-storage-class"), "-");
   EXPECT_NE(f.asked(1).header("x-amz-server-side-encryption-customer-key"), "-");
+}
+
+// Every operation once, each with an answer that lets it succeed.
+std::map<std::string, Asked> every_request(const std::string& options, const S3Options& s3) {
+  Fixture f(options, all_honoured(), s3);
+  std::map<std::string, Asked> asked;
+  const auto made = [&](const std::string& name, const auto& result) {
+    EXPECT_EQ(kind_of(result), "ok") << name << (result ? "" : ": " + result.error().message());
+    asked[name] = f.http.asked.back();
+  };
+  const std::string kEtag = "<ETag>e</ETag>";
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  made("put_new", f.put_new());
+  f.http.say(200, {}, {{"etag", "\"e\""}});
+  made("put_if", f.put_if());
+  f.http.say(200, "x", object("e", "1"));
+  made("get", f.store.get("k", 0, std::nullopt));
+  f.http.say(200, "x", object("e", "1"));
+  made("get_suffix", f.store.get_suffix("k", 1));
+  f.http.say(200, {}, object("e", "1"));
+  made("head", f.store.head("k"));
+  f.http.say(200, listing({}, "false"));
+  made("list", f.store.list("", "", 0));
+  f.http.say(204);
+  made("remove", f.store.remove("k"));
+  f.http.say(200, "<DeleteResult/>");
+  made("remove_many", f.store.remove_many(std::vector<std::string>{"a", "b"}));
+  f.http.say(200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>");
+  made("begin_upload", f.store.begin_upload("k"));
+  f.http.say(200, {}, {{"etag", "\"p\""}});
+  made("put_part", f.store.put_part("k", "u", 1, BytesSource(as_bytes("x"))));
+  f.http.say(200, {}, object("e", "1"));
+  f.http.say(200, "<CopyPartResult>" + kEtag + "</CopyPartResult>");
+  made("copy_part", f.store.copy_part("k", "u", 2, "source", 0, 1));
+  f.http.say(200, "<ListPartsResult/>");
+  made("list_parts", f.store.list_parts("k", "u"));
+  f.http.say(200, "<CompleteMultipartUploadResult>" + kEtag + "</CompleteMultipartUploadResult>");
+  made("complete_new", f.store.complete_new("k", "u", std::vector<PartInfo>{{1, "p", 1}}));
+  f.http.say(204);
+  made("abort_upload", f.store.abort_upload("k", "u"));
+  f.http.say(200, "<ListMultipartUploadsResult/>");
+  made("list_uploads", f.store.list_uploads(""));
+  return asked;
+}
+
+// On which requests a header stands, and on which it must not: some stores refuse one that means nothing there.
+void expect_only_on(const std::map<std::string, Asked>& asked, const std::string& header,
+                    const std::set<std::string>& operations) {
+  for (const auto& [name, request] : asked) {
+    EXPECT_EQ(request.header(header) != "-", operations.contains(name)) << header << " on " << name;
+  }
+}
+
+const std::set<std::string> kMakeObjects{"put_new", "put_if", "begin_upload"};
+
+TEST(Options, WhatANewObjectIsToBeStandsWhereOneIsMade) {
+  const auto asked = every_request("?endpoint=http://h&storage_class=STANDARD_IA&tags=a%3Db", {});
+  expect_only_on(asked, "x-amz-storage-class", kMakeObjects);
+  expect_only_on(asked, "x-amz-tagging", kMakeObjects);
+  expect_only_on(asked, "x-amz-acl", {});
+  expect_only_on(asked, "x-amz-server-side-encryption", {});
+  EXPECT_EQ(asked.at("begin_upload").header("x-amz-tagging"), "a=b");
+}
+
+TEST(Options, TheStoresKeysStandWhereAnObjectIsMade) {
+  const auto kms = every_request("?endpoint=http://h&encryption=aws:kms&kms_key_id=arn:aws:kms:k", {});
+  expect_only_on(kms, "x-amz-server-side-encryption", kMakeObjects);
+  expect_only_on(kms, "x-amz-server-side-encryption-aws-kms-key-id", kMakeObjects);
+  EXPECT_EQ(kms.at("put_new").header("x-amz-server-side-encryption"), "aws:kms");
+  EXPECT_EQ(kms.at("begin_upload").header("x-amz-server-side-encryption-aws-kms-key-id"), "arn:aws:kms:k");
+  const auto s3 = every_request("?endpoint=http://h&encryption=AES256", {});
+  expect_only_on(s3, "x-amz-server-side-encryption", kMakeObjects);
+  expect_only_on(s3, "x-amz-server-side-encryption-aws-kms-key-id", {});
+  EXPECT_EQ(s3.at("put_if").header("x-amz-server-side-encryption"), "AES256");
+}
+
+TEST(Options, TheCustomersKeyStandsWhereverBytesAreReadOrWritten) {
+  S3Options s3;
+  s3.customer_key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+  const auto asked = every_request("?endpoint=http://127.0.0.1", s3);
+  for (const char* one : {"algorithm", "key", "key-MD5"}) {
+    expect_only_on(asked, std::string("x-amz-server-side-encryption-customer-") + one,
+                   {"put_new", "put_if", "get", "get_suffix", "head", "begin_upload", "put_part", "copy_part",
+                    "list_parts", "complete_new"});
+    expect_only_on(asked, std::string("x-amz-copy-source-server-side-encryption-customer-") + one, {"copy_part"});
+  }
+  expect_only_on(asked, "x-amz-server-side-encryption", {});
+  EXPECT_EQ(asked.at("get").header("x-amz-server-side-encryption-customer-key-MD5"), "hRasmdxgYDKV3nvbahU1MA==");
+}
+
+TEST(Options, WhoPaysStandsEverywhere) {
+  const auto asked = every_request("?endpoint=http://h&requester_pays=1", {});
+  for (const auto& [name, request] : asked) EXPECT_EQ(request.header("x-amz-request-payer"), "requester") << name;
+}
+
+TEST(EveryRequest, HasALimitToWhatItWaitsForAndAWholeSignedBody) {
+  for (const char* endpoint : {"http://h", "https://h"}) {
+    for (const auto& [name, request] : every_request(std::string("?endpoint=") + endpoint, {})) {
+      EXPECT_GT(request.stall_ms, 0) << name;
+      EXPECT_LE(request.stall_ms, 300'000) << name;
+      // Neither chunks with signatures of their own nor trailers: many stores take none.
+      const std::string payload = request.header("x-amz-content-sha256");
+      EXPECT_TRUE(payload == "UNSIGNED-PAYLOAD" || payload.size() == 64) << name << ": " << payload;
+      if (std::string_view(endpoint) == "http://h") EXPECT_NE(payload, "UNSIGNED-PAYLOAD") << name;
+      EXPECT_EQ(request.header("x-amz-trailer"), "-") << name;
+      EXPECT_EQ(request.header("Transfer-Encoding"), "-") << name;
+    }
+  }
+}
+
+// Deleting many
+
+std::vector<std::string> many_keys(std::size_t count) {
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < count; ++i) keys.push_back("k" + std::to_string(i));
+  return keys;
+}
+
+TEST(RemoveMany, IsOneRequestWithItsKeysAndTheirDigest) {
+  Fixture f;
+  f.http.say(200, "<DeleteResult/>");
+  const auto left = f.store.remove_many(std::vector<std::string>{"a b", "<&>\"'", "\xc3\xa4"});
+  ASSERT_TRUE(left) << left.error().message();
+  EXPECT_TRUE(left->empty());
+  EXPECT_EQ(f.asked(0).line(), "POST /bkt?delete");
+  EXPECT_EQ(f.asked(0).header("Content-MD5"), base64(md5(as_bytes(f.asked(0).body))));
+  EXPECT_EQ(f.asked(0).header("x-amz-content-sha256"), hex(sha256(as_bytes(f.asked(0).body))));
+  EXPECT_THAT(f.asked(0).body, HasSubstr("<Quiet>true</Quiet><Object><Key>pre/a b</Key></Object>"
+                                         "<Object><Key>pre/&lt;&amp;&gt;&quot;'</Key></Object>"
+                                         "<Object><Key>pre/\xc3\xa4</Key></Object>"));
+}
+
+TEST(RemoveMany, TheStoreSaysOfEachKeyWhatWentWrong) {
+  Fixture f;
+  f.http.say(200,
+             "<DeleteResult><Error><Key>pre/k0</Key><Code>AccessDenied</Code></Error>"
+             "<Error><Key>pre/k1</Key><Code>InternalError</Code></Error>"
+             "<Error><Key>pre/k2</Key><Code>SlowDown</Code></Error>"
+             "<Error><Key>pre/k3</Key><Code>NoSuchKey</Code></Error></DeleteResult>");
+  const auto left = f.store.remove_many(many_keys(5));
+  ASSERT_TRUE(left) << left.error().message();
+  ASSERT_EQ(left->size(), 3u);
+  EXPECT_EQ((*left)[0].key, "k0");
+  EXPECT_EQ((*left)[0].error.kind(), ErrorKind::denied);
+  EXPECT_THAT((*left)[0].error.message(), HasSubstr("s3://bkt/pre/k0"));
+  EXPECT_EQ((*left)[1].error.kind(), ErrorKind::maybe_done);
+  EXPECT_EQ((*left)[2].error.kind(), ErrorKind::retry_later);
+}
+
+TEST(RemoveMany, AThousandARequest) {
+  Fixture f;
+  for (int i = 0; i < 3; ++i) f.http.say(200, "<DeleteResult/>");
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2500))), "ok");
+  ASSERT_EQ(f.http.asked.size(), 3u);
+  EXPECT_THAT(f.asked(1).body, HasSubstr("<Key>pre/k1000</Key>"));
+  EXPECT_THAT(f.asked(1).body, Not(HasSubstr("<Key>pre/k999</Key>")));
+  EXPECT_THAT(f.asked(2).body, HasSubstr("<Key>pre/k2499</Key>"));
+}
+
+TEST(RemoveMany, OneByOneWhereBatchesAreNotTaken) {
+  Fixture f;
+  f.http.say_code(501, "NotImplemented");
+  f.http.say(204);
+  f.http.say_code(403, "AccessDenied");
+  const auto left = f.store.remove_many(many_keys(2));
+  ASSERT_TRUE(left) << left.error().message();
+  ASSERT_EQ(left->size(), 1u);
+  EXPECT_EQ((*left)[0].key, "k1");
+  EXPECT_EQ((*left)[0].error.kind(), ErrorKind::denied);
+  EXPECT_EQ(f.asked(2).line(), "DELETE /bkt/pre/k1");
+  // It is remembered.
+  f.http.say(204);
+  f.http.say(204);
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2))), "ok");
+  EXPECT_EQ(f.asked(3).line(), "DELETE /bkt/pre/k0");
+}
+
+TEST(RemoveMany, KeysThatXmlCannotNameGoByThemselves) {
+  Fixture f;
+  f.http.say(204);
+  f.http.say(204);
+  f.http.say(200, "<DeleteResult/>");
+  EXPECT_EQ(kind_of(f.store.remove_many(std::vector<std::string>{"a\x01", "b", "c\r\n", "d"})), "ok");
+  EXPECT_EQ(f.asked(0).line(), "DELETE /bkt/pre/a%01");
+  EXPECT_EQ(f.asked(1).line(), "DELETE /bkt/pre/c%0D%0A");
+  EXPECT_EQ(f.asked(2).line(), "POST /bkt?delete");
+}
+
+TEST(RemoveMany, AnAnswerThatCannotBeUnderstoodIsNoSuccess) {
+  Fixture f;
+  f.http.say(200, "<DeleteResult><Error><Key>pre/other</Key><Code>AccessDenied</Code></Error></DeleteResult>");
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2))), "corrupt");
+  f.http.say(200, "");
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2))), "corrupt");
+  f.http.say(200, "<DeleteResult><Err");
+  f.http.and_break_off();
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2))), "maybe_done");
+  f.http.say_code(200, "InternalError");
+  EXPECT_EQ(kind_of(f.store.remove_many(many_keys(2))), "maybe_done");
 }
 
 TEST(Errors, RetryAfterIsCarried) {

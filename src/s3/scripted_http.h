@@ -18,6 +18,7 @@ namespace cairn::s3 {
 struct Asked {
   std::string method, origin, target, body;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::int64_t stall_ms = 0;
 
   std::string line() const { return method + " " + target; }
   std::string header(std::string_view name) const {
@@ -52,7 +53,7 @@ class ScriptedHttp final : public HttpClient {
   }
 
   Result<HttpResponse> send(const HttpRequest& request) override {
-    Asked one{request.method, request.origin, request.target, {}, request.headers};
+    Asked one{request.method, request.origin, request.target, {}, request.headers, request.stall_ms};
     if (request.body != nullptr) {
       Bytes bytes(request.body->size_bytes());
       CAIRN_TRY(request.body->read_at(0, bytes));

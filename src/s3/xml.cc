@@ -198,6 +198,21 @@ Result<UploadsPage> parse_uploads(ByteView document) {
   return page;
 }
 
+Result<std::vector<NotDeleted>> parse_not_deleted(ByteView document) {
+  const Document parsed(document);
+  const pugi::xml_node root = parsed.root("DeleteResult");
+  if (!root) return corrupt("it is no result of a deletion");
+  std::vector<NotDeleted> all;
+  CAIRN_TRY(collect(root, "Error", all, [&](const pugi::xml_node& node) -> Result<NotDeleted> {
+    NotDeleted one{std::string(text_of(node, "Key")), {}};
+    one.error.code = text_of(node, "Code");
+    one.error.message = text_of(node, "Message");
+    if (one.key.empty() || one.error.code.empty()) return corrupt("an error of a deletion has no key or no code");
+    return one;
+  }));
+  return all;
+}
+
 Result<std::string> parse_upload_id(ByteView document) {
   const Document parsed(document);
   const std::string_view id = text_of(parsed.root("InitiateMultipartUploadResult"), "UploadId");
@@ -218,6 +233,12 @@ std::string complete_document(std::span<const PartInfo> parts) {
                         escaped(part.etag));
   }
   return text + "</CompleteMultipartUpload>";
+}
+
+std::string delete_document(std::span<const std::string> keys) {
+  std::string text = "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>";
+  for (const std::string& key : keys) text += fmt::format("<Object><Key>{}</Key></Object>", escaped(key));
+  return text + "</Delete>";
 }
 
 std::string bucket_document(std::string_view region) {

@@ -1,4 +1,4 @@
-// The documents that S3 answers with, and the two that it is sent. What comes from the network is checked: `corrupt`
+// The documents that S3 answers with, and those that it is sent. What comes from the network is checked: `corrupt`
 // says that it is not what was asked for.
 #pragma once
 
@@ -45,11 +45,20 @@ struct UploadsPage {
 };
 Result<UploadsPage> parse_uploads(ByteView document);
 
+// What an answer to a batch of deletions says was not deleted.
+struct NotDeleted {
+  std::string key;
+  ErrorDocument error;
+};
+Result<std::vector<NotDeleted>> parse_not_deleted(ByteView document);
+
 Result<std::string> parse_upload_id(ByteView document);       // of a new upload
 Result<std::string> parse_etag_of_copy(ByteView document);    // of a copied part
 Result<std::string> parse_etag_of_object(ByteView document);  // of a completed upload
 
 std::string complete_document(std::span<const PartInfo> parts);
+// Answered with what went wrong only.
+std::string delete_document(std::span<const std::string> keys);
 std::string bucket_document(std::string_view region);
 
 // Etags travel in quotes, and are kept without.

@@ -106,6 +106,24 @@ TEST(Xml, SmallAnswers) {
             "3858-2");
 }
 
+TEST(Xml, WhatWasNotDeleted) {
+  const auto all = parse_not_deleted(
+      doc("<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Deleted><Key>a</Key></Deleted>"
+          "<Error><Key> b&amp;c </Key><VersionId>v</VersionId><Code>AccessDenied</Code><Message>no</Message></Error>"
+          "</DeleteResult>"));
+  ASSERT_TRUE(all) << all.error().message();
+  ASSERT_EQ(all->size(), 1u);
+  EXPECT_EQ((*all)[0].key, " b&c ");
+  EXPECT_EQ((*all)[0].error.code, "AccessDenied");
+  EXPECT_EQ((*all)[0].error.message, "no");
+  EXPECT_TRUE(parse_not_deleted(doc("<DeleteResult/>"))->empty());
+  for (const char* text : {"", "<Other/>", "<DeleteResult>", "<DeleteResult><Error><Key>a</Key></Error></DeleteResult>",
+                           "<DeleteResult><Error><Code>a</Code></Error></DeleteResult>"}) {
+    ASSERT_FALSE(parse_not_deleted(doc(text))) << text;
+    EXPECT_EQ(parse_not_deleted(doc(text)).error().kind(), ErrorKind::corrupt) << text;
+  }
+}
+
 TEST(Xml, WhatIsNotWhatWasAskedForIsCorrupt) {
   const std::vector<std::string> wrong{
       "",
@@ -148,6 +166,9 @@ TEST(Xml, WhatIsSent) {
   EXPECT_THAT(complete_document(parts),
               HasSubstr("<Part><PartNumber>1</PartNumber><ETag>&quot;a&quot;&lt;b&quot;</ETag></Part>"
                         "<Part><PartNumber>3</PartNumber><ETag>&quot;c&quot;</ETag></Part>"));
+  EXPECT_THAT(delete_document(std::vector<std::string>{"a<&>", " b "}),
+              HasSubstr("<Quiet>true</Quiet><Object><Key>a&lt;&amp;&gt;</Key></Object>"
+                        "<Object><Key> b </Key></Object>"));
   EXPECT_THAT(bucket_document("eu-west-1"), HasSubstr("<LocationConstraint>eu-west-1</LocationConstraint>"));
 }
 

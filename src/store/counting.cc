@@ -67,6 +67,10 @@ Result<ListPage> CountingStore::list(std::string_view prefix, std::string_view s
 
 Result<void> CountingStore::remove(std::string_view key) { return counted(Operation::remove, 0, inner_.remove(key)); }
 
+Result<std::vector<NotRemoved>> CountingStore::remove_many(std::span<const std::string> keys) {
+  return counted(Operation::remove_many, 0, inner_.remove_many(keys));
+}
+
 Result<std::string> CountingStore::begin_upload(std::string_view key) {
   return counted(Operation::begin_upload, 0, inner_.begin_upload(key));
 }

@@ -27,6 +27,7 @@ TEST(CountingStore, CountsCallsErrorsAndBytesByOperation) {
   EXPECT_TRUE(store.list(""));
   const std::string id = *store.begin_upload("c");
   ASSERT_TRUE(store.put_part("c", id, 1, BytesSource(as_bytes("1234567"))));
+  EXPECT_TRUE(store.remove_many(std::vector<std::string>{"x", "y"}));
 
   const StoreCounts counts = counting.counts();
   EXPECT_EQ(counts.of(Operation::put_new).calls, 2u);
@@ -38,7 +39,8 @@ TEST(CountingStore, CountsCallsErrorsAndBytesByOperation) {
   EXPECT_EQ(counts.of(Operation::get_suffix).received_bytes, 1u);
   EXPECT_EQ(counts.of(Operation::put_part).sent_bytes, 7u);
   EXPECT_EQ(counts.of(Operation::remove).calls, 0u);
-  EXPECT_EQ(counts.total().calls, 9u);
+  EXPECT_EQ(counts.of(Operation::remove_many).calls, 1u);
+  EXPECT_EQ(counts.total().calls, 10u);
   EXPECT_EQ(counts.total().sent_bytes, 15u);
   counting.reset();
   EXPECT_EQ(counting.counts().total().calls, 0u);
@@ -73,6 +75,21 @@ TEST_F(FaultyStoreTest, FaultAfterTheEffectLeavesIt) {
   EXPECT_TRUE(is_there("a"));
   EXPECT_EQ(put_new(*store_, "a").error().kind(), ErrorKind::conflict)
       << "a failure of the store's own is told as it is";
+}
+
+TEST_F(FaultyStoreTest, OfManySomeStayAndAreNamed) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < 40; ++i) keys.push_back("k" + std::to_string(i));
+  for (const std::string& key : keys) ASSERT_TRUE(put_new(*inner_, key));
+  plan_.of(Operation::remove_many).before = 300;
+  auto left = store_->remove_many(keys);
+  while (!left) left = store_->remove_many(keys);
+  EXPECT_GT(left->size(), 0u);
+  EXPECT_LT(left->size(), keys.size());
+  for (const std::string& key : keys) {
+    const bool named = std::any_of(left->begin(), left->end(), [&](const NotRemoved& one) { return one.key == key; });
+    EXPECT_EQ(is_there(key), named) << key;
+  }
 }
 
 TEST_F(FaultyStoreTest, LostRequestLooksLikeALostAnswer) {

@@ -46,6 +46,24 @@ class FaultyStore final : public Store {
   Result<void> remove(std::string_view key) override {
     return run(Operation::remove, key, [&] { return inner_.remove(key); });
   }
+  // What befalls the call, and then each of the keys: an answer that names some of them.
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
+    const std::string about = keys.empty() ? std::string() : keys.front() + ", ...";
+    return run(Operation::remove_many, about, [&]() -> Result<std::vector<NotRemoved>> {
+      std::vector<std::string> wanted;
+      std::vector<NotRemoved> failed;
+      for (const std::string& key : keys) {
+        auto fault = run(Operation::remove_many, key, [&]() -> Result<void> {
+          wanted.push_back(key);
+          return {};
+        });
+        if (!fault) failed.push_back({key, fault.error()});
+      }
+      CAIRN_ASSIGN(std::vector<NotRemoved> left, inner_.remove_many(wanted));
+      left.insert(left.end(), failed.begin(), failed.end());
+      return left;
+    });
+  }
   Result<std::string> begin_upload(std::string_view key) override {
     return run(Operation::begin_upload, key, [&] { return inner_.begin_upload(key); });
   }
@@ -82,7 +100,7 @@ class FaultyStore final : public Store {
     };
     switch (fault) {
       case Fault::before:
-        return failed(ErrorKind::retry_later, "the store is overloaded");
+        return failed(ErrorKind::retry_later, "the store is overloaded").after(plan_.retry_after_ms);
       case Fault::lost:
         return failed(ErrorKind::maybe_done, "the connection was lost before the request arrived");
       case Fault::denied:

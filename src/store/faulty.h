@@ -22,6 +22,7 @@ struct FaultRates {
 // May be changed at any time at which no call is under way.
 struct FaultPlan {
   std::array<FaultRates, kOperationCount> rates;
+  std::int64_t retry_after_ms = 0;  // what a store that is overloaded asks for
   // Of a thousand gets that succeed, how many give bytes that are cut short, or have one bit flipped.
   int truncated = 0;
   int flipped = 0;

@@ -128,6 +128,19 @@ class MemoryStore final : public Store {
     return {};
   }
 
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
+    std::vector<NotRemoved> left;
+    MutexLock lock(mutex_);
+    for (const std::string& key : keys) {
+      if (auto good = check_key(key); !good) {
+        left.push_back({key, good.error()});
+      } else if (const auto at = objects_.find(key); at != objects_.end()) {
+        objects_.erase(at);
+      }
+    }
+    return left;
+  }
+
   Result<std::string> begin_upload(std::string_view key) override {
     CAIRN_TRY(check_key(key));
     MutexLock lock(mutex_);

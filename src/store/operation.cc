@@ -18,6 +18,8 @@ std::string_view name_of(Operation operation) {
       return "list";
     case Operation::remove:
       return "remove";
+    case Operation::remove_many:
+      return "remove_many";
     case Operation::begin_upload:
       return "begin_upload";
     case Operation::put_part:

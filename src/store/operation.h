@@ -14,6 +14,7 @@ enum class Operation {
   head,
   list,
   remove,
+  remove_many,
   begin_upload,
   put_part,
   copy_part,
@@ -22,7 +23,7 @@ enum class Operation {
   abort_upload,
   list_uploads,
 };
-inline constexpr std::size_t kOperationCount = 14;
+inline constexpr std::size_t kOperationCount = 15;
 
 std::string_view name_of(Operation operation);
 

@@ -146,6 +146,7 @@ class RetryingStore : public Store {
   Result<void> remove(std::string_view key) override {
     return retrier_.run(Operation::remove, [&] { return inner_->remove(key); });
   }
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
   Result<std::string> begin_upload(std::string_view key) override {
     return retrier_.run(Operation::begin_upload, [&] { return inner_->begin_upload(key); });
   }
@@ -176,6 +177,29 @@ class RetryingStore : public Store {
   std::unique_ptr<Store> inner_;
   Retrier retrier_;
 };
+
+bool is_worth_repeating(const Error& error) {
+  return error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
+}
+
+// An answer may name keys that a repetition would remove: then it is made with these alone.
+Result<std::vector<NotRemoved>> RetryingStore::remove_many(std::span<const std::string> keys) {
+  std::vector<std::string> wanted(keys.begin(), keys.end());
+  std::vector<NotRemoved> left, passing;
+  auto removed = retrier_.run(Operation::remove_many, [&]() -> Result<void> {
+    CAIRN_ASSIGN(std::vector<NotRemoved> now, inner_->remove_many(wanted));
+    passing.clear();
+    for (NotRemoved& one : now) (is_worth_repeating(one.error) ? passing : left).push_back(std::move(one));
+    if (passing.empty()) return {};
+    wanted.clear();
+    for (const NotRemoved& one : passing) wanted.push_back(one.key);
+    return passing.front().error;
+  });
+  // Without a key that passes, it is the call itself that failed.
+  if (!removed && passing.empty()) return removed.error();
+  left.insert(left.end(), passing.begin(), passing.end());
+  return left;
+}
 
 struct Machine {
   SystemClock clock;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "store/counting.h"
 #include "store/faulty.h"
 
 namespace cairn {
@@ -326,6 +327,63 @@ TEST_P(RetryingStoreTest, NothingIsLostOrDoubledAtAnyRateOfFaults) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Percent, RetryingStoreTest, ::testing::Values(0, 1, 10, 30));
+
+// The keys that may go at the next try are asked for again, and they alone.
+TEST(RetryingStore, OfManyOnlyWhatMayPassIsRemovedAgain) {
+  const auto memory = make_memory_store();
+  FaultPlan plan;
+  plan.of(Operation::remove_many).before = 400;
+  SeededRandom chance(5);
+  FakeTime time;
+  SeededRandom random(3);
+  RetryOptions patient;
+  patient.attempts = 100;
+  patient.budget = 1'000'000;
+  patient.total_ms = 1'000'000;
+  patient.breaker.failures = 1'000'000;
+  auto faulty = make_faulty_store(*memory, plan, chance);
+  auto counting = std::make_unique<CountingStore>(*faulty);
+  const CountingStore& counted = *counting;
+  const auto store = make_retrying_store(std::move(counting), patient, time, random, time);
+  std::vector<std::string> keys{"../invalid"};
+  for (int i = 0; i < 100; ++i) keys.push_back("k" + std::to_string(i));
+  for (std::size_t i = 1; i < keys.size(); ++i) ASSERT_TRUE(memory->put_new(keys[i], BytesSource({})));
+  const auto left = store->remove_many(keys);
+  ASSERT_TRUE(left) << left.error().message();
+  ASSERT_EQ(left->size(), 1u) << "told once, however often the others were tried";
+  EXPECT_EQ(left->front().key, "../invalid");
+  EXPECT_TRUE(memory->list("")->objects.empty());
+  EXPECT_GT(counted.counts().of(Operation::remove_many).calls, 2u);
+
+  plan.of(Operation::remove_many) = {.before = 0, .after = 0, .lost = 0, .denied = 1000};
+  EXPECT_EQ(store->remove_many(keys).error().kind(), ErrorKind::denied);
+}
+
+TEST(RetryingStore, WhatOfManyNeverGoesIsNamed) {
+  const auto memory = make_memory_store();
+  FaultPlan plan;
+  plan.of(Operation::remove_many).before = 700;
+  SeededRandom chance(8);
+  FakeTime time;
+  SeededRandom random(3);
+  RetryOptions hasty;
+  hasty.attempts = 2;
+  const auto store = make_retrying_store(make_faulty_store(*memory, plan, chance), hasty, time, random, time);
+  int named = 0;
+  for (int round = 0; round < 100; ++round) {
+    std::vector<std::string> keys;
+    for (int i = 0; i < 5; ++i) keys.push_back("k" + std::to_string(i));
+    for (const std::string& key : keys) (void)memory->put_new(key, BytesSource({}));
+    const auto left = store->remove_many(keys);
+    if (!left) {
+      EXPECT_EQ(left.error().kind(), ErrorKind::retry_later);
+      continue;
+    }
+    named += static_cast<int>(left->size());
+    EXPECT_EQ(memory->list("")->objects.size(), left->size());
+  }
+  EXPECT_GT(named, 0);
+}
 
 TEST(RetryingStore, ManyThreadsShareIt) {
   const auto memory = make_memory_store();

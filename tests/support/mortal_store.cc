@@ -23,6 +23,9 @@ Result<ListPage> MortalStore::list(std::string_view prefix, std::string_view sta
 Result<void> MortalStore::remove(std::string_view key) {
   return while_alive([&] { return inner_.remove(key); });
 }
+Result<std::vector<NotRemoved>> MortalStore::remove_many(std::span<const std::string> keys) {
+  return while_alive([&] { return inner_.remove_many(keys); });
+}
 Result<std::string> MortalStore::begin_upload(std::string_view key) {
   return while_alive([&] { return inner_.begin_upload(key); });
 }

@@ -25,6 +25,7 @@ class MortalStore final : public Store {
   Result<ObjectInfo> head(std::string_view key) override;
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override;
   Result<void> remove(std::string_view key) override;
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
   Result<std::string> begin_upload(std::string_view key) override;
   Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number, const Source& body) override;
   Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number, std::string_view source_key,

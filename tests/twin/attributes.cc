@@ -1,5 +1,6 @@
 #include "twin/attributes.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -44,7 +45,10 @@ bool has_a_meaning(std::string_view name, Operation op) {
   }
   if (name.starts_with("x-amz-copy-source")) return op == Operation::copy_part;
   if (name == "x-amz-mp-object-size") return op == Operation::complete_upload;
-  if (name.starts_with(kCustomer)) return makes_objects(op) || has_bytes || reads || op == Operation::copy_part;
+  if (name.starts_with(kCustomer)) {
+    return makes_objects(op) || has_bytes || reads || op == Operation::copy_part || op == Operation::list_parts ||
+           op == Operation::complete_upload;
+  }
   static const std::set<std::string_view> kEverywhere{"x-amz-date", "x-amz-content-sha256", "x-amz-security-token",
                                                       "x-amz-request-payer", "x-amz-expected-bucket-owner"};
   return kEverywhere.contains(name);
@@ -73,10 +77,10 @@ struct CustomerKey {
   std::string md5;  // base64
 };
 
-std::expected<CustomerKey, Response> read_customer_key(const Request& request) {
-  const std::string* const algorithm = request.header(std::string(kCustomer) + "algorithm");
-  const std::string* const key = request.header(std::string(kCustomer) + "key");
-  const std::string* const key_md5 = request.header(std::string(kCustomer) + "key-md5");
+std::expected<CustomerKey, Response> read_customer_key(const Request& request, const std::string& prefix) {
+  const std::string* const algorithm = request.header(prefix + "algorithm");
+  const std::string* const key = request.header(prefix + "key");
+  const std::string* const key_md5 = request.header(prefix + "key-md5");
   if (algorithm == nullptr && key == nullptr && key_md5 == nullptr) return CustomerKey{};
   if (algorithm == nullptr || *algorithm != "AES256" || key == nullptr || key_md5 == nullptr) {
     return std::unexpected(
@@ -155,7 +159,7 @@ Refusal check_headers(const Request& request) {
 std::expected<Attributes, Response> read_attributes(const Request& request) {
   if (Refusal refusal = check_values(request)) return std::unexpected(std::move(*refusal));
   Attributes attributes;
-  auto customer = read_customer_key(request);
+  auto customer = read_customer_key(request, std::string(kCustomer));
   if (!customer) return std::unexpected(std::move(customer.error()));
   if (customer->given) {
     attributes.customer_key_md5 = customer->md5;
@@ -178,8 +182,10 @@ std::expected<Attributes, Response> read_attributes(const Request& request) {
   return attributes;
 }
 
-Refusal check_customer_key(const Request& request, const Attributes& attributes) {
-  const auto given = read_customer_key(request);
+Refusal check_customer_key(const Request& request, const Attributes& attributes, KeyOf whose) {
+  const std::string prefix(kCustomer);
+  const std::string of_source = "x-amz-copy-source-" + prefix.substr(std::string_view("x-amz-").size());
+  const auto given = read_customer_key(request, whose == KeyOf::source ? of_source : prefix);
   if (!given) return given.error();
   if (given->md5 == attributes.customer_key_md5) return std::nullopt;
   if (attributes.customer_key_md5.empty()) {
@@ -192,6 +198,13 @@ Refusal check_customer_key(const Request& request, const Attributes& attributes)
                         "be provided to retrieve the object.");
   }
   return error_answer(403, "AccessDenied", "Access Denied");
+}
+
+bool has_md5_etags(const Attributes& attributes) {
+  return attributes.customer_key_md5.empty() &&
+         std::none_of(attributes.headers.begin(), attributes.headers.end(), [](const Header& header) {
+           return header.name == "x-amz-server-side-encryption" && header.value == "aws:kms";
+         });
 }
 
 std::vector<Header> encryption_headers(const Attributes& attributes) {

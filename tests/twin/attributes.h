@@ -20,8 +20,11 @@ struct Attributes {
 Refusal check_headers(const Request& request);
 
 std::expected<Attributes, Response> read_attributes(const Request& request);
-// The same customer's key as when the object (or upload) was made.
-Refusal check_customer_key(const Request& request, const Attributes& attributes);
+// The same customer's key as when the object (or upload) was made; or the source of a copy.
+enum class KeyOf { object, source };
+Refusal check_customer_key(const Request& request, const Attributes& attributes, KeyOf whose = KeyOf::object);
+// Not so of what is encrypted with keys of KMS or of the customer.
+bool has_md5_etags(const Attributes& attributes);
 // What answers to writes say of the encryption.
 std::vector<Header> encryption_headers(const Attributes& attributes);
 

@@ -72,7 +72,7 @@ Dialect b2() {
 Dialect nothing() {
   Dialect d;
   d.put_create_only = d.put_if_match = d.complete = d.remove = Conditions::ignored;
-  d.checksums = d.md5_etags = d.copy_part = d.start_after = false;
+  d.checksums = d.md5_etags = d.copy_part = d.start_after = d.delete_objects = false;
   d.complete_again = false;
   d.any_region = true;
   return d;

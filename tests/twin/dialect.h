@@ -30,6 +30,7 @@ struct Dialect {
   bool crc64nvme = true;            // false: of these, crc64nvme is not known, and ignored
   bool md5_etags = true;            // false: etags are 32 digits that have nothing to do with the bytes
   bool delete_objects_needs_md5 = false;
+  bool delete_objects = true;       // false: 501
 
   bool copy_part = true;            // false: 501
   int max_part_number = 10000;

@@ -111,6 +111,7 @@ Answer Exchange::applied() {
   twist.conflict = fault_ == Fault::conflict;
   twist.upload_is_gone = fault_ == Fault::expired_upload;
   twist.forget_finished = fault_ == Fault::lost_complete;
+  twist.some_stay = fault_ == Fault::some_stay;
   Answer answer{service_.handle(request_, twist)};
   const bool is_good = !answer.response.is_error();
   switch (*fault_) {

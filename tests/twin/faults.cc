@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, kFaultCount> kNames{
     "empty_error",  "burst",           "clock_skew",     "conflict",   "expired_upload",   "reset_before",
     "reset_in_request", "error_after", "reset_after",    "lost_complete", "ok_then_error_after", "ok_then_error",
     "slow_complete", "reset_in_answer", "truncated",     "slow_body",  "stall",            "flipped",
-    "wrong_checksum", "silent_close",  "one_key",        "stale_list",
+    "wrong_checksum", "silent_close",  "some_stay",      "one_key",    "stale_list",
 };
 
 bool is_listing(Operation operation) {
@@ -37,6 +37,7 @@ bool can_befall(Fault fault, const FaultSubject& subject) {
     case Fault::stall: return op == Operation::get_object || is_listing(op) || op == Operation::delete_objects;
     case Fault::flipped: return op == Operation::get_object;
     case Fault::wrong_checksum: return op == Operation::put_object || op == Operation::upload_part;
+    case Fault::some_stay: return op == Operation::delete_objects;
     case Fault::one_key: return is_listing(op);
     case Fault::stale_list: return op == Operation::list_objects;
     default: return true;

@@ -49,11 +49,12 @@ enum class Fault {
   flipped,            // one bit of an object's body
   wrong_checksum,     // a checksum that is not the object's is echoed
   silent_close,       // the kept-alive connection is closed after the answer, which did not say so
+  some_stay,          // of a batch of deletions every other one fails, and is named
   // Listings.
   one_key,            // one key a page
   stale_list,         // without the newest objects; S3 has been consistent since 2020
 };
-inline constexpr std::size_t kFaultCount = 28;
+inline constexpr std::size_t kFaultCount = 29;
 
 std::string_view name_of(Fault fault);
 std::optional<Fault> fault_named(std::string_view name);

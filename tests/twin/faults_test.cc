@@ -366,5 +366,19 @@ TEST(Names, OfFaultsOperationsAndDialects) {
   EXPECT_FALSE(dialect_named("gcs"));
 }
 
+TEST_F(Faults, OfABatchOfDeletionsEveryOtherOneFails) {
+  for (const char* const key : {"a", "b", "c"}) client().put(key, key);
+  Call call{.method = "POST", .target = "/bucket?delete"};
+  call.body = "<Delete><Object><Key>a</Key></Object><Object><Key>b</Key></Object>"
+              "<Object><Key>c</Key></Object></Delete>";
+  call.headers = {{"content-md5", base64(md5(as_bytes(call.body)))}};
+  twin_.fail_next(Operation::delete_objects, Fault::some_stay);
+  const Reply reply = client().send(call);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.count("<Error>"), 2u);
+  EXPECT_EQ(reply.count("<Deleted>"), 1u);
+  EXPECT_EQ(twin_.keys_of("bucket"), (std::vector<std::string>{"a", "c"}));
+}
+
 }  // namespace
 }  // namespace cairn::twin

@@ -174,6 +174,10 @@ Response Service::list_objects(const Request& request, const Twist& twist) {
 Response Service::list_parts(const Request& request, const Twist& twist) {
   const Upload* const upload = find_upload(request);
   if (upload == nullptr) return no_such_upload(request);
+  // Needed where the upload has a checksum algorithm; and right wherever it is given.
+  if (upload->algorithm || request.header("x-amz-server-side-encryption-customer-key") != nullptr) {
+    if (Refusal refusal = check_customer_key(request, upload->attributes)) return *refusal;
+  }
   auto limit = read_limit(request, "max-parts", options_.max_page);
   if (!limit) return std::move(limit.error());
   if (twist.one_key) *limit = std::min<std::uint64_t>(*limit, 1);

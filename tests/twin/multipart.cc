@@ -213,7 +213,7 @@ Response Service::upload_part(const Request& request, const BodyFacts& facts) {
   change.bucket = request.bucket;
   change.upload_id = *request.argument("uploadId");
   change.number = *number;
-  change.etag = facts.etag;
+  change.etag = has_md5_etags(upload->attributes) ? facts.etag : random_hex();
   change.time_ms = time_of_write_ms();
   change.checksum = facts.checksum;
   change.body = request.body;
@@ -243,6 +243,8 @@ Response Service::copy_part(const Request& request) {
   }
   const StoredObject* const object = find_object(bucket, key);
   if (object == nullptr) return error_answer(404, "NoSuchKey", "The specified key does not exist.", {{"Key", key}});
+  if (Refusal refusal = check_customer_key(request, upload->attributes)) return *refusal;
+  if (Refusal refusal = check_customer_key(request, object->attributes, KeyOf::source)) return *refusal;
   const std::string* const etag = request.header("x-amz-copy-source-if-match");
   if (etag != nullptr && unquoted(*etag) != object->etag) {
     return error_answer(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold",
@@ -259,7 +261,7 @@ Response Service::copy_part(const Request& request) {
   change.body = Rope::of(copied->text());
   const std::vector<ByteView> views = change.body.views();
   const ByteView bytes = views.empty() ? ByteView() : views.front();
-  change.etag = dialect_.md5_etags ? hex(md5(bytes)) : random_hex();
+  change.etag = dialect_.md5_etags && has_md5_etags(upload->attributes) ? hex(md5(bytes)) : random_hex();
   if (upload->algorithm) change.checksum = Checksum{*upload->algorithm, checksum(*upload->algorithm, bytes)};
   if (Refusal refusal = commit(change)) return *refusal;
   Xml xml("CopyPartResult");
@@ -322,6 +324,10 @@ Response Service::complete_upload(const Request& request, const Twist& twist) {
   if (!wanted) return std::move(wanted.error());
   if (Refusal refusal = check_write_condition(request)) return *refusal;
   if (upload == nullptr) return complete_result(request, before->second.etag, std::nullopt);
+  const bool needs_key = upload->algorithm || request.header("x-amz-server-side-encryption-customer-key") != nullptr;
+  if (needs_key) {
+    if (Refusal refusal = check_customer_key(request, upload->attributes)) return *refusal;
+  }
   if (Refusal refusal = check_parts(*upload, *wanted)) return *refusal;
   auto claim = object_claim(request, dialect_);
   if (!claim) return std::move(claim.error());
@@ -331,7 +337,7 @@ Response Service::complete_upload(const Request& request, const Twist& twist) {
   change.bucket = request.bucket;
   change.upload_id = *id;
   change.time_ms = time_of_write_ms();
-  change.etag = dialect_.md5_etags ? etag_of_parts(*wanted) : random_hex();
+  change.etag = dialect_.md5_etags && has_md5_etags(upload->attributes) ? etag_of_parts(*wanted) : random_hex();
   change.checksum = whole_checksum(*upload, *wanted);
   if (*claim && change.checksum && (*claim)->algorithm == change.checksum->algorithm &&
       change.checksum->type == ChecksumType::full_object && (*claim)->value != change.checksum->value) {

@@ -89,7 +89,7 @@ Response Service::put_object(const Request& request, const Twist& twist, const B
   change.kind = Change::Kind::put_object;
   change.bucket = request.bucket;
   change.key = request.key;
-  change.etag = facts.etag;
+  change.etag = has_md5_etags(*attributes) ? facts.etag : random_hex();
   change.time_ms = time_of_write_ms();
   change.attributes = std::move(*attributes);
   change.checksum = facts.checksum;
@@ -128,6 +128,7 @@ Response Service::get_object(const Request& request) {
 }
 
 Response Service::delete_object(const Request& request) {
+  if (undeletable_.contains(request.key)) return error_answer(403, "AccessDenied", "Access Denied");
   if (Refusal refusal = check_write_condition(request)) return *refusal;
   Response response;
   response.status = 204;
@@ -140,7 +141,8 @@ Response Service::delete_object(const Request& request) {
   return response;
 }
 
-Response Service::delete_objects(const Request& request) {
+Response Service::delete_objects(const Request& request, const Twist& twist) {
+  if (!dialect_.delete_objects) return not_implemented("deleting many objects");
   const bool has_md5 = request.header("content-md5") != nullptr;
   const bool has_checksum = request.header("x-amz-sdk-checksum-algorithm") != nullptr;
   if (!has_md5 && (dialect_.delete_objects_needs_md5 || !has_checksum)) {
@@ -151,6 +153,9 @@ Response Service::delete_objects(const Request& request) {
   if (!document) return document.error();
   const bool is_quiet = std::string_view(document->root().child_value("Quiet")) == "true";
   Xml xml("DeleteResult");
+  const auto failed = [&](const std::string& key, std::string_view code, std::string_view message) {
+    xml.open("Error").element("Key", key).element("Code", code).element("Message", message).close();
+  };
   std::size_t count = 0;
   for (const pugi::xml_node object : document->root().children("Object")) {
     Change change;
@@ -158,7 +163,18 @@ Response Service::delete_objects(const Request& request) {
     change.bucket = request.bucket;
     change.key = object.child_value("Key");
     if (change.key.empty() || ++count > kMaxDeletes) return malformed_xml();
-    if (find_object(change.bucket, change.key) != nullptr && commit(change)) continue;
+    if (twist.some_stay && count % 2 == 1) {
+      failed(change.key, "InternalError", "We encountered an internal error. Please try again.");
+      continue;
+    }
+    if (undeletable_.contains(change.key)) {
+      failed(change.key, "AccessDenied", "Access Denied");
+      continue;
+    }
+    if (find_object(change.bucket, change.key) != nullptr && commit(change)) {
+      failed(change.key, "InternalError", "The journal cannot be written");
+      continue;
+    }
     if (!is_quiet) xml.open("Deleted").element("Key", change.key).close();
   }
   return count == 0 ? malformed_xml() : xml_answer(xml.finish());

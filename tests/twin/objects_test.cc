@@ -287,6 +287,22 @@ TEST_F(Objects, ACustomersKeyIsNeededForWhateverItEncrypted) {
   EXPECT_EQ(client().get("k").code(), "InvalidRequest");
   EXPECT_EQ(client().get("k", key(std::string(32, 'n'))).code(), "AccessDenied");
   EXPECT_EQ(client().put("k", "v", key("short")).code(), "InvalidArgument");
+  const auto copy = [&](const std::string& id, bool with_source_key) {
+    Call call{.method = "PUT", .target = "/bucket/copy?partNumber=1&uploadId=" + percent_encode(id)};
+    call.headers = key(mine);
+    call.headers.push_back({"x-amz-copy-source", "/bucket/k"});
+    if (with_source_key) {
+      for (const Header& header : key(mine)) {
+        call.headers.push_back({"x-amz-copy-source-" + header.name.substr(6), header.value});
+      }
+    }
+    return client().send(call);
+  };
+  const std::string upload = client().begin("copy", key(mine));
+  EXPECT_EQ(copy(upload, false).code(), "InvalidRequest");
+  EXPECT_EQ(copy(upload, true).status, 200);
+  EXPECT_EQ(client().put_part("copy", upload, 2, "p").code(), "InvalidRequest");
+  EXPECT_EQ(client().put_part("copy", upload, 2, "p", key(mine)).status, 200);
   client().put("plain", "v");
   EXPECT_EQ(client().get("plain", key(mine)).code(), "InvalidRequest");
 }
@@ -489,6 +505,37 @@ TEST(Restart, TheTwinGoesAwayAndComesBackOnItsPort) {
   ASSERT_TRUE(twin.start());
   EXPECT_EQ(twin.port(), port);
   EXPECT_EQ(client.get("k").body, "v");
+}
+
+TEST_F(Objects, OfManySomeMayNotBeDeletedAndAreNamed) {
+  for (const char* const key : {"a", "b", "c"}) client().put(key, key);
+  twin_.set_undeletable({"b"});
+  Call call{.method = "POST", .target = "/bucket?delete"};
+  call.body = "<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object><Object><Key>b</Key></Object>"
+              "<Object><Key>c</Key></Object></Delete>";
+  call.headers = {{"content-md5", base64(md5(as_bytes(call.body)))}};
+  const Reply reply = client().send(call);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.count("<Error><Key>b</Key><Code>AccessDenied</Code>"), 1u);
+  EXPECT_EQ(reply.count("<Deleted>"), 0u) << "quiet";
+  EXPECT_THAT(twin_.keys_of("bucket"), ElementsAre("b"));
+  EXPECT_EQ(client().remove("b").code(), "AccessDenied");
+  twin_.set_undeletable({});
+  use_dialect("nothing");
+  EXPECT_EQ(client().send(call).code(), "NotImplemented");
+}
+
+// Etags of what is encrypted with keys of KMS, or of the customer, are no MD5s.
+TEST_F(Objects, EtagsTellNothingOfBytesThatOtherKeysEncrypt) {
+  const std::string plain = client().put("plain", "v").header("etag");
+  EXPECT_EQ(client().put("s3", "v", {{"x-amz-server-side-encryption", "AES256"}}).header("etag"), plain);
+  const std::string kms = client().put("kms", "v", {{"x-amz-server-side-encryption", "aws:kms"}}).header("etag");
+  EXPECT_EQ(kms.size(), plain.size());
+  EXPECT_NE(kms, plain);
+  const std::string id = client().begin("big", {{"x-amz-server-side-encryption", "aws:kms"}});
+  const std::string part = client().put_part("big", id, 1, "v").header("etag");
+  EXPECT_NE(part, plain);
+  EXPECT_EQ(client().complete("big", id, {{1, part}}).status, 200);
 }
 
 }  // namespace

@@ -163,7 +163,7 @@ Response Service::dispatch(const Request& request, const Twist& twist, const Bod
     case Operation::get_object:
     case Operation::head_object: return get_object(request);
     case Operation::delete_object: return delete_object(request);
-    case Operation::delete_objects: return delete_objects(request);
+    case Operation::delete_objects: return delete_objects(request, twist);
     case Operation::list_objects: return list_objects(request, twist);
     case Operation::create_upload: return create_upload(request);
     case Operation::upload_part: return upload_part(request, facts);
@@ -227,6 +227,11 @@ void Service::set_denied(const Operations& denied) {
   denied_ = denied;
 }
 
+void Service::set_undeletable(std::set<std::string> keys) {
+  const MutexLock lock(mutex_);
+  undeletable_ = std::move(keys);
+}
+
 void Service::set_keys(std::vector<AccessKey> keys) {
   const MutexLock lock(mutex_);
   keys_ = std::move(keys);
@@ -249,6 +254,16 @@ std::optional<std::string> Service::text_of(const std::string& bucket, const std
   const MutexLock lock(mutex_);
   const StoredObject* const object = find_object(bucket, key);
   return object == nullptr ? std::nullopt : std::optional(object->body.text());
+}
+
+std::string Service::header_of(const std::string& bucket, const std::string& key, std::string_view name) {
+  const MutexLock lock(mutex_);
+  const StoredObject* const object = find_object(bucket, key);
+  if (object == nullptr) return {};
+  for (const Header& header : object->attributes.headers) {
+    if (header.name == name) return header.value;
+  }
+  return {};
 }
 
 std::vector<std::string> Service::keys_of(const std::string& bucket) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ struct Twist {
   bool conflict = false;
   bool upload_is_gone = false;
   bool forget_finished = false;
+  bool some_stay = false;  // of a batch of deletions, every other one fails
 };
 
 class Service {
@@ -62,11 +64,14 @@ class Service {
   void set_dialect(const Dialect& dialect) EXCLUDES(mutex_);
   void set_denied(const Operations& denied) EXCLUDES(mutex_);
   void set_keys(std::vector<AccessKey> keys) EXCLUDES(mutex_);
+  // Objects that nobody may delete, as a policy says it of some keys.
+  void set_undeletable(std::set<std::string> keys) EXCLUDES(mutex_);
   // Forgets all uploads, as a lifecycle rule does.
   void expire_uploads() EXCLUDES(mutex_);
 
   // What lies there, for tests that look behind the client's back.
   std::optional<std::string> text_of(const std::string& bucket, const std::string& key) EXCLUDES(mutex_);
+  std::string header_of(const std::string& bucket, const std::string& key, std::string_view name) EXCLUDES(mutex_);
   std::vector<std::string> keys_of(const std::string& bucket) EXCLUDES(mutex_);
   std::size_t upload_count(const std::string& bucket) EXCLUDES(mutex_);
   // One bit of an object's bytes changes, and nothing else of it.
@@ -93,7 +98,7 @@ class Service {
   Response put_object(const Request& request, const Twist& twist, const BodyFacts& facts) REQUIRES(mutex_);
   Response get_object(const Request& request) REQUIRES(mutex_);
   Response delete_object(const Request& request) REQUIRES(mutex_);
-  Response delete_objects(const Request& request) REQUIRES(mutex_);
+  Response delete_objects(const Request& request, const Twist& twist) REQUIRES(mutex_);
   Response create_bucket(const Request& request) REQUIRES(mutex_);
   // conditions.cc
   Refusal check_write_condition(const Request& request) REQUIRES(mutex_);
@@ -126,6 +131,7 @@ class Service {
   Dialect dialect_ GUARDED_BY(mutex_);
   Operations denied_ GUARDED_BY(mutex_);
   std::vector<AccessKey> keys_ GUARDED_BY(mutex_);
+  std::set<std::string> undeletable_ GUARDED_BY(mutex_);
   State state_ GUARDED_BY(mutex_);
   std::uint64_t random_ GUARDED_BY(mutex_) = 0;
   std::unique_ptr<Journal> journal_ GUARDED_BY(mutex_);

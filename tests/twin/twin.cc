@@ -87,10 +87,14 @@ void Twin::set_clock_offset_ms(std::int64_t offset_ms) { impl_->host.clock_offse
 void Twin::set_dialect(const Dialect& dialect) { impl_->host.service->set_dialect(dialect); }
 void Twin::set_denied(const Operations& denied) { impl_->host.service->set_denied(denied); }
 void Twin::set_keys(std::vector<AccessKey> keys) { impl_->host.service->set_keys(std::move(keys)); }
+void Twin::set_undeletable(std::set<std::string> keys) { impl_->host.service->set_undeletable(std::move(keys)); }
 void Twin::expire_uploads() { impl_->host.service->expire_uploads(); }
 
 std::optional<std::string> Twin::text_of(const std::string& bucket, const std::string& key) {
   return impl_->host.service->text_of(bucket, key);
+}
+std::string Twin::header_of(const std::string& bucket, const std::string& key, std::string_view name) {
+  return impl_->host.service->header_of(bucket, key, name);
 }
 std::vector<std::string> Twin::keys_of(const std::string& bucket) { return impl_->host.service->keys_of(bucket); }
 std::size_t Twin::upload_count(const std::string& bucket) { return impl_->host.service->upload_count(bucket); }

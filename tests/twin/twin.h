@@ -15,7 +15,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cairn/error.h"
@@ -98,11 +100,13 @@ class Twin {
   void set_dialect(const Dialect& dialect);
   void set_denied(const Operations& denied);  // these are answered 403 AccessDenied
   void set_keys(std::vector<AccessKey> keys);
+  void set_undeletable(std::set<std::string> keys);  // nobody may delete these
   void set_clock_offset_ms(std::int64_t offset_ms);  // how far the server's clock is ahead
   void expire_uploads();                             // forgets all uploads, as a lifecycle rule does
 
   // What lies there, for tests that look behind the client's back.
   std::optional<std::string> text_of(const std::string& bucket, const std::string& key);
+  std::string header_of(const std::string& bucket, const std::string& key, std::string_view name);  // "": not kept
   std::vector<std::string> keys_of(const std::string& bucket);
   std::size_t upload_count(const std::string& bucket);
   void damage(const std::string& bucket, const std::string& key, std::uint64_t bit);
