@@ -54,7 +54,12 @@ Result<std::string> S3Store::complete_under_claim(const std::string& full, std::
                                                   std::span<const PartInfo> parts) {
   const bool single_writer = dialect_.now().put_new != Condition::honoured;
   const std::string claimed = claim_key(client_.settings(), full);
-  if (!single_writer) CAIRN_TRY(claim(full, upload_id));
+  if (!single_writer) {
+    // Whatever became of the claim, nothing has been completed; and one that is ours is found to be so the next time.
+    const auto claimed_now = claim(full, upload_id);
+    const bool open = !claimed_now && claimed_now.error().kind() == ErrorKind::maybe_done;
+    if (!claimed_now) return open ? claimed_now.error().as(ErrorKind::retry_later) : claimed_now.error();
+  }
   const auto completed = [&]() -> Result<std::string> {
     CAIRN_ASSIGN(const auto there, look(full));
     if (!there) return complete_at(full, upload_id, parts);

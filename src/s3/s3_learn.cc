@@ -151,9 +151,26 @@ Result<Condition> S3Store::try_put(const HeaderFields& condition) {
   return of_trial(error);
 }
 
+// What trials of processes that died in the middle have left: no listing shows it to anybody else. Not those of the
+// last hour, which may be under way.
+void S3Store::end_old_trials() {
+  constexpr std::int64_t kHourMs = 3'600'000;
+  Call call;
+  call.action = Action::list;
+  call.query = {{"uploads", ""}, {"encoding-type", "url"}, {"prefix", probe_key()}};
+  const auto response = expect_whole(call);
+  const auto page = response ? parse_uploads(response->body) : Result<UploadsPage>(response.error());
+  if (!page) return;
+  for (const UploadInfo& upload : page->uploads) {
+    const bool is_trial = upload.key.starts_with(probe_key());
+    if (is_trial && upload.begun_ms < client_.store_wall_ms() - kHourMs) (void)abort_at(upload.key, upload.upload_id);
+  }
+}
+
 Result<Condition> S3Store::try_complete() {
   const std::string key = probe_key();
   const BytesSource body(as_bytes(kProbeText));
+  end_old_trials();
   // Somebody may have deleted it, as it says that one may.
   CAIRN_TRY(try_put({{"If-None-Match", "*"}}));
   auto id = begin_upload_at(key, new_token());

@@ -5,7 +5,7 @@
 // here, and large objects not taken apart: see store/retry.h and large.h. open_store() puts the three together.
 //
 // The first write of a process costs one small request more, by which it is learned whether the store refuses to
-// replace an object (some thirty, the first time ever); the first put_if one more, the first complete_new five more.
+// replace an object (some thirty, the first time ever); the first put_if one more, the first complete_new six more.
 // See s3_learn.cc.
 #pragma once
 
@@ -125,6 +125,7 @@ class S3Store final : public Store {
   Result<Condition> try_race() REQUIRES(learning_);
   int winners_of_race(const std::string& key);
   Result<Condition> try_complete() REQUIRES(learning_);
+  void end_old_trials();
   Result<bool> bucket_exists();
   Result<void> make_bucket();
   Error no_conditions() const;

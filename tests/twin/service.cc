@@ -273,6 +273,13 @@ std::vector<std::string> Service::keys_of(const std::string& bucket) {
   return keys;
 }
 
+std::vector<std::string> Service::upload_keys(const std::string& bucket) {
+  const MutexLock lock(mutex_);
+  std::vector<std::string> keys;
+  for (const auto& [id, upload] : state_.buckets[bucket].uploads) keys.push_back(upload.key);
+  return keys;
+}
+
 std::size_t Service::upload_count(const std::string& bucket) {
   const MutexLock lock(mutex_);
   return state_.buckets[bucket].uploads.size();

@@ -74,6 +74,7 @@ class Service {
   std::string header_of(const std::string& bucket, const std::string& key, std::string_view name) EXCLUDES(mutex_);
   std::vector<std::string> keys_of(const std::string& bucket) EXCLUDES(mutex_);
   std::size_t upload_count(const std::string& bucket) EXCLUDES(mutex_);
+  std::vector<std::string> upload_keys(const std::string& bucket) EXCLUDES(mutex_);
   // One bit of an object's bytes changes, and nothing else of it.
   void damage(const std::string& bucket, const std::string& key, std::uint64_t bit) EXCLUDES(mutex_);
 
@@ -130,8 +131,8 @@ class Service {
   Mutex mutex_;
   Dialect dialect_ GUARDED_BY(mutex_);
   Operations denied_ GUARDED_BY(mutex_);
-  std::vector<AccessKey> keys_ GUARDED_BY(mutex_);
   std::set<std::string> undeletable_ GUARDED_BY(mutex_);
+  std::vector<AccessKey> keys_ GUARDED_BY(mutex_);
   State state_ GUARDED_BY(mutex_);
   std::uint64_t random_ GUARDED_BY(mutex_) = 0;
   std::unique_ptr<Journal> journal_ GUARDED_BY(mutex_);

@@ -109,6 +109,7 @@ class Twin {
   std::string header_of(const std::string& bucket, const std::string& key, std::string_view name);  // "": not kept
   std::vector<std::string> keys_of(const std::string& bucket);
   std::size_t upload_count(const std::string& bucket);
+  std::vector<std::string> upload_keys(const std::string& bucket);
   void damage(const std::string& bucket, const std::string& key, std::uint64_t bit);
 
  private:
