@@ -96,6 +96,12 @@ void StatusReport::print_if_new(const ReplicatorStatus& now) {
 }
 
 void StatusReport::tell_phase(const ReplicatorStatus& now) {
+  const auto holds = [](const ReplicatorStatus& status) { return status.hold == "pin" || status.hold == "floor"; };
+  if (now.phase == Phase::attaching && holds(now) && (first_ || !holds(last_))) {
+    bar_.clear();
+    log_.info("{}: the store does not answer yet; what is committed is captured, and published once it does",
+              database_);
+  }
   if (!first_ && now.phase == last_.phase) return;
   if ((first_ || last_.phase == Phase::attaching) && now.phase != Phase::attaching) {
     bar_.clear();

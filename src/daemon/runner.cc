@@ -43,6 +43,10 @@ std::string mark_of(const ReplicatorStatus& s) {
                      s.snapshots_published, s.published_bytes, s.captured_commits, s.reconciles);
 }
 
+std::string mark_of_store(const ReplicatorStatus& s) {
+  return fmt::format("{}/{}/{}/{}", s.published_sequence, s.has_snapshot, s.snapshots_published, s.published_bytes);
+}
+
 std::string trouble_of(const ReplicatorStatus& s) {
   return s.store_trouble.empty() ? s.database_trouble : s.store_trouble;
 }
@@ -100,7 +104,6 @@ void Runner::capture_loop() {
     never_appeared_ = true;
     return ring_all();
   }
-  await_attachment();
   while (!quitting_) {
     const std::int64_t asked = asked_;
     const std::uint64_t looks = replicator_.status().looks;
@@ -121,11 +124,6 @@ void Runner::note_answer(std::int64_t asked, std::uint64_t looks_before) {
   last_captured_ = status.captured_sequence;
   answered_ = asked;
   ring_all();
-}
-
-// Until the replica has been read there is nothing to capture against.
-void Runner::await_attachment() {
-  while (!quitting_ && replicator_.status().phase == Phase::attaching) watch_->wait_for_bell(kLongestWaitUs);
 }
 
 // False: it did not appear before the end.
@@ -286,9 +284,9 @@ std::optional<Result<void>> Runner::judge(const ReplicatorStatus& status) {
   return std::nullopt;
 }
 
-// How long nothing has got on.
+// How long nothing has got on. While a store is in trouble that is what gets into it, however much is captured.
 std::int64_t Runner::still_us(const ReplicatorStatus& status) {
-  const std::string mark = mark_of(status);
+  const std::string mark = status.store_trouble.empty() ? mark_of(status) : mark_of_store(status);
   if (mark != judged_mark_) {
     judged_mark_ = mark;
     progress_us_ = mono_us();

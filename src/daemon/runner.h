@@ -38,7 +38,6 @@ class Runner {
   // The threads.
   void capture_loop();
   bool await_database();
-  void await_attachment();
   void note_answer(std::int64_t asked, std::uint64_t looks_before);
   void wait_before_capture(std::int64_t next_us);
   void store_loop(Part part, StepFunction step);

@@ -25,6 +25,7 @@ class FakeReplicator final : public Replicator {
     MutexLock lock(mutex_);
     ++captures;
     if (capture_error) return *capture_error;
+    if (capture_always_gets_on) ++committed_;
     if (requested_ || capture_at_once) status_.captured_sequence = committed_;
     status_.phase = Phase::following;
     status_.captured_all = status_.captured_sequence == committed_;
@@ -81,7 +82,7 @@ class FakeReplicator final : public Replicator {
 
   // Set before the run.
   std::optional<Error> capture_error;
-  bool capture_at_once = true, store_away = false;
+  bool capture_at_once = true, store_away = false, capture_always_gets_on = false;
   std::uint64_t captures = 0, publishes = 0;
 
  private:
@@ -277,6 +278,23 @@ TEST_F(RunnerTest, UntilSettledFailsWithTheKindOfATroubleThatLasts) {
   const Result<void> result = finish();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind(), ErrorKind::denied);
+}
+
+// However much is captured meanwhile: nothing of it gets into the store.
+TEST_F(RunnerTest, ABusyWriterDoesNotHideThatTheStoreStaysAway) {
+  write(database_);
+  replicator_.store_away = true;
+  replicator_.capture_always_gets_on = true;
+  RunOptions options;
+  options.until = RunUntil::settled;
+  options.trouble_limit_ms = 300;
+  RunTiming timing;
+  timing.busy_look_us = 1'000;
+  start(options, timing);
+  const Result<void> result = finish();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::denied);
+  EXPECT_GT(replicator_.capture_count(), 10u);
 }
 
 TEST_F(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {

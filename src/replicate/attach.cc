@@ -13,6 +13,10 @@
 // "Meant to publish": an intent is written and synced before every put. So after any crash the store can be at most one
 // segment ahead of what we know, and that segment has the hash that we noted; anything else was written by
 // somebody else.
+//
+// Without the store, the column on the left is presumed from the one in the middle: what is remembered is there. What
+// is captured on that becomes part of the replica only when the store says the same; if it does not, it is thrown away,
+// and the database is compared with what the store holds, as if nothing had been captured.
 #include "replicate/attach.h"
 
 #include "fmt/format.h"
@@ -46,7 +50,7 @@ enum class Proven { yes, no };  // that the local database continues what is pub
 
 // Forgets all that was known of an earlier history, and remembers this one.
 Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence published, std::uint64_t hash,
-                          Proven proven) {
+                          Proven proven, std::int64_t begun_ms = 0) {
   return c.local.update(Sync::yes, [&](LocalRecord& r) {
     const Id128 writer = r.writer.is_zero() ? c.random.id() : r.writer;
     r = LocalRecord{};
@@ -55,11 +59,12 @@ Result<void> start_record(const AttachContext& c, const Id128& lineage, Sequence
     r.published = r.intent = r.captured = published;
     r.published_hash = r.intent_hash = r.captured_hash = hash;
     r.proven = proven == Proven::yes;
+    r.begun_ms = begun_ms;
   });
 }
 
 Result<Base> begin(const AttachContext& c, const Id128& lineage, std::int64_t begun_ms) {
-  CAIRN_TRY(start_record(c, lineage, Sequence(0), 0, Proven::yes));
+  CAIRN_TRY(start_record(c, lineage, Sequence(0), 0, Proven::yes, begun_ms));
   CAIRN_ASSIGN(Base base, open_base(c, lineage));
   CAIRN_TRY(base.spool->clear());
   base.start = Start::begin;
@@ -67,28 +72,36 @@ Result<Base> begin(const AttachContext& c, const Id128& lineage, std::int64_t be
   return base;
 }
 
+// The lineage is known here before the claim can be seen there: a crash in between leaves a claim that is ours.
+Result<void> put_claim(const AttachContext& c, const Id128& lineage, std::int64_t begun_ms, const Time& now) {
+  Claim claim;
+  claim.lineage = lineage;
+  claim.writer = c.local.record().writer;
+  claim.host = c.options.host;
+  claim.begun_ms = begun_ms;
+  claim.last_modified_ms = now.wall_ms;
+  auto created = create_claim(c.store, c.options.replica, claim);
+  // Somebody was faster, or our own put was answered twice: the next look at the store tells.
+  if (!created && created.error().kind() == ErrorKind::conflict) return created.error().as(ErrorKind::maybe_done);
+  return created;
+}
+
 Result<Base> claim_and_begin(const AttachContext& c, const Time& now) {
   const LocalRecord record = c.local.record();
   const Id128 lineage = record.lineage.is_zero() || record.published.value > 0 ? c.random.id() : record.lineage;
-  // The lineage is known here before the claim can be seen there: a crash in between leaves a claim that is ours.
   CAIRN_ASSIGN(Base base, begin(c, lineage, now.wall_ms));
-  Claim claim;
-  claim.lineage = lineage;
-  claim.writer = base.writer;
-  claim.host = c.options.host;
-  claim.begun_ms = claim.last_modified_ms = now.wall_ms;
-  auto created = create_claim(c.store, c.options.replica, claim);
-  // Somebody was faster, or our own put was answered twice: the next look at the store tells.
-  if (!created) {
-    return created.error().kind() == ErrorKind::conflict ? created.error().as(ErrorKind::maybe_done) : created.error();
-  }
+  CAIRN_TRY(put_claim(c, lineage, base.begun_ms, now));
   return base;
 }
 
-Result<Base> attach_without_history(const AttachContext& c, const Time& now) {
+Result<Finding> find_no_history(const AttachContext& c) {
   const LocalRecord record = c.local.record();
   const bool adopt = c.options.adopt == Adopt::local;
-  CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+  CAIRN_ASSIGN(auto claim, read_claim(c.store, c.options.replica));
+  // JSON has no checksum: what looks like another's may have been garbled on its way.
+  if (claim && claim->lineage != record.lineage) {
+    CAIRN_ASSIGN(claim, read_claim(c.store, c.options.replica));
+  }
   const bool was_ours = !claim || claim->lineage == record.lineage;
   // The claim is put before the first snapshot is begun, whose hash the record has: without a claim it has vanished.
   const bool had_begun = record.published.value > 0 || (!claim && record.published_hash != 0);
@@ -101,8 +114,10 @@ Result<Base> attach_without_history(const AttachContext& c, const Time& now) {
                              "is to begin anew, run again with --adopt local.",
                              place(c), had));
   }
-  if (!claim) return claim_and_begin(c, now);
-  if (record.lineage == claim->lineage || adopt) return begin(c, claim->lineage, claim->begun_ms);
+  if (!claim) return Finding{};
+  if (record.lineage == claim->lineage || adopt) {
+    return Finding{.start = Start::begin, .lineage = claim->lineage, .begun_ms = claim->begun_ms, .head = {}};
+  }
   return Error(ErrorKind::conflict,
                fmt::format("{} was claimed at {} by another replicator (host {}), which has published nothing yet. If "
                            "that one is gone for good, run again with --adopt local.",
@@ -193,7 +208,7 @@ Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   return base;
 }
 
-Result<Base> attach_to_foreign(const AttachContext& c, const restore::HeadState& head) {
+Result<Finding> find_foreign(const AttachContext& c, const restore::HeadState& head) {
   const bool adopt = c.options.adopt == Adopt::local;
   if (!head.has_snapshot && !adopt) {
     return Error(ErrorKind::conflict,
@@ -201,29 +216,37 @@ Result<Base> attach_to_foreign(const AttachContext& c, const restore::HeadState&
                              "gone for good, run again with --adopt local.",
                              place(c)));
   }
+  const Start start = adopt ? Start::adopt : Start::must_equal;
+  return Finding{.start = start, .lineage = head.lineage, .begun_ms = 0, .head = head};
+}
+
+Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
+  const restore::HeadState& head = finding.head;
   // Not before the database was compared: a refusal has to be one at the next start too, whatever the head's number.
   CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after(), Proven::no));
   CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
   CAIRN_TRY(base.spool->clear());
-  base.start = adopt ? Start::adopt : Start::must_equal;
+  base.start = finding.start;
   base.has_snapshot = head.has_snapshot;
   if (auto claim = read_claim(c.store, c.options.replica); claim && *claim) base.previous_host = (*claim)->host;
   restate(base, head);
-  if (adopt && head.has_snapshot) CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(rebuild_hashes(c, base, head.newest));
   return base;
 }
 
-Result<Base> attach_to_history(const AttachContext& c, const restore::HeadState& head) {
+Result<Finding> find_history(const AttachContext& c, const restore::HeadState& head) {
   const LocalRecord record = c.local.record();
   const bool adopt = c.options.adopt == Adopt::local;
-  if (record.lineage != head.lineage || !record.proven) return attach_to_foreign(c, head);
+  if (record.lineage != head.lineage || !record.proven) return find_foreign(c, head);
 
   const std::uint64_t head_hash = head.footer.hash_after();
   const bool is_published = head.newest == record.published && head_hash == record.published_hash;
   const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
                          head_hash == record.intent_hash && head.footer.writer == record.writer;
-  if (is_published || is_intent) return go_on(c, head);
-  if (adopt) return attach_to_foreign(c, head);
+  if (is_published || is_intent) {
+    return Finding{.start = Start::go_on, .lineage = head.lineage, .begun_ms = 0, .head = head};
+  }
+  if (adopt) return find_foreign(c, head);
   if (head.newest < record.published) {
     return Error(
         ErrorKind::conflict,
@@ -236,13 +259,81 @@ Result<Base> attach_to_history(const AttachContext& c, const restore::HeadState&
                            place(c), head.newest.value, record.published.value, kAdoptHint));
 }
 
+// A spool that follows what was published, or an empty one.
+bool follows(const Spool& spool, const LocalRecord& record) {
+  const auto front = spool.front();
+  return !front || (front->sequence == record.published.next() && front->hash_before == record.published_hash);
+}
+
+// Of a spool that goes on being added to.
+Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& head, Spool& spool) {
+  const LocalRecord record = c.local.record();
+  if (head.newest == record.published) return true;
+  // The store is ahead by the one segment that was meant to be put: it must be the one that the spool begins with.
+  const auto front = spool.front();
+  const std::uint64_t head_hash = head.footer.hash_after();
+  if (!front || front->sequence != head.newest || front->hash_after != head_hash) return false;
+  CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
+    r.published = head.newest;
+    r.published_hash = head_hash;
+  }));
+  spool.pop();
+  return true;
+}
+
 }  // namespace
 
-Result<Base> attach(const AttachContext& context, const Time& now) {
+Result<Finding> find_out(const AttachContext& context) {
   auto head = restore::read_head(context.store, context.options.replica);
-  if (!head && head.error().kind() == ErrorKind::not_found) return attach_without_history(context, now);
+  if (!head && head.error().kind() == ErrorKind::not_found) return find_no_history(context);
   if (!head) return head.error();
-  return attach_to_history(context, *head);
+  return find_history(context, *head);
+}
+
+Result<Base> attach(const AttachContext& context, const Finding& finding, const Time& now) {
+  switch (finding.start) {
+    case Start::begin:
+      if (finding.lineage.is_zero()) return claim_and_begin(context, now);
+      return begin(context, finding.lineage, finding.begun_ms);
+    case Start::go_on: return go_on(context, finding.head);
+    default: return attach_to_foreign(context, finding);
+  }
+}
+
+Result<std::optional<Base>> presume(const AttachContext& context, const Time& now) {
+  const LocalRecord record = context.local.record();
+  // Nor was anything meant to be: what was may be there.
+  const bool nothing_published =
+      record.published.value == 0 && record.published_hash == 0 && record.intent.value == 0;
+  if (record.lineage.is_zero() || (record.proven && nothing_published)) {
+    const Id128 lineage = record.lineage.is_zero() ? context.random.id() : record.lineage;
+    CAIRN_ASSIGN(Base base, begin(context, lineage, record.begun_ms != 0 ? record.begun_ms : now.wall_ms));
+    return std::optional(std::move(base));
+  }
+  if (!record.proven) return std::optional<Base>();
+  CAIRN_ASSIGN(Base base, open_base(context, record.lineage));
+  base.start = Start::go_on;
+  while (auto front = base.spool->front()) {
+    if (front->sequence > record.published) break;
+    base.spool->pop();
+  }
+  // A power loss may have taken what was remembered last: only the store can tell then.
+  if (!follows(*base.spool, record)) return std::optional<Base>();
+  CAIRN_ASSIGN(const bool known, settle_hashes(context, base, record.published, record.published_hash));
+  if (!known) return std::optional<Base>();
+  return std::optional(std::move(base));
+}
+
+Result<bool> confirm(const AttachContext& context, const Finding& finding, const Presumption& presumed, Spool& spool,
+                     const Time& now) {
+  if (finding.start != presumed.start) return false;
+  if (finding.start == Start::go_on) return confirm_history(context, finding.head, spool);
+  if (finding.start != Start::begin) return false;
+  if (!finding.lineage.is_zero()) {
+    return finding.lineage == presumed.lineage && finding.begun_ms == presumed.begun_ms;
+  }
+  CAIRN_TRY(put_claim(context, presumed.lineage, presumed.begun_ms, now));
+  return true;
 }
 
 }  // namespace cairn::replicate

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "replicate/local_state.h"
 #include "replicate/page_hashes.h"
 #include "replicate/spool.h"
+#include "restore/head.h"
 
 namespace cairn::replicate {
 
@@ -44,8 +46,34 @@ struct AttachContext {
   const ReplicatorOptions& options;
 };
 
-// Reads the head of the replica, claims it if nothing is there, and settles how to go on. conflict: another writer owns
-// the history. corrupt: the replica's head is damaged. Store errors as they are: try again later.
-Result<Base> attach(const AttachContext& context, const Time& now);
+// What the store says of all this.
+struct Finding {
+  Start start = Start::begin;
+  Id128 lineage;              // zero, with begin: nothing is there, and it has to be claimed
+  std::int64_t begun_ms = 0;  // with begin, by a claim that is there
+  restore::HeadState head;    // without begin
+};
+
+// Reads the head of the replica, and judges it by what this machine remembers; changes nothing. conflict: another
+// writer owns the history. corrupt: the replica's head is damaged. Store errors as they are: try again later.
+Result<Finding> find_out(const AttachContext& context);
+
+// What to begin with then. Claims the replica if nothing is there.
+Result<Base> attach(const AttachContext& context, const Finding& finding, const Time& now);
+
+// While the store cannot be asked: what to begin with if it turns out to hold what this machine remembers. Nothing: it
+// does not remember enough.
+Result<std::optional<Base>> presume(const AttachContext& context, const Time& now);
+
+// What was presumed, once the store can be asked.
+struct Presumption {
+  Start start = Start::begin;
+  Id128 lineage;
+  std::int64_t begun_ms = 0;
+};
+// True: it is so, and capture goes on as it began. False: it is otherwise, and nothing has been changed; what was
+// captured meanwhile does not follow what the store holds. `spool` is what capture adds to.
+Result<bool> confirm(const AttachContext& context, const Finding& finding, const Presumption& presumed, Spool& spool,
+                     const Time& now);
 
 }  // namespace cairn::replicate

@@ -28,7 +28,13 @@ std::string hold_name(sqlite::Hold hold) {
 }  // namespace
 
 Result<Step> Capturer::step(const Time& now) {
-  if (!state_ && !take_base()) return Step{now.mono_us + kSoon_us};
+  is_presumed_ = is_presumed_ && !shared_.is_firm();
+  if (is_presumed_ && is_told_to_leave()) leave_presumption();
+  if (!state_ && !take_base()) {
+    auto presumed = presume_when_due(now);
+    if (!presumed) return trouble(presumed.error(), now);
+    if (!*presumed) return Step{std::max(waiting_since_us_ + kStorePatience_us, now.mono_us + kSoon_us)};
+  }
   if (now.mono_us < retry_at_us_) return Step{retry_at_us_};
   wake_us_ = now.mono_us + kIdle_us;
   if (auto walked = walk(now); !walked) return trouble(walked.error(), now);
@@ -44,12 +50,15 @@ bool Capturer::take_base() {
     base.swap(shared_.base);
   }
   if (!base) return false;
-  start_ = base->start;
-  previous_host_ = base->previous_host;
-  begun_ms_ = base->begun_ms;
-  if (!base->has_snapshot && base->start != Start::begin) shared_.snapshot_requested = true;
-  state_ = std::make_unique<CapturedState>(shared_, *base);
+  take(*base);
   return true;
+}
+
+void Capturer::take(Base& base) {
+  start_ = base.start;
+  previous_host_ = base.previous_host;
+  begun_ms_ = base.begun_ms;
+  state_ = std::make_unique<CapturedState>(shared_, base);
 }
 
 Result<void> Capturer::walk(const Time& now) {
@@ -67,6 +76,11 @@ Result<void> Capturer::walk(const Time& now) {
   if (auto kept = keep_hold(now); !kept) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
+  }
+  if (pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes) {
+    // Pages of the first snapshot that wait for a store: better to read them when it is there.
+    leave_presumption();
+    return Error(ErrorKind::busy, "waiting for the store to begin the first snapshot");
   }
   if (pass_) CAIRN_TRY(continue_pass(now));
   CAIRN_TRY(catch_up(now));
@@ -92,6 +106,12 @@ Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
 Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   const ErrorKind kind = error.kind();
   const bool passes = kind == ErrorKind::busy || kind == ErrorKind::io || kind == ErrorKind::retry_later;
+  if (is_presumed_ && !passes && !followed_once_) {
+    // Refusing is for when the store has been asked.
+    let_go(sqlite::CloseMode::abandon);
+    retry_at_us_ = now.mono_us + kSecond_us;
+    return Step{retry_at_us_};
+  }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
@@ -111,9 +131,10 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
 // Opening and identity.
 
 Result<void> Capturer::open_database(const Time& now) {
-  shared_.set_status([](ReplicatorStatus& s) { s.phase = Phase::opening; });
-  const auto wal_switch = shared_.options.wal_switch == AllowWalSwitch::yes ? sqlite::WalSwitch::allow
-                                                                           : sqlite::WalSwitch::refuse;
+  if (!is_presumed_) shared_.set_status([](ReplicatorStatus& s) { s.phase = Phase::opening; });
+  // Nothing about the database is changed before the store has been asked.
+  const bool may_switch = shared_.options.wal_switch == AllowWalSwitch::yes && !is_presumed_;
+  const auto wal_switch = may_switch ? sqlite::WalSwitch::allow : sqlite::WalSwitch::refuse;
   CAIRN_ASSIGN(auto database, sqlite::Database::open(shared_.options.database, wal_switch));
   CAIRN_TRY(database->take_hold());
   database_ = std::move(database);
@@ -364,9 +385,6 @@ Result<void> Capturer::finish_pass(const Time& now) {
   switch (pass->goal()) {
     case PassGoal::begin:
       CAIRN_TRY(take_over(*pass, state_->sequence()));
-      // Known here before it can be seen there: a crash in between must not make it look like somebody else's.
-      CAIRN_TRY(
-          shared_.local->update(Sync::yes, [&](LocalRecord& r) { r.published_hash = r.intent_hash = pass->hash(); }));
       pass->finish_snapshot(now);
       break;
     case PassGoal::compare:
@@ -408,7 +426,7 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 }
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
-  if (pass_ || state_->is_behind() || !shared_.snapshot_requested || shared_.current_job()) return {};
+  if (pass_ || is_presumed_ || state_->is_behind() || !shared_.snapshot_requested || shared_.current_job()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {
     CAIRN_ASSIGN(const bool captured, capture(now));
@@ -431,7 +449,8 @@ void Capturer::report(const Time&) {
   ReplicatorStatus& s = shared_.status;
   s.database_trouble = capture_trouble_;
   s.database_trouble_kind = ErrorKind::io;
-  s.phase = !finds_out                         ? Phase::following
+  s.phase = shared_.footing != Footing::firm   ? Phase::attaching
+            : !finds_out                       ? Phase::following
             : pass_->goal() == PassGoal::begin ? Phase::first_snapshot
                                                : Phase::reconciling;
   s.captured_sequence = state_->sequence().value;

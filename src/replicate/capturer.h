@@ -16,6 +16,9 @@
 
 namespace cairn::replicate {
 
+// How long the store may take to say what there is before capture begins without it.
+inline constexpr std::int64_t kStorePatience_us = 1'000'000;
+
 class Capturer {
  public:
   explicit Capturer(Shared& shared) : shared_(shared) {}
@@ -25,6 +28,10 @@ class Capturer {
  private:
   // The walk of one step.
   bool take_base();
+  void take(Base& base);
+  Result<bool> presume_when_due(const Time& now);
+  bool is_told_to_leave() const;
+  void leave_presumption();
   Result<void> walk(const Time& now);
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);
@@ -68,6 +75,8 @@ class Capturer {
   std::unique_ptr<Pass> pass_;
   Start start_ = Start::begin;
   bool followed_once_ = false;
+  std::int64_t waiting_since_us_ = -1;  // for the store to say what there is
+  bool is_presumed_ = false;            // it has not said so yet
 
   std::string previous_host_;
   std::int64_t begun_ms_ = 0;

@@ -31,6 +31,7 @@ class FrozenView {
   std::uint32_t page_size() const { return page_size_; }
   std::uint32_t page_count() const { return page_count_; }
   PageNo next_page() const { return next_; }  // the first one not read yet
+  std::uint64_t scratch_bytes() const { return std::uint64_t{aside_.size()} * page_size_; }
 
   // To be called before a hold moves, so that frames up to `upto` may be backfilled afterwards.
   Result<void> preserve(const wal::IndexHeader& upto);

@@ -38,6 +38,7 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.database_modified_ns);
   visit(r.has_position);
   visit(r.proven);
+  visit(r.begun_ms);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {

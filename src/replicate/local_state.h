@@ -54,6 +54,8 @@ struct LocalRecord {
   // a person adopted it.
   bool proven = false;
 
+  std::int64_t begun_ms = 0;  // of a replica that was begun here: what the claim says, and names the first snapshot
+
   bool operator==(const LocalRecord&) const = default;
 };
 

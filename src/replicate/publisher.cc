@@ -16,43 +16,88 @@
 namespace cairn::replicate {
 namespace {
 constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
+constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::uint64_t kCompareBytes = 1 << 20;
+constexpr int kReadings = 4;
 }  // namespace
 
 Result<Step> Publisher::step(const Time& now) {
   if (now.mono_us < not_before_us_) return Step{not_before_us_};
   if (!attached_) {
-    if (auto attached = attach_now(now); !attached) return trouble(attached.error(), now);
+    auto attached = attach_now(now);
+    if (!attached) return trouble(attached.error(), now);
+    if (!*attached) return Step{now.mono_us + kSoon_us};
   }
   const auto spool = shared_.current_spool();
   if (auto published = publish_front(*spool, now); !published) {
     return trouble(published.error(), now);
   } else if (*published) {
     if (now.mono_us >= next_summary_us_) write_summary(now);
-    backoff_.reset();
+    patience_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
     return Step{now.mono_us};
   }
   return Step{now.mono_us + kIdle_us};
 }
 
-Result<void> Publisher::attach_now(const Time& now) {
-  CAIRN_ASSIGN(Base base, attach({shared_.store, shared_.files, shared_.random, *shared_.local, shared_.options}, now));
+// True: what the store says is what capture stands on from now on. False: capture has to do something first.
+Result<bool> Publisher::attach_now(const Time& now) {
+  {
+    MutexLock hold(shared_.mutex);
+    if (shared_.footing == Footing::settling || shared_.footing == Footing::leaving) return false;
+  }
+  CAIRN_ASSIGN(const Finding finding, find_out(shared_.attach_context()));
+  Presumption presumed;
+  std::shared_ptr<Spool> spool;
+  {
+    MutexLock hold(shared_.mutex);
+    if (shared_.footing == Footing::settling) return false;
+    if (shared_.footing == Footing::none) shared_.footing = Footing::settling;
+    if (shared_.footing == Footing::presumed) spool = shared_.spool;
+    presumed = shared_.presumption;
+  }
+  if (!spool) return attach_afresh(finding, now);
+  CAIRN_ASSIGN(const bool confirmed, confirm(shared_.attach_context(), finding, presumed, *spool, now));
+  if (confirmed) {
+    stand_firm(presumed.lineage, finding, nullptr);
+    return true;
+  }
+  MutexLock hold(shared_.mutex);
+  shared_.footing = Footing::leaving;
+  shared_.may_presume = false;
+  return false;
+}
+
+Result<bool> Publisher::attach_afresh(const Finding& finding, const Time& now) {
+  auto base = attach(shared_.attach_context(), finding, now);
+  if (!base) {
+    MutexLock hold(shared_.mutex);
+    shared_.footing = Footing::none;
+    return base.error();
+  }
+  stand_firm(base->lineage, finding, &*base);
+  return true;
+}
+
+void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* base) {
   const LocalRecord record = shared_.local->record();
   attached_ = true;
-  backoff_.reset();
+  patience_.reset();
+  const bool has_history = finding.start != Start::begin;
+  if (has_history && !finding.head.has_snapshot) shared_.snapshot_requested = true;
   MutexLock hold(shared_.mutex);
+  shared_.footing = Footing::firm;
   shared_.status.phase = Phase::opening;
-  shared_.status.lineage = base.lineage.hex();
-  shared_.status.has_snapshot = base.has_snapshot;
+  shared_.status.lineage = lineage.hex();
+  shared_.status.has_snapshot = has_history && finding.head.has_snapshot;
   shared_.status.published_sequence = record.published.value;
-  shared_.status.captured_sequence = base.sequence.value;
   shared_.status.store_trouble.clear();
   shared_.published = record.published;
-  shared_.spool = std::move(base.spool);
-  shared_.base = std::move(base);
-  return {};
+  if (base == nullptr) return;  // capture has begun already
+  shared_.status.captured_sequence = base->sequence.value;
+  shared_.spool = std::move(base->spool);
+  shared_.base = std::move(*base);
 }
 
 // True: one was published.
@@ -124,11 +169,20 @@ Result<bool> Publisher::is_ours(const std::string& key, const Source& body) {
     const std::uint64_t length = std::min(kCompareBytes, body.size_bytes() - at);
     mine.resize(length);
     CAIRN_TRY(body.read_at(at, mine));
-    auto theirs = shared_.store.get(key, at, length);
-    if (!theirs) return theirs.error().with("look at " + key);
-    if (theirs->bytes != mine) return other;
+    auto same = lies_there(key, at, mine);
+    if (!same) return same.error().with("look at " + key);
+    if (!*same) return other;
   }
   return true;
+}
+
+// A difference is believed when every reading shows one: what was garbled on its way must not look like another writer.
+Result<bool> Publisher::lies_there(const std::string& key, std::uint64_t offset, ByteView mine) {
+  for (int reading = 0; reading < kReadings; ++reading) {
+    CAIRN_ASSIGN(const Object theirs, shared_.store.get(key, offset, mine.size()));
+    if (std::ranges::equal(theirs.bytes, mine)) return true;
+  }
+  return false;
 }
 
 void Publisher::finish() {
@@ -137,8 +191,9 @@ void Publisher::finish() {
 
 // What may pass is tried again, later and later; the rest ends this Replicator.
 Result<Step> Publisher::trouble(const Error& error, const Time& now) {
-  if (!may_pass(error.kind())) return error;
-  not_before_us_ = now.mono_us + backoff_.next_us(shared_.random);
+  const auto wait_us = patience_.wait_us(error, shared_.random);
+  if (!wait_us) return error;
+  not_before_us_ = now.mono_us + *wait_us;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();
     s.store_trouble_kind = error.kind();

@@ -1,6 +1,7 @@
 // From the spool to the store: one segment at a time, in order, create-only.
 #pragma once
 
+#include "replicate/patience.h"
 #include "replicate/shared.h"
 
 namespace cairn::replicate {
@@ -12,14 +13,17 @@ class Publisher {
   void finish();  // on a clean stop
 
  private:
-  Result<void> attach_now(const Time& now);
+  Result<bool> attach_now(const Time& now);
+  Result<bool> attach_afresh(const Finding& finding, const Time& now);
+  void stand_firm(const Id128& lineage, const Finding& finding, Base* base);
   Result<bool> publish_front(Spool& spool, const Time& now);
   Result<bool> put(const SpooledSegment& segment);
   Result<bool> is_ours(const std::string& key, const Source& body);
+  Result<bool> lies_there(const std::string& key, std::uint64_t offset, ByteView mine);
   Result<Step> trouble(const Error& error, const Time& now);
 
   Shared& shared_;
-  Backoff backoff_;
+  Patience patience_;
   std::int64_t not_before_us_ = 0;
   void write_summary(const Time& now);
 

@@ -62,8 +62,10 @@ class ReplicatorImpl final : public Replicator {
     status.spool_bytes = spooled_bytes;
     status.looks = shared_.capture_looks;
     status.captured_all = shared_.capture_settled;
-    status.settled = shared_.capture_settled && spooled == 0 && !shared_.job && !shared_.snapshot_requested &&
-                     status.has_snapshot && status.captured_sequence == status.published_sequence;
+    const bool is_firm = shared_.footing == Footing::firm;
+    const bool snapshot_due = shared_.job || shared_.snapshot_requested;
+    status.settled = is_firm && shared_.capture_settled && spooled == 0 && !snapshot_due && status.has_snapshot &&
+                     status.captured_sequence == status.published_sequence;
     return status;
   }
 

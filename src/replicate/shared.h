@@ -37,6 +37,15 @@ struct InterruptedSnapshot {
   std::int64_t time_ms = 0;  // in its key
 };
 
+// What capture stands on.
+enum class Footing {
+  none,      // nothing yet: the store has not been asked
+  settling,  // one of the threads is working on it
+  presumed,  // what this machine remembers; nothing is put into the store yet
+  leaving,   // the store says otherwise: capture lets go of what it presumed
+  firm,      // what the store says
+};
+
 struct Shared {
   Shared(Store& s, FileSystem& f, Executor& e, Random& r, ReplicatorOptions o)
       : store(s), files(f), executor(e), random(r), options(std::move(o)) {}
@@ -51,8 +60,11 @@ struct Shared {
 
   mutable Mutex mutex;
   ReplicatorStatus status GUARDED_BY(mutex);
+  Footing footing GUARDED_BY(mutex) = Footing::none;
+  bool may_presume GUARDED_BY(mutex) = true;
+  Presumption presumption GUARDED_BY(mutex);
   std::optional<Base> base GUARDED_BY(mutex);              // attached, for capture to take
-  std::shared_ptr<Spool> spool GUARDED_BY(mutex);          // once attached
+  std::shared_ptr<Spool> spool GUARDED_BY(mutex);          // once capture stands on something
   std::shared_ptr<SnapshotJob> job GUARDED_BY(mutex);
   std::optional<InterruptedSnapshot> interrupted GUARDED_BY(mutex);
   bool capture_settled GUARDED_BY(mutex) = false;          // everything committed at the last look is captured
@@ -72,6 +84,11 @@ struct Shared {
     MutexLock hold(mutex);
     change(status);
   }
+  bool is_firm() const EXCLUDES(mutex) {
+    MutexLock hold(mutex);
+    return footing == Footing::firm;
+  }
+  AttachContext attach_context() { return {store, files, random, *local, options}; }
   std::shared_ptr<Spool> current_spool() const EXCLUDES(mutex) {
     MutexLock hold(mutex);
     return spool;
@@ -81,31 +98,5 @@ struct Shared {
     return job;
   }
 };
-
-// How long to wait after the n-th failure in a row: doubling from 100 ms up to 30 s, with full jitter.
-class Backoff {
- public:
-  std::int64_t next_us(Random& random) {
-    const std::int64_t limit = std::min<std::int64_t>(30'000'000, 100'000ll << std::min(failures_, 9));
-    ++failures_;
-    return limit / 2 + static_cast<std::int64_t>(random.next() % static_cast<std::uint64_t>(limit / 2));
-  }
-  void reset() { failures_ = 0; }
-
- private:
-  int failures_ = 0;
-};
-
-// Errors of a store that may pass by themselves.
-inline bool may_pass(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::retry_later:
-    case ErrorKind::maybe_done:
-    case ErrorKind::denied:
-    case ErrorKind::busy:
-    case ErrorKind::io: return true;
-    default: return false;
-  }
-}
 
 }  // namespace cairn::replicate

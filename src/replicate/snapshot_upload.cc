@@ -22,7 +22,10 @@ constexpr std::uint64_t kPartBytes = 8ull << 20;
 
 Result<Step> SnapshotUpload::step(const Time& now) {
   if (now.mono_us < not_before_us_) return Step{not_before_us_};
+  // Not before it is known which replica this is.
+  if (!shared_.is_firm()) return Step{now.mono_us + kIdle_us};
   if (auto looked = look_for_interrupted(); !looked) return trouble(looked.error(), now);
+  if (auto ended = end_left_over(); !ended) return trouble(ended.error(), now);
   const auto job = shared_.current_job();
   if (job != job_) begin(job);
   if (!job_) return Step{now.mono_us + kIdle_us};
@@ -33,7 +36,7 @@ Result<Step> SnapshotUpload::step(const Time& now) {
     return Step{now.mono_us};
   }
   if (!advanced) return trouble(advanced.error(), now);
-  backoff_.reset();
+  patience_.reset();
   if (!*advanced) return Step{now.mono_us + kBusy_us};
   CAIRN_TRY(published(*job_, now));
   drop();
@@ -41,8 +44,9 @@ Result<Step> SnapshotUpload::step(const Time& now) {
 }
 
 Result<Step> SnapshotUpload::trouble(const Error& error, const Time& now) {
-  if (!may_pass(error.kind())) return error;
-  not_before_us_ = now.mono_us + backoff_.next_us(shared_.random);
+  const auto wait_us = patience_.wait_us(error, shared_.random);
+  if (!wait_us) return error;
+  not_before_us_ = now.mono_us + *wait_us;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();
     s.store_trouble_kind = error.kind();
@@ -52,7 +56,7 @@ Result<Step> SnapshotUpload::trouble(const Error& error, const Time& now) {
 
 // A snapshot that an earlier process was asked for and did not finish is made after all. (A first one is made anyway.)
 Result<void> SnapshotUpload::look_for_interrupted() {
-  if (looked_for_interrupted_ || !shared_.current_spool()) return {};  // not before it is known which replica this is
+  if (looked_for_interrupted_) return {};
   const auto upload = journal_.read();
   if (upload && *upload && (*upload)->sequence.value > 0) {
     auto head = shared_.store.head((*upload)->key);
@@ -65,6 +69,28 @@ Result<void> SnapshotUpload::look_for_interrupted() {
     }
   }
   looked_for_interrupted_ = true;
+  return {};
+}
+
+// Uploads that earlier processes left and nobody goes on with cost storage for ever. They are looked for once, when it
+// is known that the replica is this one's to write. A store that cannot list them is no reason to stop.
+Result<void> SnapshotUpload::end_left_over() {
+  constexpr int kTries = 3;
+  if (left_over_tries_ == kTries || !shared_.local->record().proven) return {};
+  ++left_over_tries_;
+  const auto journalled = journal_.read();
+  auto uploads = shared_.store.list_uploads(segment::snapshot_prefix(shared_.options.replica));
+  const auto passes = [](const Error& error) {
+    return error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
+  };
+  if (!uploads && passes(uploads.error())) return uploads.error();
+  for (const UploadInfo& upload : uploads.value_or(std::vector<UploadInfo>())) {
+    const bool goes_on = journalled && *journalled && (*journalled)->upload_id == upload.upload_id;
+    if (goes_on || upload.upload_id == upload_id_) continue;
+    auto aborted = shared_.store.abort_upload(upload.key, upload.upload_id);
+    if (!aborted && passes(aborted.error())) return aborted.error();
+  }
+  left_over_tries_ = kTries;
   return {};
 }
 
@@ -214,6 +240,17 @@ Result<void> SnapshotUpload::abort_left_over() {
   return {};
 }
 
+// A first snapshot is known here before it can be seen there: a crash in between must not make it look like somebody
+// else's.
+Result<void> SnapshotUpload::note_intent(const SnapshotJob& job) {
+  if (job.sequence.value > 0) return {};
+  const std::uint64_t hash = job.writer->footer().hash_after();
+  return shared_.local->update(Sync::yes, [&](LocalRecord& r) {
+    if (r.published.value == 0) r.published_hash = hash;
+    if (r.intent.value == 0) r.intent_hash = hash;
+  });
+}
+
 Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
   if (!upload_id_.empty() && !buffer_.bytes.empty()) {
     if (uploads_->room()) CAIRN_TRY(send_part(job));
@@ -224,7 +261,12 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     give_up(job);  // the database has become smaller since the upload was begun
     return Error(ErrorKind::cancelled, job.key + ": its upload has more parts than it needs");
   }
-  if (upload_id_.empty()) sent_bytes_ = buffer_.bytes.size();
+  if (upload_id_.empty()) {
+    sent_bytes_ = buffer_.bytes.size();
+    // What an earlier process had begun in parts has become small enough to go whole.
+    if (const auto journalled = journal_.read(); journalled && *journalled) CAIRN_TRY(abort_left_over());
+  }
+  CAIRN_TRY(note_intent(job));
   std::vector<PartInfo> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part.info);
   auto put = upload_id_.empty() ? shared_.store.put_new(job.key, BytesSource(buffer_.bytes))

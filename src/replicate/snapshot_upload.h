@@ -6,6 +6,7 @@
 #include <string>
 
 #include "replicate/part_uploads.h"
+#include "replicate/patience.h"
 #include "replicate/shared.h"
 #include "replicate/upload_journal.h"
 
@@ -31,6 +32,7 @@ class SnapshotUpload {
   void begin(const std::shared_ptr<SnapshotJob>& job);
   void drop();
   Result<void> look_for_interrupted();
+  Result<void> end_left_over();
   Result<Step> trouble(const Error& error, const Time& now);
 
   // Parts.
@@ -41,15 +43,17 @@ class SnapshotUpload {
   Result<void> collect_parts(SnapshotJob& job);
   void give_up(SnapshotJob& job);
 
+  Result<void> note_intent(const SnapshotJob& job);
   Result<bool> finish(SnapshotJob& job);
   Result<bool> is_ours(const SnapshotJob& job);
   Result<void> published(const SnapshotJob& job, const Time& now);
 
   Shared& shared_;
-  Backoff backoff_;
+  Patience patience_;
   std::int64_t not_before_us_ = 0;
   UploadJournal journal_;
   bool looked_for_interrupted_ = false;
+  int left_over_tries_ = 0;
 
   std::shared_ptr<SnapshotJob> job_;
   Buffer buffer_;

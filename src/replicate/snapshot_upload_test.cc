@@ -175,6 +175,64 @@ TEST_F(SnapshotUploadTest, PartsGoSideBySide) {
   die();
 }
 
+TEST_F(SnapshotUploadTest, AnUploadOfADatabaseThatHasBecomeSmallIsEnded) {
+  start();
+  turn_until_parts(3);
+  die();
+  ASSERT_EQ(store_->list_uploads("app/")->size(), 1u);
+  must("DELETE FROM t; PRAGMA wal_checkpoint(TRUNCATE); VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+  start();
+  settle();
+  expect_restored_equal();
+}
+
+// Nobody asks for this snapshot again, and nothing here knows of its upload.
+TEST_F(SnapshotUploadTest, AnUploadThatNobodyRemembersIsEndedByTheNextStart) {
+  start();
+  settle();
+  replicator_->request_snapshot();
+  turn_until_parts(calls(Operation::put_part) + 2);
+  die();
+  ASSERT_EQ(store_->list_uploads("app/")->size(), 1u);
+  fs::remove_all(dir_ / "state");
+  const std::uint64_t parts = calls(Operation::put_part);
+  start();
+  settle();
+  for (int i = 0; i < 50; ++i) turn();
+  EXPECT_EQ(calls(Operation::put_part), parts);
+  expect_restored_equal();
+}
+
+// Another one's is left alone until it is known that the replica is ours.
+TEST_F(SnapshotUploadTest, WhoIsRefusedEndsNobodysUpload) {
+  start();
+  settle();
+  replicator_->request_snapshot();
+  turn_until_parts(calls(Operation::put_part) + 2);
+  auto first = std::move(replicator_);
+  must("INSERT INTO t VALUES (1)");
+  const std::string state = (dir_ / "state2").string();
+  ReplicatorOptions options;
+  options.database = db_path_;
+  options.replica = "app";
+  options.state_directory = state;
+  auto opened = Replicator::open(counting_, *files_, executor_, random_, options);
+  ASSERT_TRUE(opened);
+  std::optional<Error> refused;
+  for (int i = 0; i < 10'000 && !refused; ++i) {
+    now_.mono_us += 20'000;
+    for (auto step : {&Replicator::capture_step, &Replicator::publish_step, &Replicator::snapshot_step}) {
+      auto done = (opened->get()->*step)(now_);
+      if (!done && !refused) refused = done.error();
+    }
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->kind(), ErrorKind::conflict);
+  EXPECT_EQ(store_->list_uploads("app/")->size(), 1u);
+  (*opened)->close(StopMode::crash);
+  first->close(StopMode::crash);
+}
+
 TEST(UploadJournal, ATornOrGarbledLineEndsIt) {
   std::string pattern = (fs::temp_directory_path() / "cairn-journal-XXXXXX").string();
   const std::string dir = mkdtemp(pattern.data());

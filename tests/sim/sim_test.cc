@@ -1,8 +1,9 @@
 // The simulation over many seeds.
 //
 //   sim_tests                                     the seeds of ./check
-//   sim_tests --seed N [--count M] [--rounds R] [--verbose] [--check-always] [--keep DIR]
-//                                                 seeds N to N+M-1; --verbose prints every step, --check-always has
+//   sim_tests --seed N [--count M] [--rounds R] [--away] [--verbose] [--check-always] [--keep DIR]
+//                                                 seeds N to N+M-1; --away: the store is away whenever the replicator
+//                                                 starts; --verbose prints every step, --check-always has
 //                                                 SQLite check the database after each, --keep leaves the evidence in
 //                                                 DIR
 //
@@ -38,24 +39,32 @@ std::string tail_of(const SimulationReport& report) {
 // One shard a test, so that ctest runs them side by side.
 class Seeds : public ::testing::TestWithParam<std::uint64_t> {};
 
-TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) {
+void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions options) {
   const std::uint64_t first = from_environment("CAIRN_SIM_FIRST", 1);
-  const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", 320);
+  const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", otherwise);
   std::uint64_t restore_points = 0, restores = 0;
-  for (std::uint64_t seed = first + GetParam(); seed < first + count; seed += kShards) {
-    SimulationOptions options;
+  for (std::uint64_t seed = first + shard; seed < first + count; seed += kShards) {
     options.seed = seed;
     const SimulationReport report = simulate(options);
     restore_points += report.restore_points;
     restores += report.restores;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
-                                        << "\nrerun with: sim_tests --seed " << seed << " --verbose\n"
+                                        << "\nrerun with: sim_tests --seed " << seed
+                                        << (options.away_at_start ? " --away" : "") << " --verbose\n"
                                         << tail_of(report);
   }
   if (count >= kShards) {
     EXPECT_GT(restore_points, 0u);
     EXPECT_GT(restores, 0u);
   }
+}
+
+TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) { run_shard(GetParam(), 320, {}); }
+
+TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
+  SimulationOptions options;
+  options.away_at_start = true;
+  run_shard(GetParam(), 160, options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),
@@ -78,6 +87,8 @@ ByHand parse(int argc, char** argv) {
       hand.count = value();
     } else if (std::strcmp(argv[i], "--rounds") == 0) {
       hand.options.rounds = static_cast<int>(value());
+    } else if (std::strcmp(argv[i], "--away") == 0) {
+      hand.options.away_at_start = true;
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       hand.options.verbose = true;
     } else if (std::strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {

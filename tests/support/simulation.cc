@@ -77,6 +77,7 @@ class Simulation {
   std::size_t model_at_capture_ = 0;    // newest state when capture_step was called last
   std::size_t durable_state_ = 0;       // the newest state that was settled
   bool settled_once_ = false;
+  bool settling_ = false;               // all is well from here on
   bool may_be_in_rollback_mode_ = true;
   bool state_directory_lost_ = false;
 };
@@ -148,6 +149,10 @@ void Simulation::start() {
   trace(started ? "start" : "start fails: " + started.error().message());
   if (!started && host_->life().is_over()) return die(CrashKind::kill);
   if (!started && host_->is_faultless()) fail("cannot be started: " + started.error().message());
+  if (started && options_.away_at_start && !settling_) {
+    trace("the store is away");
+    host_->store_goes_away();
+  }
 }
 
 void Simulation::die(CrashKind kind) {
@@ -169,11 +174,8 @@ void Simulation::give_up(const Error& error, const char* what) {
   const bool faulty = !host_->is_faultless();
   const bool no_database = workload_->is_deleted() && error.kind() == ErrorKind::not_found;
   const bool disk = faulty && error.kind() == ErrorKind::io;
-  // Bytes that were flipped on their way look like a damaged object, or like somebody else's.
-  const bool damaged_answer = host_->store_faults().flipped > 0 &&
-                              (error.kind() == ErrorKind::corrupt || error.kind() == ErrorKind::conflict);
   const bool unproven = state_directory_lost_ && error.kind() == ErrorKind::conflict;
-  if (!no_database && !disk && !damaged_answer && !unproven) {
+  if (!no_database && !disk && !unproven) {
     fail(fmt::format("{} gives up: {}: {}", what, name_of(error.kind()), error.message()));
   }
   host_->stop();
@@ -335,6 +337,7 @@ void Simulation::check_database_is_untouched() {
 
 // Makes everything well and lets the replicator run until it says that all is published.
 bool Simulation::settle() {
+  settling_ = true;
   if (host_->life().is_over()) die(CrashKind::kill);
   host_->heal();
   if (workload_->is_deleted()) workload_->reappear();

@@ -27,6 +27,7 @@ struct SimulationOptions {
   int rounds = 0;        // 0: as many as the seed says, 8 to 24
   bool verbose = false;  // print each step
   std::string keep;      // where to leave the store's objects and the newest states, when it fails
+  bool away_at_start = false;  // whenever the replicator starts, its store is away until the round ends
   bool check_always = false;  // the database's own integrity after every step, to find the one that hurt
 };
 
@@ -62,6 +63,7 @@ class Host {
   void heal();                 // no faults, no limit to its life
   bool is_faultless() const { return faultless_ && !life_.is_limited(); }
   void make_faulty(SeededRandom& random);
+  void store_goes_away();      // until it is healed, or made faulty in another way
 
  private:
   std::string directory_;

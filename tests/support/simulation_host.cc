@@ -67,6 +67,11 @@ void Host::heal() {
   faultless_ = true;
 }
 
+void Host::store_goes_away() {
+  plan_.set_all({.before = 1000, .after = 0, .lost = 0, .denied = 0});
+  faultless_ = false;
+}
+
 // Denied requests and stale listings are left out: the first ask for a person, the second no store of today gives.
 void Host::make_faulty(SeededRandom& random) {
   heal();

@@ -1,0 +1,328 @@
+// Capture while the store has not answered yet: what is committed meanwhile becomes part of the replica, and what the
+// store says in the end decides.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "segment/keys.h"
+#include "store/faulty.h"
+#include "support/stepped_replicator.h"
+
+namespace cairn {
+namespace {
+
+using replicator_test::App;
+using replicator_test::ReplicatorTest;
+namespace fs = std::filesystem;
+
+// A store that is away when replication begins, and comes back.
+class StoreAway : public ReplicatorTest {
+ public:
+  StoreAway() : inner_(std::move(store_)) { store_ = make_faulty_store(*inner_, plan_, chance_); }
+  ~StoreAway() override {
+    replicator_.reset();
+    store_ = std::move(inner_);
+  }
+  void away() { plan_.set_all({.before = 1000, .after = 0, .lost = 0, .denied = 0}); }
+  void back() { plan_ = FaultPlan{}; }
+  // Some seconds of turns.
+  void wait() {
+    for (int i = 0; i < 150; ++i) {
+      const auto error = turn();
+      ASSERT_FALSE(error) << error->message();
+    }
+  }
+  std::size_t objects() { return inner_->list("")->objects.size(); }
+  // Commits one by one, each with the turns that capture it; what the database was after each.
+  std::vector<std::string> commit_and_capture(App& app, int commits) {
+    std::vector<std::string> states;
+    for (int i = 0; i < commits; ++i) {
+      app.must(fill(3 + i));
+      for (int turns = 0; turns < 10; ++turns) EXPECT_FALSE(turn());
+      states.push_back(committed());
+    }
+    return states;
+  }
+  // Each of them is a restore point, in this order, the last one the newest.
+  void expect_restore_points(const std::vector<std::string>& states) {
+    const std::uint64_t newest = replicator_->status().published_sequence;
+    ASSERT_GE(newest + 1, states.size());
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      RestoreTarget target;
+      target.sequence = newest + 1 - states.size() + i;
+      EXPECT_TRUE(restored(target) == states[i]) << "sequence " << *target.sequence;
+    }
+  }
+
+  FaultPlan plan_;
+  SeededRandom chance_{11};
+  std::unique_ptr<Store> inner_;
+};
+
+TEST_F(StoreAway, AfterARestartEachCommitGoesIntoTheSpoolAndBecomesARestorePoint) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop(StopMode::crash);
+  const std::size_t before = objects();
+  away();
+  start();
+  wait();
+  EXPECT_EQ(replicator_->status().phase, Phase::attaching);
+  EXPECT_FALSE(replicator_->status().store_trouble.empty());
+  const auto states = commit_and_capture(app, 5);
+  const auto status = replicator_->status();
+  EXPECT_EQ(status.spool_segments, 5u);
+  EXPECT_EQ(status.captured_sequence, 5u);
+  EXPECT_FALSE(status.settled);
+  EXPECT_EQ(objects(), before);
+  back();
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, 5u);
+  EXPECT_EQ(replicator_->status().spool_segments, 0u);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
+TEST_F(StoreAway, AtTheVeryFirstStartTheSnapshotIsOfTheBeginningAndEachCommitFollows) {
+  make_database();
+  App app(db_path_);
+  const std::string at_start = committed();
+  away();
+  start();
+  wait();
+  EXPECT_NE(replicator_->status().hold, "none");
+  auto states = commit_and_capture(app, 4);
+  EXPECT_EQ(objects(), 0u);
+  back();
+  must_settle();
+  states.insert(states.begin(), at_start);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
+// One that is larger than what waits in memory to be uploaded: the rest of it is read when there is a store.
+TEST_F(StoreAway, ALargeFirstSnapshotWaitsAndCommitsGoOn) {
+  make_database();
+  App app(db_path_);
+  app.must(fill(150'000));
+  const std::string at_start = committed();
+  away();
+  auto o = options();
+  start(o);
+  wait();
+  const auto waiting = replicator_->status();
+  ASSERT_GT(waiting.snapshot_pages_total, waiting.snapshot_pages_done) << "not large enough to show anything";
+  auto states = commit_and_capture(app, 3);
+  EXPECT_EQ(app.run("PRAGMA wal_checkpoint(TRUNCATE)"), SQLITE_OK);
+  back();
+  must_settle();
+  states.insert(states.begin(), at_start);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
+TEST_F(StoreAway, KilledAndStartedAgainItGoesOn) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  away();
+  start();
+  wait();
+  auto states = commit_and_capture(app, 2);
+  stop(StopMode::crash);
+  start();
+  wait();
+  for (std::string& state : commit_and_capture(app, 2)) states.push_back(std::move(state));
+  EXPECT_EQ(replicator_->status().spool_segments, 4u);
+  back();
+  must_settle();
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
+TEST_F(StoreAway, KilledInItsFirstStartItBeginsAnew) {
+  make_database();
+  App app(db_path_);
+  away();
+  start();
+  wait();
+  commit_and_capture(app, 2);
+  stop(StopMode::crash);
+  start();
+  wait();
+  commit_and_capture(app, 2);
+  back();
+  expect_replica_is_current();
+}
+
+// The put before the kill had arrived: the store is one segment further than is known here, the one that the spool
+// begins with.
+TEST_F(StoreAway, WhatArrivedBeforeTheKillIsNotPublishedTwice) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  plan_.set_all({.before = 1000, .after = 0, .lost = 0, .denied = 0});
+  plan_.of(Operation::put_new) = {.before = 0, .after = 1000, .lost = 0, .denied = 0};
+  app.must(fill(7));
+  for (int i = 0; i < 200 && !inner_->head(segment::segment_key("app", Sequence(1))); ++i) ASSERT_FALSE(turn());
+  ASSERT_TRUE(inner_->head(segment::segment_key("app", Sequence(1))));
+  const std::string first = committed();
+  stop(StopMode::crash);
+  away();
+  start();
+  wait();
+  auto states = commit_and_capture(app, 2);
+  back();
+  must_settle();
+  states.insert(states.begin(), first);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
+TEST_F(StoreAway, AnotherWriterWasThereMeanwhileAndThisOneIsRefused) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  const std::string other_path = (dir_ / "other.db").string();
+  fs::copy_file(db_path_, other_path);
+  away();
+  start();
+  wait();
+  commit_and_capture(app, 3);
+  auto here = std::move(replicator_);
+  back();
+  auto o = options();
+  o.database = other_path;
+  o.state_directory = (dir_ / "state2").string();
+  start(o);
+  must_settle();
+  App other(other_path);
+  other.must(fill(2));
+  must_settle();
+  const std::size_t before = objects();
+  const std::string state = restored();
+  auto there = std::move(replicator_);
+  replicator_ = std::move(here);
+  const auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  EXPECT_EQ(objects(), before);
+  EXPECT_TRUE(restored() == state);
+  there->close(StopMode::tidy);
+}
+
+// Another one had begun the replica before: what was presumed here is thrown away, and the database is compared.
+TEST_F(StoreAway, WithoutALocalStateTheReplicaThatIsThereDecides) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  app.must(fill(4));
+  must_settle();
+  stop();
+  const std::size_t before = objects();
+  fs::remove_all(dir_ / "state");
+  away();
+  start();
+  wait();
+  back();
+  must_settle();  // equal: it is followed
+  EXPECT_EQ(objects(), before);
+  commit_and_capture(app, 1);
+  expect_replica_is_current();
+  stop();
+
+  fs::remove_all(dir_ / "state");
+  const std::size_t after = objects();
+  away();
+  start();
+  wait();
+  commit_and_capture(app, 2);
+  back();
+  const auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  EXPECT_EQ(objects(), after);
+}
+
+// Past the limit the WAL keeps what is committed, and nothing is lost.
+TEST_F(StoreAway, PastTheLimitOfTheSpoolTheWalIsHeld) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  away();
+  auto o = options();
+  o.spool_limit_bytes = 60'000;
+  start(o);
+  wait();
+  for (int i = 0; i < 40; ++i) commit_and_capture(app, 1);
+  const auto status = replicator_->status();
+  EXPECT_LT(status.spool_bytes, 120'000u);
+  EXPECT_GT(status.spool_bytes, 0u);
+  EXPECT_EQ(status.hold, "pin");
+  EXPECT_LT(status.captured_sequence, 40u);
+  EXPECT_GT(status.wal_frames, 40u);
+  back();
+  expect_replica_is_current();
+}
+
+TEST_F(StoreAway, ARollbackDatabaseIsNotSwitchedBeforeTheStoreHasBeenAsked) {
+  {
+    App app(db_path_);
+    app.must("PRAGMA journal_mode=DELETE; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(10));
+  }
+  away();
+  start();
+  wait();
+  EXPECT_EQ(App(db_path_).ask("PRAGMA journal_mode"), "delete");
+  back();
+  must_settle();
+  EXPECT_EQ(App(db_path_).ask("PRAGMA journal_mode"), "wal");
+  expect_replica_is_current();
+}
+
+// The state directory knows an earlier history, and a person has decided for the local database.
+TEST_F(StoreAway, AdoptingWaitsForTheStore) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  const std::string other_path = (dir_ / "other.db").string();
+  fs::copy_file(db_path_, other_path);
+  auto o = options();
+  o.database = other_path;
+  o.state_directory = (dir_ / "state2").string();
+  start(o);
+  must_settle();
+  {
+    App other(other_path);
+    other.must(fill(2));
+    must_settle();
+  }
+  stop();
+  away();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  wait();
+  commit_and_capture(app, 2);
+  back();
+  must_settle();
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().published_sequence, 2u) << "one of the other writer's, and the difference";
+}
+
+}  // namespace
+}  // namespace cairn
