@@ -136,14 +136,23 @@ std::string sentence_of_mistake(const Refusal& refusal) {
   return quoted(refusal);
 }
 
+// Seconds, or a date: that is meant by the clock of whoever wrote it, so it is held against the answer's own Date.
+std::optional<std::int64_t> asked_wait_ms(const std::string& value, const std::string* date) {
+  constexpr std::int64_t kMsPerSecond = 1000;
+  std::int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+  if (error == std::errc() && end == value.data() + value.size()) return seconds * kMsPerSecond;
+  const auto until_ms = parse_http_date(value);
+  const auto now_ms = date == nullptr ? std::nullopt : parse_http_date(*date);
+  if (!until_ms || !now_ms) return std::nullopt;
+  return *until_ms - *now_ms;
+}
+
 std::int64_t retry_after_ms(const HttpResponse& response) {
-  constexpr std::int64_t kMsPerSecond = 1000, kLongestSeconds = 3600;
+  constexpr std::int64_t kLongestMs = 3600 * 1000;
   const std::string* value = response.header("retry-after");
   if (value == nullptr) return 0;
-  std::int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), seconds);
-  if (error != std::errc() || end != value->data() + value->size() || seconds < 0) return 0;
-  return std::min(seconds, kLongestSeconds) * kMsPerSecond;
+  return std::clamp<std::int64_t>(asked_wait_ms(*value, response.header("date")).value_or(0), 0, kLongestMs);
 }
 
 }  // namespace

@@ -676,5 +676,19 @@ TEST(Errors, RetryAfterIsCarried) {
   EXPECT_EQ(page.error().retry_after_ms(), 7000);
 }
 
+TEST(Errors, RetryAfterMayBeADateOfTheStoresClock) {
+  const auto wait_ms = [](const std::string& until) {
+    Fixture f;
+    f.http.say(503, "<Error><Code>SlowDown</Code></Error>",
+               {{"retry-after", until}, {"date", "Wed, 21 Oct 2015 07:28:00 GMT"}});
+    return f.store.list("", "", 0).error().retry_after_ms();
+  };
+  EXPECT_EQ(wait_ms("Wed, 21 Oct 2015 07:28:30 GMT"), 30'000);
+  EXPECT_EQ(wait_ms("Wed, 21 Oct 2015 07:27:00 GMT"), 0) << "over already";
+  EXPECT_EQ(wait_ms("Thu, 21 Oct 2025 07:28:00 GMT"), 3600'000) << "no longer than an hour";
+  EXPECT_EQ(wait_ms("soon"), 0);
+  EXPECT_EQ(wait_ms("99999999999999999999"), 0);
+}
+
 }  // namespace
 }  // namespace cairn::s3

@@ -11,6 +11,11 @@ expect 6 "$CAIRN" history "$(s3 app.db)"
 says 'certificate'
 expect 0 replicate app.db --once --to "$(s3 app.db "ca_bundle=$dir/certificate.pem")"
 AWS_CA_BUNDLE=$dir/certificate.pem restores_to_state_of "$(s3 app.db)" app.db
+# A folder holds certificates under the names that `openssl rehash` gives them.
+mkdir folder
+cp "$dir/certificate.pem" folder/
+openssl rehash folder
+AWS_CA_BUNDLE=$dir/folder restores_to_state_of "$(s3 app.db)" app.db
 for flaw in wrong_name expired; do
   start_twin --tls "$flaw" --certificate-file "$dir/certificate.pem"
   expect 6 "$CAIRN" history "$(s3 app.db "ca_bundle=$dir/certificate.pem")"
