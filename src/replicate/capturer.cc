@@ -29,7 +29,7 @@ std::string hold_name(sqlite::Hold hold) {
 
 Result<Step> Capturer::step(const Time& now) {
   is_presumed_ = is_presumed_ && !shared_.is_firm();
-  if (is_presumed_ && is_told_to_leave()) leave_presumption();
+  if (is_presumed_ && is_told_to_leave()) (void)leave_presumption();
   if (!state_ && !take_base()) {
     auto presumed = presume_when_due(now);
     if (!presumed) return trouble(presumed.error(), now);
@@ -77,9 +77,9 @@ Result<void> Capturer::walk(const Time& now) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
   }
-  if (pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes) {
-    // Pages of the first snapshot that wait for a store: better to read them when it is there.
-    leave_presumption();
+  // Pages of the first snapshot that wait for a store: better to read them when it is there.
+  const bool too_many = pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes;
+  if (too_many && leave_presumption()) {
     return Error(ErrorKind::busy, "waiting for the store to begin the first snapshot");
   }
   if (pass_) CAIRN_TRY(continue_pass(now));

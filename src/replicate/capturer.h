@@ -31,7 +31,7 @@ class Capturer {
   void take(Base& base);
   Result<bool> presume_when_due(const Time& now);
   bool is_told_to_leave() const;
-  void leave_presumption();
+  bool leave_presumption();
   Result<void> walk(const Time& now);
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);

@@ -54,17 +54,21 @@ Result<bool> Publisher::attach_now(const Time& now) {
     MutexLock hold(shared_.mutex);
     if (shared_.footing == Footing::settling) return false;
     if (shared_.footing == Footing::none) shared_.footing = Footing::settling;
-    if (shared_.footing == Footing::presumed) spool = shared_.spool;
+    if (shared_.footing == Footing::presumed) {
+      shared_.footing = Footing::confirming;
+      spool = shared_.spool;
+    }
     presumed = shared_.presumption;
   }
   if (!spool) return attach_afresh(finding, now);
-  CAIRN_ASSIGN(const bool confirmed, confirm(shared_.attach_context(), finding, presumed, *spool, now));
-  if (confirmed) {
+  const auto confirmed = confirm(shared_.attach_context(), finding, presumed, *spool, now);
+  if (confirmed && *confirmed) {
     stand_firm(presumed.lineage, finding, nullptr);
     return true;
   }
   MutexLock hold(shared_.mutex);
-  shared_.footing = Footing::leaving;
+  shared_.footing = confirmed ? Footing::leaving : Footing::presumed;
+  if (!confirmed) return confirmed.error();
   shared_.may_presume = false;
   return false;
 }

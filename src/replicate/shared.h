@@ -39,11 +39,12 @@ struct InterruptedSnapshot {
 
 // What capture stands on.
 enum class Footing {
-  none,      // nothing yet: the store has not been asked
-  settling,  // one of the threads is working on it
-  presumed,  // what this machine remembers; nothing is put into the store yet
-  leaving,   // the store says otherwise: capture lets go of what it presumed
-  firm,      // what the store says
+  none,        // nothing yet: the store has not been asked
+  settling,    // one of the threads is working on it
+  presumed,    // what this machine remembers; nothing is put into the store yet
+  confirming,  // the same, and the store is being asked: capture goes on, and stays where it is until that is known
+  leaving,     // the store says otherwise: capture lets go of what it presumed
+  firm,        // what the store says
 };
 
 struct Shared {

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <utility>
 
 #include "segment/keys.h"
+#include "store/counting.h"
 #include "store/faulty.h"
 #include "support/stepped_replicator.h"
 
@@ -14,6 +17,20 @@ namespace {
 using replicator_test::App;
 using replicator_test::ReplicatorTest;
 namespace fs = std::filesystem;
+
+// Something happens while the store is at work on a put, once.
+class DuringPut final : public CountingStore {
+ public:
+  DuringPut(Store& inner, std::string key) : CountingStore(inner), key_(std::move(key)) {}
+  Result<std::string> put_new(std::string_view key, const Source& body) override {
+    if (key == key_ && work) std::exchange(work, nullptr)();
+    return CountingStore::put_new(key, body);
+  }
+  std::function<void()> work;
+
+ private:
+  const std::string key_;
+};
 
 // A store that is away when replication begins, and comes back.
 class StoreAway : public ReplicatorTest {
@@ -121,6 +138,34 @@ TEST_F(StoreAway, ALargeFirstSnapshotWaitsAndCommitsGoOn) {
   states.insert(states.begin(), at_start);
   expect_restore_points(states);
   expect_replica_is_current();
+}
+
+// The threads do not wait for each other: while one asks the store whether what was presumed is so, the other finds
+// that too many pages wait for the first snapshot, and would rather begin it when the store has been asked.
+TEST_F(StoreAway, WhatIsBeingConfirmedIsNotLetGoOf) {
+  make_database();
+  App app(db_path_);
+  app.must(fill(150'000));
+  away();
+  auto o = options();
+  o.spool_limit_bytes = 100'000;
+  DuringPut during(*inner_, segment::metadata_key("app"));
+  store_ = make_faulty_store(during, plan_, chance_);
+  start(o);
+  wait();
+  const auto waiting = replicator_->status();
+  ASSERT_GT(waiting.snapshot_pages_total, waiting.snapshot_pages_done) << "not large enough to show anything";
+  during.work = [&] {
+    app.must("UPDATE t SET v = hex(randomblob(200)) WHERE id > 100000");
+    for (int i = 0; i < 20; ++i) {
+      now_.mono_us += 20'000;
+      ASSERT_TRUE(replicator_->capture_step(now_));
+    }
+    EXPECT_EQ(app.run("PRAGMA wal_checkpoint(TRUNCATE)"), SQLITE_OK);
+  };
+  back();
+  expect_replica_is_current();
+  EXPECT_FALSE(during.work) << "nothing was put";
 }
 
 TEST_F(StoreAway, KilledAndStartedAgainItGoesOn) {

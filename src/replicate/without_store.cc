@@ -38,7 +38,13 @@ bool Capturer::is_told_to_leave() const {
   return shared_.footing == Footing::leaving;
 }
 
-void Capturer::leave_presumption() {
+// False: the store is being asked, or has said that it is so.
+bool Capturer::leave_presumption() {
+  {
+    MutexLock hold(shared_.mutex);
+    if (shared_.footing != Footing::presumed && shared_.footing != Footing::leaving) return false;
+    shared_.footing = Footing::settling;
+  }
   let_go(sqlite::CloseMode::abandon);
   state_.reset();
   is_presumed_ = followed_once_ = false;
@@ -49,6 +55,7 @@ void Capturer::leave_presumption() {
   shared_.capture_settled = false;
   shared_.footing = Footing::none;
   shared_.may_presume = false;
+  return true;
 }
 
 }  // namespace cairn::replicate

@@ -25,7 +25,7 @@ struct StoreCounts {
   OperationCount total() const;
 };
 
-class CountingStore final : public Store {
+class CountingStore : public Store {
  public:
   // `inner` must outlive it.
   explicit CountingStore(Store& inner) : inner_(inner) {}
