@@ -43,6 +43,12 @@ std::string mark_of(const ReplicatorStatus& s) {
                      s.snapshots_published, s.published_bytes, s.captured_commits, s.reconciles);
 }
 
+// What never comes again: a comparison that fails and begins anew, again and again, gets nowhere.
+std::string mark_of_work(const ReplicatorStatus& s) {
+  return fmt::format("{}/{}/{}/{}/{}/{}/{}", s.phase == Phase::attaching, s.captured_sequence, s.published_sequence,
+                     s.has_snapshot, s.snapshots_published, s.published_bytes, s.captured_commits);
+}
+
 std::string mark_of_store(const ReplicatorStatus& s) {
   return fmt::format("{}/{}/{}/{}", s.published_sequence, s.has_snapshot, s.snapshots_published, s.published_bytes);
 }
@@ -286,9 +292,16 @@ std::optional<Result<void>> Runner::judge(const ReplicatorStatus& status) {
 
 // How long nothing has got on. While a store is in trouble that is what gets into it, however much is captured.
 std::int64_t Runner::still_us(const ReplicatorStatus& status) {
-  const std::string mark = status.store_trouble.empty() ? mark_of(status) : mark_of_store(status);
+  const bool is_store_well = status.store_trouble.empty();
+  const std::string mark = is_store_well ? mark_of_work(status) : mark_of_store(status);
   if (mark != judged_mark_) {
     judged_mark_ = mark;
+    judged_pages_ = 0;
+    progress_us_ = mono_us();
+  }
+  // A pass over a large database takes long, and counts as far as it has never come before.
+  if (is_store_well && status.snapshot_pages_done > judged_pages_) {
+    judged_pages_ = status.snapshot_pages_done;
     progress_us_ = mono_us();
   }
   return mono_us() - progress_us_;

@@ -86,6 +86,7 @@ class Runner {
   // Of the caller's thread.
   bool snapshot_requested_ = false;
   std::string judged_mark_;
+  std::uint64_t judged_pages_ = 0;  // of a pass, the most since the mark is what it is
   std::int64_t progress_us_ = 0;
 };
 

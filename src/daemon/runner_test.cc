@@ -21,10 +21,18 @@ class FakeReplicator final : public Replicator {
  public:
   explicit FakeReplicator(std::string path) : path_(std::move(path)) {}
 
-  Result<Step> capture_step(const Time&) override {
+  Result<Step> capture_step(const Time& now) override {
     MutexLock lock(mutex_);
     ++captures;
     if (capture_error) return *capture_error;
+    if (compares_in_vain) {
+      status_.snapshot_pages_done = captures % 5;
+      status_.phase = status_.snapshot_pages_done == 0 ? Phase::opening : Phase::reconciling;
+      status_.reconciles += status_.snapshot_pages_done == 0 ? 1 : 0;
+      status_.database_trouble = "the disk is full";
+      status_.database_trouble_kind = ErrorKind::io;
+      return Step{now.mono_us + 1000};
+    }
     if (capture_always_gets_on) ++committed_;
     if (requested_ || capture_at_once) status_.captured_sequence = committed_;
     status_.phase = Phase::following;
@@ -82,7 +90,7 @@ class FakeReplicator final : public Replicator {
 
   // Set before the run.
   std::optional<Error> capture_error;
-  bool capture_at_once = true, store_away = false, capture_always_gets_on = false;
+  bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
   std::uint64_t captures = 0, publishes = 0;
 
  private:
@@ -295,6 +303,21 @@ TEST_F(RunnerTest, ABusyWriterDoesNotHideThatTheStoreStaysAway) {
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind(), ErrorKind::denied);
   EXPECT_GT(replicator_.capture_count(), 10u);
+}
+
+// As when the differences do not fit on the disk: the comparison fails, and begins anew.
+TEST_F(RunnerTest, WhatBeginsAnewAgainAndAgainIsNoProgress) {
+  write(database_);
+  replicator_.commit();
+  replicator_.compares_in_vain = true;
+  RunOptions options;
+  options.until = RunUntil::settled;
+  options.trouble_limit_ms = 300;
+  start(options, only_when_woken());
+  const Result<void> result = finish();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::io);
+  EXPECT_GT(replicator_.status().reconciles, 10u);
 }
 
 TEST_F(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {
