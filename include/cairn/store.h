@@ -99,6 +99,7 @@ struct StoreCapabilities {
   bool multipart = true;             // begin_upload .. complete_new
   bool copy_part = true;             // copy_part
   bool leaves_out_parts = true;      // complete_new takes fewer parts than were put; else that is invalid
+  bool looking_is_free = false;      // head is a call to this machine, not a request that takes time and is paid for
   std::uint64_t max_put_bytes = 5ull << 30;
   std::uint64_t min_part_bytes = 5ull << 20;  // all parts but the last
   int max_parts = 10000;

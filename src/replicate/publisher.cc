@@ -1,5 +1,5 @@
 // Ordering rules of docs/format.md, "Order", live here:
-//   - a segment is put only when its predecessor is in the store;
+//   - a segment is put only when its predecessor is in the store, and, where looking is free, still there;
 //   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's"
 //     can be told apart;
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
@@ -11,6 +11,7 @@
 
 #include "fmt/format.h"
 #include "replicate/claim.h"
+#include "replicate/still_there.h"
 #include "segment/keys.h"
 
 namespace cairn::replicate {
@@ -108,6 +109,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1)));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "replicate/claim.h"
+#include "replicate/still_there.h"
 #include "segment/keys.h"
 #include "segment/reader.h"
 #include "segment/running_hash.h"
@@ -140,10 +141,13 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
     CAIRN_ASSIGN(drained_, job.writer->drain(buffer_, 0));
     return false;
   }
+  Sequence published;
   {
     MutexLock hold(shared_.mutex);
-    if (shared_.published < job.sequence) return false;
+    published = shared_.published;
   }
+  if (published < job.sequence) return false;
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published));
   return finish(job);
 }
 

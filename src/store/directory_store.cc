@@ -49,6 +49,7 @@ class DirectoryStore final : public Store {
     can.max_put_bytes = std::numeric_limits<std::int64_t>::max();
     can.min_part_bytes = 0;
     can.max_parts = kMaxPartNumber;
+    can.looking_is_free = true;
     return can;
   }
 

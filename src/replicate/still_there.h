@@ -1,0 +1,17 @@
+// Whether a replica still lies where it lay.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cairn/store.h"
+#include "segment/format.h"
+
+namespace cairn::replicate {
+
+// A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
+// What is put into the place that is left can never be restored, and leaves a hole when the right one is back. So where
+// looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
+Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
+
+}  // namespace cairn::replicate

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The folder of the replica goes from under a replicator: a mount that is lost. What would be put into the place that is
+# left could never be restored, so nothing is, and it is told; all of it follows once the folder is back.
+. "$(dirname "$0")/common.sh"
+
+make_db app.db
+start_replicate app.db --to mount/app.db --interval 10ms --timeout 500ms
+wait_until is_following mount
+add_rows app.db 5
+published() { [ "$(newest_sequence mount/app.db)" -ge "$1" ]; }
+wait_until published 1
+
+mv mount elsewhere
+add_rows app.db 7
+wait_until grep -q 'not in .* any more' "$log"
+[ -z "$(find mount -type f 2>/dev/null)" ] || fail 'something was put into the place that is left'
+mkdir -p mount/app.db
+add_rows app.db 11
+status=0
+kill -TERM "$cairn_pid"
+wait "$cairn_pid" || status=$?
+[ $status = 6 ] || fail "a stop ends with $status while nothing can be published"
+[ -z "$(find mount -type f 2>/dev/null)" ] || fail 'something was put into the place that is left'
+
+rm -r mount && mv elsewhere mount
+start_replicate app.db --to mount/app.db --interval 10ms
+restored_count() { "$CAIRN" restore mount/app.db -o now.db --overwrite && [ "$(count now.db)" = "$1" ]; }
+wait_until restored_count 26
+mv mount elsewhere
+add_rows app.db 1
+wait_until test "$(grep -c 'not in .* any more' "$log")" -ge 2
+mv elsewhere mount
+wait_until restored_count 27
+stop_replicate
+restores_to_state_of mount/app.db app.db
+expect 0 "$CAIRN" verify mount/app.db
