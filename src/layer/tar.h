@@ -1,0 +1,35 @@
+// Entries as tar headers and back: POSIX.1-2017 pax interchange format ("ustar" blocks, extended headers of type x).
+//
+// Written so that any tar reads it, the same entry always as the same bytes: an extended header only where ustar has no
+// room (mtime with a fraction, long or non-ASCII names, large numbers), extended attributes as SCHILY.xattr.<name> with
+// raw values ('=' and '%' in a name as %3D and %25, as GNU tar does). What only Cairn needs (Entry::mark, holes,
+// forgotten; a name that itself begins with `.wh.`) is in one `comment` record, which readers ignore silently.
+#pragma once
+
+#include <optional>
+
+#include "cairn/error.h"
+#include "cairn/store.h"
+#include "layer/entry.h"
+
+namespace cairn::layer {
+
+inline constexpr std::uint64_t kTarBlockBytes = 512;
+
+// What stands in front of an entry's contents: whole blocks. invalid: a path, target or number that tar cannot carry.
+Result<Bytes> write_tar_header(const Entry& entry);
+// Zeros behind contents of that size, and the two blocks that end an archive.
+std::uint64_t tar_padding(std::uint64_t size_bytes);
+inline constexpr std::uint64_t kTarEndBytes = 2 * kTarBlockBytes;
+
+struct TarHeader {
+  Entry entry;
+  std::uint64_t header_bytes = 0;  // the contents begin behind them
+};
+// The entry that `bytes` begins with. Nothing: `bytes` ends in the middle of it (at most kMaxTarHeaderBytes are asked
+// for), or it is the end of the archive (a block of zeros). corrupt: anything that write_tar_header does not write,
+// above all paths that would lead out of the layer. Never reads past `bytes`, whatever they are.
+Result<std::optional<TarHeader>> parse_tar_header(ByteView bytes);
+inline constexpr std::uint64_t kMaxTarHeaderBytes = 16u << 20;
+
+}  // namespace cairn::layer
