@@ -1,11 +1,11 @@
-#include "restore/parallel.h"
+#include "base/parallel.h"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <vector>
 
-namespace cairn::restore {
+namespace cairn {
 namespace {
 
 TEST(ParallelFor, EveryPieceOfWorkIsDoneOnce) {
@@ -60,4 +60,4 @@ TEST(ParallelFor, StoppedBeforeTheEndIsCancelled) {
 }
 
 }  // namespace
-}  // namespace cairn::restore
+}  // namespace cairn

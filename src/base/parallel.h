@@ -8,7 +8,7 @@
 #include "base/executor.h"
 #include "cairn/error.h"
 
-namespace cairn::restore {
+namespace cairn {
 
 // Runs work(0) .. work(count - 1), each once, in no order, at most executor.width() + 1 at a time. The caller works
 // too, so it makes progress even when every thread of the executor is taken, or is the caller itself. After the first
@@ -17,4 +17,4 @@ namespace cairn::restore {
 Result<void> parallel_for(Executor& executor, std::uint64_t count,
                           const std::function<Result<void>(std::uint64_t)>& work, std::stop_token stop = {});
 
-}  // namespace cairn::restore
+}  // namespace cairn

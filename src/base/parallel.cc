@@ -1,7 +1,7 @@
 // The state of one parallel_for outlives the call: a helper that the executor begins late finds nothing left to claim
 // and goes away without touching the caller's `work`, which is gone by then.
 
-#include "restore/parallel.h"
+#include "base/parallel.h"
 
 #include <algorithm>
 #include <memory>
@@ -9,7 +9,7 @@
 
 #include "base/mutex.h"
 
-namespace cairn::restore {
+namespace cairn {
 namespace {
 
 class Work {
@@ -71,4 +71,4 @@ Result<void> parallel_for(Executor& executor, std::uint64_t count,
   return shared->wait();
 }
 
-}  // namespace cairn::restore
+}  // namespace cairn
