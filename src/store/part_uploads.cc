@@ -1,15 +1,15 @@
-#include "replicate/part_uploads.h"
+#include "store/part_uploads.h"
 
+#include <chrono>
 #include <deque>
 #include <utility>
 
 #include "base/mutex.h"
 
-namespace cairn::replicate {
+namespace cairn {
 
 struct PartUploads::Part {
-  int number = 0;
-  Bytes body;
+  std::function<Result<PartInfo>()> call;
   Result<PartInfo> outcome = Error(ErrorKind::cancelled, "not sent yet");
 };
 
@@ -45,9 +45,24 @@ bool PartUploads::none_under_way() const {
 }
 
 void PartUploads::put(int number, Bytes body) {
+  add([this, number, body = std::make_shared<const Bytes>(std::move(body))] {
+    return store_.put_part(key_, upload_id_, number, BytesSource(*body));
+  });
+}
+
+void PartUploads::put(int number, std::shared_ptr<const Source> body) {
+  add([this, number, body = std::move(body)] { return store_.put_part(key_, upload_id_, number, *body); });
+}
+
+void PartUploads::copy(int number, std::string source_key, std::uint64_t offset, std::uint64_t length) {
+  add([this, number, source_key = std::move(source_key), offset, length] {
+    return store_.copy_part(key_, upload_id_, number, source_key, offset, length);
+  });
+}
+
+void PartUploads::add(std::function<Result<PartInfo>()> call) {
   auto part = std::make_shared<Part>();
-  part->number = number;
-  part->body = std::move(body);
+  part->call = std::move(call);
   send(part);
 }
 
@@ -57,8 +72,8 @@ void PartUploads::send(const std::shared_ptr<Part>& part) {
     ++desk_->under_way;
   }
   // The destructor waits for this, so `this` is there as long as it runs.
-  transfers_.run([this, part, desk = desk_] {
-    part->outcome = store_.put_part(key_, upload_id_, part->number, BytesSource(part->body));
+  transfers_.run([part, desk = desk_] {
+    part->outcome = part->call();
     MutexLock lock(desk->mutex);
     desk->finished.push_back(part);
     --desk->under_way;
@@ -78,8 +93,16 @@ std::optional<Result<PartInfo>> PartUploads::next_finished() {
   return part->outcome;
 }
 
+void PartUploads::wait(int wait_ms) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  MutexLock lock(desk_->mutex);
+  while (desk_->finished.empty() && desk_->under_way > 0) {
+    if (desk_->changed.wait_until(desk_->mutex, deadline) == std::cv_status::timeout) return;
+  }
+}
+
 void PartUploads::try_failed_again() {
   for (const auto& part : std::exchange(failed_, {})) send(part);
 }
 
-}  // namespace cairn::replicate
+}  // namespace cairn

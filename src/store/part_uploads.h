@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,7 +11,7 @@
 #include "base/executor.h"
 #include "cairn/store.h"
 
-namespace cairn::replicate {
+namespace cairn {
 
 // One thread; the store is called on `transfers`.
 class PartUploads {
@@ -23,14 +24,21 @@ class PartUploads {
   bool room() const;
   bool none_under_way() const;
   void put(int number, Bytes body);
+  // The same with a body that lies elsewhere (a file); it is let go of once the part has arrived.
+  void put(int number, std::shared_ptr<const Source> body);
+  // The same with a range of another object, which the store copies.
+  void copy(int number, std::string source_key, std::uint64_t offset, std::uint64_t length);
 
   // The next part that has arrived, or failed; a failed one stays, to be tried again.
   std::optional<Result<PartInfo>> next_finished();
+  // Waits until there is one, at most `wait_ms`.
+  void wait(int wait_ms);
   void try_failed_again();
 
  private:
   struct Part;
   struct Desk;
+  void add(std::function<Result<PartInfo>()> call);
   void send(const std::shared_ptr<Part>& part);
 
   Store& store_;
@@ -40,4 +48,4 @@ class PartUploads {
   std::vector<std::shared_ptr<Part>> failed_;
 };
 
-}  // namespace cairn::replicate
+}  // namespace cairn
