@@ -55,6 +55,8 @@ std::string layer_key(std::string_view digest);
 std::string meta_key(std::string_view digest);
 std::string manifest_key(std::string_view name);  // any name: bytes other than A-Z a-z 0-9 . _ - become %XX
 std::optional<std::string> name_of_manifest_key(std::string_view key);
+// invalid: empty, not UTF-8, or too long for a key (250 bytes, those that become %XX counting three).
+Result<void> check_container_name(std::string_view name);
 inline constexpr std::string_view kManifestPrefix = "containers/";
 inline constexpr std::string_view kTemporaryPrefix = "tmp/";
 
@@ -70,7 +72,7 @@ struct StoredManifest {
 // not_found: there is no such container.
 Result<StoredManifest> read_manifest(Store& store, std::string_view name);
 // Creates it (etag empty) or swaps it. conflict: somebody else changed it meanwhile. Returns the new etag. An unclear
-// outcome (maybe_done) is looked at: done is done.
+// outcome (maybe_done) is looked at: done is done, and retry_later when it was not applied.
 Result<std::string> publish_manifest(Store& store, const Manifest& manifest, std::string_view etag);
 
 // The syncs that have to be applied in order to reach `sequence`: from the newest full one at or before it on.
