@@ -7,8 +7,8 @@
 //   4. remove, metas before layers what neither a manifest nor a want names
 //   5. remove the notice
 //
-// Any failure before 4 leaves everything as it was, and one in 4 only leaves some of the garbage. A listing or a manifest
-// that cannot be read is never taken for "nothing there".
+// Any failure before 4 leaves everything as it was, and one in 4 only leaves some of the garbage. A listing or a
+// manifest that cannot be read is never taken for "nothing there".
 #include "layer/prune.h"
 
 #include <fmt/format.h>

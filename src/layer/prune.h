@@ -27,8 +27,8 @@ inline constexpr std::string_view kNoticePrefix = "tmp/prune-";
 inline constexpr std::int64_t kNoticeLasts_ms = 24ll * 3600 * 1000;
 
 // A sync's promise to name the layer `digest` soon. After this, whether its object is there is worth asking, and when
-// it is, no prune removes it until the want is withdrawn. Returns the want's key. retry_later: a prune is at work, which
-// may be removing that very layer.
+// it is, no prune removes it until the want is withdrawn. Returns the want's key. retry_later: a prune is at work,
+// which may be removing that very layer.
 Result<std::string> want_layer(Store& store, Random& random, std::string_view digest);
 // Once the manifest names the layer, or the sync gives up.
 Result<void> withdraw_want(Store& store, const std::string& want_key);
