@@ -63,6 +63,10 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
+// OCI's names of deletions; fuse-overlayfs has files of just these names.
+inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
+inline constexpr std::string_view kOpaqueName = ".wh..wh..opq";
+
 // The order of entries in a layer, of a scan and of the catalogue: a directory before what is in it, names by their
 // bytes. It is the order of the bytes of sort_key(): the path with its slashes turned into NULs. A whiteout stands
 // where the name that it removes would, an opaque entry right behind its directory.

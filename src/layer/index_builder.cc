@@ -34,13 +34,13 @@ struct IndexBuilder::State {
   Bytes hashes;        // 8 bytes a frame, as in the index
   Bytes seek_entries;  // 8 bytes a frame, as in the seek table
   Bytes chunks, directory;
-  Bytes open_chunk;             // records, not compressed yet
-  Bytes open_path;              // the path that it begins with
+  Bytes open_chunk;  // records, not compressed yet
+  Bytes open_path;   // the path that it begins with
   std::uint64_t open_entries = 0, open_tar_offset = 0;
-  std::uint64_t entries = 0, torn = 0, chunk_count = 0;
-  std::uint64_t data_bytes = 0;       // compressed bytes of all frames
-  std::uint64_t framed_bytes = 0;     // what they hold
-  std::uint64_t tar_bytes = 0;        // headers, contents and padding of all entries
+  std::uint64_t entries = 0, torn = 0, hard_links = 0, chunk_count = 0;
+  std::uint64_t data_bytes = 0;    // compressed bytes of all frames
+  std::uint64_t framed_bytes = 0;  // what they hold
+  std::uint64_t tar_bytes = 0;     // headers, contents and padding of all entries
 
   std::uint64_t frame_count() const { return hashes.size() / 8; }
 
@@ -50,8 +50,8 @@ struct IndexBuilder::State {
     for (auto* bytes : {&self.hashes, &self.seek_entries, &self.chunks, &self.directory, &self.open_chunk,
                         &self.open_path})
       visit(*bytes);
-    for (auto* number : {&self.open_entries, &self.open_tar_offset, &self.entries, &self.torn, &self.chunk_count,
-                         &self.data_bytes, &self.framed_bytes, &self.tar_bytes})
+    for (auto* number : {&self.open_entries, &self.open_tar_offset, &self.entries, &self.torn, &self.hard_links,
+                         &self.chunk_count, &self.data_bytes, &self.framed_bytes, &self.tar_bytes})
       visit(*number);
   }
 
@@ -80,6 +80,7 @@ struct IndexBuilder::State {
     tail.tar_bytes = framed_bytes;
     tail.entries = entries;
     tail.torn = torn;
+    tail.hard_links = hard_links;
     tail.frames = frame_count();
     tail.chunks = chunk_count;
     tail.chunks_bytes = chunks.size();
@@ -121,6 +122,7 @@ void IndexBuilder::add_entry(ByteView header, std::uint64_t content_hash, Conten
   ++state.open_entries;
   ++state.entries;
   if (contents == Contents::torn) ++state.torn;
+  if (entry.kind == EntryKind::hard_link) ++state.hard_links;
   state.tar_bytes += header.size() + entry.size_bytes + tar_padding(entry.size_bytes);
   if (state.open_chunk.size() >= kChunkTarget) CAIRN_CHECK(state.close_chunk());  // fails only without memory
 }

@@ -20,6 +20,8 @@ class LayerReaderImpl final : public LayerReader {
   std::uint64_t object_size_bytes() const override { return input_->size_bytes(); }
   const std::vector<FrameInfo>& frames() const override { return frames_; }
   std::uint64_t entry_count() const override { return tail_.entries; }
+  std::uint64_t hard_link_count() const override { return tail_.hard_links; }
+  std::uint64_t torn_count() const override { return tail_.torn; }
   std::unique_ptr<EntryCursor> entries() const override;
   std::uint64_t frame_at(std::uint64_t tar_offset) const override;
   Result<Bytes> fetch_frames(std::uint64_t first, std::uint64_t count) const override;

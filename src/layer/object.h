@@ -99,6 +99,8 @@ class LayerReader {
   virtual std::uint64_t object_size_bytes() const = 0;
   virtual const std::vector<FrameInfo>& frames() const = 0;
   virtual std::uint64_t entry_count() const = 0;
+  virtual std::uint64_t hard_link_count() const = 0;  // of them
+  virtual std::uint64_t torn_count() const = 0;
   virtual std::unique_ptr<EntryCursor> entries() const = 0;
 
   // Frame that holds byte `tar_offset` of the tar.

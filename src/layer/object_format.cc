@@ -17,6 +17,7 @@ void each_number(Tail& tail, Visit visit) {
   visit(tail.tar_bytes);
   visit(tail.entries);
   visit(tail.torn);
+  visit(tail.hard_links);
   visit(tail.frames);
   visit(tail.chunks);
   visit(tail.chunks_bytes);

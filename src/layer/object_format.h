@@ -41,12 +41,13 @@ struct Chunk {
 };
 inline constexpr std::uint64_t kChunkFixedBytes = 34;  // of a directory entry, in front of the path
 
-inline constexpr std::uint32_t kIndexTailBytes = 136;
+inline constexpr std::uint32_t kIndexTailBytes = 144;
 struct IndexTail {
   std::array<std::uint8_t, 32> digest{};
   std::uint64_t tar_bytes = 0;
   std::uint64_t entries = 0;
-  std::uint64_t torn = 0;  // entries flagged so
+  std::uint64_t torn = 0;        // entries flagged so
+  std::uint64_t hard_links = 0;  // entries of that kind
   std::uint64_t frames = 0;
   std::uint64_t chunks = 0;
   std::uint64_t chunks_bytes = 0, directory_bytes = 0;

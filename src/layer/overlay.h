@@ -48,7 +48,4 @@ std::vector<Xattr> upper_xattrs(const Entry& entry, bool user_marks);
 // "uid:gid:mode[:kind[-major-minor]]", mode in octal.
 Result<OverlayMarks::Override> parse_override_stat(std::string_view value);
 
-inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
-inline constexpr std::string_view kOpaqueName = ".wh..wh..opq";
-
 }  // namespace cairn::layer

@@ -41,8 +41,6 @@ std::uint32_t ustar_checksum(const std::byte* block);
 // every OCI tool takes for a deletion, gets kNameEscape in front; so does one that begins with kNameEscape itself,
 // which makes the way back unambiguous.
 inline constexpr std::string_view kNameEscape = ".cairn-name-";
-inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
-inline constexpr std::string_view kOpaqueName = ".wh..wh..opq";
 std::string tar_name(const Entry& entry);
 std::string escaped_path(std::string_view path);
 std::string unescaped_path(std::string_view name);
