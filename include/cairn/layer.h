@@ -129,6 +129,8 @@ struct StoredContainer {
   std::uint64_t size_bytes = 0;  // compressed, of the layers that its manifest names
 };
 Result<std::vector<StoredContainer>> list_stored_containers(Store& store);
+// Their names alone: one listing, no manifest is read.
+Result<std::vector<std::string>> stored_container_names(Store& store);
 // Ascending by sequence. not_found: no such container.
 Result<std::vector<LayerSnapshot>> layer_history(Store& store, std::string_view name);
 

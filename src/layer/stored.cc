@@ -51,12 +51,10 @@ Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store&
 }
 
 Result<std::vector<StoredManifest>> read_all_manifests(Store& store) {
-  CAIRN_ASSIGN(const std::vector<ObjectInfo> objects, list_all(store, kManifestPrefix));
+  CAIRN_ASSIGN(const std::vector<std::string> names, stored_container_names(store));
   std::vector<StoredManifest> manifests;
-  for (const ObjectInfo& object : objects) {
-    const std::optional<std::string> name = name_of_manifest_key(object.key);
-    if (!name) continue;  // a folder below, or what somebody else has put there
-    Result<StoredManifest> manifest = read_manifest(store, *name);
+  for (const std::string& name : names) {
+    Result<StoredManifest> manifest = read_manifest(store, name);
     if (manifest) {
       manifests.push_back(std::move(*manifest));
     } else if (manifest.error().kind() != ErrorKind::not_found) {
@@ -83,6 +81,17 @@ LayerSnapshot snapshot_of(const SyncRecord& record) {
 }  // namespace cairn::layer
 
 namespace cairn {
+
+Result<std::vector<std::string>> stored_container_names(Store& store) {
+  CAIRN_ASSIGN(const std::vector<ObjectInfo> objects, layer::list_all(store, layer::kManifestPrefix));
+  std::vector<std::string> names;
+  for (const ObjectInfo& object : objects) {
+    // Not a folder below, or what somebody else has put there.
+    std::optional<std::string> name = layer::name_of_manifest_key(object.key);
+    if (name) names.push_back(std::move(*name));
+  }
+  return names;
+}
 
 Result<std::vector<StoredContainer>> list_stored_containers(Store& store) {
   CAIRN_ASSIGN(const std::vector<layer::StoredManifest> manifests, layer::read_all_manifests(store));
