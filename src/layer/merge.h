@@ -14,13 +14,10 @@
 namespace cairn::layer {
 
 struct MergedEntry {
-  // As its layer has it, but: never opaque (a directory's mark says it), `forgotten` is empty, a hard link names a path
-  // that came before it, or has become a file of its own when there is no such path any more.
+  // As its layer has it, but: never opaque (its directory's mark says it), `forgotten` is empty, and a hard link names
+  // a path that came before it, or has become a file of its own when there is no such path any more.
   IndexedEntry indexed;
   std::size_t layer = 0;  // of the chain, from 0: where its contents lie
-  // Of a directory: nothing of what lower directories have in it shows. Its mark says the same, but for one that stands
-  // where something else was, which overlayfs marks and a directory of no overlay does not.
-  bool hides_lower = false;
 };
 
 // Whiteouts come as entries when the upper directory has a mark there; names that are just gone do not come.
