@@ -62,6 +62,7 @@ struct Candidate {
 struct Level {
   std::string path;
   bool is_directory = false;
+  std::size_t layer = 0;  // whose entry of the path won
   std::size_t floor = 0;
   std::vector<std::pair<std::size_t, std::vector<std::string>>> forgotten;  // by layer
 
@@ -76,7 +77,7 @@ class Merge final : public MergedChain {
  public:
   Merge(std::vector<const LayerReader*> layers, std::optional<std::string> path) : wanted_(std::move(path)) {
     for (const LayerReader* reader : layers) heads_.push_back({reader, reader->entries(), std::nullopt});
-    levels_.push_back({.path = "", .is_directory = true, .floor = 0, .forgotten = {}});
+    levels_.push_back({.path = "", .is_directory = true, .layer = 0, .floor = 0, .forgotten = {}});
     if (!wanted_) return;
     for (std::size_t end = 0; end < wanted_->size(); end = std::min(wanted_->find('/', end + 1), wanted_->size())) {
       way_.push_back(wanted_->substr(0, end));
@@ -147,12 +148,14 @@ class Merge final : public MergedChain {
     const bool is_top = path.empty();
     const bool above_is_parent = is_top || (above.is_directory && above.path == parent_of(path));
     const std::size_t floor = is_top ? 0 : above.floor;
+    const bool contradicts = !above.is_directory && std::ranges::any_of(candidates, [&](const Candidate& candidate) {
+      return candidate.layer == above.layer;
+    });
+    if (contradicts) return no_directory(path, candidates.front());
     hide(path, candidates, floor);
     std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.layer < floor; });
     if (candidates.empty()) return std::optional<MergedEntry>();
-    if (!above_is_parent) {
-      return damaged(fmt::format("{} has '{}', but no directory for it", reader_of(candidates.front()).key(), path));
-    }
+    if (!above_is_parent) return no_directory(path, candidates.front());
     const auto winner = std::ranges::find_if(
         candidates, [](const Candidate& candidate) { return candidate.indexed.entry.kind != EntryKind::opaque; });
     if (winner == candidates.end()) {
@@ -162,6 +165,10 @@ class Merge final : public MergedChain {
     const bool forgotten = !is_top && above.has_forgotten(name_of(path), winner->layer);
     enter(path, floor, candidates, *winner);
     return outcome(std::move(*winner), forgotten);
+  }
+
+  Error no_directory(const std::string& path, const Candidate& candidate) const {
+    return damaged(fmt::format("{} has '{}', but no directory for it", reader_of(candidate).key(), path));
   }
 
   // Remembers what will not be there although its layer has it.
@@ -181,7 +188,7 @@ class Merge final : public MergedChain {
 
   // The level of a path: from which layer on entries below it count.
   void enter(const std::string& path, std::size_t floor, std::vector<Candidate>& candidates, const Candidate& winner) {
-    Level level{.path = path, .is_directory = false, .floor = floor, .forgotten = {}};
+    Level level{.path = path, .is_directory = false, .layer = winner.layer, .floor = floor, .forgotten = {}};
     level.is_directory = winner.indexed.entry.kind == EntryKind::directory;
     for (Candidate& candidate : candidates) {
       Entry& entry = candidate.indexed.entry;
