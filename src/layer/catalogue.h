@@ -58,16 +58,18 @@ struct Block {
 };
 
 struct CatalogueRow {
-  std::string path;
+  std::string key;                   // sort_key(path)
   EntryKind kind = EntryKind::file;  // never opaque: that is a mark of the directory
   Mark mark = Mark::none;            // of a whiteout, of an opaque directory
-  std::string link_target;           // of a hard link
+  std::string link_target;           // of a hard link: a path
   Proof proof = Proof::none;
   Contents contents = Contents::whole;
-  Stamp stamp;                        // unless proof is none
-  std::optional<Stamp> wal;           // of a database that was read through SQLite: of its -wal
+  Stamp stamp;                       // unless proof is none
+  std::optional<Stamp> wal;          // of a database that was read through SQLite: of its -wal
   std::uint64_t header_hash = 0, content_hash = 0;
-  bool shared = false;                // more than one name leads to the file
+  bool is_shared = false;            // more than one name leads to the file
+  bool has_xattr_whiteouts = false;  // of a directory: see OverlayMarks
+  bool is_redirected = false;        // of a directory: its contents lie elsewhere in the lower directories, too
 };
 
 class Catalogue {

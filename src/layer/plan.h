@@ -52,8 +52,8 @@ struct PlanRow {
   std::string link_target;             // of a hard link: a path that comes earlier in the plan
   std::uint64_t size_bytes = 0;        // of its contents, as the scan saw it: for progress
   std::vector<std::string> forgotten;  // Entry::forgotten of a directory
-  bool database = false;               // is read through SQLite
-  bool below = false;                  // lies (or its contents lie) in a lower directory
+  bool is_database = false;            // is read through SQLite
+  bool is_below = false;               // it, or what it stands for, lies in a lower directory
 };
 
 class PlanRows {

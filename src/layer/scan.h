@@ -38,8 +38,8 @@ struct ScanResult {
   std::uint64_t hashed_files = 0, hashed_bytes = 0;  // read in order to know
 };
 
-// Fills the plan, in one transaction; a plan of an earlier scan is gone then, unless nothing has changed. Errors as of
-// Tree and Catalogue; cancelled.
+// Fills the plan, in one transaction of its own; a plan of an earlier scan is gone then, unless nothing has changed.
+// Errors as of Tree and Catalogue; cancelled.
 Result<ScanResult> scan(Tree& tree, Catalogue& catalogue, Clock& clock, const ScanOptions& options);
 
 }  // namespace cairn::layer

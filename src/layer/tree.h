@@ -20,9 +20,12 @@
 #include "cairn/layer.h"
 #include "layer/catalogue.h"
 #include "layer/entry.h"
+#include "layer/overlay.h"
 #include "layer/plan.h"
 
 namespace cairn::layer {
+
+class Layers;
 
 struct TreeOptions {
   std::vector<std::string> lower;  // topmost first
@@ -53,6 +56,7 @@ class OpenEntry {
   virtual const std::optional<Stamp>& wal_stamp() const = 0;
   virtual std::int64_t looked_at_ms() const = 0;
   virtual bool is_shared() const = 0;  // more than one name leads to it
+  virtual const OverlayMarks& marks() const = 0;
 };
 
 class Tree {
@@ -62,6 +66,8 @@ class Tree {
   virtual ~Tree() = default;
 
   virtual const std::string& root() const = 0;
+  virtual const Layers& layers() const = 0;
+  virtual bool reads_databases() const = 0;  // through SQLite
 
   // What the plan has for this row, as it is now. Null: it is not there any more, or is something else by now (another
   // kind, no longer opaque): leave it out (Plan::record_left_out); the next sync finds out. Whiteouts and opaque
