@@ -9,6 +9,7 @@
 namespace cairn {
 
 struct PartUploads::Part {
+  int number = 0;
   std::function<Result<PartInfo>()> call;
   Result<PartInfo> outcome = Error(ErrorKind::cancelled, "not sent yet");
 };
@@ -44,24 +45,30 @@ bool PartUploads::none_under_way() const {
   return desk_->under_way == 0 && desk_->finished.empty() && failed_.empty();
 }
 
+bool PartUploads::is_idle() const {
+  MutexLock lock(desk_->mutex);
+  return desk_->under_way == 0 && desk_->finished.empty();
+}
+
 void PartUploads::put(int number, Bytes body) {
-  add([this, number, body = std::make_shared<const Bytes>(std::move(body))] {
+  add(number, [this, number, body = std::make_shared<const Bytes>(std::move(body))] {
     return store_.put_part(key_, upload_id_, number, BytesSource(*body));
   });
 }
 
 void PartUploads::put(int number, std::shared_ptr<const Source> body) {
-  add([this, number, body = std::move(body)] { return store_.put_part(key_, upload_id_, number, *body); });
+  add(number, [this, number, body = std::move(body)] { return store_.put_part(key_, upload_id_, number, *body); });
 }
 
 void PartUploads::copy(int number, std::string source_key, std::uint64_t offset, std::uint64_t length) {
-  add([this, number, source_key = std::move(source_key), offset, length] {
+  add(number, [this, number, source_key = std::move(source_key), offset, length] {
     return store_.copy_part(key_, upload_id_, number, source_key, offset, length);
   });
 }
 
-void PartUploads::add(std::function<Result<PartInfo>()> call) {
+void PartUploads::add(int number, std::function<Result<PartInfo>()> call) {
   auto part = std::make_shared<Part>();
+  part->number = number;
   part->call = std::move(call);
   send(part);
 }
@@ -81,7 +88,7 @@ void PartUploads::send(const std::shared_ptr<Part>& part) {
   });
 }
 
-std::optional<Result<PartInfo>> PartUploads::next_finished() {
+std::optional<PartUploads::Finished> PartUploads::next_finished() {
   std::shared_ptr<Part> part;
   {
     MutexLock lock(desk_->mutex);
@@ -90,7 +97,7 @@ std::optional<Result<PartInfo>> PartUploads::next_finished() {
     desk_->finished.pop_front();
   }
   if (!part->outcome) failed_.push_back(part);
-  return part->outcome;
+  return Finished{part->number, part->outcome};
 }
 
 void PartUploads::wait(int wait_ms) {

@@ -22,15 +22,20 @@ class PartUploads {
 
   // Whether another part may be handed in: as many as `transfers` can carry at once.
   bool room() const;
-  bool none_under_way() const;
+  bool none_under_way() const;  // and none failed
+  bool is_idle() const;          // all that were handed in have arrived or failed, and were asked for
   void put(int number, Bytes body);
   // The same with a body that lies elsewhere (a file); it is let go of once the part has arrived.
   void put(int number, std::shared_ptr<const Source> body);
   // The same with a range of another object, which the store copies.
   void copy(int number, std::string source_key, std::uint64_t offset, std::uint64_t length);
 
+  struct Finished {
+    int number = 0;
+    Result<PartInfo> info;
+  };
   // The next part that has arrived, or failed; a failed one stays, to be tried again.
-  std::optional<Result<PartInfo>> next_finished();
+  std::optional<Finished> next_finished();
   // Waits until there is one, at most `wait_ms`.
   void wait(int wait_ms);
   void try_failed_again();
@@ -38,7 +43,7 @@ class PartUploads {
  private:
   struct Part;
   struct Desk;
-  void add(std::function<Result<PartInfo>()> call);
+  void add(int number, std::function<Result<PartInfo>()> call);
   void send(const std::shared_ptr<Part>& part);
 
   Store& store_;

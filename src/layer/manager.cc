@@ -1,0 +1,198 @@
+// One call at a time works with the state (a lock, so that it may come from any thread); what only tells of it reads
+// through a connection of its own, and waits for nobody.
+#include "layer/manager.h"
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/files.h"
+#include "base/mutex.h"
+#include "base/os.h"
+#include "cairn/machine.h"
+#include "layer/heads.h"
+#include "layer/refill.h"
+#include "layer/restore.h"
+#include "layer/state.h"
+#include "layer/sync_run.h"
+
+namespace cairn::layer {
+namespace {
+
+Error not_registered(std::string_view name) {
+  return Error(ErrorKind::not_found, fmt::format("{} is not registered in this state directory: name its directory "
+                                                 "first (register)", name));
+}
+
+class Manager final : public LayerManager {
+ public:
+  Manager(Store& store, Machine& machine, LayerOptions options, Hook hook)
+      : store_(store),
+        machine_(machine),
+        options_(std::move(options)),
+        hook_(std::move(hook)),
+        transfers_(make_thread_pool(options_.concurrent_uploads)) {}
+
+  Result<void> open();
+
+  Result<void> register_container(std::string_view name, const std::string& directory) override;
+  Result<bool> check_for_changes(std::string_view name, const LayerSyncOptions& options) override;
+  Result<std::optional<LayerSnapshot>> sync_layer(std::string_view name, const LayerSyncOptions& options) override;
+  Result<LayerRestoreResult> restore_layer(std::string_view name, const std::string& target,
+                                           const LayerRestoreOptions& options) override;
+  Result<std::vector<LayerSyncState>> list_containers() override;
+  Result<LayerSyncState> sync_state(std::string_view name) override;
+
+ private:
+  std::string path() const { return join_path(options_.state_directory, "state.db"); }
+  Result<SyncRun> prepare(std::string_view name, const LayerSyncOptions& options) REQUIRES(mutex_);
+  Result<LayerSyncState> describe(State& state, const Container& container) const;
+
+  Store& store_;
+  Machine& machine_;
+  const LayerOptions options_;
+  const Hook hook_;
+  const std::unique_ptr<Executor> transfers_;
+  std::unique_ptr<FileLock> lock_;
+  Mutex mutex_;
+  std::unique_ptr<State> state_ GUARDED_BY(mutex_);
+};
+
+Result<void> Manager::open() {
+  if (options_.state_directory.empty()) return Error(ErrorKind::invalid, "a state directory has to be named");
+  FileSystem& files = machine_.files();
+  CAIRN_TRY(files.make_directories(options_.state_directory));
+  auto lock = files.lock(join_path(options_.state_directory, "lock"));
+  if (!lock && lock.error().kind() == ErrorKind::busy) {
+    return Error(ErrorKind::busy, options_.state_directory + " is in use by another process: stop that one, or name "
+                                                             "another state directory");
+  }
+  if (!lock) return lock.error();
+  lock_ = std::move(*lock);
+  MutexLock hold(mutex_);
+  auto state = State::open(path(), machine_.random());
+  if (!state && state.error().kind() == ErrorKind::corrupt) {
+    return state.error().with(path() + " is damaged: remove it, and the next sync compares every file with the store");
+  }
+  if (!state) return state.error();
+  state_ = std::move(*state);
+  return {};
+}
+
+Result<void> Manager::register_container(std::string_view name, const std::string& directory) {
+  if (name.empty()) return Error(ErrorKind::invalid, "a container needs a name");
+  struct stat status{};
+  if (::stat(directory.c_str(), &status) != 0) {
+    const Error error = os_error(errno, directory);
+    return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::invalid) : error;
+  }
+  if (!S_ISDIR(status.st_mode)) return Error(ErrorKind::invalid, directory + " is no directory");
+  MutexLock hold(mutex_);
+  CAIRN_ASSIGN(auto found, state_->find(name));
+  Container container = found ? std::move(*found) : Container();
+  if (!found) container.store_url = store_.url();
+  container.name = name;
+  container.directory = directory;
+  container.registered = true;
+  return state_->put(container);
+}
+
+Result<SyncRun> Manager::prepare(std::string_view name, const LayerSyncOptions& options) {
+  CAIRN_ASSIGN(auto container, state_->find(name));
+  if (!container || !container->registered) return not_registered(name);
+  return SyncRun({.store = store_,
+                  .state = *state_,
+                  .files = machine_.files(),
+                  .clock = machine_.clock(),
+                  .random = machine_.random(),
+                  .executor = machine_.executor(),
+                  .transfers = *transfers_,
+                  .options = options_,
+                  .sync = options,
+                  .hook = hook_},
+                 std::move(*container));
+}
+
+Result<bool> Manager::check_for_changes(std::string_view name, const LayerSyncOptions& options) {
+  MutexLock hold(mutex_);
+  CAIRN_ASSIGN(SyncRun run, prepare(name, options));
+  return run.look();
+}
+
+Result<std::optional<LayerSnapshot>> Manager::sync_layer(std::string_view name, const LayerSyncOptions& options) {
+  MutexLock hold(mutex_);
+  CAIRN_ASSIGN(SyncRun run, prepare(name, options));
+  auto synced = run.run();
+  state_->roll_back();  // what a failed one has left open
+  if (!synced) return synced.error().with(fmt::format("sync {}", name));
+  return synced;
+}
+
+Result<LayerSyncState> Manager::describe(State& state, const Container& container) const {
+  LayerSyncState told;
+  told.name = container.name;
+  told.directory = container.directory;
+  if (container.head) {
+    told.lineage = container.head->lineage.hex();
+    told.sequence = container.head->sequence;
+    told.digest = container.head->digest;
+    told.last_sync_ms = container.head->time_ms;
+  }
+  CAIRN_ASSIGN(const auto pending, state.pending(container.id));
+  told.upload_pending = pending.has_value();
+  CAIRN_ASSIGN(const auto parts, state.parts(container.id));
+  for (const JournaledPart& part : parts) {
+    if (part.is_acknowledged()) ++told.pending_parts_done;
+    else told.pending_bytes += part.size_bytes;
+  }
+  return told;
+}
+
+Result<std::vector<LayerSyncState>> Manager::list_containers() {
+  CAIRN_ASSIGN(const auto state, State::open_beside(path()));
+  CAIRN_ASSIGN(const auto containers, state->containers());
+  std::vector<LayerSyncState> all;
+  for (const Container& container : containers) {
+    if (!container.registered) continue;
+    CAIRN_ASSIGN(LayerSyncState told, describe(*state, container));
+    all.push_back(std::move(told));
+  }
+  return all;
+}
+
+Result<LayerSyncState> Manager::sync_state(std::string_view name) {
+  CAIRN_ASSIGN(const auto state, State::open_beside(path()));
+  CAIRN_ASSIGN(const auto container, state->find(name));
+  if (!container || !container->registered) return not_registered(name);
+  return describe(*state, *container);
+}
+
+Result<LayerRestoreResult> Manager::restore_layer(std::string_view name, const std::string& target,
+                                                  const LayerRestoreOptions& options) {
+  (void)name; (void)target; (void)options;
+  return Error(ErrorKind::unsupported, "not yet");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LayerManager>> open_manager(Store& store, Machine& machine, LayerOptions options, Hook hook) {
+  auto manager = std::make_unique<Manager>(store, machine, std::move(options), std::move(hook));
+  CAIRN_TRY(manager->open());
+  return std::unique_ptr<LayerManager>(std::move(manager));
+}
+
+}  // namespace cairn::layer
+
+namespace cairn {
+
+Result<std::unique_ptr<LayerManager>> LayerManager::open(Store& store, Machine& machine, LayerOptions options) {
+  return layer::open_manager(store, machine, std::move(options), {});
+}
+
+}  // namespace cairn
