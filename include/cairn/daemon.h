@@ -54,8 +54,8 @@ struct RunOptions {
 Result<void> run_replicator(Replicator& replicator, Clock& clock, std::stop_token stop, const RunOptions& options);
 
 struct LayerWatchOptions {
-  // At the latest so long after the last sync began the directory is looked at; and while changes go on, it is published
-  // once in that time.
+  // At the latest so long after the last sync began the directory is looked at; and while changes go on, it is
+  // published once in that time.
   std::int64_t interval_ms = 30'000;
   // After a change it is synced once it has been quiet for so long.
   std::int64_t quiet_ms = 2'000;

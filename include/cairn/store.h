@@ -149,8 +149,8 @@ class Store {
   virtual Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) = 0;
   // Makes the object of exactly these parts (ascending) unless the key exists; returns its etag.
   // conflict: the key exists; the upload stays. invalid: a part is missing, or its etag differs, or one that was put
-  // is not named and the store does not leave out parts. With late_names, `key` may be one that is known only now (to all
-  // other calls an upload's key is the one that it was begun with); without, another key is not_found.
+  // is not named and the store does not leave out parts. With late_names, `key` may be one that is known only now (to
+  // all other calls an upload's key is the one that it was begun with); without, another key is not_found.
   virtual Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
                                            std::span<const PartInfo> parts) = 0;
   // Forgets an upload and its parts; one that is not there: success.

@@ -71,8 +71,8 @@ bool TreeWatch::add(const std::string& path) {
 
 void TreeWatch::stop_watching(const std::string& why, const char* remedy) {
   notifier_.stop_watching();
-  trouble_ = fmt::format("{} cannot be watched for changes ({}), so it is only looked at once an interval{}", root_, why,
-                         remedy);
+  trouble_ = fmt::format("{} cannot be watched for changes ({}), so it is only looked at once an interval{}", root_,
+                         why, remedy);
 }
 
 }  // namespace cairn::daemon

@@ -208,8 +208,8 @@ Result<std::string> want_layer(Store& store, Random& random, std::string_view di
   });
   if (!being_pruned) return want;
   (void)store.remove(want);
-  return Error(ErrorKind::retry_later, fmt::format("a prune is at work in {}, and may be removing a layer that this sync "
-                                                   "would use: sync again when it has ended", store.url()));
+  return Error(ErrorKind::retry_later, fmt::format("a prune is at work in {}, and may be removing a layer that this "
+                                                   "sync would use: sync again when it has ended", store.url()));
 }
 
 Result<void> withdraw_want(Store& store, const std::string& want_key) { return store.remove(want_key); }

@@ -116,7 +116,8 @@ TEST_F(PruneTest, WhatNoManifestNamesGoesWhenItIsOldAndNothingElse) {
   EXPECT_EQ(keys(), before);
   clock_.wall_ms += kDayMs;
   const LayerPruneReport report = prune().value();
-  EXPECT_THAT(report.removed, UnorderedElementsAre(layer_key(digest_of(2)), meta_key(digest_of(2)), "tmp/half.tar.zst"));
+  EXPECT_THAT(report.removed,
+              UnorderedElementsAre(layer_key(digest_of(2)), meta_key(digest_of(2)), "tmp/half.tar.zst"));
   EXPECT_EQ(report.removed_bytes, 3u);
   EXPECT_EQ(report.kept_objects, 2u);
   EXPECT_THAT(keys(), UnorderedElementsAre(layer_key(digest_of(1)), meta_key(digest_of(1)), manifest_key("web"),
@@ -302,7 +303,8 @@ bool restores(Store& store, const std::string& name) {
   return true;
 }
 
-// A sync that finds its layer there already, and old, inside a prune that is about to remove it, and the other way round.
+// A sync that finds its layer there already, and old, inside a prune that is about to remove it; and the other way
+// round.
 TEST_F(PruneTest, WhicheverRequestOfAPruneASyncFallsBetweenWhatItPublishedStays) {
   bool all_seen = false;
   int published_inside = 0;

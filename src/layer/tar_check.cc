@@ -113,7 +113,9 @@ Result<void> TarCheck::begin_entry(const Entry& entry) {
 }
 
 Result<void> TarCheck::end_contents() {
-  if (hash_.value() != entry_.content_hash) return differs(entry_.entry, "its contents do not have the hash of the index");
+  if (hash_.value() != entry_.content_hash) {
+    return differs(entry_.entry, "its contents do not have the hash of the index");
+  }
   left_ = tar_padding(entry_.entry.size_bytes);
   at_ = left_ > 0 ? At::padding : At::header;
   return {};

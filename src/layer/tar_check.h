@@ -21,8 +21,8 @@ class TarCheck {
 
   // The next bytes of the tar, in pieces of any size. corrupt: what differs, and where.
   Result<void> feed(ByteView bytes);
-  // After the last byte: the archive is complete, and the index has no more entries than it. Returns the tar's SHA-256 in
-  // hexadecimal.
+  // After the last byte: the archive is complete, and the index has no more entries than it. Returns the tar's SHA-256
+  // in hexadecimal.
   Result<std::string> finish();
 
   std::uint64_t entries() const { return entries_; }

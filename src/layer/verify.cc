@@ -98,8 +98,8 @@ void ContainerCheck::check_history(const Manifest& manifest) {
       problem(sync, fmt::format("it follows sync {}", manifest.syncs[i - 1].sequence));
     }
     if (sync.torn_files > 0) {
-      report_.notes.push_back(fmt::format("sync {}: files that kept changing while they were read, and so may be of several "
-                                          "moments: {}", sync.sequence, sync.torn_files));
+      report_.notes.push_back(fmt::format("sync {}: files that kept changing while they were read, and so may be of "
+                                          "several moments: {}", sync.sequence, sync.torn_files));
     }
   }
 }
@@ -128,7 +128,7 @@ Result<void> ContainerCheck::check_layer(const SyncRecord& sync) {
   const LayerMeta& layer = sync.layer;
   CAIRN_ASSIGN(const std::unique_ptr<LayerReader> reader, LayerReader::open(store_, layer.object));
   const auto wrong = [&](const char* what) { return Error(ErrorKind::corrupt, layer.object + what); };
-  if (reader->object_size_bytes() != layer.compressed_size_bytes) return wrong(" has not the size that the manifest says");
+  if (reader->object_size_bytes() != layer.compressed_size_bytes) return wrong(" has not the size of the manifest");
   if (reader->tar_size_bytes() != layer.size_bytes) return wrong(" has a tar of another size than the manifest says");
   if (reader->entry_count() != layer.file_count) return wrong(" has not as many entries as the manifest says");
   if (reader->digest() != layer.digest) return wrong(" is another layer than its name says");

@@ -83,8 +83,8 @@ TEST_F(VerifyTest, WhatIsInOrderIsCountedAndHasNoProblems) {
   EXPECT_EQ(total_last, report->size_bytes);
 }
 
-// Whichever byte of an object is another one, it is found: most in a hash, some in what cannot be parsed any more. A few
-// bits of a zstd frame mean nothing: with them the tar is the same.
+// Whichever byte of an object is another one, it is found: most in a hash, some in what cannot be parsed any more. A
+// few bits of a zstd frame mean nothing: with them the tar is the same.
 TEST_F(VerifyTest, OneChangedBitAnywhereIsFound) {
   const MadeLayer layer = make_layer({item_of(entry_of(EntryKind::directory, "")), item_of(file_of("a", 0), "contents"),
                                       item_of(file_of("b", 0), noise(300, 2))}, 256);
