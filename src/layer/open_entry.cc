@@ -51,7 +51,30 @@ class OpenFile final : public OpenName {
   bool is_elsewhere_;
 };
 
+class OpenDatabase final : public OpenName {
+ public:
+  OpenDatabase(Opened opened, std::unique_ptr<sqlite::DatabaseCopy> copy)
+      : OpenName(std::move(opened)), copy_(std::move(copy)) {}
+
+  bool has_contents() const override { return opened_.entry.size_bytes > 0; }
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) override {
+    const std::uint64_t size = opened_.entry.size_bytes;
+    if (offset >= size) return std::size_t{0};
+    const auto within = into.first(std::min<std::uint64_t>(into.size(), size - offset));
+    CAIRN_TRY(copy_->read_at(offset, within));
+    return within.size();
+  }
+  Result<bool> stands_still() override { return copy_->stands_still(); }
+
+ private:
+  std::unique_ptr<sqlite::DatabaseCopy> copy_;
+};
+
 }  // namespace
+
+std::unique_ptr<OpenEntry> make_open_database(Opened opened, std::unique_ptr<sqlite::DatabaseCopy> copy) {
+  return std::make_unique<OpenDatabase>(std::move(opened), std::move(copy));
+}
 
 std::unique_ptr<OpenEntry> make_open_name(Opened opened) { return std::make_unique<OpenName>(std::move(opened)); }
 

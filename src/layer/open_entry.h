@@ -7,6 +7,7 @@
 
 #include "layer/layers.h"
 #include "layer/tree.h"
+#include "sqlite/database_copy.h"
 
 namespace cairn::layer {
 
@@ -26,6 +27,9 @@ struct Opened {
 std::unique_ptr<OpenEntry> make_open_name(Opened opened);
 // With those of `file`. is_elsewhere: of a metacopy, whose name and contents are two files.
 std::unique_ptr<OpenEntry> make_open_file(Opened opened, FileDescriptor file, bool is_elsewhere);
+
+// With the pages of a database, which `copy` reads.
+std::unique_ptr<OpenEntry> make_open_database(Opened opened, std::unique_ptr<sqlite::DatabaseCopy> copy);
 
 // Where a file has none of its bytes on the disk, at most kMaxHoles.
 Result<std::vector<Hole>> holes_of(int file, std::uint64_t size_bytes);

@@ -14,6 +14,7 @@
 #include "layer/scanner.h"
 #include "layer/tar_fields.h"
 #include "segment/running_hash.h"
+#include "sqlite/database_copy.h"
 
 namespace cairn::layer {
 
@@ -129,7 +130,23 @@ void Scanner::note_links(Name& name) {
   if (first != first_names_.end()) name.link_target = first->second;
 }
 
-Result<void> Scanner::note_database(Name&) { return {}; }
+// A file with a -wal beside it: is it a database that is to be read through SQLite?
+Result<void> Scanner::note_database(Name& name) {
+  const Company& company = name.step.company;
+  const bool may_be = S_ISREG(name.status.stx_mode) && company.wal && !company.journal && !is_merged(name);
+  if (!may_be || !tree_.reads_databases()) return {};
+  CAIRN_ASSIGN(const auto wal, status_at(name.directory, name.step.name + "-wal"));
+  if (!wal || !S_ISREG(wal->stx_mode)) return {};
+  // One that was a database when both files were as they are now still is.
+  bool is_database = name.row != nullptr && name.row->wal == stamp_of(*wal);
+  if (!is_database) {
+    CAIRN_ASSIGN(is_database, sqlite::has_contents_in_wal(name.directory, name.step.name));
+  }
+  if (!is_database) return {};
+  name.wal = stamp_of(*wal);
+  walk_.leave_out_company();
+  return {};
+}
 
 bool Scanner::is_unchanged(const Name& name) const {
   const CatalogueRow* row = name.row;
@@ -238,30 +255,37 @@ PlanRow Scanner::plan_row(const Name& name, const Look& look) const {
 Result<bool> Scanner::has_changed(Name& name, const Look& look) {
   const CatalogueRow& row = *name.row;
   if (row.kind != look.entry.kind || row.contents == Contents::torn) return true;
-  CAIRN_ASSIGN(const std::uint64_t header, header_hash_of(look.entry));
-  if (header != row.header_hash) return true;
-  if (look.entry.kind != EntryKind::file || look.entry.size_bytes == 0) return false;
-  CAIRN_ASSIGN(const bool same, has_same_contents(name, look));
+  // How large a database is, and how old, is only known when it is open.
+  if (!name.wal) {
+    CAIRN_ASSIGN(const std::uint64_t header, header_hash_of(look.entry));
+    if (header != row.header_hash) return true;
+    if (look.entry.kind != EntryKind::file || look.entry.size_bytes == 0) return false;
+  }
+  CAIRN_ASSIGN(const auto open, tree_.open_entry(plan_row(name, look)));
+  if (!open || !(open->stamp() == stamp_of(name.status)) || open->wal_stamp() != name.wal) return true;
+  if (name.wal) {
+    CAIRN_ASSIGN(const std::uint64_t header, header_hash_of(open->entry()));
+    if (header != row.header_hash) return true;
+  }
+  CAIRN_ASSIGN(const bool same, has_same_contents(*open, row.content_hash));
   return !same;
 }
 
-Result<bool> Scanner::has_same_contents(const Name& name, const Look& look) {
-  CAIRN_ASSIGN(const auto open, tree_.open_entry(plan_row(name, look)));
-  if (!open || !(open->stamp() == stamp_of(name.status))) return false;
+Result<bool> Scanner::has_same_contents(OpenEntry& open, std::uint64_t content_hash) {
   ++result_.hashed_files;
   constexpr std::size_t kPiece = 256 << 10;
   Bytes piece(kPiece);
   segment::RunningHash hash;
   for (std::uint64_t at = 0;;) {
     if (options_.stop.stop_requested()) return Error(ErrorKind::cancelled, "the scan was stopped");
-    CAIRN_ASSIGN(const std::size_t got, open->read_at(at, piece));
+    CAIRN_ASSIGN(const std::size_t got, open.read_at(at, piece));
     if (got == 0) break;
     hash.add(ByteView(piece).first(got));
     at += got;
     result_.hashed_bytes += got;
   }
-  CAIRN_ASSIGN(const bool still, open->stands_still());
-  return still && hash.value() == name.row->content_hash;
+  CAIRN_ASSIGN(const bool still, open.stands_still());
+  return still && hash.value() == content_hash;
 }
 
 Result<void> Scanner::note_stamp(const Name& name, const Look& look) {

@@ -68,7 +68,7 @@ class Scanner {
   Result<void> put(const Name& name, const Look& look);
   PlanRow plan_row(const Name& name, const Look& look) const;
   Result<bool> has_changed(Name& name, const Look& look);
-  Result<bool> has_same_contents(const Name& name, const Look& look);
+  Result<bool> has_same_contents(OpenEntry& open, std::uint64_t content_hash);
   Result<void> note_stamp(const Name& name, const Look& look);
   Result<void> complete_links();
 

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "layer/open_entry.h"
+#include "sqlite/database_copy.h"
 
 namespace cairn::layer {
 namespace {
@@ -30,8 +31,11 @@ class RealTree final : public Tree {
   Result<Where> where(const PlanRow& row);
   Result<Places> directory_of(const PlanRow& row);
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
-  Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status, Look look);
+  Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
+                                   std::int64_t looked_at_ms, Look look);
   Result<MaybeOpen> open_contents(const Where& at, Opened opened);
+  Result<MaybeOpen> open_database(const Where& at, Opened opened);
+  Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
 
   std::string root_;
@@ -88,24 +92,35 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   // A file that is replaced again and again between looking and opening is found by the next sync.
   constexpr int kTries = 8;
   for (int i = 0; i < kTries; ++i) {
+    const std::int64_t looked_at_ms = clock_.now().wall_ms;
     CAIRN_ASSIGN(const auto status, status_at(directory, at.name));
     if (!status) break;
-    // What has become a whiteout is none of this sync's business, whatever its directory says of it.
-    CAIRN_ASSIGN(auto look, look_at(directory, at.name, *status, {layers_->forms(), true}));
+    CAIRN_ASSIGN(auto look, look_at(directory, at.name, *status, {layers_->forms(), false}));
     if (!look) continue;
+    CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(directory, *status, look->marks));
+    if (is_whiteout) break;
     const bool is_directory = look->entry.kind == EntryKind::directory;
     const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
     if (!is_name || is_directory != (row.kind == EntryKind::directory)) break;
-    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, std::move(*look)));
+    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look)));
     if (open) return open;
   }
   return MaybeOpen();
 }
 
+// Rare enough to look at the directory once more.
+Result<bool> RealTree::is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const {
+  if (!marks.whiteout || !S_ISREG(status.stx_mode) || status.stx_size > 0) return false;
+  CAIRN_ASSIGN(auto xattrs, xattrs_at(directory, ""));
+  CAIRN_ASSIGN(const OverlayMarks of_directory, take_marks(xattrs, layers_->forms()));
+  return of_directory.has_xattr_whiteouts;
+}
+
 Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, const Where& at,
-                                                            const struct statx& status, Look look) {
+                                                            const struct statx& status, std::int64_t looked_at_ms,
+                                                            Look look) {
   Opened opened;
-  opened.looked_at_ms = clock_.now().wall_ms;
+  opened.looked_at_ms = looked_at_ms;
   opened.name = join_path(root_, row.path);
   opened.place = at.places.front();
   opened.entry = std::move(look.entry);
@@ -128,7 +143,30 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
     }
   }
   if (opened.entry.kind != EntryKind::file || opened.entry.size_bytes == 0) return make_open_name(std::move(opened));
+  if (reads_databases() && !row.is_below && !opened.marks.metacopy) {
+    CAIRN_ASSIGN(const bool is_database, sqlite::has_contents_in_wal(at.places.front().fd(), at.name));
+    // It has become one since the scan, which planned its -wal as a file, or not at all.
+    if (is_database && !row.is_database) return MaybeOpen();
+    if (is_database) return open_database(at, std::move(opened));
+  }
   return open_contents(at, std::move(opened));
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Opened opened) {
+  const int directory = at.places.front().fd();
+  CAIRN_ASSIGN(const auto wal, status_at(directory, at.name + "-wal"));
+  if (!wal) return MaybeOpen();
+  // Commits behind this are of the next sync: they move the -wal's stamp.
+  opened.wal = stamp_of(*wal);
+  CAIRN_ASSIGN(auto copy, sqlite::DatabaseCopy::open(directory, at.name));
+  if (!copy) return MaybeOpen();
+  // What was committed last is in the -wal, and so is the time of it. A checkpoint alone changes nothing.
+  if (wal->stx_size > 0) {
+    opened.entry.mtime_s = wal->stx_mtime.tv_sec;
+    opened.entry.mtime_ns = wal->stx_mtime.tv_nsec;
+  }
+  opened.entry.size_bytes = copy->size_bytes();
+  return make_open_database(std::move(opened), std::move(copy));
 }
 
 Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened) {
