@@ -80,17 +80,17 @@ struct LayerSyncState {
 enum class LayerForm { upper, merged, oci_layout };
 
 struct LayerRestoreOptions {
-  std::optional<std::uint64_t> sequence;  // which sync; none: the newest
-  std::optional<std::int64_t> at_ms;      // the newest at or before this time; not both
+  std::optional<std::uint64_t> sequence = {};  // which sync; none: the newest
+  std::optional<std::int64_t> at_ms = {};      // the newest at or before this time; not both
   LayerForm form = LayerForm::upper;
-  std::vector<std::string> lower;         // with merged: the directories that it is laid over, the topmost first
-  std::optional<std::string> path;        // only this path, and what is below it
+  std::vector<std::string> lower = {};         // with merged: the directories that it is laid over, the topmost first
+  std::optional<std::string> path = {};        // only this path, and what is below it
   bool overwrite = false;                 // the target may exist: it is replaced as a whole
   bool dry_run = false;                   // says what would be fetched
   bool user_marks = false;                // whiteouts and opaque marks as user.overlay.*, whatever they were (rootless)
-  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
-  std::function<void(std::string_view)> on_notice;
-  std::stop_token stop;
+  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
+  std::function<void(std::string_view)> on_notice = {};
+  std::stop_token stop = {};
 };
 
 struct LayerRestoreResult {

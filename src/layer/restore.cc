@@ -1,0 +1,221 @@
+// A restore in its steps: the manifest, the chain of the wanted sync, the ends of its layers, one walk over their
+// merged entries that says which frames are needed, and a second one that writes. Names come in order, so their
+// contents do, too; what is fetched and decoded runs ahead of the writing.
+
+#include "layer/restore.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/parallel.h"
+#include "layer/frame_supply.h"
+#include "layer/restore_plan.h"
+#include "layer/restore_target.h"
+#include "layer/stored.h"
+#include "layer/tree_writer.h"
+#include "segment/running_hash.h"
+#include "store/counting.h"
+
+namespace cairn::layer {
+namespace {
+
+Error cancelled() { return Error(ErrorKind::cancelled, "stopped on request"); }
+
+// A path as entries have it: without "./" in front and slashes at the ends.
+Result<std::optional<std::string>> wanted_path(const LayerRestoreOptions& options) {
+  if (!options.path) return std::optional<std::string>();
+  std::string_view path = *options.path;
+  while (path.starts_with("./")) path.remove_prefix(2);
+  while (path.starts_with('/')) path.remove_prefix(1);
+  while (path.ends_with('/')) path.remove_suffix(1);
+  if (path == ".") path = {};
+  if (!is_valid_path(path)) {
+    return Error(ErrorKind::invalid, fmt::format("'{}' is not a path inside a layer", *options.path));
+  }
+  return path.empty() ? std::optional<std::string>() : std::optional<std::string>(path);
+}
+
+Result<void> check_options(const LayerRestoreOptions& options) {
+  if (options.sequence && options.at_ms)
+    return Error(ErrorKind::invalid, "a time and a sequence were both given: give one of them");
+  if (options.form == LayerForm::oci_layout && options.path)
+    return Error(ErrorKind::invalid, "an OCI layout has whole layers: a single path cannot be had in that form");
+  if (options.form != LayerForm::merged && !options.lower.empty())
+    return Error(ErrorKind::invalid, "lower directories are laid under a merged tree only");
+  return {};
+}
+
+// Times come from the writer's clock, which may jump: of those at or before the one asked for the highest sequence, so
+// that a time after the newest sync always means that one.
+Result<std::uint64_t> wanted_sequence(const Manifest& manifest, const LayerRestoreOptions& options) {
+  if (options.sequence) return *options.sequence;
+  if (!options.at_ms) return manifest.head().sequence;
+  for (auto sync = manifest.syncs.rbegin(); sync != manifest.syncs.rend(); ++sync) {
+    if (sync->time_ms <= *options.at_ms) return sync->sequence;
+  }
+  return Error(ErrorKind::not_found,
+               fmt::format("no sync of '{}' is as old as {}: the oldest is from {}", manifest.name,
+                           format_time(*options.at_ms), format_time(manifest.syncs.front().time_ms)));
+}
+
+struct Chain {
+  std::vector<std::unique_ptr<LayerReader>> readers;
+  std::vector<const LayerReader*> layers;  // the same
+};
+
+Result<Chain> open_chain(Store& store, const std::vector<SyncRecord>& syncs, const RestoreMachine& machine,
+                         const std::stop_token& stop) {
+  Chain chain;
+  chain.readers.resize(syncs.size());
+  CAIRN_TRY(parallel_for(machine.transfers, syncs.size(), [&](std::uint64_t i) -> Result<void> {
+    const LayerMeta& layer = syncs[i].layer;
+    CAIRN_ASSIGN(chain.readers[i], LayerReader::open(store, layer.object));
+    if (chain.readers[i]->digest() == layer.digest && chain.readers[i]->tar_size_bytes() == layer.size_bytes) return {};
+    return Error(ErrorKind::corrupt, fmt::format("{} is not the layer that the manifest means", layer.object));
+  }, stop));
+  for (const auto& reader : chain.readers) chain.layers.push_back(reader.get());
+  return chain;
+}
+
+// The second walk.
+class Writing {
+ public:
+  Writing(const Chain& chain, const RestorePlan& plan, const LayerRestoreOptions& options, FrameSupply& supply,
+          TreeWriter& writer, const OnRestored& on_restored)
+      : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), on_restored_(on_restored) {}
+
+  Result<void> run(const std::optional<std::string>& path) {
+    const auto merged = merge_chain(chain_.layers, path);
+    const std::string above = path ? *path : std::string();
+    for (;;) {
+      if (options_.stop.stop_requested()) return cancelled();
+      CAIRN_ASSIGN(std::optional<MergedEntry> entry, merged->next());
+      if (!entry) break;
+      if (options_.form == LayerForm::merged && entry->indexed.entry.kind == EntryKind::whiteout) continue;
+      const std::string whole_path = entry->indexed.entry.path;
+      if (path) shorten(entry->indexed.entry, above);
+      CAIRN_TRY(write(*entry));
+      entry->indexed.entry.path = whole_path;
+      CAIRN_TRY(tell(*entry));
+    }
+    return writer_.finish();
+  }
+
+ private:
+  // What was wanted becomes the target itself.
+  static void shorten(Entry& entry, std::string_view above) {
+    const auto cut = [&](std::string& path) { path.erase(0, std::min(above.size() + 1, path.size())); };
+    cut(entry.path);
+    if (entry.kind == EntryKind::hard_link) cut(entry.link_target);
+  }
+
+  Result<void> write(const MergedEntry& merged) {
+    const IndexedEntry& indexed = merged.indexed;
+    if (indexed.entry.kind != EntryKind::file) return writer_.add(indexed.entry);
+    CAIRN_TRY(writer_.begin_file(indexed.entry));
+    if (indexed.entry.size_bytes > 0) CAIRN_TRY(write_contents(merged));
+    return writer_.end_file();
+  }
+
+  Result<void> write_contents(const MergedEntry& merged) {
+    const IndexedEntry& indexed = merged.indexed;
+    const LayerReader& layer = *chain_.layers[merged.layer];
+    const FrameRange range = frames_of(layer, indexed);
+    segment::RunningHash hash;
+    std::uint64_t at = indexed.data_offset, left = indexed.entry.size_bytes;
+    for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
+      if (options_.stop.stop_requested()) return cancelled();
+      CAIRN_ASSIGN(const ByteView bytes, supply_.frame(merged.layer, frame));
+      const std::uint64_t skip = at - layer.frames()[frame].tar_offset;
+      const ByteView piece = bytes.subspan(skip, std::min<std::uint64_t>(bytes.size() - skip, left));
+      hash.add(piece);
+      CAIRN_TRY(writer_.write(piece));
+      at += piece.size();
+      left -= piece.size();
+      progress(piece.size());
+    }
+    if (hash.value() == indexed.content_hash) return {};
+    return Error(ErrorKind::corrupt, fmt::format("{} is damaged: the contents of '{}' are not those that were read",
+                                                 layer.key(), indexed.entry.path));
+  }
+
+  Result<void> tell(const MergedEntry& entry) {
+    if (!on_restored_) return {};
+    struct ::statx status{};
+    CAIRN_TRY(writer_.status(status));
+    return on_restored_(entry, *chain_.layers[entry.layer], status);
+  }
+
+  void progress(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    if (!options_.progress || (done_bytes_ - told_bytes_ < kProgressBytes && done_bytes_ < plan_.size_bytes)) return;
+    told_bytes_ = done_bytes_;
+    options_.progress(done_bytes_, plan_.size_bytes);
+  }
+
+  static constexpr std::uint64_t kProgressBytes = 1u << 20;
+
+  const Chain& chain_;
+  const RestorePlan& plan_;
+  const LayerRestoreOptions& options_;
+  FrameSupply& supply_;
+  TreeWriter& writer_;
+  const OnRestored& on_restored_;
+  std::uint64_t done_bytes_ = 0, told_bytes_ = 0;
+};
+
+TreeForm form_of(const LayerRestoreOptions& options) {
+  if (options.form == LayerForm::merged) return TreeForm::plain;
+  return options.user_marks ? TreeForm::upper_user_marks : TreeForm::upper;
+}
+
+Result<void> write_tree(const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
+                        const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
+                        const OnRestored& on_restored) {
+  const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
+  CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
+  FrameSupply supply(chain.layers, plan, machine.decode, machine.transfers, options.stop);
+  TreeWriter writer(place->directory(), RestoreTarget::kName, form_of(options));
+  CAIRN_TRY(Writing(chain, plan, options, supply, writer, on_restored).run(path));
+  if (options.stop.stop_requested()) return cancelled();
+  return place->commit();
+}
+
+}  // namespace
+
+Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,
+                                   const LayerRestoreOptions& options, const RestoreMachine& machine,
+                                   const OnRestored& on_restored) {
+  CAIRN_TRY(check_options(options));
+  CAIRN_ASSIGN(const std::optional<std::string> path, wanted_path(options));
+  CountingStore counting(store);
+  RestoredSync restored;
+  CAIRN_ASSIGN(restored.stored, read_manifest(counting, name));
+  const Manifest& manifest = restored.stored.manifest;
+  CAIRN_ASSIGN(const std::uint64_t sequence, wanted_sequence(manifest, options));
+  CAIRN_ASSIGN(const std::vector<SyncRecord> syncs, chain_of(manifest, sequence));
+  restored.sync = syncs.back();
+  restored.is_head = sequence == manifest.head().sequence;
+  LayerRestoreResult& result = restored.result;
+  result.snapshot = snapshot_of(restored.sync);
+  result.layers = syncs.size();
+
+  CAIRN_ASSIGN(const Chain chain, open_chain(counting, syncs, machine, options.stop));
+  CAIRN_ASSIGN(const RestorePlan plan, plan_restore(chain.layers, path, options.stop));
+  if (plan.entries == 0 && path) {
+    return Error(ErrorKind::not_found, fmt::format("sync {} of '{}' has no '{}'", sequence, name, *path));
+  }
+  result.entries = plan.entries;
+  result.size_bytes = plan.size_bytes;
+  if (!options.dry_run) CAIRN_TRY(write_tree(chain, plan, path, target, options, machine, on_restored));
+  const OperationCount counts = counting.counts().total();
+  result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);
+  result.fetched_bytes = counts.received_bytes + (options.dry_run ? plan.fetch_bytes : 0);
+  return restored;
+}
+
+}  // namespace cairn::layer
