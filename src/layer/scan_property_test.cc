@@ -325,9 +325,36 @@ class ScanProperty : public ::testing::TestWithParam<int> {
 
 constexpr int kRounds = 6;
 
+// The catalogue is made anew from what the store has; with stamps, as after a restore to the very same directory.
+enum class Stamps { none, those_of_the_tree };
+void refill(TestUpper& upper, const State& store, Stamps stamps) {
+  const auto filled = upper.catalogue->database().transaction([&]() -> Result<void> {
+    CAIRN_ASSIGN(const auto refill, CatalogueRefill::begin(*upper.catalogue));
+    for (const auto& [path, known] : store) {
+      segment::RunningHash hash;
+      hash.add(as_bytes(known.contents));
+      const std::uint64_t content_hash = known.contents.empty() ? 0 : hash.value();
+      struct statx status {};
+      ::statx(AT_FDCWD, (upper / path).c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status);
+      if (stamps == Stamps::none) {
+        CAIRN_TRY(refill->add(known.entry, content_hash, Contents::whole));
+      } else {
+        const std::int64_t now_ms = upper.clock.now().wall_ms;
+        CAIRN_TRY(refill->add(known.entry, content_hash, Contents::whole, stamp_of(status), now_ms));
+      }
+    }
+    return {};
+  });
+  ASSERT_TRUE(filled) << filled.error().message();
+}
+
 TEST_P(ScanProperty, EmitsWhatChangedAndNoMore) {
   State store;
   for (int round = 0; round < kRounds; ++round) {
+    if (changes_.random().chance(1, 5)) {
+      const Stamps stamps = changes_.random().chance(1, 2) ? Stamps::none : Stamps::those_of_the_tree;
+      ASSERT_NO_FATAL_FAILURE(refill(upper_, store, stamps));
+    }
     for (std::uint64_t i = changes_.random().below(12); i > 0; --i) changes_.one();
     const State before = store;
     const State now = Twin(upper_.root()).state;
