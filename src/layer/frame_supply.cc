@@ -15,10 +15,18 @@
 namespace cairn::layer {
 namespace {
 
-constexpr std::uint64_t kFetchedBytes = 48u << 20;
-constexpr std::uint64_t kDecodedBytes = 24u << 20;
+constexpr std::uint64_t kFetchedBytes = 24u << 20;
+constexpr std::uint64_t kDecodedBytes = 16u << 20;
+constexpr std::uint64_t kUsualBytes = 4u << 20;
 
 enum class Stage : std::uint8_t { waiting, begun, done };
+
+// Used again and again: fresh memory costs a page fault and a zero for every byte.
+struct Buffer {
+  Bytes room;
+  std::size_t size_bytes = 0;
+  ByteView view() const { return ByteView(room).first(size_bytes); }
+};
 
 }  // namespace
 
@@ -30,7 +38,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   };
   struct Frame {
     Stage stage = Stage::waiting;
-    Result<Bytes> bytes = Bytes{};
+    Result<Buffer> buffer = Buffer{};
   };
 
   Shared(const std::vector<const LayerReader*>& layers_in, const RestorePlan& plan_in, Executor& decode_in,
@@ -110,10 +118,10 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
       stored = &runs[plan.uses[number].run].stored;  // stays until the last of its frames is decoded
     }
     const FrameUse& use = plan.uses[number];
-    Result<Bytes> bytes = decoded(use, *stored);
+    Result<Buffer> buffer = decoded(use, *stored);
     MutexLock lock(mutex);
     Frame& frame = frames[number - frames_begin];
-    frame.bytes = std::move(bytes);
+    frame.buffer = std::move(buffer);
     frame.stage = Stage::done;
     Run& run = runs[use.run];
     if (--run.uses_left == 0 && run.stored) {
@@ -124,15 +132,36 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
     changed.notify_all();
   }
 
-  Result<Bytes> decoded(const FrameUse& use, const Result<Bytes>& stored) const {
+  Result<Buffer> decoded(const FrameUse& use, const Result<Bytes>& stored) EXCLUDES(mutex) {
     if (!stored) return stored.error();
     const std::uint64_t begin = layers[use.layer]->frames()[plan.runs[use.run].first].offset;
-    return layers[use.layer]->decode_frame(
-        use.frame, ByteView(*stored).subspan(info(use).offset - begin, info(use).compressed_bytes));
+    const FrameInfo& frame = info(use);
+    Buffer buffer = take_buffer();
+    if (buffer.room.size() < frame.size_bytes) buffer.room.resize(frame.size_bytes);
+    buffer.size_bytes = frame.size_bytes;
+    CAIRN_TRY(layers[use.layer]->decode_frame(
+        use.frame, ByteView(*stored).subspan(frame.offset - begin, frame.compressed_bytes),
+        std::span(buffer.room).first(buffer.size_bytes)));
+    return buffer;
+  }
+
+  Buffer take_buffer() EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    if (idle.empty()) return {};
+    Buffer buffer = std::move(idle.back());
+    idle.pop_back();
+    return buffer;
+  }
+
+  // Nobody looks at it any more. One of an unusual size is not kept.
+  void give_back(Buffer buffer) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    decoded_bytes -= buffer.size_bytes;
+    if (buffer.room.size() <= kUsualBytes) idle.push_back(std::move(buffer));
   }
 
   // The bytes of use `number`, which is the next one. Does itself what nobody has begun.
-  Result<Bytes> take(std::uint64_t number) EXCLUDES(mutex) {
+  Result<Buffer> take(std::uint64_t number) EXCLUDES(mutex) {
     pump();
     for (;;) {
       const Step step = next_step(number);
@@ -142,10 +171,10 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
       if (step == Step::done) break;
     }
     MutexLock lock(mutex);
-    Result<Bytes> bytes = std::move(frames.front().bytes);
+    Result<Buffer> buffer = std::move(frames.front().buffer);
     frames.pop_front();
     ++frames_begin;
-    return bytes;
+    return buffer;
   }
 
   enum class Step : std::uint8_t { fetch, pump, unpack, done };
@@ -175,6 +204,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   ConditionVariable changed;
   std::deque<Run> runs GUARDED_BY(mutex);      // those begun: [0, fetch_next)
   std::deque<Frame> frames GUARDED_BY(mutex);  // [frames_begin, decode_next)
+  std::vector<Buffer> idle GUARDED_BY(mutex);
   std::uint64_t frames_begin GUARDED_BY(mutex) = 0;
   std::uint64_t fetch_next GUARDED_BY(mutex) = 0, decode_next GUARDED_BY(mutex) = 0;
   std::uint64_t next_use GUARDED_BY(mutex) = 0;
@@ -185,7 +215,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   // Of the thread that asks.
   struct Current {
     std::optional<std::uint64_t> frame;
-    Bytes bytes;
+    Buffer buffer;
   };
   std::vector<Current> current;  // by layer
   std::uint64_t asked = 0;       // uses taken
@@ -203,22 +233,21 @@ FrameSupply::~FrameSupply() {
 
 Result<ByteView> FrameSupply::frame(std::size_t layer, std::uint64_t frame) {
   Shared::Current& current = shared_->current[layer];
-  if (current.frame == frame) return ByteView(current.bytes);
+  if (current.frame == frame) return current.buffer.view();
   const std::uint64_t number = shared_->asked;
   const auto& uses = shared_->plan.uses;
   if (number >= uses.size() || uses[number].layer != layer || uses[number].frame != frame)
     return Error(ErrorKind::corrupt, "a layer was replaced while it was restored: try again");
   {
     MutexLock lock(shared_->mutex);
-    shared_->decoded_bytes -= current.bytes.size();
     shared_->next_use = number;
   }
+  if (current.frame) shared_->give_back(std::exchange(current.buffer, {}));
   current.frame.reset();
-  current.bytes.clear();
-  CAIRN_ASSIGN(current.bytes, shared_->take(number));
+  CAIRN_ASSIGN(current.buffer, shared_->take(number));
   current.frame = frame;
   ++shared_->asked;
-  return ByteView(current.bytes);
+  return current.buffer.view();
 }
 
 }  // namespace cairn::layer

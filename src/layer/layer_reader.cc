@@ -131,22 +131,23 @@ Result<Bytes> LayerReaderImpl::fetch_frames(std::uint64_t first, std::uint64_t c
   return bytes;
 }
 
-Result<Bytes> LayerReaderImpl::decode_frame(std::uint64_t frame, ByteView stored) const {
+Result<void> LayerReaderImpl::decode_frame(std::uint64_t frame, ByteView stored, std::span<std::byte> into) const {
   const FrameInfo& info = frames_[frame];
-  CAIRN_CHECK(stored.size() == info.compressed_bytes);
-  Bytes bytes(info.size_bytes);
+  CAIRN_CHECK(stored.size() == info.compressed_bytes && into.size() == info.size_bytes);
   segment::BlockDecompressor decompressor;
-  if (auto decompressed = decompressor.decompress(stored, bytes); !decompressed)
+  if (auto decompressed = decompressor.decompress(stored, into); !decompressed)
     return about(decompressed.error().with(fmt::format("frame {}", frame)));
-  if (hash_of(bytes) != info.hash) return about(damaged(fmt::format("frame {}: its hash is wrong", frame)));
-  return bytes;
+  if (hash_of(into) != info.hash) return about(damaged(fmt::format("frame {}: its hash is wrong", frame)));
+  return {};
 }
 
 Result<void> LayerReaderImpl::visit_frames(std::uint64_t first, std::uint64_t count, const Visit& visit) const {
   CAIRN_ASSIGN(const Bytes stored, fetch_frames(first, count));
   ByteView left = stored;
+  Bytes bytes;
   for (std::uint64_t frame = first; frame < first + count; ++frame) {
-    CAIRN_ASSIGN(const Bytes bytes, decode_frame(frame, left.first(frames_[frame].compressed_bytes)));
+    bytes.resize(frames_[frame].size_bytes);
+    CAIRN_TRY(decode_frame(frame, left.first(frames_[frame].compressed_bytes), bytes));
     CAIRN_TRY(visit(frame, bytes));
     left = left.subspan(frames_[frame].compressed_bytes);
   }

@@ -25,7 +25,7 @@ class LayerReaderImpl final : public LayerReader {
   std::unique_ptr<EntryCursor> entries() const override;
   std::uint64_t frame_at(std::uint64_t tar_offset) const override;
   Result<Bytes> fetch_frames(std::uint64_t first, std::uint64_t count) const override;
-  Result<Bytes> decode_frame(std::uint64_t frame, ByteView stored) const override;
+  Result<void> decode_frame(std::uint64_t frame, ByteView stored, std::span<std::byte> into) const override;
   Result<void> visit_frames(std::uint64_t first, std::uint64_t count, const Visit& visit) const override;
 
   const std::vector<Chunk>& chunks() const { return chunks_; }

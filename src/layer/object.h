@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -107,8 +108,9 @@ class LayerReader {
   virtual std::uint64_t frame_at(std::uint64_t tar_offset) const = 0;
   // Frames [first, first + count) as they are stored, with one request, or with none when open() has read them already.
   virtual Result<Bytes> fetch_frames(std::uint64_t first, std::uint64_t count) const = 0;
-  // One of them, decompressed, its hash checked. `stored`: its bytes, compressed_bytes of them. corrupt
-  virtual Result<Bytes> decode_frame(std::uint64_t frame, ByteView stored) const = 0;
+  // One of them, decompressed, its hash checked. `stored`: its bytes, compressed_bytes of them; `into`: room for its
+  // size_bytes. corrupt
+  virtual Result<void> decode_frame(std::uint64_t frame, ByteView stored, std::span<std::byte> into) const = 0;
   // Both, for a run of frames: each is handed to `visit` in order.
   using Visit = std::function<Result<void>(std::uint64_t frame, ByteView bytes)>;
   virtual Result<void> visit_frames(std::uint64_t first, std::uint64_t count, const Visit& visit) const = 0;

@@ -8,8 +8,8 @@ namespace {
 // As many bytes as a request costs time: what lies between two wanted frames and is smaller is fetched along.
 constexpr std::uint64_t kMaxGapBytes = 256 * 1024;
 // With many layers a run of each may be in memory at once.
-constexpr std::uint64_t kRunsBytes = 64u << 20;
-constexpr std::uint64_t kMinRunBytes = 1u << 20;
+constexpr std::uint64_t kRunsBytes = 32u << 20;
+constexpr std::uint64_t kMinRunBytes = 512 * 1024;
 
 class Planner {
  public:

@@ -42,7 +42,8 @@ struct FrameRange {
 };
 FrameRange frames_of(const LayerReader& layer, const IndexedEntry& entry);
 
-inline constexpr std::uint64_t kMaxRunBytes = 8u << 20;
+// Many connections make up for the size of one request, and each keeps memory of about twice that for itself.
+inline constexpr std::uint64_t kMaxRunBytes = 4u << 20;
 
 // Walks the merged chain once. 12 bytes a frame stay in memory.
 Result<RestorePlan> plan_restore(const std::vector<const LayerReader*>& layers, const std::optional<std::string>& path,
