@@ -166,8 +166,10 @@ Result<void> Publisher::name_by_copy() {
   if (!n_.store.capabilities().copy_part) return named(n_.pending.temporary_key);
 
   const std::string& from = n_.pending.temporary_key;
+  if (!n_.pending.copy_id.empty()) CAIRN_TRY(n_.store.abort_upload(key, n_.pending.copy_id));  // of an earlier try
   CAIRN_ASSIGN(const std::string id, n_.store.begin_upload(key));
-  CAIRN_TRY(pass(n_.hook, "copy-begun"));
+  n_.pending.copy_id = id;
+  CAIRN_TRY(reach(Stage::completed, "copy-begun"));
   std::vector<PartInfo> parts;
   const std::uint64_t size = n_.pending.compressed_bytes;
   const auto copied = [&]() -> Result<std::string> {
@@ -290,8 +292,10 @@ Result<void> Publisher::tidy() {
   // What is left is garbage: when it stays, it is found as such by the next sync, or by a prune.
   (void)n_.spool.clear();
   if (!want_key_.empty()) (void)withdraw_want(n_.store, want_key_);
-  // In the common case there can be nothing under the temporary name.
-  if (p.upload_id.empty() || n_.store.remove(p.temporary_key)) (void)n_.state.drop_leftover(p.temporary_key);
+  if (p.object_key != p.temporary_key) {
+    // Without an upload there can be nothing under the temporary name.
+    if (p.upload_id.empty() || n_.store.remove(p.temporary_key)) (void)n_.state.drop_leftover(p.temporary_key);
+  }
   return pass(n_.hook, "tidied");
 }
 

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS layer_pending(
   container INTEGER PRIMARY KEY, stage INTEGER, lineage TEXT, sequence INTEGER, kind INTEGER, time_ms INTEGER,
   temporary_key TEXT, upload_id TEXT, part_bytes INTEGER, may_copy INTEGER, skipped_sockets INTEGER, digest TEXT,
   object_key TEXT, size_bytes INTEGER, compressed_bytes INTEGER, entries INTEGER, torn_files INTEGER,
-  created_ms INTEGER);
+  created_ms INTEGER, copy_id TEXT);
 CREATE TABLE IF NOT EXISTS layer_leftover(key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS layer_part(
   container INTEGER, number INTEGER, size_bytes INTEGER, hash INTEGER, source_key TEXT, source_offset INTEGER,
@@ -156,7 +156,7 @@ Result<void> State::put(const Container& container) {
 Result<std::optional<PendingSync>> State::pending(std::int64_t container) {
   CAIRN_ASSIGN(auto select, database_->prepare(
       "SELECT stage, lineage, sequence, kind, time_ms, temporary_key, upload_id, part_bytes, may_copy, "
-      "skipped_sockets, digest, object_key, size_bytes, compressed_bytes, entries, torn_files, created_ms "
+      "skipped_sockets, digest, object_key, size_bytes, compressed_bytes, entries, torn_files, created_ms, copy_id "
       "FROM layer_pending WHERE container = ?1"));
   CAIRN_TRY(select.begin(container));
   CAIRN_ASSIGN(const bool found, select.next());
@@ -178,16 +178,18 @@ Result<std::optional<PendingSync>> State::pending(std::int64_t container) {
                                    .compressed_bytes = number(select, 13),
                                    .entries = number(select, 14),
                                    .torn_files = number(select, 15),
-                                   .created_ms = select.integer(16)});
+                                   .created_ms = select.integer(16),
+                                   .copy_id = std::string(select.text(17))});
 }
 
 Result<void> State::put_pending(std::int64_t container, const PendingSync& p) {
   CAIRN_ASSIGN(auto insert, database_->prepare(
       "INSERT OR REPLACE INTO layer_pending VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
-      "?16, ?17, ?18)"));
+      "?16, ?17, ?18, ?19)"));
   return insert.run(container, static_cast<int>(p.stage), p.lineage.hex(), p.sequence, static_cast<int>(p.kind),
                     p.time_ms, p.temporary_key, p.upload_id, p.part_bytes, p.may_copy, p.skipped_sockets, p.digest,
-                    p.object_key, p.size_bytes, p.compressed_bytes, p.entries, p.torn_files, p.created_ms);
+                    p.object_key, p.size_bytes, p.compressed_bytes, p.entries, p.torn_files, p.created_ms,
+                    p.copy_id);
 }
 
 Result<void> State::drop_pending(std::int64_t container) {

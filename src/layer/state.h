@@ -64,6 +64,7 @@ struct PendingSync {
   std::string digest, object_key;
   std::uint64_t size_bytes = 0, compressed_bytes = 0, entries = 0, torn_files = 0;
   std::int64_t created_ms = 0;
+  std::string copy_id;            // of the upload that gives the object its last name
 };
 
 struct JournaledPart {

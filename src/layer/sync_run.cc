@@ -58,6 +58,7 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
     CAIRN_TRY(n_.state.put(container_));
     CAIRN_TRY(n_.state.commit());
   }
+  (void)remove_leftovers();  // what stays is tried again next time
   for (int round = 0; round < kMostRounds; ++round) {
     CAIRN_ASSIGN(pending_, n_.state.pending(container_.id));
     const bool is_left = pending_.has_value();
@@ -82,7 +83,6 @@ Result<bool> SyncRun::plan() {
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
     if (!scanned.changed) return false;
   }
-  CAIRN_TRY(remove_leftovers());
   CAIRN_ASSIGN(const Standing standing, stand(n_.store, n_.state, container_, n_.sync.on_notice));
   const bool is_stale = !is_known || standing != Standing::goes_on;
   if (is_stale && standing != Standing::begins) {
@@ -128,7 +128,8 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .skipped_sockets = scanned.skipped_sockets,
       .digest = {},
       .object_key = {},
-      .created_ms = n_.clock.now().wall_ms};
+      .created_ms = n_.clock.now().wall_ms,
+      .copy_id = {}};
   if (scanned.skipped_sockets > 0)
     notice(fmt::format("{}: {} sockets are left out, a layer cannot have them", container_.name, scanned.skipped_sockets));
   CAIRN_TRY(n_.state.begin());
@@ -229,15 +230,17 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
 }
 
 Result<void> SyncRun::drop_pending() {
-  const std::string key = pending_->temporary_key;
-  CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
+  if (!pending_->copy_id.empty()) {
+    CAIRN_TRY(n_.store.abort_upload(layer_key(pending_->digest), pending_->copy_id));
+  }
   CAIRN_TRY(n_.state.begin());
-  CAIRN_TRY(n_.state.add_leftover(key));
+  CAIRN_TRY(n_.state.add_leftover(pending_->temporary_key));
   CAIRN_TRY(n_.state.drop_pending(container_.id));
-  if (plan) CAIRN_TRY(plan->drop());
   CAIRN_TRY(n_.state.commit());
   CAIRN_TRY(pass(n_.hook, "dropped"));
   pending_.reset();
+  CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
+  if (plan) CAIRN_TRY(plan->drop());
   CAIRN_TRY(spool_.clear());
   return remove_leftovers();
 }
