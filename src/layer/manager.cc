@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/mutex.h"
 #include "base/os.h"
+#include "base/utf8.h"
 #include "cairn/machine.h"
 #include "layer/heads.h"
 #include "layer/refill.h"
@@ -86,7 +87,7 @@ Result<void> Manager::open() {
 }
 
 Result<void> Manager::register_container(std::string_view name, const std::string& directory) {
-  if (name.empty()) return Error(ErrorKind::invalid, "a container needs a name");
+  if (name.empty() || !is_utf8(name)) return Error(ErrorKind::invalid, "a container needs a name, in UTF-8");
   struct stat status{};
   if (::stat(directory.c_str(), &status) != 0) {
     const Error error = os_error(errno, directory);

@@ -22,8 +22,9 @@ class RecordingStore final : public Store {
     bool succeeded = false;
   };
 
-  explicit RecordingStore(Store& inner) : can(inner.capabilities()), inner_(inner) {}
+  explicit RecordingStore(Store& inner) : name(inner.url()), can(inner.capabilities()), inner_(inner) {}
 
+  std::string name;
   StoreCapabilities can;
   // Asked before each call, from any thread; an error is the answer.
   std::function<std::optional<Error>(const Call&)> before;
@@ -49,7 +50,7 @@ class RecordingStore final : public Store {
     return bytes;
   }
 
-  std::string url() const override { return inner_.url(); }
+  std::string url() const override { return name; }
   StoreCapabilities capabilities() const override { return can; }
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     return run({Operation::put_new, std::string(key), 0, body.size_bytes()},
