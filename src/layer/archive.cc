@@ -228,8 +228,8 @@ Piece ArchiveReader::seal(Piece piece, std::shared_ptr<const Bytes> raw) {
 void ArchiveReader::say_torn(const OpenEntry& open) {
   ++at_.torn_files;
   if (!on_notice_) return;
-  on_notice_(fmt::format("{} kept changing while it was read: it is kept as it was read, marked as torn, and read again "
-                         "by the next sync",
+  on_notice_(fmt::format("{} kept changing while it was read: it is kept as it was read, marked as torn, and read "
+                         "again by the next sync",
                          open.name()));
 }
 

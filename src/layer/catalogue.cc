@@ -31,6 +31,13 @@ class Refill final : public CatalogueRefill {
                    std::int64_t looked_at_ms) override {
     return add_row(entry, content_hash, contents, stamp, proof_of(stamp, looked_at_ms));
   }
+  Result<void> untouched_until(std::int64_t looked_at_ms) override {
+    CAIRN_ASSIGN(auto prove, catalogue_.database().prepare(
+                                 "UPDATE layer_scan_row SET proof = ?1 "
+                                 "WHERE container = ?2 AND proof = ?3 AND ctime_ns < ?4"));
+    return prove.run(static_cast<int>(Proof::good), catalogue_.container(), static_cast<int>(Proof::racy),
+                     looked_at_ms * kNsPerMs - kRacyNs);
+  }
   Result<void> add_blocks(std::string_view path, std::string_view object_key,
                           const std::vector<Block>& blocks) override {
     CAIRN_TRY(file_.begin(catalogue_.container(), object_key));

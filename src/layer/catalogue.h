@@ -117,6 +117,8 @@ class CatalogueRefill {
   virtual Result<void> add(const Entry& entry, std::uint64_t content_hash, Contents contents) = 0;
   virtual Result<void> add(const Entry& entry, std::uint64_t content_hash, Contents contents, const Stamp& stamp,
                            std::int64_t looked_at_ms) = 0;
+  // Of all that was added: nobody else can have touched the files up to this moment.
+  virtual Result<void> untouched_until(std::int64_t looked_at_ms) = 0;
   // Where the blocks of a big file lie (from the index of the layer that carries it); may be left out.
   virtual Result<void> add_blocks(std::string_view path, std::string_view object_key,
                                   const std::vector<Block>& blocks) = 0;

@@ -1,6 +1,6 @@
-// The SHA-256 of bytes that come in pieces, in order, beside everything else: one thread of the executor at a time works
-// on it, and whoever waits for a piece that nobody works on does the work itself. So it is never in the way of what can
-// use all cores.
+// The SHA-256 of bytes that come in pieces, in order, beside everything else: one thread of the executor at a time
+// works on it, and whoever waits for a piece that nobody works on does the work itself. So it is never in the way of
+// what can use all cores.
 #pragma once
 
 #include <cstdint>

@@ -2,12 +2,14 @@
 // through a connection of its own, and waits for nobody.
 #include "layer/manager.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "base/clock.h"
@@ -29,6 +31,11 @@ namespace {
 Error not_registered(std::string_view name) {
   return Error(ErrorKind::not_found, fmt::format("{} is not registered in this state directory: name its directory "
                                                  "first (register)", name));
+}
+
+bool same_path(const std::string& a, const std::string& b) {
+  std::error_code ignored;
+  return std::filesystem::weakly_canonical(a, ignored) == std::filesystem::weakly_canonical(b, ignored);
 }
 
 class Manager final : public LayerManager {
@@ -54,6 +61,9 @@ class Manager final : public LayerManager {
   std::string path() const { return join_path(options_.state_directory, "state.db"); }
   Result<SyncRun> prepare(std::string_view name, const LayerSyncOptions& options) REQUIRES(mutex_);
   Result<LayerSyncState> describe(State& state, const Container& container) const;
+  Result<LayerRestoreResult> restore_and_record(std::string_view name, const std::string& target,
+                                                const LayerRestoreOptions& options, const RestoreMachine& machine,
+                                                std::optional<Container> container) REQUIRES(mutex_);
 
   Store& store_;
   Machine& machine_;
@@ -176,8 +186,57 @@ Result<LayerSyncState> Manager::sync_state(std::string_view name) {
 
 Result<LayerRestoreResult> Manager::restore_layer(std::string_view name, const std::string& target,
                                                   const LayerRestoreOptions& options) {
-  (void)name; (void)target; (void)options;
-  return Error(ErrorKind::unsupported, "not yet");
+  const RestoreMachine machine{machine_.executor(), *transfers_, machine_.random()};
+  MutexLock hold(mutex_);
+  CAIRN_ASSIGN(auto container, state_->find(name));
+  const bool is_whole = options.form == LayerForm::upper && !options.path && !options.dry_run;
+  bool is_watched = false;  // what is known of another directory stays
+  if (container) {
+    CAIRN_ASSIGN(const auto pending, state_->pending(container->id));
+    is_watched = pending || (container->registered && !same_path(container->directory, target));
+  }
+  if (!is_whole || is_watched) {
+    CAIRN_ASSIGN(RestoredSync restored, layer::restore_layer(store_, name, target, options, machine));
+    return std::move(restored.result);
+  }
+  auto restored = restore_and_record(name, target, options, machine, container);
+  state_->roll_back();
+  return restored;
+}
+
+// The catalogue is filled while files are restored, in a transaction that counts only when they are the head's.
+Result<LayerRestoreResult> Manager::restore_and_record(std::string_view name, const std::string& target,
+                                                       const LayerRestoreOptions& options,
+                                                       const RestoreMachine& machine,
+                                                       std::optional<Container> container) {
+  CAIRN_TRY(state_->begin());
+  if (!container) {
+    Container made;
+    made.name = name;
+    made.registered = false;
+    CAIRN_TRY(state_->put(made));
+    CAIRN_ASSIGN(container, state_->find(name));
+  }
+  Catalogue catalogue(state_->database(), container->id);
+  CAIRN_ASSIGN(const auto refill, CatalogueRefill::begin(catalogue));
+  std::int64_t last_ms = 0;
+  const auto on_restored = [&](const MergedEntry& merged, const LayerReader& reader,
+                               const struct ::statx& status) -> Result<void> {
+    last_ms = machine_.clock().now().wall_ms;
+    const IndexedEntry& indexed = merged.indexed;
+    CAIRN_TRY(refill->add(indexed.entry, indexed.content_hash, indexed.contents, stamp_of(status), last_ms));
+    const std::vector<Block> blocks = blocks_in(reader, indexed);
+    return blocks.empty() ? Result<void>() : refill->add_blocks(indexed.entry.path, reader.key(), blocks);
+  };
+  CAIRN_ASSIGN(RestoredSync restored, layer::restore_layer(store_, name, target, options, machine, on_restored));
+  if (!restored.is_head) return std::move(restored.result);
+  CAIRN_TRY(refill->untouched_until(last_ms));
+  container->directory = target;
+  container->store_url = store_.url();
+  container->head = head_of(restored.stored.manifest);
+  CAIRN_TRY(state_->put(*container));
+  CAIRN_TRY(state_->commit());
+  return std::move(restored.result);
 }
 
 }  // namespace

@@ -32,7 +32,9 @@ Result<void> ObjectWriter::add(Frame frame, const std::optional<OlderBlock>& old
   if (frame.piece.begins_file) set_mark();
   if (goes_on) return add_to_run(std::move(frame), *older);
   if (older && may_begin_run()) {
-    run_.emplace(Run{.source_key = older->object_key, .source_offset = older->block.offset, .held = {}, .source_bytes = {}});
+    run_.emplace();
+    run_->source_key = older->object_key;
+    run_->source_offset = older->block.offset;
     return add_to_run(std::move(frame), *older);
   }
   return add_own(frame);

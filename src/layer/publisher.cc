@@ -175,7 +175,8 @@ Result<void> Publisher::name_by_copy() {
   const auto copied = [&]() -> Result<std::string> {
     for (std::uint64_t offset = 0; offset < size; offset += kCopyBytes) {
       const int number = static_cast<int>(parts.size()) + 1;
-      CAIRN_ASSIGN(PartInfo part, n_.store.copy_part(key, id, number, from, offset, std::min(kCopyBytes, size - offset)));
+      const std::uint64_t length = std::min(kCopyBytes, size - offset);
+      CAIRN_ASSIGN(PartInfo part, n_.store.copy_part(key, id, number, from, offset, length));
       parts.push_back(std::move(part));
     }
     return n_.store.complete_new(key, id, parts);
@@ -242,8 +243,12 @@ Result<SyncRecord> Publisher::publish() {
   for (int attempt = 1;; ++attempt) {
     auto stored = read_manifest(n_.store, n_.container.name);
     if (!stored && stored.error().kind() != ErrorKind::not_found) return stored.error();
-    if (!stored) stored = StoredManifest{{.name = n_.container.name, .lineage = p.lineage, .writer = {}, .syncs = {}}, {}};
+    if (!stored) stored = StoredManifest();
     Manifest& manifest = stored->manifest;
+    if (stored->etag.empty()) {
+      manifest.name = n_.container.name;
+      manifest.lineage = p.lineage;
+    }
     const std::uint64_t newest = manifest.syncs.empty() ? 0 : manifest.head().sequence;
     const bool same_history = manifest.lineage == p.lineage;
     if (same_history && newest == p.sequence && manifest.writer == n_.state.writer() &&

@@ -14,7 +14,8 @@ constexpr std::string_view kPrefix = "part-";
 // A file that lives as long as somebody reads it.
 class OpenPart final : public Source {
  public:
-  OpenPart(std::unique_ptr<File> file, std::uint64_t size_bytes) : file_(std::move(file)), source_(*file_, size_bytes) {}
+  OpenPart(std::unique_ptr<File> file, std::uint64_t size_bytes)
+      : file_(std::move(file)), source_(*file_, size_bytes) {}
   std::uint64_t size_bytes() const override { return source_.size_bytes(); }
   Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
     return source_.read_at(offset, into);

@@ -38,7 +38,9 @@ CREATE TABLE IF NOT EXISTS layer_checkpoint(
 )";
 
 Bytes bytes_of(ByteView view) { return {view.begin(), view.end()}; }
-std::uint64_t number(const sqlite::Statement& row, int column) { return static_cast<std::uint64_t>(row.integer(column)); }
+std::uint64_t number(const sqlite::Statement& row, int column) {
+  return static_cast<std::uint64_t>(row.integer(column));
+}
 
 Container container_of(const sqlite::Statement& row) {
   Container container;
@@ -85,7 +87,7 @@ Result<void> State::identify(Random& random) {
   CAIRN_TRY(select.begin());
   CAIRN_ASSIGN(const bool found, select.next());
   if (found && select.integer(0) > kFormat)
-    return Error(ErrorKind::invalid, "the state directory was written by a newer Cairn: use that, or another directory");
+    return Error(ErrorKind::invalid, "the state directory was written by a newer Cairn: use that, or another one");
   auto writer = Id128::from_hex(found ? select.text(1) : std::string_view());
   if (!writer) return Error(ErrorKind::corrupt, "state.db is damaged: the writer in it is no id");
   writer_ = *writer;
@@ -237,7 +239,8 @@ Result<std::vector<JournaledPart>> State::parts(std::int64_t container) {
 }
 
 Result<void> State::put_part(std::int64_t container, const JournaledPart& part) {
-  CAIRN_ASSIGN(auto insert, database_->prepare("INSERT OR REPLACE INTO layer_part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
+  CAIRN_ASSIGN(auto insert,
+               database_->prepare("INSERT OR REPLACE INTO layer_part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
   return insert.run(container, part.number, part.size_bytes, part.hash, part.source_key, part.source_offset, part.etag);
 }
 

@@ -107,7 +107,8 @@ std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes) const {
   if (!can.multipart) return can.max_put_bytes;
   const std::uint64_t most_parts = static_cast<std::uint64_t>(std::max(2, can.max_parts)) / 2;
   const std::uint64_t needed = (total_bytes + total_bytes / 8) / most_parts + 1;
-  const std::uint64_t least = std::max(can.min_part_bytes, std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes));
+  const std::uint64_t wanted = std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes);
+  const std::uint64_t least = std::max({can.min_part_bytes, wanted, std::uint64_t{1}});
   return needed <= least ? least : (needed + kMiB - 1) / kMiB * kMiB;
 }
 
@@ -131,7 +132,8 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .created_ms = n_.clock.now().wall_ms,
       .copy_id = {}};
   if (scanned.skipped_sockets > 0)
-    notice(fmt::format("{}: {} sockets are left out, a layer cannot have them", container_.name, scanned.skipped_sockets));
+    notice(fmt::format("{}: sockets are left out, a layer cannot have them: {}", container_.name,
+                       scanned.skipped_sockets));
   CAIRN_TRY(n_.state.begin());
   CAIRN_TRY(n_.state.put_pending(container_.id, *pending_));
   CAIRN_TRY(n_.state.put(container_));

@@ -330,7 +330,7 @@ TEST_F(LayerFaults, SpoolHoldsOnlyWhatIsUnderWay) {
   EXPECT_EQ(left, 0u);
 }
 
-// A power loss: what lies in the spool is not what was written. It is made again, and what had arrived is not sent again.
+// A power loss: what lies in the spool is not what was written. It is made again; what had arrived is not sent again.
 TEST_F(LayerFaults, DamagedSpoolIsMadeAgain) {
   fill();
   int put = 0;

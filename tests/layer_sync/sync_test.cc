@@ -138,7 +138,8 @@ TEST_F(LayerSync, MoreThanAThousandPartsAreResumed) {
 // Z6: the same tree gives the same object, whatever the order in which its names were made.
 TEST_F(LayerSync, SameTreeIsTheSameObject) {
   const auto make = [](const LayerWorld& into, const std::vector<int>& order) {
-    for (const int i : order) into.write("file-" + std::to_string(i), LayerWorld::noise(7, 1000 + static_cast<unsigned>(i)));
+    for (const int i : order)
+      into.write("file-" + std::to_string(i), LayerWorld::noise(7, 1000 + static_cast<unsigned>(i)));
     into.write("big", LayerWorld::noise(1, 5u << 20));
     const timespec times[2] = {{1'700'000'000, 5}, {1'700'000'000, 5}};
     for (const auto& name : fs::recursive_directory_iterator(into.upper()))

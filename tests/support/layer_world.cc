@@ -65,8 +65,10 @@ std::string file_hash(const std::string& path) {
   return fmt::format("{:016x}", hash.value());
 }
 
-void describe_name(const std::string& root, const std::string& relative,
-                   std::map<std::pair<dev_t, ino_t>, std::string>& first_names, std::map<std::string, std::string>& all) {
+using FirstNames = std::map<std::pair<dev_t, ino_t>, std::string>;
+using Lines = std::map<std::string, std::string>;
+
+void describe_name(const std::string& root, const std::string& relative, FirstNames& first_names, Lines& all) {
   const std::string path = relative.empty() ? root : root + "/" + relative;
   struct stat status{};
   CAIRN_CHECK(::lstat(path.c_str(), &status) == 0);
@@ -102,8 +104,7 @@ void describe_name(const std::string& root, const std::string& relative,
                        static_cast<std::uint64_t>(status.st_mtim.tv_nsec), rest + attributes_text(path));
 }
 
-void walk(const std::string& root, const std::string& relative,
-          std::map<std::pair<dev_t, ino_t>, std::string>& first_names, std::map<std::string, std::string>& all) {
+void walk(const std::string& root, const std::string& relative, FirstNames& first_names, Lines& all) {
   describe_name(root, relative, first_names, all);
   const fs::path path = relative.empty() ? root : root + "/" + relative;
   if (!fs::is_directory(fs::symlink_status(path))) return;
@@ -114,7 +115,7 @@ void walk(const std::string& root, const std::string& relative,
   }
 }
 
-std::string joined(const std::map<std::string, std::string>& all) {
+std::string joined(const Lines& all) {
   std::string text;
   for (const auto& [path, described] : all) text += described;
   return text;
@@ -158,7 +159,8 @@ std::string stored_line(layer::LayerReader& reader, const layer::IndexedEntry& i
   if (entry.kind == layer::EntryKind::whiteout) return entry.path + " whiteout\n";
   if (entry.kind == layer::EntryKind::hard_link) return entry.path + " link " + entry.link_target + "\n";
   std::string rest;
-  if (entry.kind == layer::EntryKind::file) rest = fmt::format(" {} {}", entry.size_bytes, stored_hash(reader, indexed));
+  if (entry.kind == layer::EntryKind::file)
+    rest = fmt::format(" {} {}", entry.size_bytes, stored_hash(reader, indexed));
   if (entry.kind == layer::EntryKind::symlink) rest = " -> " + entry.link_target;
   if (entry.kind == layer::EntryKind::char_device || entry.kind == layer::EntryKind::block_device)
     rest = fmt::format(" {}:{}", entry.dev_major, entry.dev_minor);
@@ -170,8 +172,8 @@ std::string stored_line(layer::LayerReader& reader, const layer::IndexedEntry& i
 }  // namespace
 
 std::string describe_directory(const std::string& root) {
-  std::map<std::pair<dev_t, ino_t>, std::string> first_names;
-  std::map<std::string, std::string> all;
+  FirstNames first_names;
+  Lines all;
   walk(root, "", first_names, all);
   return joined(all);
 }
@@ -191,7 +193,7 @@ std::string describe_sync(Store& store, const std::string& name, std::uint64_t s
     readers.push_back(std::move(*reader));
   }
   const auto merged = layer::merge_chain(layers);
-  std::map<std::string, std::string> all;
+  Lines all;
   for (;;) {
     const auto next = merged->next();
     if (!next) return next.error().message();
