@@ -127,6 +127,7 @@ TEST(OverlayMarks, FilesThatAreReallyNamedSo) {
   upper.write(".wh.x", "1");
   upper.write("x", "2");
   EXPECT_EQ(upper.sync_text(), "dir \nfile .wh.x=1\nfile x=2\n");
+  EXPECT_EQ(upper.notices.size(), 1u);  // it may be a mistake, and is said
   upper.options.marks = LayerMarks::fuse_overlayfs;
   EXPECT_EQ(upper.sync_text(), "whiteout .wh.x none\n");  // and what is beside it counts
   upper.options.marks = LayerMarks::kernel;

@@ -236,6 +236,12 @@ Result<void> Scanner::enter(Name& name, const CatalogueRow& now, bool is_put) {
 Result<void> Scanner::put(const Name& name, const Look& look) {
   if (look.entry.kind == EntryKind::whiteout) return writer_.whiteout(name.key, look.entry.mark);
   if (name.is_shared) written_shared_.insert(name.status.stx_ino);
+  if (!layers_.forms().fuse && !has_said_marks_ && name.step.name.starts_with(kWhiteoutPrefix)) {
+    has_said_marks_ = true;
+    notice(fmt::format("{}: names that begin with .wh. are taken for files; if fuse-overlayfs has made them, name its "
+                       "marks (--marks fuse-overlayfs)",
+                       join_path(tree_.root(), name.step.path)));
+  }
   return writer_.put(plan_row(name, look));
 }
 

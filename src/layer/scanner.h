@@ -97,6 +97,7 @@ class Scanner {
 
   std::map<FileId, std::string> first_names_;  // of files with several names
   std::set<std::uint64_t> written_shared_;     // inodes of which a name is planned
+  bool has_said_marks_ = false;
 };
 
 }  // namespace cairn::layer
