@@ -20,9 +20,8 @@ std::int64_t nanoseconds(const struct statx_timestamp& time) {
 
 class Refill final : public CatalogueRefill {
  public:
-  Refill(Catalogue& catalogue, RowWriter rows, sqlite::Statement file, sqlite::Statement block, sqlite::Statement point)
-      : catalogue_(catalogue), rows_(std::move(rows)), file_(std::move(file)), block_(std::move(block)),
-        point_(std::move(point)) {}
+  explicit Refill(Catalogue& catalogue) : catalogue_(catalogue) {}
+  Result<void> prepare();
 
   Result<void> add(const Entry& entry, std::uint64_t content_hash, Contents contents) override {
     return add_row(entry, content_hash, contents, Stamp{}, Proof::none);
@@ -58,7 +57,11 @@ class Refill final : public CatalogueRefill {
     row.key = sort_key(entry.path);
     row.kind = entry.kind;
     row.mark = entry.mark;
-    if (entry.kind == EntryKind::hard_link) row.link_target = entry.link_target;
+    if (entry.kind == EntryKind::hard_link) {
+      row.link_target = entry.link_target;
+      row.is_shared = true;
+      CAIRN_TRY(share_.run(catalogue_.container(), as_bytes(sort_key(entry.link_target))));
+    }
     row.proof = proof;
     row.contents = contents;
     row.stamp = stamp;
@@ -69,8 +72,21 @@ class Refill final : public CatalogueRefill {
 
   Catalogue& catalogue_;
   RowWriter rows_;
-  sqlite::Statement file_, block_, point_;
+  sqlite::Statement file_, block_, point_, share_;
 };
+
+Result<void> Refill::prepare() {
+  CAIRN_ASSIGN(rows_, RowWriter::open(catalogue_, "layer_scan_row"));
+  const auto one = [&](sqlite::Statement& into, std::string_view sql) -> Result<void> {
+    CAIRN_ASSIGN(into, catalogue_.database().prepare(sql));
+    return {};
+  };
+  CAIRN_TRY(one(file_, "INSERT INTO layer_scan_file(container, object) VALUES (?1, ?2) RETURNING id"));
+  CAIRN_TRY(one(block_, "INSERT INTO layer_scan_block VALUES (?1, ?2, ?3, ?4, ?5, ?6)"));
+  CAIRN_TRY(one(point_, "UPDATE layer_scan_row SET blocks = ?1 WHERE container = ?2 AND key = ?3"));
+  return one(share_, fmt::format("UPDATE layer_scan_row SET traits = traits | {} WHERE container = ?1 AND key = ?2",
+                                 static_cast<int>(kShared)));
+}
 
 }  // namespace
 
@@ -239,15 +255,9 @@ Result<void> Catalogue::clear() {
 
 Result<std::unique_ptr<CatalogueRefill>> CatalogueRefill::begin(Catalogue& catalogue) {
   CAIRN_TRY(catalogue.clear());
-  sqlite::LocalDatabase& database = catalogue.database();
-  CAIRN_ASSIGN(auto rows, RowWriter::open(catalogue, "layer_scan_row"));
-  CAIRN_ASSIGN(auto file,
-               database.prepare("INSERT INTO layer_scan_file(container, object) VALUES (?1, ?2) RETURNING id"));
-  CAIRN_ASSIGN(auto block, database.prepare("INSERT INTO layer_scan_block VALUES (?1, ?2, ?3, ?4, ?5, ?6)"));
-  CAIRN_ASSIGN(auto point,
-               database.prepare("UPDATE layer_scan_row SET blocks = ?1 WHERE container = ?2 AND key = ?3"));
-  return std::unique_ptr<CatalogueRefill>(std::make_unique<Refill>(catalogue, std::move(rows), std::move(file),
-                                                                   std::move(block), std::move(point)));
+  auto refill = std::make_unique<Refill>(catalogue);
+  CAIRN_TRY(refill->prepare());
+  return std::unique_ptr<CatalogueRefill>(std::move(refill));
 }
 
 }  // namespace cairn::layer

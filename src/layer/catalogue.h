@@ -100,7 +100,8 @@ class Catalogue {
   std::int64_t container_;
 };
 
-// Fills a catalogue anew, from outside; call it in one transaction (LocalDatabase::transaction), rows in any order.
+// Fills a catalogue anew, from outside; call it in one transaction (LocalDatabase::transaction), a hard link behind
+// its target.
 //
 // The catalogue was lost: for each entry of the merged chain (directories, files, links, whiteouts as far as an upper
 // directory has them: not those with Mark::none, not opaque entries) add() without a stamp. The next scan hashes all

@@ -53,6 +53,7 @@ struct PlanRow {
   std::uint64_t size_bytes = 0;        // of its contents, as the scan saw it: for progress
   std::vector<std::string> forgotten;  // Entry::forgotten of a directory
   bool is_database = false;            // is read through SQLite
+  bool has_xattr_whiteouts = false;    // of a directory, as the scan saw it: what its empty files mean
   bool is_below = false;               // it, or what it stands for, lies in a lower directory
 };
 

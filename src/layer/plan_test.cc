@@ -157,6 +157,43 @@ TEST_F(PlanTest, DirectoryThatBecomesOpaqueMeanwhileIsWrittenAsPlanned) {
   EXPECT_EQ(upper_.sync_text(), "dir d xattr\nopaque d xattr\nfile d/f=1\n");
 }
 
+// The same with what its empty files mean.
+TEST_F(PlanTest, EmptyFilesThatBecomeWhiteoutsMeanwhileAreFoundByTheNextSync) {
+  upper_.mkdir("d");
+  upper_.write("d/f", "");
+  upper_.set("d/f", "trusted.overlay.whiteout", "");
+  ASSERT_NE(upper_.sync_text(), "");
+  upper_.set("d", "trusted.own", "1");
+  ASSERT_TRUE(upper_.scan());
+  upper_.set("d", "trusted.overlay.opaque", "x");
+  const auto written = upper_.archive();
+  ASSERT_TRUE(written);
+  EXPECT_EQ(TestUpper::text_of(*written), "dir d\n");
+  EXPECT_EQ(upper_.sync_text(), "whiteout d/f xattr\n");
+}
+
+// After a restore the catalogue knows which names are one file although nobody has looked at them since.
+TEST_F(PlanTest, RefilledCatalogueKnowsWhichNamesBelongTogether) {
+  upper_.write("a", "1");
+  upper_.mkdir("d");
+  std::filesystem::create_hard_link(upper_ / "a", upper_ / "d/b");
+  const auto all = upper_.sync();
+  ASSERT_TRUE(all);
+  ASSERT_TRUE(upper_.catalogue->database().transaction([&]() -> Result<void> {
+    CAIRN_ASSIGN(const auto refill, CatalogueRefill::begin(*upper_.catalogue));
+    for (const auto& [entry, contents] : *all) {
+      struct statx status {};
+      ::statx(AT_FDCWD, (upper_ / entry.path).c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status);
+      CAIRN_TRY(refill->add(entry, 1, Contents::whole, stamp_of(status), upper_.clock.now().wall_ms));
+    }
+    return {};
+  }));
+  EXPECT_EQ(upper_.sync_text(), "");
+  EXPECT_EQ(upper_.last.hashed_files, 0u);
+  upper_.set("d", "trusted.overlay.opaque", "y");
+  EXPECT_EQ(upper_.sync_text(), "file a=1\ndir d xattr\nopaque d xattr\nlink d/b -> a\n");
+}
+
 TEST_F(PlanTest, BlocksBelongToTheNewestVersion) {
   upper_.write("big", std::string(kBigFileBytes, 'x'));
   const std::vector<Block> first{{1, 10, 100, 1000}, {2, 20, 200, 2000}}, second{{3, 30, 300, 3000}};

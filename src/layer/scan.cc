@@ -218,6 +218,7 @@ Result<void> Scanner::enter(Name& name, const CatalogueRow& now, bool is_put) {
   level.directory.path = name.step.path;
   level.directory.kind = EntryKind::directory;
   level.directory.mark = now.mark;
+  level.directory.has_xattr_whiteouts = now.has_xattr_whiteouts;
   level.directory.is_below = is_merged(name);
 
   const bool is_redirected = now.is_redirected;
@@ -255,6 +256,7 @@ PlanRow Scanner::plan_row(const Name& name, const Look& look) const {
   row.size_bytes = look.entry.size_bytes;
   row.is_database = name.wal.has_value();
   row.is_below = is_merged(name);
+  row.has_xattr_whiteouts = row.kind == EntryKind::directory && look.marks.has_xattr_whiteouts;
   return row;
 }
 

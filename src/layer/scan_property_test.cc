@@ -72,7 +72,7 @@ class Twin {
     take(entry.xattrs, "trusted.overlay.impure", "y");
     const bool is_x = take(entry.xattrs, "trusted.overlay.opaque", "x");
     if (take(entry.xattrs, "trusted.overlay.opaque", "y")) entry.mark = Mark::xattr;
-    if (take(entry.xattrs, "trusted.overlay.whiteout", "") && in_x && status.st_size == 0) {
+    if (take(entry.xattrs, "trusted.overlay.whiteout", "") && in_x && S_ISREG(status.st_mode) && status.st_size == 0) {
       entry = Entry{};
       entry.path = path;
       entry.kind = EntryKind::whiteout;
@@ -240,7 +240,7 @@ class Changes {
     const std::string path = upper_ / any();
     const std::string other = upper_ / any();
     const char* at = path.c_str();
-    switch (random_.below(22)) {
+    switch (random_.below(26)) {
       case 0:
       case 1:
       case 2: write(path); break;
@@ -263,6 +263,9 @@ class Changes {
       case 19: ::lsetxattr(at, "trusted.overlay.whiteout", "", 0, 0); break;
       case 20: write_keeping_times(path); break;
       case 21: replace(path); break;
+      case 22:
+      case 23: ::mkdir(at, 0700); break;
+      default: opaque(path); break;
     }
   }
 
@@ -355,7 +358,7 @@ TEST_P(ScanProperty, EmitsWhatChangedAndNoMore) {
       const Stamps stamps = changes_.random().chance(1, 2) ? Stamps::none : Stamps::those_of_the_tree;
       ASSERT_NO_FATAL_FAILURE(refill(upper_, store, stamps));
     }
-    for (std::uint64_t i = changes_.random().below(12); i > 0; --i) changes_.one();
+    for (std::uint64_t i = changes_.random().below(30); i > 0; --i) changes_.one();
     const State before = store;
     const State now = Twin(upper_.root()).state;
     const bool full = changes_.random().chance(1, 8);
@@ -377,7 +380,7 @@ TEST_P(ScanProperty, ComesToRestAfterChangesDuringTheSync) {
   upper_.clock.ahead_ms = 0;  // changes do come within one step of the file system's clock
   State store;
   for (int round = 0; round < kRounds; ++round) {
-    for (std::uint64_t i = changes_.random().below(12); i > 0; --i) changes_.one();
+    for (std::uint64_t i = changes_.random().below(30); i > 0; --i) changes_.one();
     const bool full = changes_.random().chance(1, 8);
     ASSERT_TRUE(upper_.scan(full ? ScanGoal::full : ScanGoal::increment));
     const auto layer = upper_.archive([&](const PlanRow&) {
@@ -394,7 +397,7 @@ TEST_P(ScanProperty, ComesToRestAfterChangesDuringTheSync) {
   ASSERT_EQ(differences(store, now), "") << TestUpper::text_of(*quiet);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ScanProperty, ::testing::Range(1, 151));
+INSTANTIATE_TEST_SUITE_P(Seeds, ScanProperty, ::testing::Range(1, 201));
 
 }  // namespace
 }  // namespace cairn::layer
