@@ -13,6 +13,7 @@
 
 #include "base/parallel.h"
 #include "layer/frame_supply.h"
+#include "layer/oci_layout.h"
 #include "layer/restore_plan.h"
 #include "layer/restore_target.h"
 #include "layer/stored.h"
@@ -185,6 +186,25 @@ Result<void> write_tree(const Chain& chain, const RestorePlan& plan, const std::
   return place->commit();
 }
 
+std::uint64_t object_bytes(const Chain& chain) {
+  std::uint64_t sum = 0;
+  for (const LayerReader* layer : chain.layers) sum += layer->object_size_bytes();
+  return sum;
+}
+
+Result<void> write_layout(Store& store, const std::vector<SyncRecord>& syncs, const Chain& chain,
+                          const std::string& target, const LayerRestoreOptions& options,
+                          const RestoreMachine& machine) {
+  const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
+  CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
+  const auto progress = [&](std::uint64_t done_bytes) {
+    if (options.progress) options.progress(done_bytes, object_bytes(chain));
+  };
+  CAIRN_TRY(write_oci_layout(store, syncs, chain.layers, place->directory(), RestoreTarget::kName, machine.transfers,
+                             options.stop, progress));
+  return place->commit();
+}
+
 }  // namespace
 
 Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,
@@ -211,7 +231,9 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
   }
   result.entries = plan.entries;
   result.size_bytes = plan.size_bytes;
-  if (!options.dry_run) CAIRN_TRY(write_tree(chain, plan, path, target, options, machine, on_restored));
+  const bool as_layout = options.form == LayerForm::oci_layout;
+  if (!options.dry_run && as_layout) CAIRN_TRY(write_layout(counting, syncs, chain, target, options, machine));
+  if (!options.dry_run && !as_layout) CAIRN_TRY(write_tree(chain, plan, path, target, options, machine, on_restored));
   const OperationCount counts = counting.counts().total();
   result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);
   result.fetched_bytes = counts.received_bytes + (options.dry_run ? plan.fetch_bytes : 0);

@@ -176,6 +176,14 @@ Result<void> TreeWriter::add_special(const Entry& entry, int parent, const std::
 Result<void> TreeWriter::add_link(const Entry& entry, int parent, const std::string& name) {
   // The way to the other name, one directory at a time from the nearest that is open: no path is too long for it.
   const std::string_view target = entry.link_target;
+  const auto refused = [&](int error_number) {
+    // EPERM: it is a directory.
+    const bool is_none = error_number == ENOENT || error_number == ENOTDIR || error_number == ELOOP ||
+                         error_number == EPERM;
+    if (!is_none) return failed(error_number, fmt::format("the hard link to '{}'", target), entry);
+    return Error(ErrorKind::corrupt,
+                 fmt::format("'{}' is a hard link to '{}', which is not there", entry.path, target));
+  };
   std::size_t level = levels_.size() - 1;
   const auto leads_to = [&](const std::string& directory) {
     return directory.empty() || (target.size() > directory.size() && target.starts_with(directory) &&
@@ -188,17 +196,13 @@ Result<void> TreeWriter::add_link(const Entry& entry, int parent, const std::str
   std::string_view rest = above.empty() ? target : target.substr(above.size() + 1);
   for (std::size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {
     const int fd = open_confined(at, std::string(rest.substr(0, slash)).c_str(), O_PATH | O_DIRECTORY);
-    if (fd < 0) return failed(errno, fmt::format("the hard link to '{}'", target), entry);
+    if (fd < 0) return refused(errno);
     held = FileDescriptor(fd);
     at = fd;
     rest.remove_prefix(slash + 1);
   }
-  if (::linkat(at, std::string(rest).c_str(), parent, name.c_str(), 0) == 0) return {};
-  if (errno == ENOENT || errno == EPERM) {  // EPERM: it is a directory
-    return Error(ErrorKind::corrupt,
-                 fmt::format("'{}' is a hard link to '{}', which is not there", entry.path, target));
-  }
-  return failed(errno, "the hard link", entry);
+  if (::linkat(at, std::string(rest).c_str(), parent, name.c_str(), 0) != 0) return refused(errno);
+  return {};
 }
 
 Result<void> TreeWriter::begin_file(const Entry& entry) {

@@ -49,14 +49,14 @@ TEST(LayerFuzz, HoldsForChangedHeaders) {
   Bytes records(layer::kRecordBytes);
   records.insert(records.end(), header.begin(), header.end());
   const std::uint64_t tar_bytes = header.size() + layer::kTarEndBytes;
-  EXPECT_TRUE(read_layer(layer_around(records, 1, as_bytes(entry.path), tar_bytes)));
+  EXPECT_TRUE(read_layer(layer::testing::layer_around(records, 1, as_bytes(entry.path), tar_bytes)));
   for (int round = 0; round < 5000; ++round) {
     Bytes changed = records;
     for (std::uint64_t n = 1 + random.below(3); n > 0; --n) {
       changed[random.below(changed.size())] = static_cast<std::byte>(random.next());
     }
     read_header(ByteView(changed).subspan(layer::kRecordBytes));
-    read_layer(layer_around(changed, 1, as_bytes(entry.path), tar_bytes));
+    read_layer(layer::testing::layer_around(changed, 1, as_bytes(entry.path), tar_bytes));
   }
 }
 

@@ -2,18 +2,15 @@
 // (layer_fuzz.cc) and over the golden objects by the ordinary tests (layer_fuzz_test.cc).
 #pragma once
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <memory>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "cairn/store.h"
+#include "layer/crafted_object.h"
 #include "layer/object.h"
-#include "layer/object_format.h"
 #include "layer/tar.h"
-#include "segment/zstd_block.h"
 
 namespace cairn::fuzz {
 
@@ -72,47 +69,6 @@ inline bool read_layer(ByteView bytes) {
   return sound && visited;
 }
 
-// An object whose checksums are all right and whose index has `records`, of `entries` entries, for its only chunk.
-inline Bytes layer_around(ByteView records, std::uint64_t entries, ByteView path, std::uint64_t tar_bytes) {
-  segment::BlockCompressor compressor(1);
-  const auto hash_of = [](ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); };
-  const auto append = [](Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); };
-  const Bytes tar(tar_bytes);
-  const Bytes frame = compressor.compress(tar).value();
-  const Bytes chunk_bytes = compressor.compress(records).value();
-  layer::Chunk chunk;
-  chunk.compressed_bytes = static_cast<std::uint32_t>(chunk_bytes.size());
-  chunk.size_bytes = static_cast<std::uint32_t>(records.size());
-  chunk.entries = entries;
-  chunk.checksum = hash_of(chunk_bytes);
-  chunk.first_path = as_text(path);
-  Bytes directory, hashes(8), sizes(8);
-  layer::append_chunk(directory, chunk);
-  store_le(hashes.data(), hash_of(tar));
-  store_le(sizes.data(), static_cast<std::uint32_t>(frame.size()));
-  store_le(sizes.data() + 4, static_cast<std::uint32_t>(tar.size()));
-  layer::IndexTail tail;
-  tail.tar_bytes = tar.size();
-  tail.entries = entries;
-  tail.frames = 1;
-  tail.chunks = 1;
-  tail.chunks_bytes = chunk_bytes.size();
-  tail.directory_bytes = directory.size();
-  tail.hashes_checksum = hash_of(hashes);
-  tail.directory_checksum = hash_of(directory);
-  tail.seek_checksum = hash_of(sizes);
-  const auto index_bytes = static_cast<std::uint32_t>(tail.index_bytes());
-  Bytes object = frame;
-  const std::uint32_t inside_bytes = index_bytes - segment::kSkippableHeaderBytes;
-  append(object, segment::write_skippable_header(layer::kIndexFrameMagic, inside_bytes));
-  append(object, chunk_bytes);
-  append(object, hashes);
-  append(object, directory);
-  append(object, layer::write_index_tail(tail));
-  segment::append_seek_table(object, sizes, index_bytes);
-  return object;
-}
-
 // Random bytes hardly ever have the right sums, so they also stand where what the sums cover is read.
 inline void fuzz_layer(ByteView bytes) {
   read_header(bytes);
@@ -121,7 +77,7 @@ inline void fuzz_layer(ByteView bytes) {
   const auto pick = [&](std::size_t at) { return std::to_integer<std::uint64_t>(bytes[at]); };
   const ByteView records = bytes.subspan(3);
   const ByteView path = bytes.subspan(3, std::min<std::size_t>(pick(1) % 8, records.size()));
-  read_layer(layer_around(records, 1 + pick(0) % 4, path, 512 * (2 + pick(2) % 32)));
+  read_layer(layer::testing::layer_around(records, 1 + pick(0) % 4, path, 512 * (2 + pick(2) % 32)));
 }
 
 }  // namespace cairn::fuzz
