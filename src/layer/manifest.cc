@@ -51,7 +51,7 @@ class Fields {
     fault(name);
     return {};
   }
-  std::int64_t time(const char* name) {
+  std::int64_t moment(const char* name) {
     const auto time = parse_time(text(name));
     if (!time) fault(name);
     return time ? *time : 0;
@@ -114,7 +114,7 @@ LayerMeta read_layer(Fields& fields) {
   layer.digest = fields.text("digest");
   layer.size_bytes = fields.number("size_bytes");
   layer.compressed_size_bytes = fields.number("compressed_size_bytes");
-  layer.created_at_ms = fields.time("created_at");
+  layer.created_at_ms = fields.moment("created_at");
   layer.file_count = fields.number("file_count");
   layer.object = fields.text("object");
   if (!is_digest(layer.digest)) fields.fault("digest");
@@ -139,7 +139,7 @@ Result<SyncRecord> parse_sync(const Json& json) {
   Fields fields(json);
   SyncRecord sync;
   sync.sequence = fields.number("sequence");
-  sync.time_ms = fields.time("time");
+  sync.time_ms = fields.moment("time");
   const std::string kind = fields.text("kind");
   if (kind != "full" && kind != "increment") fields.fault("kind");
   sync.kind = kind == "full" ? SyncKind::full : SyncKind::increment;
