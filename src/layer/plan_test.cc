@@ -261,7 +261,7 @@ TEST_F(PlanTest, StandsStillTellsOfWrites) {
 }
 
 // What a container puts in the way leads nowhere: links are not followed, above all not out of the directory.
-TEST_F(PlanTest, LinksInTheWayAreNotFollowed) {
+TEST_F(PlanTest, Z9_LinksInTheWayAreNotFollowed) {
   const std::string outside = upper_.beside("outside");
   std::filesystem::create_directory(outside);
   std::ofstream(outside + "/secret") << "secret";

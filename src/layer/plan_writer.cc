@@ -14,7 +14,8 @@ Result<void> PlanWriter::begin() {
   begun_ = true;
   CAIRN_ASSIGN(stamp_, catalogue_.database().prepare(
                            "UPDATE layer_scan_row SET proof = ?3, traits = ?4, "
-                           "inode = ?5, ctime_ns = ?6, mtime_ns = ?7, size = ?8, wal_inode = ?9, wal_ctime_ns = ?10, wal_mtime_ns = ?11, wal_size = ?12 "
+                           "inode = ?5, ctime_ns = ?6, mtime_ns = ?7, size = ?8, "
+                           "wal_inode = ?9, wal_ctime_ns = ?10, wal_mtime_ns = ?11, wal_size = ?12 "
                            "WHERE container = ?1 AND key = ?2"));
   return {};
 }

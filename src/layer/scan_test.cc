@@ -27,7 +27,7 @@ TEST(Scan, FirstSyncIsEverythingInOrder) {
   EXPECT_EQ(upper.last.planned_bytes, 3u);
 }
 
-TEST(Scan, NothingChangedReadsNothingAndWritesNothing) {
+TEST(Scan, Z6_NothingChangedReadsNothingAndWritesNothing) {
   TestUpper upper;
   upper.mkdir("d");
   upper.write("d/f", "contents");

@@ -130,8 +130,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   opened.is_shared = status.stx_nlink > 1 && opened.entry.kind != EntryKind::directory;
   if (opened.entry.kind == EntryKind::directory) {
     opened.entry.forgotten = row.forgotten;
-    // It has become opaque since the scan, or is no longer; or its empty files mean something else by now. The layer has
-    // not what belongs to that, so the next sync is to find it out.
+    // It has become opaque since the scan, or is no longer; or its empty files mean something else by now. The layer
+    // has not what belongs to that, so the next sync is to find it out.
     bool& has_whiteouts = opened.marks.has_xattr_whiteouts;
     if (opened.entry.mark != row.mark || has_whiteouts != row.has_xattr_whiteouts) opened.looked_at_ms = 0;
     opened.entry.mark = row.mark;

@@ -273,6 +273,7 @@ Company company_of(int directory, const std::string& name) {
   };
   company.wal = is_file("-wal");
   company.filled_wal = company.wal && info.st_size > 0;
+  if (!company.wal) return company;  // most files: one look is enough
   company.shm = is_file("-shm");
   company.journal = is_file("-journal");
   return company;
