@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "layer/refill.h"
+
 namespace cairn::layer {
 namespace {
 
@@ -10,10 +12,11 @@ constexpr std::uint64_t kMostInFlightBytes = 32u << 20;  // before compression
 // Of a copied part, where the store takes smaller ones: below, a request costs more than to send the bytes.
 constexpr std::uint64_t kLeastCopyBytes = 1u << 20;
 
-ObjectWriter::Limits limits_of(const PendingSync& pending, const StoreCapabilities& store, bool copies) {
+ObjectWriter::Limits limits_of(const PendingSync& pending, const StoreCapabilities& can, bool copies) {
   return {.part_bytes = pending.part_bytes,
-          .least_copy_bytes = std::max(store.min_part_bytes, kLeastCopyBytes),
-          .last_copy_part = copies ? store.max_parts / 2 : 0};
+          .least_part_bytes = can.min_part_bytes,
+          .least_copy_bytes = std::max(can.min_part_bytes, kLeastCopyBytes),
+          .last_copy_part = copies ? can.max_parts / 2 : 0};
 }
 
 }  // namespace
@@ -21,8 +24,9 @@ ObjectWriter::Limits limits_of(const PendingSync& pending, const StoreCapabiliti
 Archiver::Archiver(Needs needs)
     : n_(std::move(needs)),
       reader_(n_.tree, n_.plan, n_.on_notice),
-      may_copy_(n_.pending.may_copy && n_.store.copy_part && n_.store.multipart),
-      writer_(n_.parts, n_.spool, n_.plan, limits_of(n_.pending, n_.store, may_copy_)),
+      may_copy_(n_.pending.may_copy && n_.can.copy_part && n_.can.multipart),
+      limits_(limits_of(n_.pending, n_.can, may_copy_)),
+      writer_(n_.parts, n_.spool, n_.plan, limits_),
       most_in_flight_bytes_(std::min<std::uint64_t>(
           kMostInFlightBytes, static_cast<std::uint64_t>(2 * n_.executor.width() + 4) * kFrameTarget)) {}
 
@@ -112,12 +116,30 @@ Result<std::optional<OlderBlock>> Archiver::older_of(const Piece& piece) {
   if (!piece.file || !may_copy_) return std::optional<OlderBlock>();
   if (!older_file_) {
     CAIRN_ASSIGN(older_file_, n_.catalogue.blocks_of(piece.file->path));
+    CAIRN_ASSIGN(const bool usable, is_there(*older_file_));
+    if (!usable) older_file_->blocks.clear();
   }
   const auto& blocks = older_file_->blocks;
   if (piece.block >= blocks.size()) return std::optional<OlderBlock>();
   const Block& block = blocks[piece.block];
   if (block.hash != piece.hash || block.size_bytes != piece.raw->size()) return std::optional<OlderBlock>();
   return std::optional(OlderBlock{older_file_->object_key, block});
+}
+
+// What the catalogue says of an older layer is believed only when that layer's own index says the same: what is copied
+// from it is never looked at again before somebody restores it.
+Result<bool> Archiver::is_there(const Catalogue::Blocks& older) {
+  std::uint64_t size_bytes = 0;
+  for (const Block& block : older.blocks) size_bytes += block.compressed_bytes;
+  if (older.object_key.empty() || size_bytes < limits_.least_copy_bytes) return false;
+  auto at = older_frames_.find(older.object_key);
+  if (at == older_frames_.end()) {
+    const auto reader = LayerReader::open(n_.store, older.object_key);
+    if (!reader && reader.error().kind() != ErrorKind::not_found && reader.error().kind() != ErrorKind::corrupt)
+      return reader.error();
+    at = older_frames_.emplace(older.object_key, reader ? (*reader)->frames() : std::vector<FrameInfo>()).first;
+  }
+  return lie_in(older.blocks, at->second);
 }
 
 }  // namespace cairn::layer

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -31,7 +32,8 @@ class Archiver {
     std::int64_t container = 0;
     PendingSync& pending;
     int compression_level = 3;
-    StoreCapabilities store;
+    Store& store;            // is asked for the ends of older layers only
+    StoreCapabilities can;   // of it
     std::function<void(std::uint64_t done_bytes)> progress;  // may be empty
     ArchiveReader::Notice on_notice;                         // may be empty
     std::stop_token stop;
@@ -49,17 +51,20 @@ class Archiver {
   Result<void> settle_one();
   Result<void> read_again_or_keep(Piece piece);
   Result<std::optional<OlderBlock>> older_of(const Piece& piece);
+  Result<bool> is_there(const Catalogue::Blocks& older);
   void restart_press(const Sha256& digest);
 
   Needs n_;
   ArchiveReader reader_;
   const bool may_copy_;
+  const ObjectWriter::Limits limits_;
   ObjectWriter writer_;
   std::unique_ptr<FramePress> press_;
   std::deque<std::optional<OlderBlock>> olders_;  // of what is in the press
   std::uint64_t most_in_flight_bytes_ = 0;
 
   std::optional<Catalogue::Blocks> older_file_;  // of the big file that is being read
+  std::map<std::string, std::vector<FrameInfo>> older_frames_;  // of the layers asked about so far
   // How many of the newest pieces, up to the last one, follow each other in an older layer.
   std::uint64_t chain_ = 0;
   std::uint64_t chain_end_ = 0;

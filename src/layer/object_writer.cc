@@ -42,7 +42,7 @@ Result<void> ObjectWriter::add(Frame frame, const std::optional<OlderBlock>& old
 
 bool ObjectWriter::may_begin_run() const {
   const std::uint64_t own_bytes = part_ ? part_->size_bytes() : 0;
-  return parts_cut_ < limits_.last_copy_part && (own_bytes == 0 || own_bytes >= limits_.least_copy_bytes);
+  return parts_cut_ < limits_.last_copy_part && (own_bytes == 0 || own_bytes >= limits_.least_part_bytes);
 }
 
 Result<void> ObjectWriter::add_own(const Frame& frame) {

@@ -3,7 +3,7 @@
 // Parts are cut at the same size, wherever in a frame that is; what is left of the frame is the `carry` of the
 // checkpoint, which begins the next part. A run of blocks that lie one after the other in an older layer becomes a
 // copied part, once it is as long as the store's smallest part. A part of our own in front of it must be that long,
-// too, so runs wait for that, and blocks are sent again which could have been copied.
+// too: runs wait for that, and blocks are sent again which could have been copied.
 //
 // While a big file is being written everything can be taken back to its beginning (go_back), unless a part with bytes
 // of it has been cut.
@@ -32,7 +32,8 @@ class ObjectWriter {
  public:
   struct Limits {
     std::uint64_t part_bytes = 0;
-    std::uint64_t least_copy_bytes = 0;  // copies, and parts before copies, are at least that long
+    std::uint64_t least_part_bytes = 0;  // parts before copies are at least that long
+    std::uint64_t least_copy_bytes = 0;  // and copies that
     int last_copy_part = 0;              // no copies behind that part: the others have to suffice for the rest
   };
   // All outlive it.

@@ -10,6 +10,7 @@
 
 #include "layer/object.h"
 #include "layer/prune.h"
+#include "layer/refill.h"
 
 namespace cairn::layer {
 namespace {
@@ -70,21 +71,13 @@ Result<bool> Publisher::use_existing(const std::string& key) {
 
 // Equal tars may have been compressed differently. Then the blocks are not where the plan says.
 Result<void> Publisher::forget_other_blocks(const LayerReader& reader) {
-  const std::vector<FrameInfo>& frames = reader.frames();
-  const auto is_there = [&](const Block& block) {
-    const auto at = std::ranges::lower_bound(frames, block.offset, {}, &FrameInfo::offset);
-    return at != frames.end() && *at == FrameInfo{.offset = block.offset,
-                                                     .compressed_bytes = block.compressed_bytes,
-                                                     .size_bytes = block.size_bytes,
-                                                     .hash = block.hash};
-  };
   CAIRN_ASSIGN(auto rows, n_.plan.rows());
   for (;;) {
     CAIRN_ASSIGN(const auto row, rows->next());
     if (!row) return {};
     if (row->size_bytes < kBigFileBytes) continue;
     CAIRN_ASSIGN(const auto blocks, n_.plan.recorded_blocks(*row));
-    if (!std::ranges::all_of(blocks, is_there)) CAIRN_TRY(n_.plan.record_blocks(*row, 0, {}));
+    if (!lie_in(blocks, reader.frames())) CAIRN_TRY(n_.plan.record_blocks(*row, 0, {}));
   }
 }
 

@@ -22,6 +22,14 @@ std::vector<Block> blocks_in(const LayerReader& reader, const IndexedEntry& file
   return blocks;
 }
 
+bool lie_in(const std::vector<Block>& blocks, const std::vector<FrameInfo>& frames) {
+  return std::ranges::all_of(blocks, [&](const Block& block) {
+    const auto at = std::ranges::lower_bound(frames, block.offset, {}, &FrameInfo::offset);
+    return at != frames.end() && at->offset == block.offset && at->compressed_bytes == block.compressed_bytes &&
+           at->size_bytes == block.size_bytes && at->hash == block.hash;
+  });
+}
+
 Result<void> refill_catalogue(Store& store, const Manifest& manifest, Catalogue& catalogue) {
   CAIRN_ASSIGN(const auto chain, chain_of(manifest, manifest.head().sequence));
   std::vector<std::unique_ptr<LayerReader>> readers;

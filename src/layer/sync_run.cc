@@ -217,7 +217,8 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
                          .container = container_.id,
                          .pending = *pending_,
                          .compression_level = n_.options.compression_level,
-                         .store = n_.store.capabilities(),
+                         .store = n_.store,
+                         .can = n_.store.capabilities(),
                          .progress = [&](std::uint64_t done) {
                            if (n_.sync.progress) n_.sync.progress(std::min(done, total_bytes), total_bytes);
                          },

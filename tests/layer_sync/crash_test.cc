@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <map>
 
 #include "layer/prune.h"
@@ -39,10 +40,9 @@ layer::Hook end_at(int n, std::string* point) {
   });
 }
 
-// What the journal knows to have arrived, by number and size: read from the store that keeps it.
-std::map<int, std::uint64_t> arrived(const LayerWorld& world, Store& store) {
+// The parts that an interrupted sync has left in the store.
+std::map<int, std::uint64_t> arrived(Store& store) {
   std::map<int, std::uint64_t> parts;
-  (void)world;
   const auto uploads = store.list_uploads("tmp/");
   for (const UploadInfo& upload : *uploads) {
     const auto listed = store.list_parts(upload.key, upload.upload_id);
@@ -67,8 +67,10 @@ void expect_whole(const LayerWorld& world, Store& store, const std::string& at) 
 
 // Stores name an upload late, by a copy, or not at all.
 enum class Naming { late, copy, never };
+// increment: of a big file, most of which is copied from the first layer.
+enum class Layer { first, increment };
 
-void end_everywhere(Naming naming) {
+void end_everywhere(Naming naming, Layer layer) {
   for (int n = 1;; ++n) {
     const LayerWorld world;
     fill(world);
@@ -76,6 +78,12 @@ void end_everywhere(Naming naming) {
     RecordingStore store(*inner);
     store.can.late_names = naming == Naming::late;
     store.can.copy_part = naming != Naming::never;
+    if (layer == Layer::increment) {
+      world.write("big", LayerWorld::noise(1, (5u << 20) + 12345));
+      ASSERT_TRUE(world.open(store, options_of(world), {})->sync_layer("web"));
+      std::fstream(world / "big", std::ios::in | std::ios::out | std::ios::binary).seekp(2 << 20) << "changed";
+      store.forget_calls();
+    }
     std::string point;
     std::uint64_t acknowledged = 0;
     {
@@ -84,13 +92,15 @@ void end_everywhere(Naming naming) {
       if (synced) {
         EXPECT_TRUE(point.empty());
         EXPECT_GT(n, 20);  // or the hook is not called any more
+        const bool may_copy = layer == Layer::increment && naming != Naming::never;
+        EXPECT_EQ(store.count(Operation::copy_part) > 1, may_copy);
         return;
       }
       EXPECT_EQ(synced.error().kind(), ErrorKind::cancelled) << synced.error().message();
       acknowledged = manager->sync_state("web")->pending_parts_done;
     }
     const std::string at = point + " (point " + std::to_string(n) + ")";
-    const auto there = arrived(world, store);
+    const auto there = arrived(store);
     store.forget_calls();
     const auto manager = world.open(store, options_of(world), {});
     const auto synced = manager->sync_layer("web");
@@ -110,9 +120,11 @@ void end_everywhere(Naming naming) {
   }
 }
 
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithLateNames) { end_everywhere(Naming::late); }
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithCopies) { end_everywhere(Naming::copy); }
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithRandomNames) { end_everywhere(Naming::never); }
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithLateNames) { end_everywhere(Naming::late, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithCopies) { end_everywhere(Naming::copy, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithRandomNames) { end_everywhere(Naming::never, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithCopiedBlocks) { end_everywhere(Naming::copy, Layer::increment); }
+TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithLateNames) { end_everywhere(Naming::late, Layer::increment); }
 
 // The same with a process that is killed, and sources that change before the next one runs.
 TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {

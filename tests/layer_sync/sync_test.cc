@@ -254,6 +254,28 @@ TEST_F(LayerSync, StateIsTold) {
   EXPECT_EQ(state->lineage, layer::read_manifest(store, "web")->manifest.lineage.hex());
 }
 
+// Those who only ask wait for nobody.
+TEST_F(LayerSync, StateIsToldWhileASyncIsAtWork) {
+  world.write("noise", LayerWorld::noise(3, 40u << 20));
+  LayerOptions options = world.options();
+  options.part_size_bytes = 1u << 20;
+  const auto manager = world.open(store, options, {});
+  std::uint64_t most_done = 0, asked = 0;
+  LayerSyncOptions telling;
+  telling.progress = [&](std::uint64_t done, std::uint64_t total) {
+    EXPECT_LE(done, total);
+    const auto state = manager->sync_state("web");
+    ASSERT_TRUE(state) << state.error().message();
+    EXPECT_TRUE(state->upload_pending);
+    most_done = std::max(most_done, state->pending_parts_done);
+    EXPECT_EQ(manager->list_containers()->size(), 1u);
+    ++asked;
+  };
+  sync(*manager, telling);
+  EXPECT_GE(asked, 40u);
+  EXPECT_GT(most_done, 0u);
+}
+
 // When the increments hold more than the full layer, the next sync is full again.
 TEST_F(LayerSync, FullAgainWhenIncrementsHaveGrown) {
   world.write("stays", LayerWorld::noise(1, 20'000));
