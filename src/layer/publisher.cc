@@ -23,6 +23,13 @@ Error gone(const std::string& what) { return Error(ErrorKind::not_found, what + 
 }  // namespace
 
 Result<SyncRecord> Publisher::run() {
+  auto record = publish_from_here();
+  // The sync ends here, for now or for good: nobody is to wait for it.
+  if (!record && !n_.hook.has_fired() && !want_key_.empty()) (void)withdraw_want(n_.store, want_key_);
+  return record;
+}
+
+Result<SyncRecord> Publisher::publish_from_here() {
   const bool resumed = n_.pending.stage >= Stage::completed;
   if (n_.pending.stage == Stage::archived) {
     if (n_.parts.is_one_put()) CAIRN_TRY(put_whole());

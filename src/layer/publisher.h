@@ -40,6 +40,7 @@ class Publisher {
   std::uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
+  Result<SyncRecord> publish_from_here();
   Result<void> put_whole();
   Result<void> complete();
   Result<void> complete_upload(const std::string& key);

@@ -108,7 +108,11 @@ std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes) const {
   const std::uint64_t most_parts = static_cast<std::uint64_t>(std::max(2, can.max_parts)) / 2;
   const std::uint64_t needed = (total_bytes + total_bytes / 8) / most_parts + 1;
   const std::uint64_t wanted = std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes);
-  const std::uint64_t least = std::max({can.min_part_bytes, wanted, std::uint64_t{1}});
+  // A part in front of a copied one ends with a frame, and is not smaller than the smallest: there has to be room for
+  // that between the two sizes.
+  const bool copies = container_.may_copy && can.copy_part && can.min_part_bytes > 0;
+  const std::uint64_t smallest = can.min_part_bytes + (copies ? 4 * kMiB : 0);
+  const std::uint64_t least = std::max({smallest, wanted, std::uint64_t{1}});
   return needed <= least ? least : (needed + kMiB - 1) / kMiB * kMiB;
 }
 
