@@ -23,6 +23,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "layer/merge_source.h"
+
 namespace cairn::layer {
 namespace {
 
@@ -36,26 +38,33 @@ bool is_below(std::string_view path, std::string_view directory) {
 
 // One layer and the entry that its cursor stands at.
 struct Head {
-  const LayerReader* reader = nullptr;
-  std::unique_ptr<EntryCursor> cursor;
-  std::optional<IndexedEntry> current;
-  bool begun = false;
+  MergeSource source;
+  std::unique_ptr<MergeCursor> cursor;  // once it has begun
+  std::optional<MergedEntry> current;
 
+  Result<void> begin() {
+    if (cursor) return {};
+    CAIRN_ASSIGN(cursor, source.entries());
+    return {};
+  }
   Result<void> advance() {
-    begun = true;
     CAIRN_ASSIGN(current, cursor->next());
     return {};
   }
   Result<void> skip_to(std::string_view path) {
-    if (begun && (!current || !in_order(current->entry.path, path))) return {};
+    if (cursor && (!current || !in_order(current->indexed.entry.path, path))) return {};
+    CAIRN_TRY(begin());
     CAIRN_TRY(cursor->skip_to(path));
     return advance();
   }
 };
 
 struct Candidate {
-  std::size_t layer = 0;
-  IndexedEntry indexed;
+  std::size_t layer = 0;  // the head's number
+  MergedEntry merged;
+
+  const Entry& entry() const { return merged.indexed.entry; }
+  Entry& entry() { return merged.indexed.entry; }
 };
 
 // A path that was processed and may have others below it.
@@ -75,8 +84,8 @@ struct Level {
 
 class Merge final : public MergedChain {
  public:
-  Merge(std::vector<const LayerReader*> layers, std::optional<std::string> path) : wanted_(std::move(path)) {
-    for (const LayerReader* reader : layers) heads_.push_back({reader, reader->entries(), std::nullopt});
+  Merge(std::vector<MergeSource> sources, std::optional<std::string> path) : wanted_(std::move(path)) {
+    for (MergeSource& source : sources) heads_.push_back({std::move(source), nullptr, std::nullopt});
     levels_.push_back({.path = "", .is_directory = true, .layer = 0, .floor = 0, .forgotten = {}});
     if (!wanted_) return;
     for (std::size_t end = 0; end < wanted_->size(); end = std::min(wanted_->find('/', end + 1), wanted_->size())) {
@@ -109,7 +118,9 @@ class Merge final : public MergedChain {
       return {};
     }
     for (Head& head : heads_) {
-      if (!head.begun) CAIRN_TRY(head.advance());
+      if (head.cursor) continue;
+      CAIRN_TRY(head.begin());
+      CAIRN_TRY(head.advance());
     }
     return {};
   }
@@ -124,7 +135,9 @@ class Merge final : public MergedChain {
   std::optional<std::string> lowest() const {
     const std::string* lowest = nullptr;
     for (const Head& head : heads_) {
-      if (head.current && (!lowest || in_order(head.current->entry.path, *lowest))) lowest = &head.current->entry.path;
+      if (!head.current) continue;
+      const std::string& path = head.current->indexed.entry.path;
+      if (!lowest || in_order(path, *lowest)) lowest = &path;
     }
     return lowest ? std::optional(*lowest) : std::nullopt;
   }
@@ -134,7 +147,7 @@ class Merge final : public MergedChain {
     std::vector<Candidate> candidates;
     for (std::size_t layer = heads_.size(); layer-- > 0;) {
       Head& head = heads_[layer];
-      while (head.current && head.current->entry.path == path) {
+      while (head.current && head.current->indexed.entry.path == path) {
         candidates.push_back({layer, std::move(*head.current)});
         CAIRN_TRY(head.advance());
       }
@@ -157,30 +170,29 @@ class Merge final : public MergedChain {
     if (candidates.empty()) return std::optional<MergedEntry>();
     if (!above_is_parent) return no_directory(path, candidates.front());
     const auto winner = std::ranges::find_if(
-        candidates, [](const Candidate& candidate) { return candidate.indexed.entry.kind != EntryKind::opaque; });
+        candidates, [](const Candidate& candidate) { return candidate.entry().kind != EntryKind::opaque; });
     if (winner == candidates.end()) {
-      return damaged(fmt::format("{} marks '{}', but no layer has that directory",
-                                 reader_of(candidates.front()).key(), path));
+      return damaged(fmt::format("{} marks '{}', but no layer has that directory", name_of(candidates.front()), path));
     }
-    const bool forgotten = !is_top && above.has_forgotten(name_of(path), winner->layer);
+    const bool forgotten = !is_top && above.has_forgotten(layer::name_of(path), winner->layer);
     enter(path, floor, candidates, *winner);
     return outcome(std::move(*winner), forgotten);
   }
 
   Error no_directory(const std::string& path, const Candidate& candidate) const {
-    return damaged(fmt::format("{} has '{}', but no directory for it", reader_of(candidate).key(), path));
+    return damaged(fmt::format("{} has '{}', but no directory for it", name_of(candidate), path));
   }
 
   // Remembers what will not be there although its layer has it.
   void hide(const std::string& path, const std::vector<Candidate>& candidates, std::size_t floor) {
     bool has_winner = false;
     for (const Candidate& candidate : candidates) {
-      const EntryKind kind = candidate.indexed.entry.kind;
+      const EntryKind kind = candidate.entry().kind;
       const bool is_winner = !has_winner && candidate.layer >= floor && kind != EntryKind::opaque;
       has_winner = has_winner || is_winner;
       const bool may_be_linked = kind != EntryKind::opaque && kind != EntryKind::directory &&
                                  kind != EntryKind::whiteout && kind != EntryKind::hard_link;
-      if (!is_winner && may_be_linked && reader_of(candidate).hard_link_count() > 0) {
+      if (!is_winner && may_be_linked && heads_[candidate.layer].source.has_hard_links) {
         hidden_.insert(hash_of(candidate.layer, path));
       }
     }
@@ -189,9 +201,9 @@ class Merge final : public MergedChain {
   // The level of a path: from which layer on entries below it count.
   void enter(const std::string& path, std::size_t floor, std::vector<Candidate>& candidates, const Candidate& winner) {
     Level level{.path = path, .is_directory = false, .layer = winner.layer, .floor = floor, .forgotten = {}};
-    level.is_directory = winner.indexed.entry.kind == EntryKind::directory;
+    level.is_directory = winner.entry().kind == EntryKind::directory;
     for (Candidate& candidate : candidates) {
-      Entry& entry = candidate.indexed.entry;
+      Entry& entry = candidate.entry();
       if (entry.kind == EntryKind::opaque) {
         level.floor = std::max(level.floor, candidate.layer);
       } else if (entry.kind != EntryKind::directory) {
@@ -206,16 +218,16 @@ class Merge final : public MergedChain {
   }
 
   Result<std::optional<MergedEntry>> outcome(Candidate winner, bool forgotten) {
-    const Entry& entry = winner.indexed.entry;
+    const Entry& entry = winner.entry();
     if (entry.kind == EntryKind::whiteout && (forgotten || entry.mark == Mark::none)) {
       return std::optional<MergedEntry>();
     }
     if (entry.kind == EntryKind::hard_link) CAIRN_TRY(settle_link(winner));
-    return std::optional(MergedEntry{std::move(winner.indexed), winner.layer});
+    return std::optional(std::move(winner.merged));
   }
 
   Result<void> settle_link(Candidate& link) {
-    Entry& entry = link.indexed.entry;
+    Entry& entry = link.entry();
     const bool outside = wanted_ && entry.link_target != *wanted_ && !is_below(entry.link_target, *wanted_);
     if (!outside && !hidden_.contains(hash_of(link.layer, entry.link_target))) return {};
     const auto [known, is_new] = settled_.try_emplace({link.layer, entry.link_target}, entry.path);
@@ -223,22 +235,22 @@ class Merge final : public MergedChain {
       entry.link_target = known->second;
       return {};
     }
-    const auto cursor = reader_of(link).entries();
+    CAIRN_ASSIGN(const auto cursor, heads_[link.layer].source.entries());
     CAIRN_TRY(cursor->skip_to(entry.link_target));
-    CAIRN_ASSIGN(std::optional<IndexedEntry> target, cursor->next());
-    const bool is_sound = target && target->entry.path == entry.link_target &&
-                          target->entry.kind != EntryKind::directory && target->entry.kind != EntryKind::hard_link &&
-                          target->entry.kind != EntryKind::whiteout && target->entry.kind != EntryKind::opaque;
+    CAIRN_ASSIGN(std::optional<MergedEntry> target, cursor->next());
+    const EntryKind kind = target ? target->indexed.entry.kind : EntryKind::opaque;
+    const bool is_sound = target && target->indexed.entry.path == entry.link_target && kind != EntryKind::directory &&
+                          kind != EntryKind::hard_link && kind != EntryKind::whiteout && kind != EntryKind::opaque;
     if (!is_sound) {
-      return damaged(fmt::format("{} has '{}' as a link to '{}', which it does not have", reader_of(link).key(),
-                                 entry.path, entry.link_target));
+      return damaged(fmt::format("{} has '{}' as a link to '{}', which it does not have", name_of(link), entry.path,
+                                 entry.link_target));
     }
-    target->entry.path = std::move(entry.path);
-    link.indexed = std::move(*target);
+    target->indexed.entry.path = std::move(entry.path);
+    link.merged = std::move(*target);
     return {};
   }
 
-  const LayerReader& reader_of(const Candidate& candidate) const { return *heads_[candidate.layer].reader; }
+  const std::string& name_of(const Candidate& candidate) const { return heads_[candidate.layer].source.name; }
 
   static std::uint64_t hash_of(std::size_t layer, std::string_view path) {
     return XXH3_64bits_withSeed(path.data(), path.size(), layer);
@@ -254,10 +266,38 @@ class Merge final : public MergedChain {
   bool done_ = false;
 };
 
+// The entries of one layer.
+class LayerCursor final : public MergeCursor {
+ public:
+  LayerCursor(const LayerReader& reader, std::size_t layer) : cursor_(reader.entries()), layer_(layer) {}
+
+  Result<std::optional<MergedEntry>> next() override {
+    CAIRN_ASSIGN(std::optional<IndexedEntry> entry, cursor_->next());
+    if (!entry) return std::optional<MergedEntry>();
+    return MergedEntry{std::move(*entry), layer_};
+  }
+  Result<void> skip_to(std::string_view path) override { return cursor_->skip_to(path); }
+
+ private:
+  const std::unique_ptr<EntryCursor> cursor_;
+  const std::size_t layer_;
+};
+
 }  // namespace
 
+std::unique_ptr<MergedChain> merge_sources(std::vector<MergeSource> sources, std::optional<std::string> path) {
+  return std::make_unique<Merge>(std::move(sources), std::move(path));
+}
+
 std::unique_ptr<MergedChain> merge_chain(std::vector<const LayerReader*> layers, std::optional<std::string> path) {
-  return std::make_unique<Merge>(std::move(layers), std::move(path));
+  std::vector<MergeSource> sources;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    sources.push_back({layers[i]->key(), layers[i]->hard_link_count() > 0,
+                       [reader = layers[i], i]() -> Result<std::unique_ptr<MergeCursor>> {
+                         return std::make_unique<LayerCursor>(*reader, i);
+                       }});
+  }
+  return merge_sources(std::move(sources), std::move(path));
 }
 
 }  // namespace cairn::layer

@@ -17,7 +17,8 @@ struct MergedEntry {
   // As its layer has it, but: never opaque (its directory's mark says it), `forgotten` is empty, and a hard link names
   // a path that came before it, or has become a file of its own when there is no such path any more.
   IndexedEntry indexed;
-  std::size_t layer = 0;  // of the chain, from 0: where its contents lie
+  // Where its contents lie: of the chain, from 0. Behind the last one come lower directories, the topmost first.
+  std::size_t layer = 0;
 };
 
 // Whiteouts come as entries when the upper directory has a mark there; names that are just gone do not come.

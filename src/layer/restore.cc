@@ -13,6 +13,8 @@
 
 #include "base/parallel.h"
 #include "layer/frame_supply.h"
+#include "layer/lower.h"
+#include "layer/open_entry.h"
 #include "layer/oci_layout.h"
 #include "layer/restore_plan.h"
 #include "layer/restore_target.h"
@@ -66,18 +68,28 @@ Result<std::uint64_t> wanted_sequence(const Manifest& manifest, const LayerResto
 struct Chain {
   std::vector<std::unique_ptr<LayerReader>> readers;
   std::vector<const LayerReader*> layers;  // the same
+  std::vector<std::unique_ptr<LowerDirectory>> lower;
+
+  std::unique_ptr<MergedChain> merged(const std::optional<std::string>& path) const {
+    if (lower.empty()) return merge_chain(layers, path);
+    return merge_over(lower, [this] { return merge_chain(layers); }, path);
+  }
 };
 
-Result<Chain> open_chain(Store& store, const std::vector<SyncRecord>& syncs, const RestoreMachine& machine,
-                         const std::stop_token& stop) {
+Result<Chain> open_chain(Store& store, const std::vector<SyncRecord>& syncs, const LayerRestoreOptions& options,
+                         const RestoreMachine& machine) {
   Chain chain;
+  for (const std::string& path : options.lower) {
+    CAIRN_ASSIGN(auto lower, LowerDirectory::open(path, syncs.size() + chain.lower.size()));
+    chain.lower.push_back(std::move(lower));
+  }
   chain.readers.resize(syncs.size());
   CAIRN_TRY(parallel_for(machine.transfers, syncs.size(), [&](std::uint64_t i) -> Result<void> {
     const LayerMeta& layer = syncs[i].layer;
     CAIRN_ASSIGN(chain.readers[i], LayerReader::open(store, layer.object));
     if (chain.readers[i]->digest() == layer.digest && chain.readers[i]->tar_size_bytes() == layer.size_bytes) return {};
     return Error(ErrorKind::corrupt, fmt::format("{} is not the layer that the manifest means", layer.object));
-  }, stop));
+  }, options.stop));
   for (const auto& reader : chain.readers) chain.layers.push_back(reader.get());
   return chain;
 }
@@ -89,8 +101,9 @@ class Writing {
           TreeWriter& writer, const OnRestored& on_restored)
       : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), on_restored_(on_restored) {}
 
-  Result<void> run(const std::optional<std::string>& path) {
-    const auto merged = merge_chain(chain_.layers, path);
+  // How many names there are.
+  Result<std::uint64_t> run(const std::optional<std::string>& path) {
+    const auto merged = chain_.merged(path);
     const std::string above = path ? *path : std::string();
     for (;;) {
       if (options_.stop.stop_requested()) return cancelled();
@@ -99,11 +112,13 @@ class Writing {
       if (options_.form == LayerForm::merged && entry->indexed.entry.kind == EntryKind::whiteout) continue;
       const std::string whole_path = entry->indexed.entry.path;
       if (path) shorten(entry->indexed.entry, above);
-      CAIRN_TRY(write(*entry));
+      CAIRN_TRY(write(*entry, whole_path));
       entry->indexed.entry.path = whole_path;
       CAIRN_TRY(tell(*entry));
+      ++entries_;
     }
-    return writer_.finish();
+    CAIRN_TRY(writer_.finish());
+    return entries_;
   }
 
  private:
@@ -114,9 +129,10 @@ class Writing {
     if (entry.kind == EntryKind::hard_link) cut(entry.link_target);
   }
 
-  Result<void> write(const MergedEntry& merged) {
+  Result<void> write(const MergedEntry& merged, const std::string& whole_path) {
     const IndexedEntry& indexed = merged.indexed;
     if (indexed.entry.kind != EntryKind::file) return writer_.add(indexed.entry);
+    if (merged.layer >= chain_.layers.size()) return copy(merged, whole_path);
     CAIRN_TRY(writer_.begin_file(indexed.entry));
     if (indexed.entry.size_bytes > 0) CAIRN_TRY(write_contents(merged));
     return writer_.end_file();
@@ -144,8 +160,28 @@ class Writing {
                                                  layer.key(), indexed.entry.path));
   }
 
+  // A file of a lower directory.
+  Result<void> copy(const MergedEntry& merged, const std::string& whole_path) {
+    const LowerDirectory& lower = *chain_.lower[merged.layer - chain_.layers.size()];
+    CAIRN_ASSIGN(const FileDescriptor file, lower.open_file(whole_path));
+    Entry entry = merged.indexed.entry;
+    CAIRN_ASSIGN(entry.holes, holes_of(file.get(), entry.size_bytes));
+    CAIRN_TRY(writer_.begin_file(entry));
+    Bytes piece(kCopyBytes);
+    for (std::uint64_t at = 0; at < entry.size_bytes;) {
+      if (options_.stop.stop_requested()) return cancelled();
+      const auto wanted = std::span(piece).first(std::min<std::uint64_t>(kCopyBytes, entry.size_bytes - at));
+      CAIRN_ASSIGN(const std::size_t got, read_some_at(file.get(), at, wanted, whole_path));
+      if (got == 0)
+        return Error(ErrorKind::io, fmt::format("{}/{} became shorter while it was copied", lower.path(), whole_path));
+      CAIRN_TRY(writer_.write(ByteView(piece).first(got)));
+      at += got;
+    }
+    return writer_.end_file();
+  }
+
   Result<void> tell(const MergedEntry& entry) {
-    if (!on_restored_) return {};
+    if (!on_restored_ || entry.layer >= chain_.layers.size()) return {};
     struct ::statx status{};
     CAIRN_TRY(writer_.status(status));
     return on_restored_(entry, *chain_.layers[entry.layer], status);
@@ -159,6 +195,7 @@ class Writing {
   }
 
   static constexpr std::uint64_t kProgressBytes = 1u << 20;
+  static constexpr std::uint64_t kCopyBytes = 1u << 20;
 
   const Chain& chain_;
   const RestorePlan& plan_;
@@ -166,7 +203,7 @@ class Writing {
   FrameSupply& supply_;
   TreeWriter& writer_;
   const OnRestored& on_restored_;
-  std::uint64_t done_bytes_ = 0, told_bytes_ = 0;
+  std::uint64_t done_bytes_ = 0, told_bytes_ = 0, entries_ = 0;
 };
 
 TreeForm form_of(const LayerRestoreOptions& options) {
@@ -174,16 +211,18 @@ TreeForm form_of(const LayerRestoreOptions& options) {
   return options.user_marks ? TreeForm::upper_user_marks : TreeForm::upper;
 }
 
-Result<void> write_tree(const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
+Result<std::uint64_t> write_tree(const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
                         const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
                         const OnRestored& on_restored) {
   const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
   CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
   FrameSupply supply(chain.layers, plan, machine.decode, machine.transfers, options.stop);
   TreeWriter writer(place->directory(), RestoreTarget::kName, form_of(options));
-  CAIRN_TRY(Writing(chain, plan, options, supply, writer, on_restored).run(path));
+  CAIRN_ASSIGN(const std::uint64_t entries, Writing(chain, plan, options, supply, writer, on_restored).run(path));
+  if (path && entries == 0) return Error(ErrorKind::not_found, fmt::format("there is no '{}'", *path));
   if (options.stop.stop_requested()) return cancelled();
-  return place->commit();
+  CAIRN_TRY(place->commit());
+  return entries;
 }
 
 std::uint64_t object_bytes(const Chain& chain) {
@@ -224,16 +263,18 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
   result.snapshot = snapshot_of(restored.sync);
   result.layers = syncs.size();
 
-  CAIRN_ASSIGN(const Chain chain, open_chain(counting, syncs, machine, options.stop));
+  CAIRN_ASSIGN(const Chain chain, open_chain(counting, syncs, options, machine));
   CAIRN_ASSIGN(const RestorePlan plan, plan_restore(chain.layers, path, options.stop));
-  if (plan.entries == 0 && path) {
+  if (plan.entries == 0 && path && chain.lower.empty()) {
     return Error(ErrorKind::not_found, fmt::format("sync {} of '{}' has no '{}'", sequence, name, *path));
   }
   result.entries = plan.entries;
   result.size_bytes = plan.size_bytes;
   const bool as_layout = options.form == LayerForm::oci_layout;
   if (!options.dry_run && as_layout) CAIRN_TRY(write_layout(counting, syncs, chain, target, options, machine));
-  if (!options.dry_run && !as_layout) CAIRN_TRY(write_tree(chain, plan, path, target, options, machine, on_restored));
+  if (!options.dry_run && !as_layout) {
+    CAIRN_ASSIGN(result.entries, write_tree(chain, plan, path, target, options, machine, on_restored));
+  }
   const OperationCount counts = counting.counts().total();
   result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);
   result.fetched_bytes = counts.received_bytes + (options.dry_run ? plan.fetch_bytes : 0);
