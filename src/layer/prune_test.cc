@@ -6,7 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 
@@ -15,6 +14,7 @@
 #include "layer/stored.h"
 #include "store/faulty.h"
 #include "store/memory_store.h"
+#include "support/interrupted_store.h"
 #include "support/mortal_store.h"
 
 namespace cairn::layer {
@@ -238,62 +238,6 @@ TEST_F(PruneTest, AWantedLayerStaysUntilTheWantIsWithdrawnOrOld) {
   EXPECT_THAT(prune()->removed, UnorderedElementsAre(layer_key(digest_of(2)), want));
 }
 
-// A store in which, before one of its requests, something else happens.
-class InterruptedStore final : public Store {
- public:
-  InterruptedStore(Store& inner, std::uint64_t at, std::function<void()> happens)
-      : inner_(inner), at_(at), happens_(std::move(happens)) {}
-  bool has_happened() const { return calls_ > at_; }
-
-  std::string url() const override { return inner_.url(); }
-  StoreCapabilities capabilities() const override { return inner_.capabilities(); }
-  Result<std::string> put_new(std::string_view key, const Source& body) override {
-    return tick().put_new(key, body);
-  }
-  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
-    return tick().put_if(key, body, etag);
-  }
-  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return tick().get(key, offset, length);
-  }
-  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return tick().get_suffix(key, length);
-  }
-  Result<ObjectInfo> head(std::string_view key) override { return tick().head(key); }
-  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    return tick().list(prefix, start_after, limit);
-  }
-  Result<void> remove(std::string_view key) override { return tick().remove(key); }
-  Result<std::string> begin_upload(std::string_view key) override { return tick().begin_upload(key); }
-  Result<PartInfo> put_part(std::string_view key, std::string_view id, int number, const Source& body) override {
-    return tick().put_part(key, id, number, body);
-  }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view id, int number, std::string_view source,
-                             std::uint64_t offset, std::uint64_t length) override {
-    return tick().copy_part(key, id, number, source, offset, length);
-  }
-  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view id) override {
-    return tick().list_parts(key, id);
-  }
-  Result<std::string> complete_new(std::string_view key, std::string_view id,
-                                   std::span<const PartInfo> parts) override {
-    return tick().complete_new(key, id, parts);
-  }
-  Result<void> abort_upload(std::string_view key, std::string_view id) override { return tick().abort_upload(key, id); }
-  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override { return tick().list_uploads(prefix); }
-
- private:
-  Store& tick() {
-    if (calls_++ == at_) happens_();
-    return inner_;
-  }
-
-  Store& inner_;
-  const std::uint64_t at_;
-  const std::function<void()> happens_;
-  std::uint64_t calls_ = 0;
-};
-
 bool restores(Store& store, const std::string& name) {
   const Result<StoredManifest> stored = read_manifest(store, name);
   if (!stored) return false;
@@ -315,7 +259,7 @@ TEST_F(PruneTest, WhicheverRequestOfAPruneASyncFallsBetweenWhatItPublishedStays)
     put(meta_key(digest_of(2)));
     clock_.wall_ms += 2 * kDayMs;
     Result<void> synced;
-    InterruptedStore interrupted(*store_, at, [&] {
+    cairn::testing::InterruptedStore interrupted(*store_, at, [&] {
       synced = publish(*store_, random_, clock_.wall_ms, "web", 2, SyncKind::increment);
     });
     ASSERT_TRUE(prune_layers(interrupted, clock_.wall_ms, {}));
@@ -335,7 +279,7 @@ TEST_F(PruneTest, WhicheverRequestOfASyncAPruneFallsBetweenWhatItPublishesStays)
     put(layer_key(digest_of(2)));
     put(meta_key(digest_of(2)));
     clock_.wall_ms += 2 * kDayMs;
-    InterruptedStore interrupted(*store_, at, [&] { ASSERT_TRUE(prune()); });
+    cairn::testing::InterruptedStore interrupted(*store_, at, [&] { ASSERT_TRUE(prune()); });
     ASSERT_TRUE(publish(interrupted, random_, clock_.wall_ms, "web", 2, SyncKind::increment)) << at;
     all_seen = !interrupted.has_happened();
     ASSERT_TRUE(restores(*store_, "web")) << at;
@@ -350,7 +294,7 @@ TEST_F(PruneTest, APruneThatThinsAHistoryWhileASyncIsPublishedLosesNeither) {
     clock_.wall_ms += 2 * kDayMs;
     publish_layer("web", 2, SyncKind::full);
     clock_.wall_ms += 2 * kDayMs;
-    InterruptedStore interrupted(*store_, at, [&] { publish_layer("web", 3); });
+    cairn::testing::InterruptedStore interrupted(*store_, at, [&] { publish_layer("web", 3); });
     LayerPruneOptions options;
     options.keep_ms = kDayMs;
     ASSERT_TRUE(prune_layers(interrupted, clock_.wall_ms, options));

@@ -65,7 +65,10 @@ Result<std::uint64_t> wanted_sequence(const Manifest& manifest, const LayerResto
                            format_time(*options.at_ms), format_time(manifest.syncs.front().time_ms)));
 }
 
+constexpr int kPlans = 3;  // a history is seldom pruned twice during a restore
+
 struct Chain {
+  std::vector<SyncRecord> syncs;
   std::vector<std::unique_ptr<LayerReader>> readers;
   std::vector<const LayerReader*> layers;  // the same
   std::vector<std::unique_ptr<LowerDirectory>> lower;
@@ -76,7 +79,7 @@ struct Chain {
   }
 };
 
-Result<Chain> open_chain(Store& store, const std::vector<SyncRecord>& syncs, const LayerRestoreOptions& options,
+Result<Chain> open_chain(Store& store, std::vector<SyncRecord> syncs, const LayerRestoreOptions& options,
                          const RestoreMachine& machine) {
   Chain chain;
   for (const std::string& path : options.lower) {
@@ -91,7 +94,46 @@ Result<Chain> open_chain(Store& store, const std::vector<SyncRecord>& syncs, con
     return Error(ErrorKind::corrupt, fmt::format("{} is not the layer that the manifest means", layer.object));
   }, options.stop));
   for (const auto& reader : chain.readers) chain.layers.push_back(reader.get());
+  chain.syncs = std::move(syncs);
   return chain;
+}
+
+// Something was not there. If it is a layer: a prune takes what the manifest has ceased to name, and nothing else.
+Error vanished(Store& store, const StoredManifest& before, const SyncRecord& sync, const Error& error) {
+  const auto syncs = chain_of(before.manifest, sync.sequence);
+  const bool is_layer = syncs && std::ranges::any_of(*syncs, [&](const SyncRecord& one) {
+    const auto there = store.head(one.layer.object);
+    return !there && there.error().kind() == ErrorKind::not_found;
+  });
+  if (!is_layer) return error;
+  const std::string& name = before.manifest.name;
+  const auto now = read_manifest(store, name);
+  if (!now && now.error().kind() != ErrorKind::not_found) return now.error();
+  if (now && now->etag == before.etag) {
+    return Error(ErrorKind::corrupt, fmt::format("sync {} of '{}' is incomplete: {}", sync.sequence, name,
+                                                 error.message()));
+  }
+  return Error(ErrorKind::retry_later, fmt::format("the history of '{}' was pruned while sync {} was restored: restore "
+                                                   "again", name, sync.sequence));
+}
+
+// Reads the manifest, chooses the sync and opens its chain; once more when a prune comes between.
+Result<Chain> choose_chain(Store& store, std::string_view name, const LayerRestoreOptions& options,
+                           const RestoreMachine& machine, RestoredSync& restored) {
+  for (int attempt = 1;; ++attempt) {
+    CAIRN_ASSIGN(restored.stored, read_manifest(store, name));
+    const Manifest& manifest = restored.stored.manifest;
+    CAIRN_ASSIGN(const std::uint64_t sequence, wanted_sequence(manifest, options));
+    CAIRN_ASSIGN(std::vector<SyncRecord> syncs, chain_of(manifest, sequence));
+    restored.sync = syncs.back();
+    restored.is_head = sequence == manifest.head().sequence;
+    restored.result.snapshot = snapshot_of(restored.sync);
+    restored.result.layers = syncs.size();
+    Result<Chain> chain = open_chain(store, std::move(syncs), options, machine);
+    if (chain || chain.error().kind() != ErrorKind::not_found) return chain;
+    const Error error = vanished(store, restored.stored, restored.sync, chain.error());
+    if (error.kind() != ErrorKind::retry_later || attempt == kPlans) return error;
+  }
 }
 
 // The second walk.
@@ -231,17 +273,25 @@ std::uint64_t object_bytes(const Chain& chain) {
   return sum;
 }
 
-Result<void> write_layout(Store& store, const std::vector<SyncRecord>& syncs, const Chain& chain,
-                          const std::string& target, const LayerRestoreOptions& options,
-                          const RestoreMachine& machine) {
+Result<void> write_layout(Store& store, const Chain& chain, const std::string& target,
+                          const LayerRestoreOptions& options, const RestoreMachine& machine) {
   const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
   CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
   const auto progress = [&](std::uint64_t done_bytes) {
     if (options.progress) options.progress(done_bytes, object_bytes(chain));
   };
-  CAIRN_TRY(write_oci_layout(store, syncs, chain.layers, place->directory(), RestoreTarget::kName, machine.transfers,
+  CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName, machine.transfers,
                              options.stop, progress));
   return place->commit();
+}
+
+// In the form that is wanted.
+Result<void> write(Store& store, const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
+                   const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
+                   const OnRestored& on_restored, LayerRestoreResult& result) {
+  if (options.form == LayerForm::oci_layout) return write_layout(store, chain, target, options, machine);
+  CAIRN_ASSIGN(result.entries, write_tree(chain, plan, path, target, options, machine, on_restored));
+  return {};
 }
 
 }  // namespace
@@ -253,27 +303,18 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
   CAIRN_ASSIGN(const std::optional<std::string> path, wanted_path(options));
   CountingStore counting(store);
   RestoredSync restored;
-  CAIRN_ASSIGN(restored.stored, read_manifest(counting, name));
-  const Manifest& manifest = restored.stored.manifest;
-  CAIRN_ASSIGN(const std::uint64_t sequence, wanted_sequence(manifest, options));
-  CAIRN_ASSIGN(const std::vector<SyncRecord> syncs, chain_of(manifest, sequence));
-  restored.sync = syncs.back();
-  restored.is_head = sequence == manifest.head().sequence;
+  CAIRN_ASSIGN(const Chain chain, choose_chain(counting, name, options, machine, restored));
   LayerRestoreResult& result = restored.result;
-  result.snapshot = snapshot_of(restored.sync);
-  result.layers = syncs.size();
-
-  CAIRN_ASSIGN(const Chain chain, open_chain(counting, syncs, options, machine));
   CAIRN_ASSIGN(const RestorePlan plan, plan_restore(chain.layers, path, options.stop));
   if (plan.entries == 0 && path && chain.lower.empty()) {
-    return Error(ErrorKind::not_found, fmt::format("sync {} of '{}' has no '{}'", sequence, name, *path));
+    return Error(ErrorKind::not_found, fmt::format("sync {} of '{}' has no '{}'", restored.sync.sequence, name, *path));
   }
   result.entries = plan.entries;
   result.size_bytes = plan.size_bytes;
-  const bool as_layout = options.form == LayerForm::oci_layout;
-  if (!options.dry_run && as_layout) CAIRN_TRY(write_layout(counting, syncs, chain, target, options, machine));
-  if (!options.dry_run && !as_layout) {
-    CAIRN_ASSIGN(result.entries, write_tree(chain, plan, path, target, options, machine, on_restored));
+  if (!options.dry_run) {
+    const auto written = write(counting, chain, plan, path, target, options, machine, on_restored, result);
+    if (!written && written.error().kind() != ErrorKind::not_found) return written.error();
+    if (!written) return vanished(counting, restored.stored, restored.sync, written.error());
   }
   const OperationCount counts = counting.counts().total();
   result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);

@@ -16,6 +16,7 @@
 #include "layer/test_layers.h"
 #include "store/counting.h"
 #include "store/faulty.h"
+#include "support/interrupted_store.h"
 #include "support/scratch.h"
 
 namespace cairn::layer {
@@ -456,6 +457,47 @@ TEST_F(LayerRestore, StoresThatFailAreToldOfAndHarmNothing) {
   store_.reset();
   EXPECT_GT(complete, 0);
   EXPECT_GT(failed, 0);
+}
+
+// The history becomes a new chain, and the objects of the old one go, before any one request of a restore.
+TEST_F(LayerRestore, APruneAtAnyMomentIsPlannedAroundOrSaid) {
+  const MadeLayer before = make_layer({dir(""), file("old", noise(6'000'000, 1))});
+  const MadeLayer after = make_layer({dir(""), file("new", noise(6'000'000, 2))});
+  int around = 0, said = 0;
+  for (std::uint64_t at = 0;; ++at) {
+    store_ = make_memory_store();
+    Manifest manifest = publish(*store_, "web", {before});
+    cairn::testing::InterruptedStore interrupted(*store_, at, [&] {
+      ASSERT_TRUE(store_->put_new(after.meta.object, BytesSource(after.object)));
+      manifest.syncs = {{2, manifest.head().time_ms + 1, SyncKind::full, after.meta, 0, 0}};
+      ASSERT_TRUE(publish_manifest(*store_, manifest, read_manifest(*store_, "web")->etag));
+      ASSERT_TRUE(store_->remove(before.meta.object));
+    });
+    const std::string target = scratch_ / "target";
+    const auto restored = restore_layer(interrupted, "web", target, {}, {*decode_, *transfers_, random_});
+    if (!interrupted.has_happened()) break;
+    if (restored) {
+      const bool is_new = restored->sync.sequence == 2;
+      EXPECT_EQ(names_in(target), std::vector<std::string>{is_new ? "new" : "old"}) << at;
+      around += is_new ? 1 : 0;
+    } else {
+      EXPECT_EQ(restored.error().kind(), ErrorKind::retry_later) << at << ": " << restored.error().message();
+      ++said;
+    }
+    fs::remove_all(target);
+    expect_only({});
+  }
+  EXPECT_GT(around, 0);
+  EXPECT_GT(said, 0);
+}
+
+TEST_F(LayerRestore, ALayerThatTheManifestNamesAndNobodyHasIsDamage) {
+  const MadeLayer layer = make_layer({dir("")});
+  publish(*store_, "web", {layer});
+  ASSERT_TRUE(store_->remove(layer.meta.object));
+  const auto restored = restore(scratch_ / "target");
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().kind(), ErrorKind::corrupt);
 }
 
 TEST_F(LayerRestore, TellsOfEachNameOnceItIsComplete) {
