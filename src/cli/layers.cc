@@ -88,15 +88,15 @@ void add_sync_options(CLI::App& command, SyncOptions& options) {
       ->check(CLI::IsMember({"local"}))
       ->type_name("");
   command.add_option("--part-size", options.part_size_bytes, "of large uploads")
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(CLI::AsSizeValue(true).description(""))
       ->default_str("64MiB")
       ->type_name("SIZE");
   command.add_option("--uploads", options.uploads, "parts that are sent at once")
-      ->check(CLI::Range(1, 64))
+      ->check(CLI::Range(1, 64).description(""))
       ->type_name("N")
       ->capture_default_str();
   command.add_option("--level", options.level, "of zstd's compression")
-      ->check(CLI::Range(1, 19))
+      ->check(CLI::Range(1, 19).description(""))
       ->type_name("N")
       ->capture_default_str();
   command.add_option("--state-dir", options.state_root,
