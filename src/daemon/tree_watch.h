@@ -1,6 +1,6 @@
 // Wakes a thread when anything below a directory changes: inotify on every directory of the tree.
 //
-// It only says that a look is worth while. What it does not see (writes through a mapping, and on most kernels through
+// It only says that a look is worth while. What it does not see (writes through a mapping, and with some kernels through
 // an overlay mount to a file that is there already) is found by looking now and then.
 #pragma once
 
