@@ -1,9 +1,9 @@
-"""A container's directory: first sync, nothing changed, 1% changed, one page of a large file, restore, one file; against
-`tar | zstd`, restic and casync on the same tree.
+"""A container's directory: first sync, nothing changed, 1% changed, one page of a large file, restore, one file;
+against `tar | zstd`, restic and casync on the same tree.
 
-The tree is made of this machine's files: 13,000 files, 1.5 GB. All of it is read from the page cache, and all stores are
-folders on the same disk. restic and casync encrypt, deduplicate and keep metadata in their own ways: they are what one
-would use instead, not the same work.
+The tree is made of this machine's files: 13,000 files, 1.5 GB. All of it is read from the page cache, and all stores
+are folders on the same disk. restic and casync encrypt, deduplicate and keep metadata in their own ways: they are what
+one would use instead, not the same work.
 """
 import json
 import os
@@ -48,7 +48,8 @@ class Layers:
 
     def tar_command(self, target="peer.tar.zst", sync=True):
         then = ' && sync "$1"' if sync else ""
-        return ["sh", "-c", 'tar -c --xattrs -C "$0" . | zstd -q -3 -T0 -f -o "$1"' + then, self.tree, self.path(target)]
+        return ["sh", "-c", 'tar -c --xattrs -C "$0" . | zstd -q -3 -T0 -f -o "$1"' + then, self.tree,
+                self.path(target)]
 
     def restic_command(self, *words):
         return ["env", *(f"{key}={value}" for key, value in RESTIC.items()), "restic", "-q", "--no-cache", "-r",

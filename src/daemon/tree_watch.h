@@ -1,7 +1,7 @@
 // Wakes a thread when anything below a directory changes: inotify on every directory of the tree.
 //
-// It only says that a look is worth while. What it does not see (writes through a mapping, and with some kernels through
-// an overlay mount to a file that is there already) is found by looking now and then.
+// It only says that a look is worth while. What it does not see (writes through a mapping, and with some kernels
+// through an overlay mount to a file that is there already) is found by looking now and then.
 #pragma once
 
 #include <cstdint>
