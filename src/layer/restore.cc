@@ -280,8 +280,8 @@ Result<void> write_layout(Store& store, const Chain& chain, const std::string& t
   const auto progress = [&](std::uint64_t done_bytes) {
     if (options.progress) options.progress(done_bytes, object_bytes(chain));
   };
-  CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName, machine.transfers,
-                             options.stop, progress));
+  CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName,
+                             machine.transfers, options.stop, progress));
   return place->commit();
 }
 
