@@ -100,6 +100,7 @@ struct StoreCapabilities {
   bool copy_part = true;             // copy_part
   bool leaves_out_parts = true;      // complete_new takes fewer parts than were put; else that is invalid
   bool looking_is_free = false;      // head is a call to this machine, not a request that takes time and is paid for
+  bool late_names = false;           // complete_new may be told another key than begin_upload was: the object gets that
   std::uint64_t max_put_bytes = 5ull << 30;
   std::uint64_t min_part_bytes = 5ull << 20;  // all parts but the last
   int max_parts = 10000;
@@ -159,7 +160,8 @@ class Store {
   virtual Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) = 0;
   // Makes the object of exactly these parts (ascending) unless the key exists; returns its etag.
   // conflict: the key exists; the upload stays. invalid: a part is missing, or its etag differs, or one that was put
-  // is not named and the store does not leave out parts.
+  // is not named and the store does not leave out parts. With late_names, `key` may be one that is known only now (to
+  // all other calls an upload's key is the one that it was begun with); without, another key is not_found.
   virtual Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
                                            std::span<const PartInfo> parts) = 0;
   // Forgets an upload and its parts; one that is not there: success.

@@ -4,14 +4,13 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
-#include <thread>
 
 #include "base/clock.h"
 #include "cairn/restore.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/reading.h"
-#include "cli/signals.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -79,29 +78,6 @@ void print_result(const std::string& output, const RestoreResult& result, Style 
                          size_text(result.size_bytes), size_text(result.fetched_bytes),
                          count_text(result.requests, "request")));
 }
-
-// Ends a restore when a signal asks for it: the temporary file is removed, and the old one stays.
-class StopOnSignal {
- public:
-  StopOnSignal(Signals& signals, std::stop_source& stop) : signals_(signals), thread_([this, &stop] {
-    for (std::optional<Event> event; !done_;) {
-      event = signals_.wait(-1);
-      if (event && event->kind == Event::Kind::signal) stop.request_stop();
-    }
-  }) {}
-  ~StopOnSignal() {
-    done_ = true;
-    signals_.ring();
-    thread_.join();
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-
- private:
-  Signals& signals_;
-  std::atomic<bool> done_ = false;
-  std::thread thread_;
-};
 
 Result<RestoreTarget> target_of(const Options& options) {
   RestoreTarget target;

@@ -15,7 +15,8 @@ struct Unit {
   std::string_view name;
   double ms;
 };
-constexpr std::array kUnits{Unit{"ms", 1}, Unit{"s", 1000}, Unit{"m", 60'000}, Unit{"h", 3'600'000}};
+constexpr std::array kUnits{Unit{"ms", 1}, Unit{"s", 1000}, Unit{"m", 60'000}, Unit{"h", 3'600'000},
+                            Unit{"d", 86'400'000}};
 constexpr double kMostMs = 10.0 * 366 * 24 * 3'600'000;
 
 }  // namespace
@@ -23,7 +24,7 @@ constexpr double kMostMs = 10.0 * 366 * 24 * 3'600'000;
 Result<std::int64_t> parse_duration_ms(std::string_view text) {
   const auto refused = [&] {
     return Error(ErrorKind::invalid,
-                 fmt::format("'{}' is not a length of time: write it like 250ms, 1s, 1.5s, 2m or 1h", text));
+                 fmt::format("'{}' is not a length of time: write it like 250ms, 1s, 1.5s, 2m, 1h or 30d", text));
   };
   double number = 0;
   const char* end = text.data() + text.size();

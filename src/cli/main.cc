@@ -18,7 +18,7 @@ constexpr const char* kFooter = R"(Exit status:
   0  done
   1  another failure
   2  usage or configuration
-  3  nothing there: no such database, no such replica, no such state
+  3  nothing there: no such database, replica, container or state
   4  refused: another writer, histories that diverge, or something in the way
   5  corrupt or incomplete
   6  store unreachable, or access denied
@@ -26,6 +26,7 @@ constexpr const char* kFooter = R"(Exit status:
 Begin with:
   cairn replicate app.db --to /backup/app.db
   cairn restore /backup/app.db -o copy.db
+  cairn layer --help
 Instead of a folder, s3://bucket/prefix: cairn store --help tells of keys and options.
 Each command has its own --help, with examples.)";
 
@@ -38,9 +39,9 @@ std::vector<std::string> names_of_commands(const CLI::App& app) {
 // A word where a command has to stand, and is none: CLI11 would only say that it did not expect it.
 int refuse_unknown_command(const CLI::App& app, const std::string& word) {
   const std::string meant = nearest(word, names_of_commands(app));
-  return report_usage("there is no command '" + word + "'" +
-                          (meant.empty() ? ": cairn --help lists them" : ": did you mean '" + meant + "'?"),
-                      Style::text);
+  const std::string above = app.get_parent() == nullptr ? "" : app.get_name() + " ";
+  const std::string advice = meant.empty() ? "cairn " + above + "--help lists them" : "did you mean '" + meant + "'?";
+  return report_usage("there is no command '" + above + word + "': " + advice, Style::text);
 }
 
 std::shared_ptr<spdlog::logger> make_log(const std::string& level) {
@@ -65,7 +66,8 @@ std::vector<std::string> cut_behind_dashes(std::vector<std::string>& arguments) 
 
 int run_command(std::vector<std::string> arguments) {
   const std::vector<std::string> behind_dashes = cut_behind_dashes(arguments);
-  CLI::App app("Follows live SQLite databases into object storage, and brings back any state that was published.",
+  CLI::App app("Follows live SQLite databases and containers' layers into object storage, and brings back any state\n"
+               "that was published.",
                "cairn");
   app.footer(kFooter);
   app.get_formatter()->column_width(36);
@@ -83,6 +85,7 @@ int run_command(std::vector<std::string> arguments) {
   add_list(app, run);
   add_history(app, run);
   add_verify(app, run);
+  add_layer(app, run);
   add_store(app, run);
   add_version(app, run);
 
@@ -90,10 +93,12 @@ int run_command(std::vector<std::string> arguments) {
     print_line(app.help());
     return kDone;
   }
-  const std::string& word = arguments.front();
-  const std::vector<std::string> names = names_of_commands(app);
-  if (!word.empty() && word[0] != '-' && std::find(names.begin(), names.end(), word) == names.end()) {
-    return refuse_unknown_command(app, word);
+  const CLI::App* above = &app;
+  for (const std::string& word : arguments) {  // cairn layer sync: two words, each of which may be mistyped
+    const std::vector<std::string> names = names_of_commands(*above);
+    if (names.empty() || word.empty() || word[0] == '-') break;
+    if (std::find(names.begin(), names.end(), word) == names.end()) return refuse_unknown_command(*above, word);
+    above = above->get_subcommand(word);
   }
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back

@@ -5,24 +5,25 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
-#include "base/os.h"
 #include "cairn/error.h"
+#include "daemon/notifier.h"
 
 namespace cairn::daemon {
 
 class FileWatch {
  public:
-  enum class Wake { event, bell, timeout };
+  using Wake = Notifier::Wake;
 
   // Watching may not be to be had (limits of the system): then trouble() says so, and only bell and timeout wake.
   // io: not even a bell could be made.
   static Result<std::unique_ptr<FileWatch>> open(const std::string& database_path);
 
   // Waits for a change of the files, the bell, or the timeout (rounded up to the kernel's grain), whichever is first.
-  Wake wait(std::int64_t timeout_us);
+  Wake wait(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::anything); }
   // The same without looking at the files: what happens to them meanwhile is kept for drain().
-  Wake wait_for_bell(std::int64_t timeout_us);
+  Wake wait_for_bell(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::bell); }
   // Reads what is queued. True: something happened to the files.
   bool drain();
 
@@ -31,22 +32,19 @@ class FileWatch {
   void refresh();
 
   // Any thread. Rings that nobody waits for are kept, as one.
-  void ring();
+  void ring() const { notifier_.ring(); }
 
-  bool is_watching() const { return watching_; }
+  bool is_watching() const { return notifier_.is_watching(); }
   // Why it is not watching, and what to do; "" when it is.
   const std::string& trouble() const { return trouble_; }
 
  private:
-  FileWatch() = default;
+  explicit FileWatch(Notifier notifier) : notifier_(std::move(notifier)) {}
   bool add(const std::string& path, std::uint32_t mask);
   void stop_watching(int error_number);
-  bool silence_bell();
-  Wake wait_on(std::int64_t timeout_us, bool files_too);
 
+  Notifier notifier_;
   std::string directory_, name_;
-  FileDescriptor inotify_, bell_;
-  bool watching_ = false;
   std::string trouble_;
 };
 

@@ -223,13 +223,14 @@ void SnapshotUpload::give_up(SnapshotJob& job) {
 
 Result<void> SnapshotUpload::collect_parts(SnapshotJob& job) {
   while (auto finished = uploads_->next_finished()) {
-    if (!*finished && finished->error().kind() == ErrorKind::not_found) {  // expired, or aborted: begin anew
+    Result<PartInfo>& info = finished->info;
+    if (!info && info.error().kind() == ErrorKind::not_found) {  // expired, or aborted: begin anew
       give_up(job);
-      return finished->error().as(ErrorKind::cancelled);
+      return info.error().as(ErrorKind::cancelled);
     }
-    if (!*finished) return finished->error();
-    const int number = (*finished)->number;
-    JournaledPart part{.info = std::move(**finished), .hash = hashes_[number]};
+    if (!info) return info.error();
+    const int number = finished->number;
+    JournaledPart part{.info = std::move(*info), .hash = hashes_[number]};
     hashes_.erase(number);
     parts_[number] = part;
     CAIRN_TRY(journal_.add(part));

@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
-#include "replicate/part_uploads.h"
 #include "replicate/patience.h"
 #include "replicate/shared.h"
 #include "replicate/upload_journal.h"
+#include "store/part_uploads.h"
 
 namespace cairn::replicate {
 

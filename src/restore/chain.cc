@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "restore/parallel.h"
+#include "base/parallel.h"
 
 namespace cairn::restore {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "restore/parallel.h"
+#include "base/parallel.h"
 #include "restore/plan.h"
 #include "restore/snapshot_hashes.h"
 

@@ -6,10 +6,10 @@
 #include <set>
 
 #include "base/executor.h"
+#include "base/parallel.h"
 #include "cairn/restore.h"
 #include "restore/head.h"
 #include "restore/metadata.h"
-#include "restore/parallel.h"
 #include "restore/points.h"
 #include "restore/replica.h"
 #include "segment/reader.h"

@@ -13,7 +13,7 @@
 #include <tuple>
 
 #include "base/clock.h"
-#include "restore/parallel.h"
+#include "base/parallel.h"
 #include "segment/reader.h"
 
 namespace cairn::restore {

@@ -10,10 +10,10 @@
 #include <optional>
 
 #include "base/mutex.h"
+#include "base/parallel.h"
 #include "cairn/restore.h"
 #include "restore/claims.h"
 #include "restore/metadata.h"
-#include "restore/parallel.h"
 #include "restore/points.h"
 #include "restore/replay.h"
 #include "restore/replica.h"

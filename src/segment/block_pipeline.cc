@@ -19,7 +19,7 @@ namespace cairn::segment {
 
 struct BlockPipeline::Job {
   std::uint64_t number = 0;
-  Bytes raw;
+  std::shared_ptr<const Bytes> raw;
   std::atomic<bool> claimed = false;
   bool done = false;                           // guarded by Shared::mutex, as is `packed`
   Result<PackedBlock> packed = PackedBlock{};  // once done
@@ -52,9 +52,9 @@ struct BlockPipeline::Shared {
   }
 
   Result<PackedBlock> pack(const Job& job, BlockCompressor& compressor) const {
-    CAIRN_ASSIGN(Bytes bytes, compressor.compress(job.raw));
-    return PackedBlock{std::move(bytes), static_cast<std::uint32_t>(job.raw.size()),
-                       inspect ? inspect(job.number, job.raw) : 0};
+    CAIRN_ASSIGN(Bytes bytes, compressor.compress(*job.raw));
+    return PackedBlock{std::move(bytes), static_cast<std::uint32_t>(job.raw->size()),
+                       inspect ? inspect(job.number, *job.raw) : 0};
   }
 
   // Nothing will come any more.
@@ -73,7 +73,7 @@ struct BlockPipeline::Shared {
     std::unique_ptr<BlockCompressor> compressor = take_compressor();
     if (!compressor) return;
     Result<PackedBlock> packed = pack(job, *compressor);
-    Bytes().swap(job.raw);
+    job.raw.reset();
     MutexLock lock(mutex);
     job.packed = std::move(packed);
     job.done = true;
@@ -87,7 +87,9 @@ BlockPipeline::BlockPipeline(Executor& executor, int level, Inspect inspect)
 
 BlockPipeline::~BlockPipeline() { cancel(); }
 
-void BlockPipeline::push(Bytes raw) {
+void BlockPipeline::push(Bytes raw) { push(std::make_shared<const Bytes>(std::move(raw))); }
+
+void BlockPipeline::push(std::shared_ptr<const Bytes> raw) {
   auto job = std::make_shared<Job>();
   job->raw = std::move(raw);
   {

@@ -32,6 +32,7 @@ class BlockPipeline {
   BlockPipeline& operator=(const BlockPipeline&) = delete;
 
   void push(Bytes raw);
+  void push(std::shared_ptr<const Bytes> raw);  // that somebody else looks at, too
   // Nobody pushes any more, or nobody wants the rest: wakes the one that waits.
   void close();
   void cancel();

@@ -18,28 +18,14 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "segment/running_hash.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
 namespace {
 
-constexpr std::array<char, 8> kTailMagic = {'C', 'A', 'I', 'R', 'N', 'O', 'B', 'J'};
-constexpr std::uint32_t kMaxTailBytes = 64 * 1024;  // of any version to come
-constexpr std::size_t kChecksumFromEnd = kTailEndBytes;
+constexpr TailMagic kTailMagic = {'C', 'A', 'I', 'R', 'N', 'O', 'B', 'J'};
 
 Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
-
-// The tail's checksum, with its own field read as zero. A tail is at least kTailEndBytes long.
-std::uint64_t tail_checksum(ByteView tail) {
-  constexpr std::array<std::byte, sizeof(std::uint64_t)> kZero{};
-  const ByteView end = tail.last(kChecksumFromEnd);
-  RunningHash hash;
-  hash.add(tail.first(tail.size() - end.size()));
-  hash.add(kZero);
-  hash.add(end.subspan(kZero.size()));
-  return hash.value();
-}
 
 Result<void> check_runs(const Footer& footer) {
   std::uint64_t frames = 0;
@@ -133,35 +119,18 @@ std::array<std::byte, kTailBytes> write_tail(const Tail& tail) {
   store_le(p + 136, tail.pages_checksum);
   store_le(p + 144, tail.block_sums_checksum);
   store_le(p + 152, tail.points_checksum);
-  store_le(p + 168, kTailBytes);
-  store_le(p + 174, kFormatVersion);
-  std::memcpy(p + 176, kTailMagic.data(), kTailMagic.size());
-  store_le(p + 160, tail_checksum(bytes));
+  seal_tail(bytes, kFormatVersion, kTailMagic);
   return bytes;
 }
 
 Result<TailEnd> parse_tail_end(std::span<const std::byte, kTailEndBytes> end) {
-  if (std::memcmp(end.data() + 16, kTailMagic.data(), kTailMagic.size()) != 0)
-    return damaged("it has no Cairn footer in front of its seek table");
-  TailEnd result;
-  result.tail_bytes = load_le<std::uint32_t>(end.data() + 8);
-  result.version = load_le<std::uint16_t>(end.data() + 14);
-  if (result.tail_bytes < kTailEndBytes || result.tail_bytes > kMaxTailBytes)
-    return damaged("the size of its footer cannot be");
-  return result;
+  return parse_tail_end(end, kTailMagic);
 }
 
 Result<Tail> parse_tail(ByteView bytes) {
   const std::byte* p = bytes.data();
-  CAIRN_ASSIGN(TailEnd end, parse_tail_end(bytes.last<kTailEndBytes>()));
-  if (tail_checksum(bytes) != load_le<std::uint64_t>(p + bytes.size() - kChecksumFromEnd))
-    return damaged("the checksum of its footer is wrong");
-  if (end.version > kFormatVersion) {
-    return Error(ErrorKind::unsupported, fmt::format("was written by a newer Cairn (format {}); this one reads up to "
-                                                     "{}: update Cairn", end.version, kFormatVersion));
-  }
-  if (end.version == 0 || end.tail_bytes != kTailBytes || bytes.size() != kTailBytes)
-    return damaged("its footer is of no known format");
+  CAIRN_ASSIGN(const TailEnd end, check_tail_end(bytes, kFormatVersion, kTailMagic));
+  if (end.tail_bytes != kTailBytes || bytes.size() != kTailBytes) return damaged("its footer is of no known format");
   Tail tail;
   Footer& footer = tail.footer;
   footer.kind = static_cast<ObjectKind>(load_le<std::uint8_t>(p));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "segment/format.h"
+#include "segment/tail_end.h"
 
 namespace cairn::segment {
 
@@ -21,7 +22,6 @@ inline constexpr std::uint32_t kSkippableHeaderBytes = 8;
 inline constexpr std::uint32_t kSeekEntryBytes = 8;
 inline constexpr std::uint32_t kSeekTrailerBytes = 9;
 inline constexpr std::uint32_t kTailBytes = 184;
-inline constexpr std::uint32_t kTailEndBytes = 24;  // the part of the tail that is the same in every format version
 inline constexpr std::uint32_t kPointBytes = 40;
 inline constexpr std::uint32_t kHashesPerGroup = 8192;  // 64 KiB, and 8 bytes of checksum behind them
 inline constexpr std::uint32_t kMaxBlockBytes = 16u << 20;
@@ -47,10 +47,6 @@ struct Tail {
 
 std::array<std::byte, kTailBytes> write_tail(const Tail& tail);
 // What the unchanging end of a tail says. corrupt: no magic there, or a size that cannot be.
-struct TailEnd {
-  std::uint32_t tail_bytes = 0;
-  std::uint16_t version = 0;
-};
 Result<TailEnd> parse_tail_end(std::span<const std::byte, kTailEndBytes> end);
 // `bytes` is the whole tail. unsupported: a newer version (its checksum is right). corrupt: everything else.
 Result<Tail> parse_tail(ByteView bytes);
@@ -99,6 +95,8 @@ bool is_skippable_header(std::span<const std::byte, kSkippableHeaderBytes> heade
                          std::uint64_t size_bytes);
 // Bytes of the whole seek table frame of an object with `blocks` blocks.
 std::uint64_t seek_table_bytes(std::uint64_t blocks);
+// Appends a whole seek table: `entries` for the data (8 bytes each), one for the footer in front of it.
+void append_seek_table(Bytes& object_end, ByteView entries, std::uint32_t footer_frame_bytes);
 // From the last 9 bytes of an object: how many blocks it has, when these bytes end a seek table.
 Result<std::uint64_t> parse_seek_trailer(std::span<const std::byte, kSeekTrailerBytes> trailer);
 // `frame` is the whole seek table frame. Checks each block's decompressed size against `tail`.

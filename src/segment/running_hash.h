@@ -16,6 +16,10 @@ class RunningHash {
   void add(ByteView bytes);
   std::uint64_t value() const;
 
+  // All of the state, and back, on the same machine with the same library. corrupt: it is of another one.
+  Bytes save() const;
+  static Result<RunningHash> restore(ByteView saved);
+
  private:
   struct Free {
     void operator()(XXH3_state_s* state) const;

@@ -38,6 +38,20 @@ std::uint64_t seek_table_bytes(std::uint64_t blocks) {
   return kSkippableHeaderBytes + (blocks + 1) * kSeekEntryBytes + kSeekTrailerBytes;
 }
 
+void append_seek_table(Bytes& object_end, ByteView entries, std::uint32_t footer_frame_bytes) {
+  const std::uint64_t table_bytes = seek_table_bytes(entries.size() / kSeekEntryBytes);
+  const auto header =
+      write_skippable_header(kSeekTableFrameMagic, static_cast<std::uint32_t>(table_bytes - kSkippableHeaderBytes));
+  object_end.insert(object_end.end(), header.begin(), header.end());
+  object_end.insert(object_end.end(), entries.begin(), entries.end());
+  object_end.resize(object_end.size() + kSeekEntryBytes + kSeekTrailerBytes);
+  std::byte* footer_entry = object_end.data() + object_end.size() - kSeekTrailerBytes - kSeekEntryBytes;
+  store_le(footer_entry, footer_frame_bytes);
+  std::byte* trailer = footer_entry + kSeekEntryBytes;
+  store_le(trailer, static_cast<std::uint32_t>(entries.size() / kSeekEntryBytes + 1));
+  store_le(trailer + 5, kSeekableMagic);
+}
+
 Result<std::uint64_t> parse_seek_trailer(std::span<const std::byte, kSeekTrailerBytes> trailer) {
   if (load_le<std::uint32_t>(trailer.data() + 5) != kSeekableMagic)
     return damaged("it does not end as an object of Cairn does: it was cut short, or something was appended to it, "

@@ -22,6 +22,7 @@
 
 #include "base/check.h"
 #include "fmt/format.h"
+#include "sqlite/in_place.h"
 #include "sqlite/lock_table.h"
 
 namespace cairn::sqlite {
@@ -108,24 +109,25 @@ Error Database::failure(sqlite3* connection, int code, const char* what) const {
   return Error(kind_of(code), fmt::format("{}: {}: {} (SQLite code {})", path_, what, said, code));
 }
 
-Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwitch wal_switch) {
+Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwitch wal_switch, Reach reach) {
   std::unique_ptr<Database> db(new Database);
   db->path_ = path;
   CAIRN_ASSIGN(db->identity_, identify(path));
   char* real = ::realpath(path.c_str(), nullptr);  // SQLite, too, names the WAL after the file a link leads to
   db->path_of_database_ = real ? real : path;
   std::free(real);
-  CAIRN_TRY(db->open_connections(wal_switch));
+  CAIRN_TRY(db->open_connections(wal_switch, reach));
   CAIRN_ASSIGN(const Identity now, identify(path));
   if (now != db->identity_) return Error(ErrorKind::busy, fmt::format("{} was replaced while it was opened", path));
   return db;
 }
 
-Result<void> Database::open_connections(WalSwitch wal_switch) {
+Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
+  const char* const vfs = reach == Reach::in_place ? in_place_vfs() : nullptr;
   sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1], &gate_};
   for (sqlite3** connection : all) {
     // Without CREATE: a missing file stays missing. SQLite falls back to read-only where the file is write-protected.
-    const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, nullptr);
+    const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, vfs);
     if (code != SQLITE_OK) {
       Error error = failure(*connection, code, "cannot be opened");
       return code == SQLITE_CANTOPEN ? error.as(ErrorKind::denied) : error;
@@ -135,6 +137,9 @@ Result<void> Database::open_connections(WalSwitch wal_switch) {
     sqlite3_busy_timeout(*connection, 0);
   }
   CAIRN_TRY(read_header());
+  if (reach == Reach::in_place && !header_.wal_mode) {
+    return Error(ErrorKind::unsupported, fmt::format("{} is in rollback mode", path_));
+  }
   access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
   CAIRN_TRY(ensure_wal_mode(wal_switch));
   for (sqlite3** connection : all) {

@@ -29,6 +29,8 @@ struct sqlite3_file;
 namespace cairn::sqlite {
 
 enum class WalSwitch { allow, refuse };       // may journal_mode be changed to WAL?
+// in_place: see in_place.h. A database in rollback mode is refused before SQLite could roll anything back.
+enum class Reach { by_path, in_place };
 enum class Access { read_write, read_only };  // read_only: no write lock, no checkpoints of ours
 enum class Hold { none, pin, floor };
 enum class Checkpoint { passive, truncate };
@@ -51,7 +53,8 @@ std::uint32_t library_version();
 
 class Database {
  public:
-  static Result<std::unique_ptr<Database>> open(const std::string& path, WalSwitch wal_switch);
+  static Result<std::unique_ptr<Database>> open(const std::string& path, WalSwitch wal_switch,
+                                                Reach reach = Reach::by_path);
   ~Database();  // abandons, unless closed
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -113,7 +116,7 @@ class Database {
 
  private:
   Database() = default;
-  Result<void> open_connections(WalSwitch wal_switch);
+  Result<void> open_connections(WalSwitch wal_switch, Reach reach);
   Result<void> read_header();
   Result<void> ensure_wal_mode(WalSwitch wal_switch);
   Result<bool> open_pin(sqlite3* connection);

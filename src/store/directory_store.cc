@@ -48,6 +48,7 @@ class DirectoryStore final : public Store {
     StoreCapabilities can;
     can.max_put_bytes = std::numeric_limits<std::int64_t>::max();
     can.min_part_bytes = 0;
+    can.late_names = true;
     can.max_parts = kMaxPartNumber;
     can.looking_is_free = true;
     return can;

@@ -240,13 +240,13 @@ Result<std::string> DirectoryUploads::begin(std::string_view key) {
 // not_found: no such upload, or not of this key, or it became an object while we waited for the lock. Without `data`
 // it became one by being moved there (no hard links), and its process died before the rest was removed.
 Result<DirectoryUploads::Upload> DirectoryUploads::open(std::string_view key, std::string_view upload_id,
-                                                        LockMode mode) const {
+                                                        LockMode mode, Naming naming) const {
   CAIRN_TRY(check_key(key));
   if (!is_upload_id(upload_id)) return no_upload(key);
   const auto info = read_info(uploads_path(), upload_id);
   if (!info)
     return info.error().kind() == ErrorKind::not_found ? folders_.explain_absence(no_upload(key)) : info.error();
-  if (info->key != key) return no_upload(key);
+  if (naming == Naming::as_begun && info->key != key) return no_upload(key);
 
   Upload upload{std::string(key), join_path(uploads_path(), upload_id), {}, {}, boot_id()};
   auto lock = lock_file(upload.file("lock"), 0, mode);
@@ -349,7 +349,7 @@ Result<std::vector<DirectoryUploads::Part>> DirectoryUploads::read_wanted(const 
 
 Result<std::string> DirectoryUploads::complete(std::string_view key, std::string_view upload_id,
                                                std::span<const PartInfo> wanted) {
-  CAIRN_ASSIGN(const Upload upload, open(key, upload_id, LockMode::exclusive));
+  CAIRN_ASSIGN(const Upload upload, open(key, upload_id, LockMode::exclusive, Naming::late));
   CAIRN_ASSIGN(const std::vector<Part> parts, read_wanted(upload, wanted));
   CAIRN_ASSIGN(std::string etag, folders_.with_folder(key, [&] { return place(upload, parts); }));
   discard(upload);

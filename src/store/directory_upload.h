@@ -35,7 +35,9 @@ class DirectoryUploads {
   using WriteAt = std::function<Result<void>(int fd, std::uint64_t offset, const std::string& path)>;
 
   std::string uploads_path() const;
-  Result<Upload> open(std::string_view key, std::string_view upload_id, LockMode mode) const;
+  enum class Naming { as_begun, late };  // late: an upload of any key
+  Result<Upload> open(std::string_view key, std::string_view upload_id, LockMode mode,
+                      Naming naming = Naming::as_begun) const;
   Result<PartInfo> write_part(std::string_view key, std::string_view upload_id, int number, std::uint64_t size_bytes,
                               const WriteAt& write);
   Result<std::optional<Part>> read_part(const Upload& upload, int number) const;

@@ -65,6 +65,7 @@ class MemoryStore final : public Store {
     StoreCapabilities can;
     can.max_put_bytes = std::numeric_limits<std::int64_t>::max();
     can.min_part_bytes = 0;
+    can.late_names = true;
     can.max_parts = kMaxPartNumber;
     return can;
   }
@@ -179,12 +180,12 @@ class MemoryStore final : public Store {
                                    std::span<const PartInfo> parts) override {
     CAIRN_TRY(check_key(key));
     MutexLock lock(mutex_);
-    const StoredUpload* upload = find_upload(key, upload_id);
-    if (upload == nullptr) return no_upload(key);
-    CAIRN_ASSIGN(SharedBytes bytes, join(key, *upload, parts));
+    const auto upload = uploads_.find(upload_id);  // whatever key it was begun with: late_names
+    if (upload == uploads_.end()) return no_upload(key);
+    CAIRN_ASSIGN(SharedBytes bytes, join(key, upload->second, parts));
     if (objects_.contains(key)) return exists(key);
     std::string etag = keep(key, std::move(bytes));
-    uploads_.erase(uploads_.find(upload_id));
+    uploads_.erase(upload);
     return etag;
   }
 

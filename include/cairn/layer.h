@@ -1,0 +1,156 @@
+// Keeping containers' writable directories in a store, sync by sync, and bringing any of the syncs back.
+//
+//   auto manager = cairn::LayerManager::open(*store, *machine, {.state_directory = "/var/lib/cairn/layers"});
+//   (*manager)->register_container("web_1", "/var/lib/containers/web_1/upper");
+//   auto snapshot = (*manager)->sync_layer("web_1");  // nothing: nothing had changed
+//   (*manager)->restore_layer("web_1", "/srv/copy", {});
+//
+// docs/layers.md says what is kept, and how. The restored state of a sync is the directory as it was read during it:
+// files that changed meanwhile are read again, or flagged.
+//
+// Errors, beside those of the store: conflict (another machine publishes this container, or the directory is not the
+// one that the store holds; the message says what to choose), unsupported (the directory has marks that can only be
+// read with LayerSyncOptions::lower), corrupt (an object, or local state, is damaged), not_found (no such container,
+// no such sync, no such path), busy (another process has the state directory), invalid, denied, io, cancelled.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+#include "cairn/machine.h"
+#include "cairn/store.h"
+
+namespace cairn {
+
+enum class LayerMarks {
+  automatic,       // fuse-overlayfs' marks where its attributes are found on the directory itself, else the kernel's
+  kernel,          // overlayfs: devices and attributes; a file named `.wh.x` is just a file
+  fuse_overlayfs,  // also `.wh.x` and `.wh..wh..opq` files, and the owners that it keeps in attributes
+};
+enum class LayerAdopt { none, local };
+enum class LayerDatabases { through_sqlite, as_files };
+
+struct LayerOptions {
+  std::string state_directory;                  // catalogue, journal and spool; made when absent; one process at a time
+  std::uint64_t part_size_bytes = 64ull << 20;  // of uploads; at least the store's smallest part
+  int concurrent_uploads = 4;
+  int compression_level = 3;                    // zstd
+  std::int64_t sync_interval_ms = 30'000;       // of watching
+  std::string host;                             // for people, in the manifest
+};
+
+struct LayerSyncOptions {
+  std::vector<std::string> lower;               // directories below the upper one, the topmost first
+  LayerMarks marks = LayerMarks::automatic;
+  LayerAdopt adopt = LayerAdopt::none;
+  LayerDatabases databases = LayerDatabases::through_sqlite;
+  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;  // from any thread; may be empty
+  std::function<void(std::string_view)> on_notice;  // what a person should know and is no error; may be empty
+  std::stop_token stop;
+};
+
+// One sync, as published.
+struct LayerSnapshot {
+  std::string digest;  // SHA-256 of the uncompressed tar, in hexadecimal
+  std::uint64_t size_bytes = 0, compressed_size_bytes = 0;
+  std::int64_t created_at_ms = 0;
+  std::uint64_t file_count = 0;  // entries of the layer
+  std::uint64_t sequence = 0;    // of the sync, from 1
+  bool is_full = false;
+  std::uint64_t torn_files = 0, skipped_sockets = 0;
+  std::uint64_t sent_bytes = 0;  // of the layer's bytes, those that went over the wire in this call
+};
+
+struct LayerSyncState {
+  std::string name, directory, lineage;
+  std::uint64_t sequence = 0;           // of the last sync that is published; 0: none
+  std::string digest;                   // of its layer
+  std::int64_t last_sync_ms = 0;
+  bool upload_pending = false;          // a sync was interrupted; the next one goes on with it
+  std::uint64_t pending_parts_done = 0, pending_bytes = 0;
+};
+
+enum class LayerForm { upper, merged, oci_layout };
+
+struct LayerRestoreOptions {
+  std::optional<std::uint64_t> sequence = {};  // which sync; none: the newest
+  std::optional<std::int64_t> at_ms = {};      // the newest at or before this time; not both
+  LayerForm form = LayerForm::upper;
+  std::vector<std::string> lower = {};         // with merged: the directories that it is laid over, the topmost first
+  std::optional<std::string> path = {};        // only this path, and what is below it
+  bool overwrite = false;                 // the target may exist: it is replaced as a whole
+  bool dry_run = false;                   // says what would be fetched
+  bool user_marks = false;                // whiteouts and opaque marks as user.overlay.*, whatever they were (rootless)
+  std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
+  std::function<void(std::string_view)> on_notice = {};
+  std::stop_token stop = {};
+};
+
+struct LayerRestoreResult {
+  LayerSnapshot snapshot;           // what was restored
+  std::uint64_t layers = 0;         // of the chain
+  std::uint64_t entries = 0, size_bytes = 0;
+  std::uint64_t fetched_bytes = 0, requests = 0;
+};
+
+class LayerManager {
+ public:
+  // Locks the state directory. `store` and `machine` outlive the manager.
+  static Result<std::unique_ptr<LayerManager>> open(Store& store, Machine& machine, LayerOptions options);
+  virtual ~LayerManager() = default;
+
+  // Names a container's directory; again: the directory may have moved. invalid: no name, or no directory.
+  virtual Result<void> register_container(std::string_view name, const std::string& directory) = 0;
+  // Whether a sync would publish something. Reads no more than it has to, and asks nothing of the store.
+  virtual Result<bool> check_for_changes(std::string_view name, const LayerSyncOptions& options = {}) = 0;
+  // Publishes what has changed; nothing when nothing has. Goes on with what an interrupted call has left.
+  virtual Result<std::optional<LayerSnapshot>> sync_layer(std::string_view name,
+                                                          const LayerSyncOptions& options = {}) = 0;
+  // Needs no local state. With LayerForm::upper and the whole of the newest sync, a later sync of the target (once it
+  // is registered under this name) goes on from there.
+  virtual Result<LayerRestoreResult> restore_layer(std::string_view name, const std::string& target,
+                                                   const LayerRestoreOptions& options = {}) = 0;
+  virtual Result<std::vector<LayerSyncState>> list_containers() = 0;  // those registered here
+  virtual Result<LayerSyncState> sync_state(std::string_view name) = 0;
+};
+
+// What a store holds, from any machine, without local state.
+struct StoredContainer {
+  std::string name, lineage;
+  std::uint64_t syncs = 0, newest_sequence = 0;
+  std::int64_t newest_time_ms = 0;
+  std::uint64_t size_bytes = 0;  // compressed, of the layers that its manifest names
+};
+Result<std::vector<StoredContainer>> list_stored_containers(Store& store);
+// Their names alone: one listing, no manifest is read.
+Result<std::vector<std::string>> stored_container_names(Store& store);
+// Ascending by sequence. not_found: no such container.
+Result<std::vector<LayerSnapshot>> layer_history(Store& store, std::string_view name);
+
+struct LayerVerifyReport {
+  std::uint64_t layers = 0, entries = 0, size_bytes = 0;
+  std::vector<std::string> problems, notes;  // one sentence each
+};
+// Reads every layer that the manifest names: frames, hashes, the digest of the tar, that index and tar agree, meta.
+Result<LayerVerifyReport> verify_layers(Store& store, std::string_view name, Machine& machine,
+                                        std::function<void(std::uint64_t done, std::uint64_t total)> progress = {});
+
+struct LayerPruneOptions {
+  std::int64_t grace_ms = 24ll * 3600 * 1000;
+  std::optional<std::int64_t> keep_ms;  // history older than this may go, in whole chains; none: all is kept
+  bool dry_run = false;
+};
+struct LayerPruneReport {
+  std::vector<std::string> removed;      // keys (dry_run: that would be)
+  std::uint64_t removed_bytes = 0, kept_objects = 0, kept_bytes = 0, aborted_uploads = 0, dropped_syncs = 0;
+};
+Result<LayerPruneReport> prune_layers(Store& store, std::int64_t now_ms, const LayerPruneOptions& options);
+
+}  // namespace cairn

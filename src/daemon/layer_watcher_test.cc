@@ -1,0 +1,175 @@
+#include "daemon/layer_watcher.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "support/scratch.h"
+
+namespace cairn::daemon {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000;
+
+class FakeClock final : public Clock {
+ public:
+  Time now() override { return {mono_us / 1000, mono_us}; }
+  std::int64_t mono_us = 0;
+};
+
+// A manager whose syncs answer what a test has laid out, and then "nothing has changed".
+class FakeManager final : public LayerManager {
+ public:
+  using Answer = Result<std::optional<LayerSnapshot>>;
+
+  Result<void> register_container(std::string_view, const std::string&) override { return {}; }
+  Result<bool> check_for_changes(std::string_view, const LayerSyncOptions&) override { return true; }
+  Answer sync_layer(std::string_view, const LayerSyncOptions&) override {
+    MutexLock lock(mutex_);
+    ++syncs_;
+    if (answers_.empty()) return std::optional<LayerSnapshot>();
+    Answer answer = answers_.front();
+    answers_.pop_front();
+    return answer;
+  }
+  Result<LayerRestoreResult> restore_layer(std::string_view, const std::string&, const LayerRestoreOptions&) override {
+    return LayerRestoreResult{};
+  }
+  Result<std::vector<LayerSyncState>> list_containers() override { return std::vector<LayerSyncState>(); }
+  Result<LayerSyncState> sync_state(std::string_view) override { return LayerSyncState{}; }
+
+  void will_answer(Answer answer) {
+    MutexLock lock(mutex_);
+    answers_.push_back(std::move(answer));
+  }
+  int syncs() const {
+    MutexLock lock(mutex_);
+    return syncs_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::deque<Answer> answers_;
+  int syncs_ = 0;
+};
+
+SyncTiming seconds(std::int64_t interval, std::int64_t quiet) {
+  SyncTiming timing;
+  timing.interval_us = interval * kSecond;
+  timing.quiet_us = quiet * kSecond;
+  return timing;
+}
+
+TEST(SyncSchedule, BeginsAtOnceAndThenLooksOnceAnInterval) {
+  SyncSchedule schedule(seconds(30, 2), 7 * kSecond);
+  EXPECT_EQ(schedule.due_us(), 7 * kSecond);
+  schedule.note_sync(7 * kSecond, false);
+  EXPECT_EQ(schedule.due_us(), 37 * kSecond);
+}
+
+TEST(SyncSchedule, AChangeAfterQuietIsSyncedWhenItIsQuietAgain) {
+  SyncSchedule schedule(seconds(30, 2), 0);
+  schedule.note_sync(0, false);
+  schedule.note_change(10 * kSecond);
+  EXPECT_EQ(schedule.due_us(), 12 * kSecond);
+  schedule.note_change(11 * kSecond);
+  EXPECT_EQ(schedule.due_us(), 13 * kSecond);
+}
+
+TEST(SyncSchedule, ADirectoryThatIsNeverQuietIsSyncedOnceAnInterval) {
+  SyncSchedule schedule(seconds(30, 2), 0);
+  schedule.note_sync(0, true);
+  for (std::int64_t at = 1; at < 30; ++at) {
+    schedule.note_change(at * kSecond);
+    EXPECT_EQ(schedule.due_us(), 30 * kSecond) << at;
+  }
+}
+
+TEST(SyncSchedule, ChangesThatPublishNothingDoNotMakeItLookAllTheTime) {
+  SyncSchedule schedule(seconds(30, 2), 0);
+  schedule.note_sync(0, false);
+  schedule.note_change(10 * kSecond);
+  schedule.note_sync(12 * kSecond, false);
+  schedule.note_change(13 * kSecond);
+  EXPECT_EQ(schedule.due_us(), 42 * kSecond);
+}
+
+TEST(SyncSchedule, FailuresAreRetriedAfterGrowingWaitsWhateverChanges) {
+  SyncSchedule schedule(seconds(30, 2), 0);
+  std::vector<std::int64_t> waits;
+  for (int i = 0; i < 8; ++i) {
+    schedule.note_change(100 * kSecond);
+    schedule.note_failure(100 * kSecond);
+    waits.push_back(schedule.due_us() / kSecond - 100);
+  }
+  EXPECT_EQ(waits, (std::vector<std::int64_t>{1, 2, 4, 8, 16, 32, 60, 60}));
+  schedule.note_sync(200 * kSecond, true);
+  EXPECT_EQ(schedule.due_us(), 230 * kSecond);
+}
+
+class LayerWatcherTest : public ::testing::Test {
+ protected:
+  LayerWatcherTest() {
+    options_.on_trouble = [this](const Error& error) { told_.push_back("trouble: " + error.message()); };
+    options_.on_recovered = [this] { told_.push_back("recovered"); };
+    options_.on_sync = [this](const LayerSnapshot& s) { told_.push_back("sync " + std::to_string(s.sequence)); };
+  }
+  static LayerSnapshot snapshot(std::uint64_t sequence) {
+    LayerSnapshot made;
+    made.sequence = sequence;
+    return made;
+  }
+
+  FakeClock clock_;
+  FakeManager manager_;
+  LayerWatchOptions options_;
+  std::vector<std::string> told_;
+};
+
+TEST_F(LayerWatcherTest, TroubleThatLastsIsToldOnceAndItsEndToo) {
+  LayerWatcher watcher(manager_, "web", clock_, options_);
+  for (int i = 0; i < 3; ++i) manager_.will_answer(Error(ErrorKind::retry_later, "the store is away"));
+  manager_.will_answer(snapshot(1));
+  for (int i = 0; i < 4; ++i) {
+    clock_.mono_us = watcher.due_us();
+    ASSERT_TRUE(watcher.sync());
+  }
+  EXPECT_EQ(told_, (std::vector<std::string>{"trouble: the store is away", "recovered", "sync 1"}));
+}
+
+TEST_F(LayerWatcherTest, WhatAPersonHasToDecideEndsIt) {
+  LayerWatcher watcher(manager_, "web", clock_, options_);
+  manager_.will_answer(Error(ErrorKind::conflict, "another machine publishes"));
+  const Result<void> synced = watcher.sync();
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().kind(), ErrorKind::conflict);
+}
+
+TEST_F(LayerWatcherTest, WhatTheLastSyncCouldNotPublishIsAnError) {
+  LayerWatcher watcher(manager_, "web", clock_, options_);
+  manager_.will_answer(Error(ErrorKind::retry_later, "the store is away"));
+  const Result<void> last = watcher.sync_last();
+  ASSERT_FALSE(last);
+  EXPECT_NE(last.error().message().find("not published"), std::string::npos);
+}
+
+TEST_F(LayerWatcherTest, AStopSyncsOnceMore) {
+  const testing::Scratch scratch("watch");
+  SystemClock clock;
+  manager_.will_answer(snapshot(1));
+  manager_.will_answer(snapshot(2));
+  std::stop_source stop;
+  options_.on_sync = [&](const LayerSnapshot& s) {
+    told_.push_back("sync " + std::to_string(s.sequence));
+    stop.request_stop();
+  };
+  ASSERT_TRUE(watch_layer(manager_, "web", scratch.path(), clock, stop.get_token(), options_));
+  EXPECT_EQ(told_, (std::vector<std::string>{"sync 1", "sync 2"}));
+  EXPECT_EQ(manager_.syncs(), 2);
+}
+
+}  // namespace
+}  // namespace cairn::daemon

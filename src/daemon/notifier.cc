@@ -1,0 +1,77 @@
+#include "daemon/notifier.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+namespace cairn::daemon {
+
+namespace {
+
+constexpr std::int64_t kUsPerSecond = 1'000'000;
+
+}  // namespace
+
+Result<Notifier> Notifier::open() {
+  Notifier notifier;
+  notifier.bell_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!notifier.bell_.is_open()) return os_error(errno, "making an eventfd");
+  notifier.inotify_ = FileDescriptor(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!notifier.inotify_.is_open()) notifier.error_ = errno;
+  return notifier;
+}
+
+int Notifier::add(const std::string& path, std::uint32_t mask) const {
+  return ::inotify_add_watch(inotify_.get(), path.c_str(), mask) >= 0 ? 0 : errno;
+}
+
+Notifier::Wake Notifier::wait(std::int64_t timeout_us, WaitFor what) {
+  std::array<pollfd, 2> waiting{{{bell_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}}};
+  timeout_us = std::max<std::int64_t>(timeout_us, 0);
+  const timespec timeout{static_cast<time_t>(timeout_us / kUsPerSecond),
+                         static_cast<long>(timeout_us % kUsPerSecond * 1000)};
+  const bool files_too = what == WaitFor::anything && is_watching();
+  const int ready = ::ppoll(waiting.data(), files_too ? 2 : 1, &timeout, nullptr);
+  if (ready <= 0) return Wake::timeout;  // a signal is as good as a timeout: the caller looks, and waits again
+  if (waiting[0].revents != 0 && silence_bell()) return Wake::bell;
+  return waiting[1].revents != 0 ? Wake::event : Wake::timeout;
+}
+
+void Notifier::drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see) {
+  alignas(inotify_event) std::array<char, 4096> buffer;
+  ssize_t got = 0;
+  while (is_watching() && (got = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0) {
+    for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
+      inotify_event event;
+      std::memcpy(&event, buffer.data() + at, sizeof event);
+      see(event.mask, event.len == 0 ? "" : buffer.data() + at + sizeof event);
+      at += sizeof event + event.len;
+    }
+  }
+}
+
+bool Notifier::silence_bell() const {
+  std::uint64_t rings = 0;
+  return ::read(bell_.get(), &rings, sizeof rings) == static_cast<ssize_t>(sizeof rings);
+}
+
+void Notifier::ring() const {
+  const std::uint64_t one = 1;
+  // It fails only when the counter is full, and then the bell is ringing anyway.
+  [[maybe_unused]] const ssize_t written = ::write(bell_.get(), &one, sizeof one);
+}
+
+const char* inotify_remedy(int error_number) {
+  if (error_number == ENOSPC) return ": raise fs.inotify.max_user_watches with sysctl";
+  if (error_number == EMFILE) return ": raise fs.inotify.max_user_instances with sysctl";
+  return "";
+}
+
+}  // namespace cairn::daemon

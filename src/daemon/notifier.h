@@ -1,0 +1,46 @@
+// inotify, and a bell that other threads ring, waited for together.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/os.h"
+#include "cairn/error.h"
+
+namespace cairn::daemon {
+
+class Notifier {
+ public:
+  enum class Wake { event, bell, timeout };
+  enum class WaitFor { anything, bell };
+
+  // io: not even a bell could be made. Without inotify (limits of the system) it has only the bell: see error().
+  static Result<Notifier> open();
+
+  // Of opening inotify: 0, or an errno.
+  int error() const { return error_; }
+  bool is_watching() const { return inotify_.is_open(); }
+  // 0, or an errno. Again for the same file: nothing changes.
+  int add(const std::string& path, std::uint32_t mask) const;
+  void stop_watching() { inotify_.close(); }
+
+  // The timeout is rounded up to the kernel's grain. With WaitFor::bell what happens to files is kept for drain().
+  Wake wait(std::int64_t timeout_us, WaitFor what);
+  // Reads what is queued: `see` gets each event's mask and name.
+  void drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see);
+  // Any thread. Rings that nobody waits for are kept, as one.
+  void ring() const;
+
+ private:
+  bool silence_bell() const;
+
+  FileDescriptor inotify_, bell_;
+  int error_ = 0;
+};
+
+// What to do about an errno of inotify's: ": raise ..." or "".
+const char* inotify_remedy(int error_number);
+
+}  // namespace cairn::daemon

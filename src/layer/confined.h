@@ -1,0 +1,21 @@
+// Opening what lies in a directory and nowhere else: no symbolic link is followed, nothing outside is reached.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/os.h"
+#include "cairn/error.h"
+
+namespace cairn::layer {
+
+// openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS. Returns the descriptor, or -1 and errno. Where the kernel (or a
+// sandbox) has no openat2, `path` must be a single name, and O_NOFOLLOW does the same.
+int open_confined(int directory, const char* path, int flags, mode_t mode = 0);
+
+// Removes a name of `parent` with everything below it, however deep, without following anything. If it is a directory
+// it must be private to this user: what lies very deep in it is moved up on the way. Not there: success.
+Result<void> remove_tree(int parent, const std::string& name);
+
+}  // namespace cairn::layer

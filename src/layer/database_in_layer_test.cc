@@ -1,0 +1,216 @@
+// SQLite databases in an upper directory: stored as one committed state, whatever is written meanwhile.
+#include <sqlite3.h>
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "layer/test_upper.h"
+#include "sqlite/integrity.h"
+
+namespace cairn::layer {
+namespace {
+
+using testing::Emitted;
+using testing::TestUpper;
+
+class Connection {
+ public:
+  explicit Connection(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &connection_), SQLITE_OK);
+    sqlite3_busy_timeout(connection_, 5000);
+  }
+  ~Connection() { close(); }
+  void close() { sqlite3_close(std::exchange(connection_, nullptr)); }
+  void run(const std::string& sql) {
+    char* said = nullptr;
+    EXPECT_EQ(sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, &said), SQLITE_OK) << (said ? said : "");
+    sqlite3_free(said);
+  }
+  sqlite3* get() { return connection_; }
+
+ private:
+  sqlite3* connection_ = nullptr;
+};
+
+std::string paths_of(const std::vector<Emitted>& all) {
+  std::string text;
+  for (const Emitted& one : all) text += one.entry.path + (one.entry.kind == EntryKind::whiteout ? "- " : " ");
+  return text;
+}
+
+const Emitted& the(const std::vector<Emitted>& all, const std::string& path) {
+  for (const Emitted& one : all) {
+    if (one.entry.path == path) return one;
+  }
+  ADD_FAILURE() << path << " was not written";
+  return all.front();
+}
+
+std::set<std::string> names_in_folder(const std::string& path) {
+  std::set<std::string> names;
+  for (const auto& one : std::filesystem::directory_iterator(path)) names.insert(one.path().filename());
+  return names;
+}
+
+class DatabaseInLayer : public ::testing::Test {
+ protected:
+  DatabaseInLayer() { upper_.mkdir("d"); }
+  // What the sync has stored of it opens, is whole, and holds so many rows.
+  std::int64_t rows_stored(const Emitted& stored) {
+    const std::string copy = upper_.beside("copy.db");
+    std::ofstream(copy, std::ios::binary | std::ios::trunc) << stored.contents;
+    const auto complaints = sqlite::integrity_check(copy);
+    EXPECT_TRUE(complaints && complaints->empty());
+    Connection reader(copy);
+    sqlite3_stmt* count = nullptr;
+    sqlite3_prepare_v2(reader.get(), "SELECT count(*), sum(a = b) FROM t", -1, &count, nullptr);
+    EXPECT_EQ(sqlite3_step(count), SQLITE_ROW);
+    const std::int64_t rows = sqlite3_column_int64(count, 0);
+    if (rows > 0) {
+      EXPECT_EQ(sqlite3_column_int64(count, 1), rows);
+    }
+    sqlite3_finalize(count);
+    return rows;
+  }
+
+  TestUpper upper_;
+  std::string path_ = upper_ / "d/app.db";
+};
+
+constexpr const char* kSetUp = "PRAGMA journal_mode=WAL; CREATE TABLE t(a, b)";
+
+TEST_F(DatabaseInLayer, CommitsInTheWalAreStoredAndTheWalIsNot) {
+  Connection app(path_);
+  app.run(kSetUp);
+  app.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  const auto names = names_in_folder(upper_ / "d");
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+  EXPECT_EQ(names_in_folder(upper_ / "d"), names);
+  EXPECT_EQ(upper_.sync_text(), "");
+  EXPECT_EQ(upper_.last.hashed_files, 0u);
+
+  app.run("INSERT INTO t VALUES (3, 3)");  // only the -wal is written
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second), "d/app.db ");
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 3);
+
+  app.run("PRAGMA wal_checkpoint");  // only the file is: the state is the same
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
+TEST_F(DatabaseInLayer, ClosedItIsAFileLikeAnyOther) {
+  {
+    Connection app(path_);
+    app.run(kSetUp);
+    app.run("INSERT INTO t VALUES (1, 1)");
+    ASSERT_TRUE(upper_.sync());
+  }
+  const auto names = names_in_folder(upper_ / "d");
+  EXPECT_EQ(names, std::set<std::string>{"app.db"});
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(paths_of(*second), "d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 1);
+  EXPECT_EQ(upper_.sync_text(), "");
+  EXPECT_EQ(names_in_folder(upper_ / "d"), names);  // and no -wal has been made
+}
+
+// A program died: its -wal is there, nobody is connected, perhaps not even a -shm is left.
+TEST_F(DatabaseInLayer, LeftBehindWalIsReadWithoutMakingAFile) {
+  const std::string source = upper_.beside("source.db");
+  Connection app(source);
+  app.run(kSetUp);
+  app.run("PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1, 1)");
+  std::filesystem::copy(source, path_);
+  std::filesystem::copy(source + "-wal", path_ + "-wal");
+  const auto names = names_in_folder(upper_ / "d");
+  const auto stored = upper_.sync();
+  ASSERT_TRUE(stored) << stored.error().message();
+  EXPECT_EQ(paths_of(*stored), " d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*stored, "d/app.db")), 1);
+  EXPECT_EQ(names_in_folder(upper_ / "d"), names);
+}
+
+TEST_F(DatabaseInLayer, RollbackModeIsStoredAsItIs) {
+  Connection app(path_);
+  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1); PRAGMA cache_size=1; BEGIN");
+  app.run("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 5000) "
+          "INSERT INTO t SELECT x, hex(zeroblob(100)) FROM n");  // spills: the journal is hot
+  const auto stored = upper_.sync();
+  ASSERT_TRUE(stored) << stored.error().message();
+  EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-journal ");
+  app.run("ROLLBACK");
+}
+
+TEST_F(DatabaseInLayer, OtherFilesWithSuchNamesAreFiles) {
+  upper_.write("x", "no database");
+  upper_.write("x-wal", "its own");
+  upper_.write("x-shm", "its own, too");
+  EXPECT_EQ(upper_.sync_text(), "dir \ndir d\nfile x=no database\nfile x-shm=its own, too\nfile x-wal=its own\n");
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
+TEST_F(DatabaseInLayer, AsFilesWhenThatIsWanted) {
+  upper_.options.databases = LayerDatabases::as_files;
+  Connection app(path_);
+  app.run(kSetUp);
+  const auto stored = upper_.sync();
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-shm d/app.db-wal ");
+}
+
+// An older sync stored the -wal as a file: it must not come back beside the copy.
+TEST_F(DatabaseInLayer, WalOfAnOlderSyncIsTakenBack) {
+  upper_.options.databases = LayerDatabases::as_files;
+  Connection app(path_);
+  app.run(kSetUp);
+  app.run("INSERT INTO t VALUES (1, 1)");
+  ASSERT_TRUE(upper_.sync());
+  upper_.options.databases = LayerDatabases::through_sqlite;
+  const auto stored = upper_.sync();
+  ASSERT_TRUE(stored) << stored.error().message();
+  EXPECT_EQ(paths_of(*stored), "d/app.db d/app.db-shm- d/app.db-wal- ");
+}
+
+// Each row is written with a second one in the same transaction: a copy of any one state has an even number of rows.
+TEST_F(DatabaseInLayer, EachCopyIsOneCommittedStateWhileAWriterWrites) {
+  Connection app(path_);
+  app.run(kSetUp);
+  app.run("PRAGMA wal_autocheckpoint=20");
+  std::atomic<bool> stop = false;
+  std::atomic<std::int64_t> committed = 0;
+  std::thread writer([&] {
+    Connection own(path_);
+    own.run("PRAGMA wal_autocheckpoint=20");
+    for (std::int64_t i = 0; !stop; ++i) {
+      const std::string wide = "printf('%0500d', " + std::to_string(i) + ")";
+      own.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (" + wide + ", " + wide + "); INSERT INTO t VALUES (" + wide +
+              ", " + wide + "); COMMIT");
+      committed += 2;
+    }
+  });
+  while (committed < 200) std::this_thread::yield();
+  std::int64_t before = 0;
+  for (int i = 0; i < 8; ++i) {
+    const std::int64_t least = committed;
+    while (committed == least) std::this_thread::yield();  // there is something new
+    const auto stored = upper_.sync();
+    ASSERT_TRUE(stored) << stored.error().message();
+    const std::int64_t rows = rows_stored(the(*stored, "d/app.db"));
+    EXPECT_EQ(rows % 2, 0);
+    EXPECT_GE(rows, least);
+    EXPECT_GE(rows, before);
+    before = rows;
+  }
+  stop = true;
+  writer.join();
+  EXPECT_EQ(names_in_folder(upper_ / "d"), (std::set<std::string>{"app.db", "app.db-wal", "app.db-shm"}));
+}
+
+}  // namespace
+}  // namespace cairn::layer

@@ -1,0 +1,97 @@
+#include "layer/heads.h"
+
+#include <fmt/format.h>
+
+#include "layer/refill.h"
+
+namespace cairn::layer {
+namespace {
+
+constexpr std::uint64_t kMostIncrements = 64;
+
+void say(const std::function<void(std::string_view)>& on_notice, const std::string& text) {
+  if (on_notice) on_notice(text);
+}
+
+Result<void> forget(State& state, Catalogue& catalogue, Container& container) {
+  container.head.reset();
+  CAIRN_TRY(state.begin());
+  CAIRN_TRY(catalogue.clear());
+  CAIRN_TRY(state.put(container));
+  return state.commit();
+}
+
+}  // namespace
+
+KnownHead head_of(const Manifest& manifest) {
+  const SyncRecord& newest = manifest.head();
+  KnownHead head{.lineage = manifest.lineage,
+                 .sequence = newest.sequence,
+                 .digest = newest.layer.digest,
+                 .time_ms = newest.time_ms};
+  for (const SyncRecord& sync : manifest.syncs) {
+    if (sync.kind == SyncKind::full) {
+      head.full_bytes = sync.layer.compressed_size_bytes;
+      head.increment_bytes = head.increments = 0;
+    } else {
+      head.increment_bytes += sync.layer.compressed_size_bytes;
+      ++head.increments;
+    }
+  }
+  return head;
+}
+
+bool is_full_due(const KnownHead& head) {
+  return head.increments > kMostIncrements || head.increment_bytes > head.full_bytes;
+}
+
+Error not_ours(std::string_view name, std::uint64_t sequence) {
+  return Error(ErrorKind::conflict,
+               fmt::format("{}: the store has sync {} of this container, published by another machine, and this "
+                           "directory is not what that holds. If the directory here is the right one, sync again with "
+                           "--adopt local: the difference is published, and the other machine is refused from then "
+                           "on. If the store's is, restore it to a new directory and sync that",
+                           name, sequence));
+}
+
+Result<Standing> stand(Store& store, State& state, Container& container,
+                       const std::function<void(std::string_view)>& on_notice) {
+  Catalogue catalogue(state.database(), container.id);
+  const auto stored = read_manifest(store, container.name);
+  if (!stored && stored.error().kind() != ErrorKind::not_found) return stored.error();
+  CAIRN_ASSIGN(const bool is_empty, catalogue.is_empty());
+  if (!stored) {
+    if (container.head) {
+      say(on_notice, fmt::format("{}: the store has nothing of this container any more: a new history begins with a "
+                                 "full layer", container.name));
+    }
+    if (container.head || !is_empty) CAIRN_TRY(forget(state, catalogue, container));
+    return Standing::begins;
+  }
+  const Manifest& manifest = stored->manifest;
+  const bool is_ours = manifest.writer == state.writer();
+  const KnownHead head = head_of(manifest);
+  const bool fits = container.head && !is_empty && container.head->lineage == head.lineage &&
+                    container.head->sequence == head.sequence && container.head->digest == head.digest;
+  if (!fits) {
+    if (container.head && !is_ours) {
+      say(on_notice, fmt::format("{}: the store's newest sync is {}, and not the one that this directory was synced "
+                                 "to last ({}): every file is compared with it", container.name, head.sequence,
+                                 container.head->sequence));
+    } else {
+      say(on_notice, fmt::format("{}: the catalogue is read anew from sync {} in the store, and every file is compared "
+                                 "with it", container.name, head.sequence));
+    }
+    // Without a head the catalogue counts for nothing: not before it is proven that this directory goes on from there.
+    container.head.reset();
+    CAIRN_TRY(state.begin());
+    CAIRN_TRY(state.put(container));
+    CAIRN_TRY(refill_catalogue(store, manifest, catalogue));
+    CAIRN_TRY(state.commit());
+  }
+  container.head = head;
+  if (fits) return Standing::goes_on;
+  return is_ours ? Standing::refilled : Standing::unproven;
+}
+
+}  // namespace cairn::layer

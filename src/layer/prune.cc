@@ -1,0 +1,223 @@
+// Pruning, without a lock. The order of its requests is what makes it safe beside syncs, restores and other prunes:
+//
+//   1. put the notice              its time is the store's own "now"; a sync that wants an old object sees it
+//   2. list objects and uploads    what could be removed: only what is older than the grace
+//   3. read the manifests          after the listing, so that whatever they name was published before; --keep swaps
+//                                  thinner ones in, by compare-and-swap
+//   4. remove, metas before layers what neither a manifest nor a want names
+//   5. remove the notice
+//
+// Any failure before 4 leaves everything as it was, and one in 4 only leaves some of the garbage. A listing or a
+// manifest that cannot be read is never taken for "nothing there".
+#include "layer/prune.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cairn/layer.h"
+#include "layer/manifest.h"
+#include "layer/stored.h"
+
+namespace cairn {
+namespace layer {
+namespace {
+
+constexpr int kSwapAttempts = 3;  // then a busy container keeps its history until the next prune
+
+// An empty object, and what the store says of it.
+Result<ObjectInfo> place(Store& store, const std::string& key) {
+  const Result<std::string> put = store.put_new(key, BytesSource({}));
+  if (!put && put.error().kind() != ErrorKind::maybe_done) return put.error();
+  Result<ObjectInfo> placed = store.head(key);
+  // One that arrives late after all harms nobody.
+  if (!put && !placed && placed.error().kind() == ErrorKind::not_found) return put.error();
+  return placed;
+}
+
+std::string_view digest_of_want(std::string_view key) {
+  key.remove_prefix(kWantPrefix.size());
+  return key.substr(0, key.find('-'));
+}
+
+// Whole chains whose successor began before `keep_from_ms`: no state at or after that time needs them.
+std::size_t droppable_syncs(const Manifest& manifest, std::int64_t keep_from_ms) {
+  std::size_t droppable = 0;
+  for (std::size_t i = 1; i < manifest.syncs.size(); ++i) {
+    const SyncRecord& sync = manifest.syncs[i];
+    if (sync.kind == SyncKind::full && sync.time_ms <= keep_from_ms) droppable = i;
+  }
+  return droppable;
+}
+
+class Prune {
+ public:
+  Prune(Store& store, const LayerPruneOptions& options) : store_(store), options_(options) {}
+
+  Result<LayerPruneReport> run(std::int64_t now_ms);
+
+ private:
+  Result<void> announce(std::int64_t now_ms);
+  Result<void> decide_and_remove();
+  Result<void> read_needed();
+  Result<void> thin(StoredManifest stored);
+  void need(const Manifest& manifest);
+  Result<void> remove_layers(const std::map<std::string, std::vector<ObjectInfo>>& found);
+  Result<void> remove_temporary(const std::vector<ObjectInfo>& temporary);
+  Result<void> abort_uploads(const std::vector<UploadInfo>& uploads);
+  Result<void> remove(const ObjectInfo& object);
+  bool is_old(std::int64_t time_ms) const { return time_ms + options_.grace_ms <= now_ms_; }
+
+  Store& store_;
+  const LayerPruneOptions& options_;
+  std::string notice_;
+  std::int64_t now_ms_ = 0;
+  std::set<std::string, std::less<>> needed_;  // digests
+  LayerPruneReport report_;
+};
+
+Result<LayerPruneReport> Prune::run(std::int64_t now_ms) {
+  now_ms_ = now_ms;
+  if (options_.grace_ms < 0) return Error(ErrorKind::invalid, "a grace period cannot be negative");
+  if (!options_.dry_run) CAIRN_TRY(announce(now_ms));
+  const Result<void> done = decide_and_remove();
+  // One that stays behind costs a sync a wait at most, and the next prune removes it.
+  if (!notice_.empty()) (void)store_.remove(notice_);
+  if (!done) return done.error();
+  return report_;
+}
+
+// The earlier of the two clocks counts: one that is ahead makes everything look old.
+Result<void> Prune::announce(std::int64_t now_ms) {
+  const std::string key = fmt::format("{}{}", kNoticePrefix, now_ms);
+  const Result<ObjectInfo> notice = place(store_, key);
+  if (!notice && notice.error().kind() == ErrorKind::conflict) {
+    return Error(ErrorKind::busy, fmt::format("another prune is at work in {}: try again in a moment", store_.url()));
+  }
+  if (!notice) return notice.error();
+  notice_ = key;
+  now_ms_ = std::min(now_ms, notice->modified_ms);
+  return {};
+}
+
+Result<void> Prune::decide_and_remove() {
+  using Found = std::map<std::string, std::vector<ObjectInfo>>;
+  CAIRN_ASSIGN(const Found found, list_layer_objects(store_));
+  CAIRN_ASSIGN(const std::vector<ObjectInfo> temporary, list_all(store_, kTemporaryPrefix));
+  std::vector<UploadInfo> uploads;
+  if (store_.capabilities().multipart) {
+    CAIRN_ASSIGN(uploads, store_.list_uploads(""));
+  }
+  for (const ObjectInfo& object : temporary) {
+    const bool wanted = object.key.starts_with(kWantPrefix) && !is_old(object.modified_ms);
+    if (wanted) needed_.emplace(digest_of_want(object.key));
+  }
+  CAIRN_TRY(read_needed());
+  CAIRN_TRY(remove_layers(found));
+  CAIRN_TRY(remove_temporary(temporary));
+  return abort_uploads(uploads);
+}
+
+Result<void> Prune::read_needed() {
+  CAIRN_ASSIGN(std::vector<StoredManifest> manifests, read_all_manifests(store_));
+  // Layers without any manifest: somebody has removed what names them, or this is not the place it was thought to be.
+  if (manifests.empty()) {
+    return Error(ErrorKind::not_found, fmt::format("there is no container in {}: nothing was removed", store_.url()));
+  }
+  for (StoredManifest& stored : manifests) CAIRN_TRY(thin(std::move(stored)));
+  return {};
+}
+
+// Notes what is needed of one container, after its history was made shorter as far as it may be.
+Result<void> Prune::thin(StoredManifest stored) {
+  for (int attempt = 0; options_.keep_ms && attempt < kSwapAttempts; ++attempt) {
+    const std::size_t dropped = droppable_syncs(stored.manifest, now_ms_ - *options_.keep_ms);
+    if (dropped == 0) break;
+    Manifest thinner = stored.manifest;
+    thinner.syncs.erase(thinner.syncs.begin(), thinner.syncs.begin() + static_cast<std::ptrdiff_t>(dropped));
+    if (!options_.dry_run) {
+      const Result<std::string> swapped = publish_manifest(store_, thinner, stored.etag);
+      if (!swapped && swapped.error().kind() != ErrorKind::conflict) return swapped.error();
+      if (!swapped) {
+        CAIRN_ASSIGN(stored, read_manifest(store_, thinner.name));
+        continue;
+      }
+    }
+    report_.dropped_syncs += dropped;
+    stored.manifest = std::move(thinner);
+    break;
+  }
+  need(stored.manifest);
+  return {};
+}
+
+void Prune::need(const Manifest& manifest) {
+  for (const SyncRecord& sync : manifest.syncs) needed_.insert(sync.layer.digest);
+}
+
+// Layer and meta go together or stay together: a young meta beside an old layer is a sync at work.
+Result<void> Prune::remove_layers(const std::map<std::string, std::vector<ObjectInfo>>& found) {
+  for (const auto& [digest, objects] : found) {
+    const bool young = std::any_of(objects.begin(), objects.end(),
+                                   [&](const ObjectInfo& object) { return !is_old(object.modified_ms); });
+    for (const ObjectInfo& object : objects) {  // by key, as listed: the meta comes first
+      if (young || needed_.contains(digest)) {
+        ++report_.kept_objects;
+        report_.kept_bytes += object.size_bytes;
+      } else {
+        CAIRN_TRY(remove(object));
+      }
+    }
+  }
+  return {};
+}
+
+Result<void> Prune::remove_temporary(const std::vector<ObjectInfo>& temporary) {
+  for (const ObjectInfo& object : temporary) {
+    if (is_old(object.modified_ms) && object.key != notice_) CAIRN_TRY(remove(object));
+  }
+  return {};
+}
+
+Result<void> Prune::abort_uploads(const std::vector<UploadInfo>& uploads) {
+  for (const UploadInfo& upload : uploads) {
+    const bool ours = !digest_of_key(upload.key).empty() || upload.key.starts_with(kTemporaryPrefix);
+    if (!ours || !is_old(upload.begun_ms)) continue;
+    if (!options_.dry_run) CAIRN_TRY(store_.abort_upload(upload.key, upload.upload_id));
+    ++report_.aborted_uploads;
+  }
+  return {};
+}
+
+Result<void> Prune::remove(const ObjectInfo& object) {
+  if (!options_.dry_run) CAIRN_TRY(store_.remove(object.key));
+  report_.removed.push_back(object.key);
+  report_.removed_bytes += object.size_bytes;
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> want_layer(Store& store, Random& random, std::string_view digest) {
+  std::string want = fmt::format("{}{}-{}", kWantPrefix, digest, random.id().hex());
+  CAIRN_ASSIGN(const ObjectInfo placed, place(store, want));
+  CAIRN_ASSIGN(const std::vector<ObjectInfo> notices, list_all(store, kNoticePrefix));
+  const bool being_pruned = std::any_of(notices.begin(), notices.end(), [&](const ObjectInfo& notice) {
+    return notice.modified_ms + kNoticeLasts_ms > placed.modified_ms;
+  });
+  if (!being_pruned) return want;
+  (void)store.remove(want);
+  return Error(ErrorKind::retry_later, fmt::format("a prune is at work in {}, and may be removing a layer that this "
+                                                   "sync would use: sync again when it has ended", store.url()));
+}
+
+Result<void> withdraw_want(Store& store, const std::string& want_key) { return store.remove(want_key); }
+
+}  // namespace layer
+
+Result<LayerPruneReport> prune_layers(Store& store, std::int64_t now_ms, const LayerPruneOptions& options) {
+  return layer::Prune(store, options).run(now_ms);
+}
+
+}  // namespace cairn

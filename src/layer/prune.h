@@ -1,0 +1,36 @@
+// What a sync and a prune say to each other, so that neither waits for the other and nothing that is needed goes.
+//
+// A prune removes what no manifest names and what is older than its grace. What a sync has just put is young: nothing
+// has to be said about it. But a sync that is about to name an object which lies there already (a layer with the same
+// digest, or one of its own from before an interruption) may meet a prune that is about to remove it. So both announce
+// themselves before they look: the sync puts a *want* and then looks for prunes; the prune puts a *notice* and then
+// looks for wants, and for manifests. Whichever comes second sees the other.
+//
+//   <prefix>tmp/want-<digest>-<token>   of a sync, until its manifest names the layer
+//   <prefix>tmp/prune-<number>          of a prune, until it has removed everything
+//
+// What a crash leaves of them is harmless: wants older than the grace are removed by the next prune, notices older than
+// a day count no longer.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "cairn/error.h"
+#include "cairn/store.h"
+
+namespace cairn::layer {
+
+inline constexpr std::string_view kWantPrefix = "tmp/want-";
+inline constexpr std::string_view kNoticePrefix = "tmp/prune-";
+inline constexpr std::int64_t kNoticeLasts_ms = 24ll * 3600 * 1000;
+
+// A sync's promise to name the layer `digest` soon. After this, whether its object is there is worth asking, and when
+// it is, no prune removes it until the want is withdrawn. Returns the want's key. retry_later: a prune is at work,
+// which may be removing that very layer.
+Result<std::string> want_layer(Store& store, Random& random, std::string_view digest);
+// Once the manifest names the layer, or the sync gives up.
+Result<void> withdraw_want(Store& store, const std::string& want_key);
+
+}  // namespace cairn::layer

@@ -1,0 +1,325 @@
+// A restore in its steps: the manifest, the chain of the wanted sync, the ends of its layers, one walk over their
+// merged entries that says which frames are needed, and a second one that writes. Names come in order, so their
+// contents do, too; what is fetched and decoded runs ahead of the writing.
+
+#include "layer/restore.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/parallel.h"
+#include "layer/frame_supply.h"
+#include "layer/lower.h"
+#include "layer/open_entry.h"
+#include "layer/oci_layout.h"
+#include "layer/restore_plan.h"
+#include "layer/restore_target.h"
+#include "layer/stored.h"
+#include "layer/tree_writer.h"
+#include "segment/running_hash.h"
+#include "store/counting.h"
+
+namespace cairn::layer {
+namespace {
+
+Error cancelled() { return Error(ErrorKind::cancelled, "stopped on request"); }
+
+// A path as entries have it: without "./" in front and slashes at the ends.
+Result<std::optional<std::string>> wanted_path(const LayerRestoreOptions& options) {
+  if (!options.path) return std::optional<std::string>();
+  std::string_view path = *options.path;
+  while (path.starts_with("./")) path.remove_prefix(2);
+  while (path.starts_with('/')) path.remove_prefix(1);
+  while (path.ends_with('/')) path.remove_suffix(1);
+  if (path == ".") path = {};
+  if (!is_valid_path(path)) {
+    return Error(ErrorKind::invalid, fmt::format("'{}' is not a path inside a layer", *options.path));
+  }
+  return path.empty() ? std::optional<std::string>() : std::optional<std::string>(path);
+}
+
+Result<void> check_options(const LayerRestoreOptions& options) {
+  if (options.sequence && options.at_ms)
+    return Error(ErrorKind::invalid, "a time and a sequence were both given: give one of them");
+  if (options.form == LayerForm::oci_layout && options.path)
+    return Error(ErrorKind::invalid, "an OCI layout has whole layers: a single path cannot be had in that form");
+  if (options.form != LayerForm::merged && !options.lower.empty())
+    return Error(ErrorKind::invalid, "lower directories are laid under a merged tree only");
+  return {};
+}
+
+// Times come from the writer's clock, which may jump: of those at or before the one asked for the highest sequence, so
+// that a time after the newest sync always means that one.
+Result<std::uint64_t> wanted_sequence(const Manifest& manifest, const LayerRestoreOptions& options) {
+  if (options.sequence) return *options.sequence;
+  if (!options.at_ms) return manifest.head().sequence;
+  for (auto sync = manifest.syncs.rbegin(); sync != manifest.syncs.rend(); ++sync) {
+    if (sync->time_ms <= *options.at_ms) return sync->sequence;
+  }
+  return Error(ErrorKind::not_found,
+               fmt::format("no sync of '{}' is as old as {}: the oldest is from {}", manifest.name,
+                           format_time(*options.at_ms), format_time(manifest.syncs.front().time_ms)));
+}
+
+constexpr int kPlans = 3;  // a history is seldom pruned twice during a restore
+
+struct Chain {
+  std::vector<SyncRecord> syncs;
+  std::vector<std::unique_ptr<LayerReader>> readers;
+  std::vector<const LayerReader*> layers;  // the same
+  std::vector<std::unique_ptr<LowerDirectory>> lower;
+
+  std::unique_ptr<MergedChain> merged(const std::optional<std::string>& path) const {
+    if (lower.empty()) return merge_chain(layers, path);
+    return merge_over(lower, [this] { return merge_chain(layers); }, path);
+  }
+};
+
+Result<Chain> open_chain(Store& store, std::vector<SyncRecord> syncs, const LayerRestoreOptions& options,
+                         const RestoreMachine& machine) {
+  Chain chain;
+  for (const std::string& path : options.lower) {
+    CAIRN_ASSIGN(auto lower, LowerDirectory::open(path, syncs.size() + chain.lower.size()));
+    chain.lower.push_back(std::move(lower));
+  }
+  chain.readers.resize(syncs.size());
+  CAIRN_TRY(parallel_for(machine.transfers, syncs.size(), [&](std::uint64_t i) -> Result<void> {
+    const LayerMeta& layer = syncs[i].layer;
+    CAIRN_ASSIGN(chain.readers[i], LayerReader::open(store, layer.object));
+    if (chain.readers[i]->digest() == layer.digest && chain.readers[i]->tar_size_bytes() == layer.size_bytes) return {};
+    return Error(ErrorKind::corrupt, fmt::format("{} is not the layer that the manifest means", layer.object));
+  }, options.stop));
+  for (const auto& reader : chain.readers) chain.layers.push_back(reader.get());
+  chain.syncs = std::move(syncs);
+  return chain;
+}
+
+// Something was not there. If it is a layer: a prune takes what the manifest has ceased to name, and nothing else.
+Error vanished(Store& store, const StoredManifest& before, const SyncRecord& sync, const Error& error) {
+  const auto syncs = chain_of(before.manifest, sync.sequence);
+  const bool is_layer = syncs && std::ranges::any_of(*syncs, [&](const SyncRecord& one) {
+    const auto there = store.head(one.layer.object);
+    return !there && there.error().kind() == ErrorKind::not_found;
+  });
+  if (!is_layer) return error;
+  const std::string& name = before.manifest.name;
+  const auto now = read_manifest(store, name);
+  if (!now && now.error().kind() != ErrorKind::not_found) return now.error();
+  if (now && now->etag == before.etag) {
+    return Error(ErrorKind::corrupt, fmt::format("sync {} of '{}' is incomplete: {}", sync.sequence, name,
+                                                 error.message()));
+  }
+  return Error(ErrorKind::retry_later, fmt::format("the history of '{}' was pruned while sync {} was restored: restore "
+                                                   "again", name, sync.sequence));
+}
+
+// Reads the manifest, chooses the sync and opens its chain; once more when a prune comes between.
+Result<Chain> choose_chain(Store& store, std::string_view name, const LayerRestoreOptions& options,
+                           const RestoreMachine& machine, RestoredSync& restored) {
+  for (int attempt = 1;; ++attempt) {
+    CAIRN_ASSIGN(restored.stored, read_manifest(store, name));
+    const Manifest& manifest = restored.stored.manifest;
+    CAIRN_ASSIGN(const std::uint64_t sequence, wanted_sequence(manifest, options));
+    CAIRN_ASSIGN(std::vector<SyncRecord> syncs, chain_of(manifest, sequence));
+    restored.sync = syncs.back();
+    restored.is_head = sequence == manifest.head().sequence;
+    restored.result.snapshot = snapshot_of(restored.sync);
+    restored.result.layers = syncs.size();
+    Result<Chain> chain = open_chain(store, std::move(syncs), options, machine);
+    if (chain || chain.error().kind() != ErrorKind::not_found) return chain;
+    const Error error = vanished(store, restored.stored, restored.sync, chain.error());
+    if (error.kind() != ErrorKind::retry_later || attempt == kPlans) return error;
+  }
+}
+
+// The second walk.
+class Writing {
+ public:
+  Writing(const Chain& chain, const RestorePlan& plan, const LayerRestoreOptions& options, FrameSupply& supply,
+          TreeWriter& writer, const OnRestored& on_restored)
+      : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), on_restored_(on_restored) {}
+
+  // How many names there are.
+  Result<std::uint64_t> run(const std::optional<std::string>& path) {
+    const auto merged = chain_.merged(path);
+    const std::string above = path ? *path : std::string();
+    for (;;) {
+      if (options_.stop.stop_requested()) return cancelled();
+      CAIRN_ASSIGN(std::optional<MergedEntry> entry, merged->next());
+      if (!entry) break;
+      if (options_.form == LayerForm::merged && entry->indexed.entry.kind == EntryKind::whiteout) continue;
+      const std::string whole_path = entry->indexed.entry.path;
+      if (path) shorten(entry->indexed.entry, above);
+      CAIRN_TRY(write(*entry, whole_path));
+      entry->indexed.entry.path = whole_path;
+      CAIRN_TRY(tell(*entry));
+      ++entries_;
+    }
+    CAIRN_TRY(writer_.finish());
+    return entries_;
+  }
+
+ private:
+  // What was wanted becomes the target itself.
+  static void shorten(Entry& entry, std::string_view above) {
+    const auto cut = [&](std::string& path) { path.erase(0, std::min(above.size() + 1, path.size())); };
+    cut(entry.path);
+    if (entry.kind == EntryKind::hard_link) cut(entry.link_target);
+  }
+
+  Result<void> write(const MergedEntry& merged, const std::string& whole_path) {
+    const IndexedEntry& indexed = merged.indexed;
+    if (indexed.entry.kind != EntryKind::file) return writer_.add(indexed.entry);
+    if (merged.layer >= chain_.layers.size()) return copy(merged, whole_path);
+    CAIRN_TRY(writer_.begin_file(indexed.entry));
+    if (indexed.entry.size_bytes > 0) CAIRN_TRY(write_contents(merged));
+    return writer_.end_file();
+  }
+
+  Result<void> write_contents(const MergedEntry& merged) {
+    const IndexedEntry& indexed = merged.indexed;
+    const LayerReader& layer = *chain_.layers[merged.layer];
+    const FrameRange range = frames_of(layer, indexed);
+    segment::RunningHash hash;
+    std::uint64_t at = indexed.data_offset, left = indexed.entry.size_bytes;
+    for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
+      if (options_.stop.stop_requested()) return cancelled();
+      CAIRN_ASSIGN(const ByteView bytes, supply_.frame(merged.layer, frame));
+      const std::uint64_t skip = at - layer.frames()[frame].tar_offset;
+      const ByteView piece = bytes.subspan(skip, std::min<std::uint64_t>(bytes.size() - skip, left));
+      hash.add(piece);
+      CAIRN_TRY(writer_.write(piece));
+      at += piece.size();
+      left -= piece.size();
+      progress(piece.size());
+    }
+    if (hash.value() == indexed.content_hash) return {};
+    return Error(ErrorKind::corrupt, fmt::format("{} is damaged: the contents of '{}' are not those that were read",
+                                                 layer.key(), indexed.entry.path));
+  }
+
+  // A file of a lower directory.
+  Result<void> copy(const MergedEntry& merged, const std::string& whole_path) {
+    const LowerDirectory& lower = *chain_.lower[merged.layer - chain_.layers.size()];
+    CAIRN_ASSIGN(const FileDescriptor file, lower.open_file(whole_path));
+    Entry entry = merged.indexed.entry;
+    CAIRN_ASSIGN(entry.holes, holes_of(file.get(), entry.size_bytes));
+    CAIRN_TRY(writer_.begin_file(entry));
+    Bytes piece(kCopyBytes);
+    for (std::uint64_t at = 0; at < entry.size_bytes;) {
+      if (options_.stop.stop_requested()) return cancelled();
+      const auto wanted = std::span(piece).first(std::min<std::uint64_t>(kCopyBytes, entry.size_bytes - at));
+      CAIRN_ASSIGN(const std::size_t got, read_some_at(file.get(), at, wanted, whole_path));
+      if (got == 0)
+        return Error(ErrorKind::io, fmt::format("{}/{} became shorter while it was copied", lower.path(), whole_path));
+      CAIRN_TRY(writer_.write(ByteView(piece).first(got)));
+      at += got;
+    }
+    return writer_.end_file();
+  }
+
+  Result<void> tell(const MergedEntry& entry) {
+    if (!on_restored_ || entry.layer >= chain_.layers.size()) return {};
+    struct ::statx status{};
+    CAIRN_TRY(writer_.status(status));
+    return on_restored_(entry, *chain_.layers[entry.layer], status);
+  }
+
+  void progress(std::uint64_t bytes) {
+    done_bytes_ += bytes;
+    if (!options_.progress || (done_bytes_ - told_bytes_ < kProgressBytes && done_bytes_ < plan_.size_bytes)) return;
+    told_bytes_ = done_bytes_;
+    options_.progress(done_bytes_, plan_.size_bytes);
+  }
+
+  static constexpr std::uint64_t kProgressBytes = 1u << 20;
+  static constexpr std::uint64_t kCopyBytes = 1u << 20;
+
+  const Chain& chain_;
+  const RestorePlan& plan_;
+  const LayerRestoreOptions& options_;
+  FrameSupply& supply_;
+  TreeWriter& writer_;
+  const OnRestored& on_restored_;
+  std::uint64_t done_bytes_ = 0, told_bytes_ = 0, entries_ = 0;
+};
+
+TreeForm form_of(const LayerRestoreOptions& options) {
+  if (options.form == LayerForm::merged) return TreeForm::plain;
+  return options.user_marks ? TreeForm::upper_user_marks : TreeForm::upper;
+}
+
+Result<std::uint64_t> write_tree(const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
+                        const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
+                        const OnRestored& on_restored) {
+  const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
+  CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
+  FrameSupply supply(chain.layers, plan, machine.decode, machine.transfers, options.stop);
+  TreeWriter writer(place->directory(), RestoreTarget::kName, form_of(options));
+  CAIRN_ASSIGN(const std::uint64_t entries, Writing(chain, plan, options, supply, writer, on_restored).run(path));
+  if (path && entries == 0) return Error(ErrorKind::not_found, fmt::format("there is no '{}'", *path));
+  if (options.stop.stop_requested()) return cancelled();
+  CAIRN_TRY(place->commit());
+  return entries;
+}
+
+std::uint64_t object_bytes(const Chain& chain) {
+  std::uint64_t sum = 0;
+  for (const LayerReader* layer : chain.layers) sum += layer->object_size_bytes();
+  return sum;
+}
+
+Result<void> write_layout(Store& store, const Chain& chain, const std::string& target,
+                          const LayerRestoreOptions& options, const RestoreMachine& machine) {
+  const Overwrite overwrite = options.overwrite ? Overwrite::yes : Overwrite::no;
+  CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
+  const auto progress = [&](std::uint64_t done_bytes) {
+    if (options.progress) options.progress(done_bytes, object_bytes(chain));
+  };
+  CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName,
+                             machine.transfers, options.stop, progress));
+  return place->commit();
+}
+
+// In the form that is wanted.
+Result<void> write(Store& store, const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
+                   const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
+                   const OnRestored& on_restored, LayerRestoreResult& result) {
+  if (options.form == LayerForm::oci_layout) return write_layout(store, chain, target, options, machine);
+  CAIRN_ASSIGN(result.entries, write_tree(chain, plan, path, target, options, machine, on_restored));
+  return {};
+}
+
+}  // namespace
+
+Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,
+                                   const LayerRestoreOptions& options, const RestoreMachine& machine,
+                                   const OnRestored& on_restored) {
+  CAIRN_TRY(check_options(options));
+  CAIRN_ASSIGN(const std::optional<std::string> path, wanted_path(options));
+  CountingStore counting(store);
+  RestoredSync restored;
+  CAIRN_ASSIGN(const Chain chain, choose_chain(counting, name, options, machine, restored));
+  LayerRestoreResult& result = restored.result;
+  CAIRN_ASSIGN(const RestorePlan plan, plan_restore(chain.layers, path, options.stop));
+  if (plan.entries == 0 && path && chain.lower.empty()) {
+    return Error(ErrorKind::not_found, fmt::format("sync {} of '{}' has no '{}'", restored.sync.sequence, name, *path));
+  }
+  result.entries = plan.entries;
+  result.size_bytes = plan.size_bytes;
+  if (!options.dry_run) {
+    const auto written = write(counting, chain, plan, path, target, options, machine, on_restored, result);
+    if (!written && written.error().kind() != ErrorKind::not_found) return written.error();
+    if (!written) return vanished(counting, restored.stored, restored.sync, written.error());
+  }
+  const OperationCount counts = counting.counts().total();
+  result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);
+  result.fetched_bytes = counts.received_bytes + (options.dry_run ? plan.fetch_bytes : 0);
+  return restored;
+}
+
+}  // namespace cairn::layer

@@ -1,0 +1,298 @@
+#include "layer/scan.h"
+
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "layer/test_upper.h"
+
+namespace cairn::layer {
+namespace {
+
+using testing::TestUpper;
+
+TEST(Scan, FirstSyncIsEverythingInOrder) {
+  TestUpper upper;
+  upper.mkdir("a");
+  upper.write("a/x", "1");
+  upper.write("a.b", "2");
+  upper.write("ab", "3");
+  ASSERT_EQ(::symlink("nowhere", (upper / "a/l").c_str()), 0);
+  EXPECT_EQ(upper.sync_text(),
+            "dir \ndir a\nsymlink a/l -> nowhere\nfile a/x=1\nfile a.b=2\nfile ab=3\n");
+  EXPECT_TRUE(upper.last.changed);
+  EXPECT_EQ(upper.last.entries, 6u);
+  EXPECT_EQ(upper.last.planned, 6u);
+  EXPECT_EQ(upper.last.planned_bytes, 3u);
+}
+
+TEST(Scan, Z6_NothingChangedReadsNothingAndWritesNothing) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.write("d/f", "contents");
+  upper.tick();
+  ASSERT_NE(upper.sync_text(), "");
+  const auto size = [&] { return std::filesystem::file_size(upper.beside("state.db-wal")); };
+  const auto before = size();
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_FALSE(upper.last.changed);
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+  EXPECT_EQ(upper.last.entries, 3u);
+  EXPECT_EQ(size(), before);
+}
+
+TEST(Scan, RacilyCleanFilesAreHashedAndThenTrusted) {
+  TestUpper upper;
+  upper.clock.ahead_ms = 0;
+  upper.write("f", "abc");
+  ASSERT_NE(upper.sync_text(), "");
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 1u);
+  upper.clock.ahead_ms = 10'000;  // by now the ctime is old
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 1u);
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+}
+
+// A write that leaves size and mtime as they were.
+TEST(Scan, ChangedContentsUnderTheSameTimesAreFound) {
+  TestUpper upper;
+  upper.write("f", "abc");
+  upper.tick();
+  ASSERT_NE(upper.sync_text(), "");
+  struct stat before {};
+  ASSERT_EQ(::stat((upper / "f").c_str(), &before), 0);
+  upper.write("f", "xyz");
+  const struct timespec times[2] = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (upper / "f").c_str(), times, 0), 0);
+  EXPECT_EQ(upper.sync_text(), "file f=xyz\n");
+}
+
+TEST(Scan, OnlyTheCtimeMoved) {
+  TestUpper upper;
+  upper.write("f", "abc");
+  upper.tick();
+  ASSERT_NE(upper.sync_text(), "");
+  ASSERT_EQ(::chmod((upper / "f").c_str(), 0600), 0);
+  ASSERT_EQ(::chmod((upper / "f").c_str(), 0644), 0);
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 1u);
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+}
+
+TEST(Scan, VanishedNamesBecomeWhiteoutsOfTheTopmost) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.mkdir("d/e");
+  upper.write("d/e/f", "1");
+  upper.write("g", "2");
+  ASSERT_NE(upper.sync_text(), "");
+  std::filesystem::remove_all(upper / "d");
+  std::filesystem::remove(upper / "g");
+  EXPECT_EQ(upper.sync_text(), "dir \nwhiteout d none\nwhiteout g none\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, DirectoryWhoseOnlyChildVanishedIsWrittenForItsTimes) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.write("d/f", "1");
+  ASSERT_NE(upper.sync_text(), "");
+  std::filesystem::remove(upper / "d/f");
+  EXPECT_EQ(upper.sync_text(), "dir d\nwhiteout d/f none\n");
+}
+
+TEST(Scan, DirectoryBecomesFileAndFileDirectory) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.write("d/f", "1");
+  upper.write("e", "2");
+  ASSERT_NE(upper.sync_text(), "");
+  std::filesystem::remove_all(upper / "d");
+  std::filesystem::remove(upper / "e");
+  upper.write("d", "file");
+  upper.mkdir("e");
+  upper.write("e/f", "3");
+  EXPECT_EQ(upper.sync_text(), "dir \nfile d=file\ndir e\nfile e/f=3\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, WhiteoutsComeAndGo) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.whiteout("d/gone");
+  upper.whiteout("other");
+  EXPECT_EQ(upper.sync_text(), "dir \ndir d\nwhiteout d/gone device\nwhiteout other device\n");
+  EXPECT_EQ(upper.sync_text(), "");
+  std::filesystem::remove(upper / "d/gone");
+  std::filesystem::remove(upper / "other");
+  upper.write("other", "back");
+  EXPECT_EQ(upper.sync_text(), "dir \ndir d forgets gone\nfile other=back\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, ForgottenNamesAreToldAlthoughTheDirectoryItselfIsAsItWas) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.whiteout("d/gone");
+  struct stat before {};
+  ASSERT_EQ(::stat((upper / "d").c_str(), &before), 0);
+  ASSERT_NE(upper.sync_text(), "");
+  std::filesystem::remove(upper / "d/gone");
+  const struct timespec times[2] = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (upper / "d").c_str(), times, 0), 0);
+  EXPECT_EQ(upper.sync_text(), "dir d forgets gone\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+// Written on the transition only, and then with all that is in it: else it would hide what older layers have.
+TEST(Scan, OpaqueIsWrittenWhenADirectoryBecomesSo) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.write("d/a", "1");
+  upper.mkdir("d/sub");
+  upper.write("d/sub/b", "2");
+  upper.write("d/c", "3");
+  ASSERT_NE(upper.sync_text(), "");
+  std::filesystem::remove(upper / "d/c");
+  upper.set("d", "trusted.overlay.opaque", "y");
+  EXPECT_EQ(upper.sync_text(), "dir d xattr\nopaque d xattr\nfile d/a=1\ndir d/sub\nfile d/sub/b=2\n");
+  upper.write("d/new", "4");
+  EXPECT_EQ(upper.sync_text(), "dir d xattr\nfile d/new=4\n");
+  std::filesystem::remove(upper / "d/a");
+  EXPECT_EQ(upper.sync_text(), "dir d xattr\nwhiteout d/a none\n");
+  ASSERT_EQ(::removexattr((upper / "d").c_str(), "trusted.overlay.opaque"), 0);
+  EXPECT_EQ(upper.sync_text(), "dir d\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, HardLinksAreWrittenWholeOrNotAtAll) {
+  TestUpper upper;
+  upper.write("a", "1");
+  std::filesystem::create_hard_link(upper / "a", upper / "b");
+  std::filesystem::create_hard_link(upper / "a", upper / "c");
+  EXPECT_EQ(upper.sync_text(), "dir \nfile a=1\nlink b -> a\nlink c -> a\n");
+  EXPECT_EQ(upper.sync_text(), "");
+  upper.write("c", "22");
+  EXPECT_EQ(upper.sync_text(), "file a=22\nlink b -> a\nlink c -> a\n");
+  std::filesystem::create_hard_link(upper / "a", upper / "0");
+  EXPECT_EQ(upper.sync_text(), "dir \nfile 0=22\nlink a -> 0\nlink b -> 0\nlink c -> 0\n");
+  std::filesystem::create_hard_link(upper / "a", upper / "d");
+  EXPECT_EQ(upper.sync_text(), "dir \nfile 0=22\nlink a -> 0\nlink b -> 0\nlink c -> 0\nlink d -> 0\n");
+  std::filesystem::remove(upper / "b");
+  EXPECT_EQ(upper.sync_text(), "dir \nwhiteout b none\n");  // the others still are one file
+  std::filesystem::remove(upper / "0");
+  EXPECT_EQ(upper.sync_text(), "dir \nwhiteout 0 none\nfile a=22\nlink c -> a\nlink d -> a\n");
+}
+
+TEST(Scan, SocketsAreLeftOutAndCounted) {
+  TestUpper upper;
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (upper / "s").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ::close(fd);
+  EXPECT_EQ(upper.sync_text(), "dir \n");
+  EXPECT_EQ(upper.last.skipped_sockets, 1u);
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, MountPointsAreNotCrossed) {
+  TestUpper upper;
+  upper.mkdir("m");
+  upper.write("m/hidden", "1");
+  ASSERT_NE(upper.sync_text(), "");
+  if (::mount("tmpfs", (upper / "m").c_str(), "tmpfs", 0, nullptr) != 0) GTEST_SKIP() << "mounting is not allowed";
+  upper.write("m/foreign", "2");
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.notices.size(), 1u);
+  ASSERT_EQ(::umount((upper / "m").c_str()), 0);
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, LookEndsAtTheFirstChangeAndLeavesThePlan) {
+  TestUpper upper;
+  upper.write("a", "1");
+  ASSERT_NE(upper.sync_text(), "");
+  auto looked = upper.scan(ScanGoal::look);
+  ASSERT_TRUE(looked);
+  EXPECT_FALSE(looked->changed);
+  upper.write("b", "2");
+  ASSERT_TRUE(upper.scan());
+  looked = upper.scan(ScanGoal::look);
+  ASSERT_TRUE(looked);
+  EXPECT_TRUE(looked->changed);
+  auto emitted = upper.archive();
+  ASSERT_TRUE(emitted);
+  EXPECT_EQ(TestUpper::text_of(*emitted), "dir \nfile b=2\n");
+}
+
+TEST(Scan, FullIsEverythingAgainWithoutReading) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.set("d", "trusted.overlay.opaque", "y");
+  upper.write("d/f", "1");
+  upper.whiteout("w");
+  upper.write("z", "1");
+  const std::string all = upper.sync_text();
+  std::filesystem::remove(upper / "z");
+  EXPECT_EQ(upper.sync_text(ScanGoal::full), "dir \ndir d xattr\nopaque d xattr\nfile d/f=1\nwhiteout w device\n");
+  EXPECT_EQ(all, "dir \ndir d xattr\nopaque d xattr\nfile d/f=1\nwhiteout w device\nfile z=1\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, DeepPathsAndNamesOfAnyBytes) {
+  TestUpper upper;
+  // 1,300 levels: beyond what may be open at a time, and beyond what one path can say to the kernel at once.
+  int at = ::open(upper.root().c_str(), O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 1300; ++i) {
+    ASSERT_EQ(::mkdirat(at, "dd", 0755), 0);
+    const int below = ::openat(at, "dd", O_RDONLY | O_DIRECTORY);
+    ::close(at);
+    at = below;
+  }
+  ::close(at);
+  const std::string odd = "\xff\n\x01 %=";
+  upper.write(odd, "odd");
+  upper.write("dd/zz", "last");
+  auto first = upper.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  ASSERT_EQ(first->size(), 1304u - 1);
+  EXPECT_EQ(first->at(1301).entry.path, "dd/zz");
+  EXPECT_EQ(first->back().entry.path, odd);
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+TEST(Scan, ManyNamesInOneDirectory) {
+  TestUpper upper;
+  upper.mkdir("d");
+  for (int i = 0; i < 20'000; ++i) upper.write("d/" + std::to_string(i), "");
+  auto first = upper.sync();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->size(), 20'002u);
+  EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.entries, 20'002u);
+}
+
+TEST(Scan, TornFilesAreWrittenAgain) {
+  TestUpper upper;
+  upper.write("f", "1");
+  ASSERT_TRUE(upper.scan());
+  auto plan = Plan::load(*upper.catalogue);
+  auto tree = Tree::open(upper.root(), {}, upper.clock);
+  auto rows = (*plan)->rows();
+  while (const auto row = *(*rows)->next()) {
+    auto open = (*tree)->open_entry(*row);
+    ASSERT_TRUE((*plan)->record(*row, **open, 5, row->path == "f" ? Contents::torn : Contents::whole));
+  }
+  ASSERT_TRUE((*plan)->take_over("object"));
+  EXPECT_EQ(upper.sync_text(), "file f=1\n");
+  EXPECT_EQ(upper.sync_text(), "");
+}
+
+}  // namespace
+}  // namespace cairn::layer

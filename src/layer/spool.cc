@@ -1,0 +1,95 @@
+#include "layer/spool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace cairn::layer {
+namespace {
+
+constexpr std::string_view kPrefix = "part-";
+
+// A file that lives as long as somebody reads it.
+class OpenPart final : public Source {
+ public:
+  OpenPart(std::unique_ptr<File> file, std::uint64_t size_bytes)
+      : file_(std::move(file)), source_(*file_, size_bytes) {}
+  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    return source_.read_at(offset, into);
+  }
+
+ private:
+  std::unique_ptr<File> file_;
+  FileSource source_;
+};
+
+Result<std::uint64_t> hash_of(const Source& source) {
+  constexpr std::uint64_t kChunkBytes = 1u << 20;
+  segment::RunningHash hash;
+  Bytes chunk;
+  for (std::uint64_t offset = 0; offset < source.size_bytes(); offset += chunk.size()) {
+    chunk.resize(std::min(kChunkBytes, source.size_bytes() - offset));
+    CAIRN_TRY(source.read_at(offset, chunk));
+    hash.add(chunk);
+  }
+  return hash.value();
+}
+
+}  // namespace
+
+Result<void> SpoolPart::append(ByteView bytes) {
+  CAIRN_TRY(file_->write_at(size_bytes_, bytes));
+  size_bytes_ += bytes.size();
+  hash_.add(bytes);
+  return {};
+}
+
+Result<void> SpoolPart::go_back(const Mark& mark) {
+  CAIRN_TRY(file_->truncate(mark.size_bytes));
+  CAIRN_ASSIGN(hash_, segment::RunningHash::restore(mark.hash));
+  size_bytes_ = mark.size_bytes;
+  return {};
+}
+
+std::string Spool::path_of(int number) const { return join_path(directory_, fmt::format("{}{:05}", kPrefix, number)); }
+
+Result<std::unique_ptr<SpoolPart>> Spool::begin(int number) {
+  CAIRN_TRY(files_.make_directories(directory_));
+  CAIRN_TRY(files_.remove(path_of(number)));
+  CAIRN_ASSIGN(auto file, files_.open(path_of(number), OpenMode::create_new));
+  return std::make_unique<SpoolPart>(std::move(file), number);
+}
+
+Result<std::shared_ptr<const Source>> Spool::find(const JournaledPart& part) {
+  const std::shared_ptr<const Source> none;
+  auto file = files_.open(path_of(part.number), OpenMode::read);
+  if (!file && file.error().kind() == ErrorKind::not_found) return none;
+  if (!file) return file.error();
+  CAIRN_ASSIGN(const std::uint64_t size, (*file)->size());
+  if (size != part.size_bytes) return none;
+  auto source = std::make_shared<const OpenPart>(std::move(*file), size);
+  CAIRN_ASSIGN(const std::uint64_t hash, hash_of(*source));
+  if (hash != part.hash) return none;
+  return std::shared_ptr<const Source>(std::move(source));
+}
+
+void Spool::remove(int number) { (void)files_.remove(path_of(number)); }
+
+Result<void> Spool::keep_only(int first, int last) {
+  auto names = files_.list(directory_);
+  if (!names && names.error().kind() == ErrorKind::not_found) return {};
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
+    int number = 0;
+    const bool is_part = name.starts_with(kPrefix);
+    if (is_part) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number);
+    if (is_part && number >= first && number <= last) continue;
+    CAIRN_TRY(files_.remove(join_path(directory_, name)));
+  }
+  return {};
+}
+
+}  // namespace cairn::layer

@@ -1,0 +1,32 @@
+// What lies in a store, told apart by its key. A store may hold other things too (replicas of databases): they are
+// passed over, and never touched.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+#include "cairn/layer.h"
+#include "cairn/store.h"
+#include "layer/manifest.h"
+
+namespace cairn::layer {
+
+// The digest of a layer's or a meta's key; "": it is neither.
+std::string_view digest_of_key(std::string_view key);
+
+// Everything whose key begins with `prefix`, page by page.
+Result<std::vector<ObjectInfo>> list_all(Store& store, std::string_view prefix);
+
+// The objects of layers, by digest: those at the top of the store, folders passed over with one request each.
+Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store& store);
+
+// All manifests, ascending by key. One that vanishes meanwhile is left out; one that cannot be read is an error.
+Result<std::vector<StoredManifest>> read_all_manifests(Store& store);
+
+LayerSnapshot snapshot_of(const SyncRecord& record);
+
+}  // namespace cairn::layer

@@ -1,0 +1,269 @@
+#include "layer/sync_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/files.h"
+#include "layer/archiver.h"
+#include "layer/heads.h"
+#include "layer/publisher.h"
+#include "layer/stored.h"
+
+namespace cairn::layer {
+namespace {
+
+constexpr int kMostRounds = 4;  // what was interrupted, and then what has changed since; begun anew now and then
+constexpr std::uint64_t kMiB = 1u << 20;
+
+}  // namespace
+
+SyncRun::SyncRun(Needs needs, Container container)
+    : n_(std::move(needs)),
+      container_(std::move(container)),
+      catalogue_(n_.state.database(), container_.id),
+      spool_(n_.files, join_path(join_path(n_.options.state_directory, "spool"), std::to_string(container_.id))) {}
+
+void SyncRun::notice(const std::string& text) const {
+  if (n_.sync.on_notice) n_.sync.on_notice(text);
+}
+
+Result<void> SyncRun::open_tree() {
+  if (tree_) return {};
+  const TreeOptions options{.lower = n_.sync.lower, .marks = n_.sync.marks, .databases = n_.sync.databases};
+  CAIRN_ASSIGN(tree_, Tree::open(container_.directory, options, n_.clock));
+  return {};
+}
+
+Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
+  CAIRN_TRY(open_tree());
+  return scan(*tree_, catalogue_, n_.clock, {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop});
+}
+
+Result<bool> SyncRun::look() {
+  CAIRN_ASSIGN(const auto pending, n_.state.pending(container_.id));
+  if (pending || !container_.head || container_.store_url != n_.store.url()) return true;
+  CAIRN_ASSIGN(const ScanResult result, look_for_changes(ScanGoal::look));
+  return result.changed;
+}
+
+Result<std::optional<LayerSnapshot>> SyncRun::run() {
+  if (container_.store_url != n_.store.url()) {  // what is known is about another store
+    container_.store_url = n_.store.url();
+    container_.head.reset();
+    CAIRN_TRY(n_.state.begin());
+    CAIRN_TRY(catalogue_.clear());
+    CAIRN_TRY(n_.state.drop_pending(container_.id));
+    CAIRN_TRY(n_.state.put(container_));
+    CAIRN_TRY(n_.state.commit());
+  }
+  (void)remove_leftovers();  // what stays is tried again next time
+  for (int round = 0; round < kMostRounds; ++round) {
+    CAIRN_ASSIGN(pending_, n_.state.pending(container_.id));
+    const bool is_left = pending_.has_value();
+    if (!pending_) {
+      CAIRN_ASSIGN(const bool changed, plan());
+      if (!changed) break;
+    }
+    CAIRN_ASSIGN(const Outcome outcome, finish_pending());
+    if (outcome == Outcome::published && !is_left) break;
+  }
+  if (pending_) return Error(ErrorKind::retry_later, container_.name + ": the store loses what is sent to it");
+  if (published_) published_->sent_bytes = sent_bytes_;
+  return published_;
+}
+
+// False: nothing has changed. Else the plan is there, and its journal is begun.
+Result<bool> SyncRun::plan() {
+  CAIRN_ASSIGN(const bool is_empty, catalogue_.is_empty());
+  const bool is_known = container_.head && !is_empty;
+  ScanResult scanned;
+  if (is_known) {
+    CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
+    if (!scanned.changed) return false;
+  }
+  CAIRN_ASSIGN(const Standing standing, stand(n_.store, n_.state, container_, n_.sync.on_notice));
+  const bool is_stale = !is_known || standing != Standing::goes_on;
+  if (is_stale && standing != Standing::begins) {
+    CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
+    if (scanned.changed && standing == Standing::unproven && n_.sync.adopt != LayerAdopt::local) {
+      return not_ours(container_.name, container_.head->sequence);
+    }
+    CAIRN_TRY(n_.state.put(container_));  // proven, or adopted
+    if (!scanned.changed) return false;
+  }
+  const bool full = standing == Standing::begins || is_full_due(*container_.head);
+  if (full) {
+    CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::full));
+  }
+  CAIRN_TRY(begin(scanned));
+  return true;
+}
+
+// Never more parts than the store takes, even if nothing compresses, and half of them for copies.
+std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes) const {
+  const StoreCapabilities can = n_.store.capabilities();
+  if (!can.multipart) return can.max_put_bytes;
+  const std::uint64_t most_parts = static_cast<std::uint64_t>(std::max(2, can.max_parts)) / 2;
+  const std::uint64_t needed = (total_bytes + total_bytes / 8) / most_parts + 1;
+  const std::uint64_t wanted = std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes);
+  // A part in front of a copied one ends with a frame, and is not smaller than the smallest: there has to be room for
+  // that between the two sizes.
+  const bool copies = container_.may_copy && can.copy_part && can.min_part_bytes > 0;
+  const std::uint64_t smallest = can.min_part_bytes + (copies ? 4 * kMiB : 0);
+  const std::uint64_t least = std::max({smallest, wanted, std::uint64_t{1}});
+  return needed <= least ? least : (needed + kMiB - 1) / kMiB * kMiB;
+}
+
+Result<void> SyncRun::begin(const ScanResult& scanned) {
+  CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
+  const PlanHead& head = plan->head();
+  const Id128 lineage = container_.head ? container_.head->lineage : n_.random.id();
+  const std::uint64_t total_bytes = head.total_bytes + head.rows * 4096;
+  pending_ = PendingSync{
+      .lineage = lineage,
+      .sequence = container_.head ? container_.head->sequence + 1 : 1,
+      .kind = head.kind,
+      .time_ms = head.scan_began_ms,
+      .temporary_key = fmt::format("{}{}.tar.zst", kTemporaryPrefix, n_.random.id().hex()),
+      .upload_id = {},
+      .part_bytes = part_bytes_for(total_bytes),
+      .may_copy = container_.may_copy,
+      .skipped_sockets = scanned.skipped_sockets,
+      .digest = {},
+      .object_key = {},
+      .created_ms = n_.clock.now().wall_ms,
+      .copy_id = {}};
+  if (scanned.skipped_sockets > 0)
+    notice(fmt::format("{}: sockets are left out, a layer cannot have them: {}", container_.name,
+                       scanned.skipped_sockets));
+  CAIRN_TRY(n_.state.begin());
+  CAIRN_TRY(n_.state.put_pending(container_.id, *pending_));
+  CAIRN_TRY(n_.state.put(container_));
+  CAIRN_TRY(n_.state.commit());
+  CAIRN_TRY(spool_.clear());
+  return pass(n_.hook, "planned");
+}
+
+Result<SyncRun::Outcome> SyncRun::finish_pending() {
+  CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
+  PartJournal parts({.store = n_.store,
+                     .state = n_.state,
+                     .spool = spool_,
+                     .transfers = n_.transfers,
+                     .container = container_.id,
+                     .pending = *pending_,
+                     .hook = n_.hook,
+                     .stop = n_.sync.stop});
+  const auto record = plan ? archive_and_publish(parts, *plan)
+                           : Result<SyncRecord>(Error(ErrorKind::not_found, "the plan of an interrupted sync is gone"));
+  sent_bytes_ += parts.sent_bytes();
+  if (record) {
+    published_ = snapshot_of(*record);
+    pending_.reset();
+    return Outcome::published;
+  }
+  n_.state.roll_back();
+  const Error& error = record.error();
+  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
+    notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
+    container_.may_copy = false;
+    CAIRN_TRY(n_.state.put(container_));
+  } else if (error.kind() == ErrorKind::conflict) {
+    CAIRN_TRY(drop_pending());
+    return error;
+  } else if (!parts.upload_is_gone() && error.kind() != ErrorKind::not_found) {
+    return error;
+  }
+  notice(fmt::format("{}: an interrupted sync begins anew ({})", container_.name, error.message()));
+  CAIRN_TRY(drop_pending());
+  return Outcome::begin_anew;
+}
+
+Result<SyncRecord> SyncRun::archive_and_publish(PartJournal& parts, Plan& plan) {
+  if (pending_->stage <= Stage::archived) {
+    auto last = parts.look();
+    // It may be gone because it was completed, and the reply was lost.
+    const bool completed = !last && last.error().kind() == ErrorKind::not_found && pending_->stage == Stage::archived;
+    if (!last && !completed) return last.error();
+    if (!completed && *last < parts.last()) pending_->stage = Stage::archiving;  // what lay in the spool is damaged
+    if (!completed) CAIRN_TRY(archive(parts, plan, *last));
+  }
+  Publisher publisher({.store = n_.store,
+                       .state = n_.state,
+                       .spool = spool_,
+                       .parts = parts,
+                       .plan = plan,
+                       .container = container_,
+                       .pending = *pending_,
+                       .random = n_.random,
+                       .hook = n_.hook});
+  auto record = publisher.run();
+  sent_bytes_ += publisher.sent_bytes();
+  return record;
+}
+
+Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
+  const auto ended = [&]() -> Result<void> {
+    if (pending_->stage == Stage::archived) {
+      CAIRN_TRY(parts.go_on_behind(last));
+    } else {
+      CAIRN_TRY(open_tree());
+      const std::uint64_t total_bytes = plan.head().total_bytes;
+      Archiver archiver({.tree = *tree_,
+                         .plan = plan,
+                         .catalogue = catalogue_,
+                         .state = n_.state,
+                         .spool = spool_,
+                         .parts = parts,
+                         .executor = n_.executor,
+                         .container = container_.id,
+                         .pending = *pending_,
+                         .compression_level = n_.options.compression_level,
+                         .store = n_.store,
+                         .can = n_.store.capabilities(),
+                         .progress = [&](std::uint64_t done) {
+                           if (n_.sync.progress) n_.sync.progress(std::min(done, total_bytes), total_bytes);
+                         },
+                         .on_notice = [&](const std::string& text) { notice(text); },
+                         .stop = n_.sync.stop});
+      CAIRN_TRY(archiver.run(last));
+    }
+    return parts.is_one_put() ? Result<void>() : parts.settle();
+  }();
+  if (!ended && !n_.hook.has_fired()) parts.wind_up(ended.error());
+  return ended;
+}
+
+Result<void> SyncRun::drop_pending() {
+  if (!pending_->copy_id.empty()) {
+    CAIRN_TRY(n_.store.abort_upload(layer_key(pending_->digest), pending_->copy_id));
+  }
+  CAIRN_TRY(n_.state.begin());
+  CAIRN_TRY(n_.state.add_leftover(pending_->temporary_key));
+  CAIRN_TRY(n_.state.drop_pending(container_.id));
+  CAIRN_TRY(n_.state.commit());
+  CAIRN_TRY(pass(n_.hook, "dropped"));
+  pending_.reset();
+  CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
+  if (plan) CAIRN_TRY(plan->drop());
+  CAIRN_TRY(spool_.clear());
+  return remove_leftovers();
+}
+
+// Uploads and objects that nothing names: no request, mostly.
+Result<void> SyncRun::remove_leftovers() {
+  CAIRN_ASSIGN(const auto keys, n_.state.leftovers());
+  for (const std::string& key : keys) {
+    if (n_.store.capabilities().multipart) {
+      CAIRN_ASSIGN(const auto uploads, n_.store.list_uploads(key));
+      for (const UploadInfo& upload : uploads) CAIRN_TRY(n_.store.abort_upload(upload.key, upload.upload_id));
+    }
+    CAIRN_TRY(n_.store.remove(key));
+    CAIRN_TRY(n_.state.drop_leftover(key));
+  }
+  return {};
+}
+
+}  // namespace cairn::layer

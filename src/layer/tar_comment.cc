@@ -1,0 +1,93 @@
+// What only Cairn needs, in the value of one `comment` record: "cairn mark=device", "cairn holes=0+4096,8192+512",
+// "cairn forgotten=a/b%20c", fields in this order, a blank between them. Names have all bytes but A-Z a-z 0-9 . _ - as
+// %XX and a '/' between them.
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+
+#include "layer/percent.h"
+#include "layer/tar_fields.h"
+
+namespace cairn::layer {
+namespace {
+
+constexpr std::string_view kComment = "cairn";
+constexpr std::array<std::string_view, 6> kMarkNames = {"", "device", "xattr", "user", "file", "fuse"};
+
+bool parse_mark(std::string_view text, Mark& mark) {
+  for (std::size_t i = 1; i < kMarkNames.size(); ++i) {
+    if (text != kMarkNames[i]) continue;
+    mark = static_cast<Mark>(i);
+    return true;
+  }
+  return false;
+}
+
+// The piece of `text` up to `separator`, and `text` behind it.
+std::string_view take_until(std::string_view& text, char separator) {
+  const std::string_view piece = text.substr(0, text.find(separator));
+  text.remove_prefix(std::min(piece.size() + 1, text.size()));
+  return piece;
+}
+
+bool parse_number(std::string_view text, std::uint64_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse_holes(std::string_view text, std::vector<Hole>& holes) {
+  while (!text.empty()) {
+    std::string_view piece = take_until(text, ',');
+    Hole hole;
+    if (!parse_number(take_until(piece, '+'), hole.offset) || !parse_number(piece, hole.length)) return false;
+    holes.push_back(hole);
+  }
+  return true;
+}
+
+bool parse_names(std::string_view text, std::vector<std::string>& names) {
+  while (!text.empty()) {
+    auto name = percent_decoded(take_until(text, '/'));
+    if (!name) return false;
+    names.push_back(std::move(*name));
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string write_comment(const Entry& entry) {
+  std::string comment;
+  if (entry.mark != Mark::none) {
+    comment.append(" mark=").append(kMarkNames[static_cast<std::size_t>(entry.mark)]);
+  }
+  std::string_view before = " holes=";
+  for (const Hole& hole : entry.holes) {
+    comment.append(before).append(fmt::format("{}+{}", hole.offset, hole.length));
+    before = ",";
+  }
+  before = " forgotten=";
+  for (const std::string& name : entry.forgotten) {
+    comment.append(before).append(percent_encoded(name));
+    before = "/";
+  }
+  return comment.empty() ? comment : std::string(kComment).append(comment);
+}
+
+bool parse_comment(std::string_view comment, Entry& entry) {
+  if (take_until(comment, ' ') != kComment) return false;
+  while (!comment.empty()) {
+    std::string_view field = take_until(comment, ' ');
+    const std::string_view name = take_until(field, '=');
+    const bool known = name == "mark"        ? parse_mark(field, entry.mark)
+                       : name == "holes"     ? parse_holes(field, entry.holes)
+                       : name == "forgotten" ? parse_names(field, entry.forgotten)
+                                             : false;
+    if (!known) return false;
+  }
+  return true;
+}
+
+}  // namespace cairn::layer

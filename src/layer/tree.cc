@@ -1,0 +1,212 @@
+#include "layer/tree.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "layer/open_entry.h"
+#include "sqlite/database_copy.h"
+
+namespace cairn::layer {
+namespace {
+
+class RealTree final : public Tree {
+ public:
+  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers)
+      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)) {}
+
+  const std::string& root() const override { return root_; }
+  const Layers& layers() const override { return *layers_; }
+  bool reads_databases() const override { return options_.databases == LayerDatabases::through_sqlite; }
+  Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row) override;
+
+ private:
+  using MaybeOpen = std::unique_ptr<OpenEntry>;
+  // Where a name lies: the directory, and those that it is laid over. No place: nowhere.
+  struct Where {
+    Places places;
+    std::string name;
+  };
+  Result<Where> where(const PlanRow& row);
+  Result<Places> directory_of(const PlanRow& row);
+  Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
+  Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
+                                   std::int64_t looked_at_ms, Look look);
+  Result<MaybeOpen> open_contents(const Where& at, Opened opened);
+  Result<MaybeOpen> open_database(const Where& at, Opened opened);
+  Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
+  Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
+
+  std::string root_;
+  TreeOptions options_;
+  Clock& clock_;
+  std::unique_ptr<Layers> layers_;
+  std::string parent_path_;  // of the entry before: most entries have the same one
+  Places parent_;
+};
+
+Result<Places> RealTree::directory_of(const PlanRow& row) {
+  const std::string parent(parent_of(row.path));
+  if (row.is_below) return layers_->merged_directory(parent);
+  if (parent_.empty() || parent_path_ != parent) {
+    parent_.clear();
+    CAIRN_ASSIGN(auto opened, open_directory(layers_->upper().fd(), parent));
+    if (!opened) return Places();
+    parent_.push_back({std::make_shared<FileDescriptor>(std::move(*opened)), 0});
+    parent_path_ = parent;
+  }
+  return parent_;
+}
+
+// Of a merged directory the topmost layer that has the name; the directories above it in the list are dropped.
+Result<RealTree::Where> RealTree::where(const PlanRow& row) {
+  if (row.path.empty()) return Where{{layers_->upper()}, ""};
+  CAIRN_ASSIGN(Places places, directory_of(row));
+  std::string name(name_of(row.path));
+  while (row.is_below && !places.empty()) {
+    CAIRN_ASSIGN(const auto status, status_at(places.front().fd(), name));
+    if (status) break;
+    places.erase(places.begin());
+  }
+  return Where{std::move(places), std::move(name)};
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_entry(const PlanRow& row) {
+  if (row.action != PlanAction::put) {
+    const EntryKind kind = row.action == PlanAction::opaque ? EntryKind::opaque : EntryKind::whiteout;
+    Opened opened;
+    opened.name = join_path(root_, row.path);
+    opened.entry = mark_entry(row.path, kind, row.mark);
+    return make_open_name(std::move(opened));
+  }
+  auto open = open_put(row);
+  if (!open) return open.error().with(join_path(root_, row.path));
+  return open;
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
+  CAIRN_ASSIGN(const Where at, where(row));
+  if (at.places.empty()) return MaybeOpen();
+  const int directory = at.places.front().fd();
+  // A file that is replaced again and again between looking and opening is found by the next sync.
+  constexpr int kTries = 8;
+  for (int i = 0; i < kTries; ++i) {
+    const std::int64_t looked_at_ms = clock_.now().wall_ms;
+    CAIRN_ASSIGN(const auto status, status_at(directory, at.name));
+    if (!status) break;
+    CAIRN_ASSIGN(auto look, look_at(directory, at.name, *status, {layers_->forms(), false}));
+    if (!look) continue;
+    CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(directory, *status, look->marks));
+    if (is_whiteout) break;
+    const bool is_directory = look->entry.kind == EntryKind::directory;
+    const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
+    if (!is_name || is_directory != (row.kind == EntryKind::directory)) break;
+    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look)));
+    if (open) return open;
+  }
+  return MaybeOpen();
+}
+
+// Rare enough to look at the directory once more.
+Result<bool> RealTree::is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const {
+  if (!marks.whiteout || !S_ISREG(status.stx_mode) || status.stx_size > 0) return false;
+  CAIRN_ASSIGN(auto xattrs, xattrs_at(directory, ""));
+  CAIRN_ASSIGN(const OverlayMarks of_directory, take_marks(xattrs, layers_->forms()));
+  return of_directory.has_xattr_whiteouts;
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, const Where& at,
+                                                            const struct statx& status, std::int64_t looked_at_ms,
+                                                            Look look) {
+  Opened opened;
+  opened.looked_at_ms = looked_at_ms;
+  opened.name = join_path(root_, row.path);
+  opened.place = at.places.front();
+  opened.entry = std::move(look.entry);
+  opened.entry.path = row.path;
+  opened.marks = std::move(look.marks);
+  opened.stamp = stamp_of(status);
+  opened.is_shared = status.stx_nlink > 1 && opened.entry.kind != EntryKind::directory;
+  if (opened.entry.kind == EntryKind::directory) {
+    opened.entry.forgotten = row.forgotten;
+    // It has become opaque since the scan, or is no longer; or its empty files mean something else by now. The layer
+    // has not what belongs to that, so the next sync is to find it out.
+    bool& has_whiteouts = opened.marks.has_xattr_whiteouts;
+    if (opened.entry.mark != row.mark || has_whiteouts != row.has_xattr_whiteouts) opened.looked_at_ms = 0;
+    opened.entry.mark = row.mark;
+    has_whiteouts = row.has_xattr_whiteouts;
+  }
+  if (row.kind == EntryKind::hard_link) {
+    CAIRN_ASSIGN(const bool linked, is_still_linked(row, opened));
+    if (linked) {
+      opened.entry = link_entry(std::move(opened.entry), row.link_target);
+      return make_open_name(std::move(opened));
+    }
+  }
+  if (opened.entry.kind != EntryKind::file || opened.entry.size_bytes == 0) return make_open_name(std::move(opened));
+  if (reads_databases() && !row.is_below && !opened.marks.metacopy) {
+    CAIRN_ASSIGN(const bool is_database, sqlite::has_contents_in_wal(at.places.front().fd(), at.name));
+    // It has become one since the scan, which planned its -wal as a file, or not at all.
+    if (is_database && !row.is_database) return MaybeOpen();
+    if (is_database) return open_database(at, std::move(opened));
+  }
+  return open_contents(at, std::move(opened));
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Opened opened) {
+  const int directory = at.places.front().fd();
+  CAIRN_ASSIGN(const auto wal, status_at(directory, at.name + "-wal"));
+  if (!wal) return MaybeOpen();
+  // Commits behind this are of the next sync: they move the -wal's stamp.
+  opened.wal = stamp_of(*wal);
+  CAIRN_ASSIGN(auto copy, sqlite::DatabaseCopy::open(directory, at.name));
+  if (!copy) return MaybeOpen();
+  // What was committed last is in the -wal, and so is the time of it. A checkpoint alone changes nothing.
+  if (wal->stx_size > 0) {
+    opened.entry.mtime_s = wal->stx_mtime.tv_sec;
+    opened.entry.mtime_ns = wal->stx_mtime.tv_nsec;
+  }
+  opened.entry.size_bytes = copy->size_bytes();
+  return make_open_database(std::move(opened), std::move(copy));
+}
+
+Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened) {
+  PlanRow target = row;
+  target.path = row.link_target;
+  CAIRN_ASSIGN(const Where at, where(target));
+  if (at.places.empty()) return false;
+  CAIRN_ASSIGN(const auto status, status_at(at.places.front().fd(), at.name));
+  return status && status->stx_ino == opened.stamp.inode;
+}
+
+// Null: the name leads elsewhere by now.
+Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened) {
+  std::optional<FileDescriptor> file;
+  if (opened.marks.metacopy) {
+    CAIRN_ASSIGN(const Places below, at.places.front().layer == 0 && at.places.size() == 1
+                                         ? layers_->below(parent_of(opened.entry.path))
+                                         : Result<Places>(Places(at.places.begin() + 1, at.places.end())));
+    CAIRN_ASSIGN(file, layers_->contents_of(below, at.name, opened.marks.redirect));
+    if (!file) return needs_lower("overlay.metacopy", "the contents of this file are");
+    return make_open_file(std::move(opened), std::move(*file), true);
+  }
+  CAIRN_ASSIGN(file, open_file(at.places.front().fd(), at.name));
+  if (!file) return MaybeOpen();
+  CAIRN_ASSIGN(const auto now, status_at(file->get(), ""));
+  if (!now || !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
+  constexpr std::uint64_t kSector = 512;
+  if (now->stx_blocks * kSector < now->stx_size) {
+    CAIRN_ASSIGN(opened.entry.holes, holes_of(file->get(), opened.entry.size_bytes));
+  }
+  return make_open_file(std::move(opened), std::move(*file), false);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
+  CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks));
+  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers)));
+}
+
+}  // namespace cairn::layer

@@ -1,0 +1,78 @@
+// Walks an upper directory depth first in the order of names' bytes, which is the order of sort_key(). It knows which
+// names there are, and where; what they are is for the caller to look at (look.h). There is no recursion, and no more
+// than a few directories are held open, however deep it goes.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+#include "layer/layers.h"
+
+namespace cairn::layer {
+
+// What lies beside a name and belongs to it, if it is a SQLite database: files with its name and an ending.
+struct Company {
+  bool wal = false, shm = false, journal = false;
+};
+
+struct Step {
+  enum class What { name, leave } what = What::name;  // leave: all names of the directory `path` have been
+  std::string path;
+  std::string name;                 // "" for the root
+  std::size_t place = 0;            // of the directory's places, the topmost that has the name
+  bool is_whiteout_file = false;    // fuse-overlayfs: `.wh.<name>` is what is there
+  Company company;
+};
+
+class Walk {
+ public:
+  explicit Walk(const Layers& layers) : layers_(layers) {}
+
+  // False: the end. The first step is the root.
+  Result<bool> next(Step& into);
+  // The directory that the last step's name lies in.
+  const Places& directory() const { return frames_.empty() ? root_ : frames_.back().places; }
+
+  // The last step's name is a directory: what it consists of comes next. Opens it in its place.
+  Result<void> enter();
+  // The same for one that consists of several.
+  Result<void> enter(Places places);
+  // The last step's name is a database that is read through SQLite: its -wal and -shm are no names of their own.
+  void leave_out_company();
+
+ private:
+  struct Item {
+    std::string name;
+    std::uint16_t place = 0;
+    bool is_whiteout_file = false;
+    Company company;
+    std::uint32_t companion_of = kNone;  // index of the name that it may belong to
+    bool leaves_out_company = false;
+  };
+  struct Frame {
+    Places places;
+    std::vector<Item> items;
+    std::size_t next = 0;
+    std::size_t path_bytes = 0;
+    std::uint64_t inode = 0;  // of an upper directory that is not held open just now
+  };
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
+  Result<std::vector<Item>> list(const Places& places) const;
+  static void find_company(std::vector<Item>& items);
+  Result<void> close_far_ones();
+  Result<void> open_again(Frame& frame);
+
+  const Layers& layers_;
+  Places root_;
+  std::vector<Frame> frames_;
+  std::string path_;
+  bool begun_ = false;
+};
+
+}  // namespace cairn::layer

@@ -1,0 +1,319 @@
+// A page of the copied state is in the WAL if it has a frame there, else in the file. That holds as long as
+//
+//   frames of the state stay where they are: under a pin nobody restarts the WAL; under a floor nobody needs them, as
+//   all of the state is in the file, or a restart has happened already and there is no second one
+//   the file does not get newer pages: nobody backfills past a pin, and nobody backfills at all under a floor. What is
+//   backfilled up to the pin are pages that are read from the WAL here.
+#include "sqlite/database_copy.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/os.h"
+#include "sqlite/database.h"
+#include "sqlite/in_place.h"
+#include "wal/wal.h"
+
+namespace cairn::sqlite {
+namespace {
+
+using Read = std::function<Result<std::size_t>(std::uint64_t offset, std::span<std::byte> into)>;
+
+// The newest frame of each page, ascending by page. 8 bytes a page.
+struct FrameOf {
+  std::uint32_t page = 0, frame = 0;
+  auto operator<=>(const FrameOf&) const = default;
+};
+struct Wal {
+  std::vector<FrameOf> newest;
+  std::uint32_t page_size = 0, page_count = 0;  // of the database after the last commit; 0: there is no commit
+  FrameNo last;                                 // frame of the last commit
+};
+
+void keep_newest(std::vector<FrameOf>& frames) {
+  std::ranges::sort(frames);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    if (i + 1 == frames.size() || frames[i + 1].page != frames[i].page) frames[kept++] = frames[i];
+  }
+  frames.resize(kept);
+}
+
+// The committed frames from the beginning on, each checked, at most up to `upto`.
+Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
+  Wal wal;
+  std::array<std::byte, wal::kHeaderSize> start{};
+  CAIRN_ASSIGN(const std::size_t got_start, read_wal(0, start));
+  const auto header = wal::parse_header(ByteView(start).first(got_start));
+  if (!header) return wal;  // it is being born, or was emptied
+  wal.page_size = header->page_size;
+  constexpr std::size_t kPieceBytes = 1 << 20;
+  const std::size_t frame_bytes = wal::kFrameHeaderSize + header->page_size;
+  Bytes piece(std::max<std::size_t>(1, kPieceBytes / frame_bytes) * frame_bytes);
+  wal::Checksum sum = header->sum;
+  FrameNo at(0);
+  std::size_t committed = 0;
+  for (bool valid = true; valid && (!upto || at < *upto);) {
+    CAIRN_ASSIGN(const std::size_t got, read_wal(wal::frame_offset(at.next(), header->page_size), piece));
+    valid = got >= frame_bytes;
+    for (ByteView rest = ByteView(piece).first(got); rest.size() >= frame_bytes; rest = rest.subspan(frame_bytes)) {
+      if (upto && at == *upto) break;
+      const auto frame = wal::check_frame(*header, sum, rest.first(frame_bytes));
+      valid = frame.has_value();
+      if (!valid) break;
+      at = at.next();
+      sum = frame->sum;
+      wal.newest.push_back({frame->page.value, at.value});
+      if (frame->commit_page_count == 0) continue;
+      wal.page_count = frame->commit_page_count;
+      wal.last = at;
+      committed = wal.newest.size();
+    }
+  }
+  wal.newest.resize(committed);  // what is behind the last commit never happened
+  keep_newest(wal.newest);
+  return wal;
+}
+
+class Copy : public DatabaseCopy {
+ public:
+  std::uint64_t size_bytes() const override { return std::uint64_t{page_count_} * page_size_; }
+
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) override {
+    CAIRN_ASSIGN(const std::size_t got, read_file(offset, into));
+    std::ranges::fill(into.subspan(got), std::byte{0});
+    // Then what the WAL has of these pages over it.
+    const auto first_page = static_cast<std::uint32_t>(offset / page_size_ + 1);
+    const std::uint64_t end = offset + into.size();
+    for (auto frame = std::ranges::lower_bound(newest_, first_page, {}, &FrameOf::page);
+         frame != newest_.end() && (frame->page - 1ull) * page_size_ < end; ++frame) {
+      const std::uint64_t page_begin = (frame->page - 1ull) * page_size_;
+      const std::uint64_t from = std::max(offset, page_begin), to = std::min(end, page_begin + page_size_);
+      const std::uint64_t place =
+          wal::frame_offset(FrameNo(frame->frame), page_size_) + wal::kFrameHeaderSize + (from - page_begin);
+      const auto part = into.subspan(from - offset, to - from);
+      CAIRN_ASSIGN(const std::size_t read, read_wal(place, part));
+      if (read != part.size()) return Error(ErrorKind::io, fmt::format("{}-wal ends inside a frame", name_));
+    }
+    return {};
+  }
+
+ protected:
+  explicit Copy(std::string name) : name_(std::move(name)) {}
+  virtual Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) = 0;
+  virtual Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into) = 0;
+
+  void take(Wal wal) {
+    newest_ = std::move(wal.newest);
+    page_size_ = wal.page_size;
+    page_count_ = wal.page_count;
+  }
+
+  std::string name_;
+  std::vector<FrameOf> newest_;
+  std::uint32_t page_size_ = 0, page_count_ = 0;
+};
+
+// Somebody is connected: SQLite's locks protect the state.
+class LiveCopy final : public Copy {
+ public:
+  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
+  Result<bool> stands_still() override { return true; }
+
+ private:
+  LiveCopy(std::string name, std::unique_ptr<Database> database)
+      : Copy(std::move(name)), database_(std::move(database)) {}
+  Result<void> hold();
+  Result<void> learn_state();
+  Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
+    return database_->read_database(offset, into);
+  }
+  Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into) override {
+    return database_->read_wal(offset, into);
+  }
+
+  std::unique_ptr<Database> database_;
+};
+
+std::string path_in(int directory, const std::string& name) {
+  return fmt::format("/proc/self/fd/{}/{}", directory, name);
+}
+
+// What makes it a file like any other rather than a failure.
+bool is_no_such_database(const Error& error) {
+  return error.kind() == ErrorKind::invalid || error.kind() == ErrorKind::unsupported ||
+         error.kind() == ErrorKind::not_found;
+}
+
+Result<std::unique_ptr<DatabaseCopy>> LiveCopy::open(int directory, const std::string& name) {
+  auto database = Database::open(path_in(directory, name), WalSwitch::refuse, Reach::in_place);
+  if (!database && is_no_such_database(database.error())) return std::unique_ptr<DatabaseCopy>();
+  if (!database) return database.error();
+  std::unique_ptr<LiveCopy> copy(new LiveCopy(name, std::move(*database)));
+  CAIRN_TRY(copy->hold());
+  CAIRN_TRY(copy->learn_state());
+  return std::unique_ptr<DatabaseCopy>(std::move(copy));
+}
+
+// While a checkpoint is at work no hold is to be had.
+Result<void> LiveCopy::hold() {
+  constexpr int kTries = 500, kPauseMs = 10;
+  for (int i = 0;; ++i) {
+    auto held = database_->take_hold();
+    if (held || held.error().kind() != ErrorKind::busy || i == kTries) return held;
+    sqlite3_sleep(kPauseMs);
+  }
+}
+
+Result<void> LiveCopy::learn_state() {
+  CAIRN_ASSIGN(const wal::IndexHeader index, database_->look());
+  if (database_->hold() == Hold::pin || !index.all_backfilled()) {
+    CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, index.max_frame));
+    if (wal.last != index.max_frame) {
+      return Error(ErrorKind::corrupt, fmt::format("{}-wal does not hold the {} frames that its index promises: run "
+                                                   "\"PRAGMA integrity_check\" on the database",
+                                                   name_, index.max_frame.value));
+    }
+    take(std::move(wal));
+    return {};
+  }
+  std::array<std::byte, 100> start{};
+  CAIRN_ASSIGN(const std::size_t got, database_->read_database(0, start));
+  CAIRN_ASSIGN(const wal::DatabaseHeader header, wal::parse_database_header(ByteView(start).first(got)));
+  CAIRN_ASSIGN(const std::uint64_t size, database_->size_bytes());
+  page_size_ = header.page_size;
+  page_count_ = index.page_count != 0 ? index.page_count : static_cast<std::uint32_t>(size / header.page_size);
+  return {};
+}
+
+// Nobody is connected. What was left behind lies still until somebody comes, and that shows.
+class IdleCopy final : public Copy {
+ public:
+  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
+
+  Result<bool> stands_still() override {
+    CAIRN_ASSIGN(const Stamps now, look());
+    return now == stamps_;
+  }
+
+ private:
+  struct Stamp {
+    std::uint64_t inode = 0, size = 0;
+    std::int64_t mtime_ns = 0, ctime_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  using Stamps = std::array<Stamp, 3>;  // of the file, the -wal, and the -shm that is not there
+
+  IdleCopy(std::string name, int directory) : Copy(std::move(name)), directory_(directory) {}
+  Result<Stamps> look() const;
+  Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
+    return read_some_at(file_.get(), offset, into, name_);
+  }
+  Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into) override {
+    return read_some_at(wal_.get(), offset, into, name_);
+  }
+
+  int directory_;
+  FileDescriptor file_, wal_;
+  Stamps stamps_;
+};
+
+Result<IdleCopy::Stamps> IdleCopy::look() const {
+  Stamps stamps;
+  const std::array<std::string, 3> names{name_, name_ + "-wal", name_ + "-shm"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    struct stat info {};
+    if (::fstatat(directory_, names[i].c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return os_error(errno, names[i]);
+    }
+    const auto ns = [](const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
+    stamps[i] = {info.st_ino, static_cast<std::uint64_t>(info.st_size), ns(info.st_mtim), ns(info.st_ctim)};
+  }
+  return stamps;
+}
+
+Result<std::unique_ptr<DatabaseCopy>> IdleCopy::open(int directory, const std::string& name) {
+  std::unique_ptr<IdleCopy> copy(new IdleCopy(name, directory));
+  CAIRN_ASSIGN(copy->stamps_, copy->look());
+  const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  copy->file_ = FileDescriptor(::openat(directory, name.c_str(), how));
+  copy->wal_ = FileDescriptor(::openat(directory, (name + "-wal").c_str(), how));
+  if (!copy->file_.is_open() || !copy->wal_.is_open()) return std::unique_ptr<DatabaseCopy>();
+  std::array<std::byte, 100> start{};
+  CAIRN_ASSIGN(const std::size_t got, copy->read_file(0, start));
+  const auto header = wal::parse_database_header(ByteView(start).first(got));
+  if (!header || !header->wal_mode) return std::unique_ptr<DatabaseCopy>();
+  IdleCopy& self = *copy;
+  CAIRN_ASSIGN(Wal wal, learn([&self](auto offset, auto into) { return self.read_wal(offset, into); }, std::nullopt));
+  if (wal.page_count == 0 || wal.page_size != header->page_size) return std::unique_ptr<DatabaseCopy>();
+  copy->take(std::move(wal));
+  return std::unique_ptr<DatabaseCopy>(std::move(copy));
+}
+
+// What lies beside a database, as files; other things of these names are none of its business.
+struct Company {
+  bool wal = false, filled_wal = false, shm = false, journal = false;
+};
+Company company_of(int directory, const std::string& name) {
+  Company company;
+  struct stat info {};
+  const auto is_file = [&](const char* ending) {
+    return ::fstatat(directory, (name + ending).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+  };
+  company.wal = is_file("-wal");
+  company.filled_wal = company.wal && info.st_size > 0;
+  if (!company.wal) return company;  // most files: one look is enough
+  company.shm = is_file("-shm");
+  company.journal = is_file("-journal");
+  return company;
+}
+
+// Through SQLite's file layer: closing a descriptor of our own would drop the locks that a connection of this process
+// has on the file.
+Result<bool> is_in_wal_mode(int directory, const std::string& name) {
+  sqlite3* connection = nullptr;
+  const int code =
+      sqlite3_open_v2(path_in(directory, name).c_str(), &connection, SQLITE_OPEN_READWRITE, in_place_vfs());
+  bool in_wal_mode = false;
+  if (code == SQLITE_OK) {
+    sqlite3_file* file = nullptr;
+    std::array<std::byte, 100> start{};
+    sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file));
+    const bool read = file->pMethods->xRead(file, start.data(), start.size(), 0) == SQLITE_OK;
+    const auto header = wal::parse_database_header(start);
+    in_wal_mode = read && header && header->wal_mode;
+  }
+  sqlite3_close(connection);
+  return in_wal_mode;
+}
+
+}  // namespace
+
+Result<bool> has_contents_in_wal(int directory, const std::string& name) {
+  const Company company = company_of(directory, name);
+  if (!company.wal || company.journal) return false;
+  if (company.shm) return is_in_wal_mode(directory, name);
+  if (!company.filled_wal) return false;
+  CAIRN_ASSIGN(const auto idle, IdleCopy::open(directory, name));
+  return idle != nullptr;
+}
+
+Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const std::string& name) {
+  const Company company = company_of(directory, name);
+  if (!company.wal || company.journal) return std::unique_ptr<DatabaseCopy>();
+  if (company.shm) return LiveCopy::open(directory, name);
+  return company.filled_wal ? IdleCopy::open(directory, name) : Result<std::unique_ptr<DatabaseCopy>>(nullptr);
+}
+
+}  // namespace cairn::sqlite

@@ -1,0 +1,40 @@
+// One committed state of a database in WAL mode, page by page as it would be in the file alone, read while others go
+// on writing. Nothing is written to the database or its WAL, and no file in its directory is made or removed.
+//
+// Somebody is connected (there is a -shm): it is read under a hold (database.h), which does to the application what a
+// long reader does: its WAL cannot be restarted meanwhile. So read it in one go, and let go of it.
+// Nobody is (a -wal that was left behind, and no -shm): the frames of the WAL are found as SQLite's recovery would find
+// them. Then only stands_still() tells that nobody has come meanwhile.
+//
+// Errors: busy (no hold could be had for some seconds), io, denied, corrupt. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "cairn/error.h"
+#include "cairn/store.h"
+
+namespace cairn::sqlite {
+
+// Whether `name` in the open directory is a database whose contents lie in its file and in its -wal: in WAL mode, and
+// with a -wal that belongs to it. All others are files like any other, also a database in rollback mode: SQLite would
+// write to it in order to read it when its journal is hot.
+Result<bool> has_contents_in_wal(int directory, const std::string& name);
+
+class DatabaseCopy {
+ public:
+  // Null: it is no such database (any more). `directory` stays open as long as the copy.
+  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
+  virtual ~DatabaseCopy() = default;
+
+  virtual std::uint64_t size_bytes() const = 0;
+  // Fills `into`, which lies within the size.
+  virtual Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) = 0;
+  // Everything read so far is of one state.
+  virtual Result<bool> stands_still() = 0;
+};
+
+}  // namespace cairn::sqlite

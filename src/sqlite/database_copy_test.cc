@@ -1,0 +1,272 @@
+#include "sqlite/database_copy.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "base/os.h"
+#include "sqlite/integrity.h"
+#include "support/scratch.h"
+
+namespace cairn::sqlite {
+namespace {
+
+class App {
+ public:
+  explicit App(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &connection_), SQLITE_OK);
+    sqlite3_busy_timeout(connection_, 5000);
+  }
+  ~App() { sqlite3_close(connection_); }
+  int try_run(const std::string& sql) { return sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, nullptr); }
+  void run(const std::string& sql) { EXPECT_EQ(try_run(sql), SQLITE_OK) << sql << ": " << sqlite3_errmsg(connection_); }
+  std::int64_t number(const std::string& sql) {
+    sqlite3_stmt* statement = nullptr;
+    EXPECT_EQ(sqlite3_prepare_v2(connection_, sql.c_str(), -1, &statement, nullptr), SQLITE_OK);
+    EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
+    const std::int64_t value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+  }
+  // The pages as SQLite itself sees them in one read transaction.
+  std::string pages() {
+    sqlite3_int64 size = 0;
+    unsigned char* bytes = sqlite3_serialize(connection_, "main", &size, 0);
+    std::string copy(reinterpret_cast<char*>(bytes), static_cast<std::size_t>(size));
+    sqlite3_free(bytes);
+    return copy;
+  }
+
+ private:
+  sqlite3* connection_ = nullptr;
+};
+
+// All that a look at the directory tells.
+using Names = std::map<std::string, std::string>;
+Names look_at(const std::string& directory) {
+  Names names;
+  for (const auto& one : std::filesystem::directory_iterator(directory)) {
+    struct stat info {};
+    ::stat(one.path().c_str(), &info);
+    const bool is_shm = one.path().string().ends_with("-shm");  // read marks are set in it
+    names[one.path().filename()] =
+        is_shm ? "" : std::to_string(info.st_size) + " " + std::to_string(info.st_mtim.tv_nsec) + " " +
+                          std::to_string(info.st_ctim.tv_nsec);
+  }
+  return names;
+}
+
+class DatabaseCopyTest : public ::testing::Test {
+ protected:
+  DatabaseCopyTest() {
+    std::filesystem::create_directory(scratch_ / "d");
+    directory_ = FileDescriptor(::open((scratch_ / "d").c_str(), O_RDONLY | O_DIRECTORY));
+  }
+  std::unique_ptr<DatabaseCopy> open() {
+    auto copy = DatabaseCopy::open(directory_.get(), "app.db");
+    EXPECT_TRUE(copy.has_value()) << copy.error().message();
+    return copy ? std::move(*copy) : nullptr;
+  }
+  static std::string read(DatabaseCopy& copy, std::size_t piece = 100'000) {
+    std::string bytes(copy.size_bytes(), '?');
+    for (std::size_t at = 0; at < bytes.size(); at += piece) {
+      const auto into = std::as_writable_bytes(std::span(bytes)).subspan(at, std::min(piece, bytes.size() - at));
+      EXPECT_TRUE(copy.read_at(at, into).has_value());
+    }
+    return bytes;
+  }
+  bool is_one() { return *has_contents_in_wal(directory_.get(), "app.db"); }
+
+  testing::Scratch scratch_{"copy"};
+  FileDescriptor directory_;
+  const std::string path_ = scratch_ / "d/app.db";
+};
+
+constexpr const char* kFill =
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+    "INSERT INTO t SELECT randomblob(300) FROM n";
+
+TEST_F(DatabaseCopyTest, IsWhatSqliteSeesInEveryStateOfTheWal) {
+  App app(path_);
+  app.run("PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
+  const auto agrees = [&] {
+    const Names before = look_at(scratch_ / "d");
+    {
+      const auto copy = open();
+      ASSERT_TRUE(copy);
+      EXPECT_EQ(read(*copy), app.pages());
+      EXPECT_EQ(read(*copy, 777), app.pages());  // pieces that are no pages
+      EXPECT_TRUE(*copy->stands_still());
+    }
+    EXPECT_EQ(look_at(scratch_ / "d"), before);
+  };
+  EXPECT_TRUE(is_one());
+  agrees();
+  app.run(kFill);
+  agrees();
+  app.run("PRAGMA wal_checkpoint");  // all is in the file
+  agrees();
+  app.run("UPDATE t SET a = randomblob(300) WHERE rowid % 7 = 0");  // the WAL begins again
+  agrees();
+  app.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  agrees();
+  app.run("DELETE FROM t; VACUUM");  // it shrinks, in the WAL alone
+  agrees();
+}
+
+TEST_F(DatabaseCopyTest, StaysTheSameWhileTheDatabaseGoesOn) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  for (const bool checkpointed : {false, true}) {
+    app.run(kFill);
+    if (checkpointed) app.run("PRAGMA wal_checkpoint");
+    const std::string then = app.pages();
+    const auto copy = open();
+    ASSERT_TRUE(copy);
+    for (int i = 0; i < 5; ++i) {
+      app.run("UPDATE t SET a = randomblob(301)");
+      app.run("PRAGMA wal_checkpoint");
+    }
+    EXPECT_EQ(read(*copy), then);
+    EXPECT_NE(app.pages(), then);
+  }
+}
+
+TEST_F(DatabaseCopyTest, HoldsNothingOnceItIsGone) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  {
+    const auto copy = open();
+    EXPECT_EQ(app.number("PRAGMA wal_checkpoint(TRUNCATE)"), 1);  // busy, like under any reader
+  }
+  EXPECT_EQ(app.number("PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+  EXPECT_EQ(std::filesystem::file_size(path_ + "-wal"), 0u);
+}
+
+// A -wal that a dead program left, with and without a -shm: what is committed counts, what is behind it does not.
+TEST_F(DatabaseCopyTest, LeftBehind) {
+  const std::string source = scratch_ / "source.db";
+  App app(source);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  const std::string committed = app.pages();
+  app.run("PRAGMA cache_size=1; BEGIN");
+  app.run(kFill);  // spills frames that are never committed
+  std::filesystem::copy(source, path_);
+  std::filesystem::copy(source + "-wal", path_ + "-wal");
+  app.run("ROLLBACK");
+  const Names before = look_at(scratch_ / "d");
+  EXPECT_TRUE(is_one());
+  {
+    const auto copy = open();
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(read(*copy), committed);
+    EXPECT_TRUE(*copy->stands_still());
+    EXPECT_EQ(look_at(scratch_ / "d"), before);
+    std::ofstream(path_ + "-shm") << "somebody";
+    EXPECT_FALSE(*copy->stands_still());
+  }
+  const auto copy = open();  // through SQLite's recovery now
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(read(*copy), committed);
+}
+
+TEST_F(DatabaseCopyTest, WhatIsNoSuchDatabase) {
+  EXPECT_FALSE(is_one());
+  EXPECT_EQ(open(), nullptr);
+  {
+    App app(path_);
+    app.run("CREATE TABLE t(a)");
+    EXPECT_FALSE(is_one());
+  }
+  // In rollback mode, with files that seem to be of a WAL: SQLite must not even look, for it would roll back a journal.
+  for (const char* ending : {"-wal", "-shm"}) std::ofstream(path_ + ending) << std::string(64, 'x');
+  const Names before = look_at(scratch_ / "d");
+  EXPECT_FALSE(is_one());
+  EXPECT_EQ(open(), nullptr);
+  std::ofstream(path_) << "no database at all, and longer than its header would be: " << std::string(200, 'x');
+  EXPECT_FALSE(is_one());
+  EXPECT_EQ(open(), nullptr);
+  EXPECT_EQ(look_at(scratch_ / "d").size(), before.size());
+}
+
+TEST_F(DatabaseCopyTest, HotJournalIsNotTouched) {
+  const std::string source = scratch_ / "source.db";
+  App app(source);
+  app.run("CREATE TABLE t(a); PRAGMA cache_size=1; BEGIN");
+  app.run(kFill);
+  for (const char* ending : {"", "-journal"}) std::filesystem::copy(source + ending, path_ + ending);
+  app.run("ROLLBACK");
+  for (const char* ending : {"-wal", "-shm"}) std::ofstream(path_ + ending) << "";
+  const Names before = look_at(scratch_ / "d");
+  ASSERT_GT(std::filesystem::file_size(path_ + "-journal"), 0u);
+  EXPECT_FALSE(is_one());
+  EXPECT_EQ(open(), nullptr);
+  EXPECT_EQ(look_at(scratch_ / "d"), before);
+}
+
+TEST_F(DatabaseCopyTest, LinksLeadNowhere) {
+  const std::string outside = scratch_ / "outside.db";
+  App app(outside);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  std::filesystem::create_symlink(outside, path_);
+  for (const char* ending : {"-wal", "-shm"}) std::filesystem::copy(outside + ending, path_ + ending);
+  EXPECT_FALSE(is_one());
+  const auto copy = DatabaseCopy::open(directory_.get(), "app.db");
+  EXPECT_TRUE(!copy || *copy == nullptr);
+}
+
+// Copies one after the other while somebody else writes and checkpoints as fast as it can: each is whole, and each of
+// a state that was committed, which its two counters and the sum of its rows tell.
+TEST_F(DatabaseCopyTest, EachIsACommittedStateUnderAWriter) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=10; CREATE TABLE t(a); CREATE TABLE n(count, again); "
+          "INSERT INTO n VALUES (0, 0)");
+  std::atomic<bool> stop = false;
+  std::atomic<int> committed = 0;
+  std::thread writer([&] {
+    App own(path_);
+    own.run("PRAGMA wal_autocheckpoint=10");
+    while (!stop) {
+      own.run("BEGIN IMMEDIATE; UPDATE n SET count = count + 1; INSERT INTO t VALUES (randomblob(700)); "
+              "UPDATE n SET again = again + 1; COMMIT");
+      if (++committed % 50 == 0) (void)own.try_run("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+  });
+  std::int64_t newest = 0;
+  for (int i = 0; i < 15; ++i) {
+    const int least = committed;
+    while (committed < least + 3) std::this_thread::yield();
+    const auto copy = open();
+    ASSERT_TRUE(copy);
+    const std::string bytes = read(*copy);
+    const std::string kept = scratch_ / "kept.db";
+    std::ofstream(kept, std::ios::binary | std::ios::trunc) << bytes;
+    const auto complaints = integrity_check(kept);
+    ASSERT_TRUE(complaints);
+    EXPECT_TRUE(complaints->empty()) << complaints->front();
+    App reader(kept);
+    const std::int64_t count = reader.number("SELECT count FROM n");
+    EXPECT_EQ(reader.number("SELECT again FROM n"), count);
+    EXPECT_EQ(reader.number("SELECT count(*) FROM t"), count);
+    EXPECT_GE(count, least);
+    EXPECT_GT(count, newest);
+    newest = count;
+  }
+  stop = true;
+  writer.join();
+}
+
+}  // namespace
+}  // namespace cairn::sqlite

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# A sync that is killed again and again goes on where it was: what the store has acknowledged is not sent once more, although
+# files have changed meanwhile.
+. "$(dirname "$0")/layer_common.sh"
+
+start_twin
+store=$(s3 layers)
+mkdir tree
+for i in 1 2 3 4 5 6 7 8; do head -c 12000000 /dev/urandom >"tree/noise$i"; done
+sync_slowly() { sync_to "$store" tree --part-size 5MiB --uploads 1; }
+parts() { requests upload_part; }
+for round in 1 2 3; do
+  before=$(parts)
+  sync_slowly >"$out" 2>"$err" &
+  syncing=$!
+  pids+=("$syncing")
+  more_parts() { [ "$(parts)" -ge $((before + 4)) ] || ! kill -0 "$syncing" 2>/dev/null; }
+  wait_until more_parts
+  kill -9 "$syncing" 2>/dev/null || true
+  wait "$syncing" 2>/dev/null || true
+done
+echo new >tree/new
+expect 0 sync_to "$store" tree --part-size 5MiB --json
+# 96 MB are 19 or 20 parts. Each kill costs the one that was on its way.
+[ "$(parts)" -le 26 ] || fail "$(parts) parts were sent"
+expect 0 sync_to "$store" tree
+expect 0 restore_to "$store" restored
+diff -r tree restored
+expect 0 layer verify "$store"

@@ -1,0 +1,166 @@
+// A sync that ends between any two steps of its journal, as a thrown-away manager and as a killed process: the next one
+// goes on, what the store has comes out equal to the directory, and no part that was acknowledged is sent again.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <map>
+
+#include "layer/prune.h"
+#include "store/directory_store.h"
+#include "store/memory_store.h"
+#include "support/layer_world.h"
+#include "support/recording_store.h"
+
+namespace cairn {
+namespace {
+
+using testing::difference_to;
+using testing::LayerWorld;
+using testing::RecordingStore;
+
+constexpr std::uint64_t kPartBytes = 300'000;
+
+LayerOptions options_of(const LayerWorld& world) {
+  LayerOptions options = world.options();
+  options.part_size_bytes = kPartBytes;
+  options.concurrent_uploads = 2;
+  return options;
+}
+
+// Ends the sync at the n-th point that is passed.
+layer::Hook end_at(int n, std::string* point) {
+  return layer::Hook([n, point, passed = 0](std::string_view name) mutable -> Result<void> {
+    if (++passed != n) return {};
+    *point = name;
+    return Error(ErrorKind::cancelled, "thrown away");
+  });
+}
+
+// The parts that an interrupted sync has left in the store.
+std::map<int, std::uint64_t> arrived(Store& store) {
+  std::map<int, std::uint64_t> parts;
+  const auto uploads = store.list_uploads("tmp/");
+  for (const UploadInfo& upload : *uploads) {
+    const auto listed = store.list_parts(upload.key, upload.upload_id);
+    for (const PartInfo& part : *listed) parts[part.number] = part.size_bytes;
+  }
+  return parts;
+}
+
+void fill(const LayerWorld& world) {
+  world.fill();
+  world.write("big", LayerWorld::noise(1, (2u << 20) + 12345));
+  world.write("behind", "small, and behind the big one");
+}
+
+void expect_whole(const LayerWorld& world, Store& store, const std::string& at) {
+  EXPECT_EQ(difference_to(store, "web", world.upper()), "") << at;
+  EXPECT_TRUE(store.list_uploads("")->empty()) << at;
+  // A want stays behind when its process is killed; a prune removes it.
+  const auto left = store.list("tmp/");
+  for (const ObjectInfo& object : left->objects) EXPECT_TRUE(object.key.starts_with(layer::kWantPrefix)) << at;
+}
+
+// Stores name an upload late, by a copy, or not at all.
+enum class Naming { late, copy, never };
+// increment: of a big file, most of which is copied from the first layer.
+enum class Layer { first, increment };
+
+void end_everywhere(Naming naming, Layer layer) {
+  for (int n = 1;; ++n) {
+    const LayerWorld world;
+    fill(world);
+    const auto inner = make_memory_store();
+    RecordingStore store(*inner);
+    store.can.late_names = naming == Naming::late;
+    store.can.copy_part = naming != Naming::never;
+    if (layer == Layer::increment) {
+      world.write("big", LayerWorld::noise(1, (5u << 20) + 12345));
+      ASSERT_TRUE(world.open(store, options_of(world), {})->sync_layer("web"));
+      std::fstream(world / "big", std::ios::in | std::ios::out | std::ios::binary).seekp(2 << 20) << "changed";
+      store.forget_calls();
+    }
+    std::string point;
+    std::uint64_t acknowledged = 0;
+    {
+      const auto manager = world.open(store, options_of(world), end_at(n, &point));
+      const auto synced = manager->sync_layer("web");
+      if (synced) {
+        EXPECT_TRUE(point.empty());
+        EXPECT_GT(n, 20);  // or the hook is not called any more
+        const bool may_copy = layer == Layer::increment && naming != Naming::never;
+        EXPECT_EQ(store.count(Operation::copy_part) > 1, may_copy);
+        return;
+      }
+      EXPECT_EQ(synced.error().kind(), ErrorKind::cancelled) << synced.error().message();
+      acknowledged = manager->sync_state("web")->pending_parts_done;
+    }
+    const std::string at = point + " (point " + std::to_string(n) + ")";
+    const auto there = arrived(store);
+    store.forget_calls();
+    const auto manager = world.open(store, options_of(world), {});
+    const auto synced = manager->sync_layer("web");
+    ASSERT_TRUE(synced) << at << ": " << synced.error().message();
+    if (naming == Naming::never) {
+      EXPECT_EQ(difference_to(store, "web", world.upper()), "") << at;
+    } else {
+      expect_whole(world, store, at);
+    }
+    std::size_t again = 0;
+    for (const auto& call : store.calls()) {
+      if (call.operation == Operation::put_part && there.contains(call.part)) ++again;
+    }
+    EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size())) << at;
+    EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+    EXPECT_FALSE(manager->sync_state("web")->upload_pending) << at;
+  }
+}
+
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithLateNames) { end_everywhere(Naming::late, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithCopies) { end_everywhere(Naming::copy, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithRandomNames) { end_everywhere(Naming::never, Layer::first); }
+TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithCopiedBlocks) { end_everywhere(Naming::copy, Layer::increment); }
+TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithLateNames) { end_everywhere(Naming::late, Layer::increment); }
+
+// The same with a process that is killed, and sources that change before the next one runs.
+TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
+  for (int n = 1;; ++n) {
+    const LayerWorld world;
+    fill(world);
+    const auto store = *make_directory_store(world.beside("store"));
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const auto manager =
+          world.open_in_child(*store, options_of(world), layer::Hook([n, passed = 0](std::string_view) mutable {
+                                if (++passed == n) ::kill(::getpid(), SIGKILL);
+                                return Result<void>();
+                              }));
+      ::_exit(manager->sync_layer("web") ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    const std::string at = "point " + std::to_string(n);
+    const bool was_killed = WIFSIGNALED(status);
+    if (!was_killed) {
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      EXPECT_GT(n, 20);
+      return;
+    }
+    world.write("behind", "changed");
+    world.write("etc/hosts", "changed");
+    if (n % 2 == 0) world.write("big", LayerWorld::noise(2, (2u << 20) + 500));
+    const auto manager = world.open(*store, options_of(world), {});
+    const auto synced = manager->sync_layer("web");
+    ASSERT_TRUE(synced) << at << ": " << synced.error().message();
+    expect_whole(world, *store, at);
+    EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+  }
+}
+
+}  // namespace
+}  // namespace cairn

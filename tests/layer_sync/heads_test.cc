@@ -1,0 +1,210 @@
+// Who may publish: one history a container, whatever happens to state directories and stores.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "layer/manifest.h"
+#include "sqlite/local_database.h"
+#include "store/memory_store.h"
+#include "support/layer_world.h"
+#include "support/recording_store.h"
+
+namespace cairn {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::difference_to;
+using testing::LayerWorld;
+using testing::RecordingStore;
+
+struct LayerHeads : ::testing::Test {
+  LayerWorld world;
+  std::unique_ptr<Store> inner = make_memory_store();
+  RecordingStore store{*inner};
+  std::string notices;
+
+  LayerSyncOptions telling(LayerAdopt adopt = LayerAdopt::none) {
+    LayerSyncOptions options;
+    options.adopt = adopt;
+    options.on_notice = [this](std::string_view text) { notices += std::string(text) + "\n"; };
+    return options;
+  }
+  LayerOptions other_state() const {
+    LayerOptions options = world.options();
+    options.state_directory = world.beside("other-state");
+    return options;
+  }
+  layer::Manifest manifest() { return layer::read_manifest(*inner, "web")->manifest; }
+  void expect_equal() { EXPECT_EQ(difference_to(*inner, "web", world.upper()), ""); }
+};
+
+TEST_F(LayerHeads, StateDirectoryIsOneProcesses) {
+  const auto manager = world.open(store);
+  const auto second = LayerManager::open(store, world.machine(), world.options());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind(), ErrorKind::busy);
+  EXPECT_NE(second.error().message().find(world.state()), std::string::npos);
+}
+
+TEST_F(LayerHeads, AnotherStateIsRefusedUntilItAdopts) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  world.write("new", "since");
+  auto other = world.open(store, other_state(), {});
+  for (int i = 0; i < 2; ++i) {  // the second time, too: what it has learned of the store proves nothing
+    const auto refused = other->sync_layer("web");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+    EXPECT_NE(refused.error().message().find("--adopt local"), std::string::npos) << refused.error().message();
+    EXPECT_EQ(manifest().head().sequence, 1u);
+    other.reset();
+    other = world.open(store, other_state(), {});
+  }
+  const auto adopted = other->sync_layer("web", telling(LayerAdopt::local));
+  ASSERT_TRUE(adopted && *adopted) << adopted.error().message();
+  EXPECT_EQ((*adopted)->sequence, 2u);
+  EXPECT_FALSE((*adopted)->is_full);
+  EXPECT_LE((*adopted)->file_count, 2u);  // the file and its directory: everything else was known by its contents
+  expect_equal();
+
+  // The first one has lost the history now, and is told.
+  world.write("new", "of the first one");
+  const auto lost = manager->sync_layer("web");
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(manifest().head().sequence, 2u);
+}
+
+TEST_F(LayerHeads, AnotherStateWhoseDirectoryEqualsTheHeadGoesOn) {
+  world.fill();
+  ASSERT_TRUE(world.open(store)->sync_layer("web"));
+  const auto other = world.open(store, other_state(), {});
+  const auto same = other->sync_layer("web", telling());
+  ASSERT_TRUE(same) << same.error().message();
+  EXPECT_FALSE(*same);
+  world.write("new", "since");
+  const auto next = other->sync_layer("web");
+  ASSERT_TRUE(next && *next) << next.error().message();
+  EXPECT_EQ((*next)->sequence, 2u);
+  expect_equal();
+}
+
+// Two at work at the same moment: the one that publishes second finds that it has lost.
+TEST_F(LayerHeads, RaceIsLostByOne) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  const auto other = world.open(store, other_state(), {});
+  ASSERT_TRUE(other->sync_layer("web"));
+  world.write("new", "since");
+  bool raced = false;
+  store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::put_if || std::exchange(raced, true)) return {};
+    EXPECT_TRUE(other->sync_layer("web"));
+    return {};
+  };
+  const auto lost = manager->sync_layer("web");
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(manifest().syncs.size(), 2u);
+  EXPECT_FALSE(manager->sync_state("web")->upload_pending);
+  expect_equal();
+}
+
+// Z7: the state that is lost is found out again from the store.
+TEST_F(LayerHeads, LostCatalogueIsReadFromTheStore) {
+  world.fill();
+  world.write("big", LayerWorld::noise(1, 3u << 20));
+  {
+    const auto manager = world.open(store);
+    ASSERT_TRUE(manager->sync_layer("web"));
+    world.write("etc/hosts", "changed");
+    ASSERT_TRUE(manager->sync_layer("web"));
+  }
+  {
+    auto database = sqlite::LocalDatabase::open(world.state() + "/state.db", "");
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->execute("DELETE FROM layer_scan_row"));
+  }
+  const auto manager = world.open(store);
+  fs::remove(world / "etc/deep/file-7");
+  const auto synced = manager->sync_layer("web", telling());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 3u);
+  EXPECT_FALSE((*synced)->is_full);
+  EXPECT_LE((*synced)->file_count, 2u);
+  EXPECT_NE(notices.find("read anew"), std::string::npos) << notices;
+  expect_equal();
+  EXPECT_FALSE(*manager->sync_layer("web"));
+}
+
+// A state directory that was put back from a copy, while the history went on.
+TEST_F(LayerHeads, StateOfThePastCatchesUp) {
+  world.fill();
+  { ASSERT_TRUE(world.open(store)->sync_layer("web")); }
+  fs::copy(world.state(), world.beside("copy"), fs::copy_options::recursive);
+  world.write("etc/hosts", "changed");
+  { ASSERT_TRUE(world.open(store)->sync_layer("web")); }
+  fs::remove_all(world.state());
+  fs::rename(world.beside("copy"), world.state());
+  world.write("new", "since");
+  const auto synced = world.open(store)->sync_layer("web", telling());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 3u);
+  expect_equal();
+}
+
+TEST_F(LayerHeads, EmptiedStoreBeginsANewHistory) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  const std::string lineage = manifest().lineage.hex();
+  const auto all = inner->list("");
+  for (const ObjectInfo& object : all->objects) ASSERT_TRUE(inner->remove(object.key));
+  world.write("new", "since");
+  const auto synced = manager->sync_layer("web", telling());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 1u);
+  EXPECT_TRUE((*synced)->is_full);
+  EXPECT_NE(manifest().lineage.hex(), lineage);
+  expect_equal();
+}
+
+// The same state directory with another store: what is known is about the first one.
+TEST_F(LayerHeads, AnotherStoreGetsAHistoryOfItsOwn) {
+  world.fill();
+  { ASSERT_TRUE(world.open(store)->sync_layer("web")); }
+  const auto second = make_memory_store();
+  RecordingStore elsewhere(*second);
+  elsewhere.name = "memory://elsewhere";
+  const auto synced = world.open(elsewhere)->sync_layer("web");
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_TRUE((*synced)->is_full);
+  EXPECT_EQ(difference_to(elsewhere, "web", world.upper()), "");
+}
+
+// An interrupted sync whose history was taken over meanwhile is dropped, with all that it has sent.
+TEST_F(LayerHeads, InterruptedSyncThatWasOvertakenIsDropped) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  const auto other = world.open(store, other_state(), {});
+  ASSERT_TRUE(other->sync_layer("web"));
+  world.write("new", "since");
+  store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::put_if) return {};
+    return Error(ErrorKind::retry_later, "away");
+  };
+  EXPECT_EQ(manager->sync_layer("web").error().kind(), ErrorKind::retry_later);
+  EXPECT_TRUE(manager->sync_state("web")->upload_pending);
+  store.before = {};
+  ASSERT_TRUE(other->sync_layer("web"));
+  EXPECT_EQ(manager->sync_layer("web").error().kind(), ErrorKind::conflict);
+  EXPECT_FALSE(manager->sync_state("web")->upload_pending);
+  EXPECT_EQ(manifest().syncs.size(), 2u);
+  expect_equal();
+}
+
+}  // namespace
+}  // namespace cairn
