@@ -74,16 +74,20 @@ def peak_mib(command):
 
 
 def first_sync(bench, layers, printer):
-    tar, cairn, restic, casync = Values(), Values(), Values(), Values()
+    tar, cairn, restic, casync, tar_cpu, cairn_cpu = (Values() for _ in range(6))
     for number in range(bench.runs + 1):
         if number == 1:  # the first round only makes the machine's memory its own
-            for values in (tar, cairn):
+            for values in (tar, cairn, tar_cpu, cairn_cpu):
                 values.clear()
         settle_disk()
-        tar.add(Timed(layers.tar_command()).seconds)
+        timed = Timed(layers.tar_command())
+        tar.add(timed.seconds)
+        tar_cpu.add(timed.cpu_seconds)
         layers.fresh("store", "state")
         settle_disk()
-        cairn.add(Timed(layers.sync_command()).seconds)
+        timed = Timed(layers.sync_command())
+        cairn.add(timed.seconds)
+        cairn_cpu.add(timed.cpu_seconds)
     for _ in range(min(bench.runs, 2)):
         layers.fresh("restic", "casync.castr")
         Timed(layers.restic_command("init"))
@@ -93,6 +97,7 @@ def first_sync(bench, layers, printer):
         casync.add(Timed(layers.casync_command("make", layers.path("peer.caidx"), layers.tree)).seconds)
     printer.compare("first sync", "s", "tar | zstd -3 -T0, then sync", tar, "cairn layer sync", cairn,
                     aim="at most 1.3")
+    printer.compare("first sync, CPU", "s", "tar | zstd -3 -T0, then sync", tar_cpu, "cairn layer sync", cairn_cpu)
     printer.compare("first sync, restic", "s", "restic backup", restic, "cairn layer sync", cairn)
     printer.compare("first sync, casync", "s", "casync make", casync, "cairn layer sync", cairn)
     printer.note(f"stored: tar {os.path.getsize(layers.path('peer.tar.zst')) / 1e6:.0f} MB, cairn "
@@ -166,20 +171,25 @@ def restores(bench, layers, printer):
     Timed(layers.sync_command())
     store = layers.path("store")
     layer = next(os.path.join(store, name) for name in os.listdir(store) if name.endswith(".tar.zst"))
-    by_tar, cairn = Values(), Values()
+    by_tar, cairn, tar_cpu, cairn_cpu = (Values() for _ in range(4))
     for number in range(bench.runs + 1):
         if number == 1:
-            for values in (by_tar, cairn):
+            for values in (by_tar, cairn, tar_cpu, cairn_cpu):
                 values.clear()
         layers.fresh("by-tar", "by-cairn")
         os.makedirs(layers.path("by-tar"))
         settle_disk()
-        by_tar.add(Timed(["sh", "-c", 'zstd -q -dc "$0" | tar -x --xattrs -C "$1" && sync -f "$1"', layer,
-                          layers.path("by-tar")]).seconds)
+        timed = Timed(["sh", "-c", 'zstd -q -dc "$0" | tar -x --xattrs -C "$1" && sync -f "$1"', layer,
+                       layers.path("by-tar")])
+        by_tar.add(timed.seconds)
+        tar_cpu.add(timed.cpu_seconds)
         settle_disk()
-        cairn.add(Timed(layers.restore_command("by-cairn")).seconds)
+        timed = Timed(layers.restore_command("by-cairn"))
+        cairn.add(timed.seconds)
+        cairn_cpu.add(timed.cpu_seconds)
     printer.compare("restore", "s", "zstd -dc | tar x, then sync -f", by_tar, "cairn layer restore", cairn,
                     aim="at most 0.7")
+    printer.compare("restore, CPU", "s", "zstd -dc | tar x, then sync -f", tar_cpu, "cairn layer restore", cairn_cpu)
     one = max((name for name in files_of(layers.tree) if os.path.getsize(name) < 1 << 20), key=os.path.getsize)
     result = told(layers.restore_command("one", "--path", os.path.relpath(one, layers.tree), "--json"))
     printer.single("one file out of the layer: requests", "", Values([result["requests"]]), aim="under 20")
