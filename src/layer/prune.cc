@@ -73,7 +73,7 @@ class Prune {
   const LayerPruneOptions& options_;
   std::string notice_;
   std::int64_t now_ms_ = 0;
-  std::set<std::string, std::less<>> needed_;  // digests
+  std::set<std::string, std::less<>> needed_;  // digests, and keys: a layer may have kept the name it was sent under
   LayerPruneReport report_;
 };
 
@@ -153,7 +153,10 @@ Result<void> Prune::thin(StoredManifest stored) {
 }
 
 void Prune::need(const Manifest& manifest) {
-  for (const SyncRecord& sync : manifest.syncs) needed_.insert(sync.layer.digest);
+  for (const SyncRecord& sync : manifest.syncs) {
+    needed_.insert(sync.layer.digest);
+    needed_.insert(sync.layer.object);
+  }
 }
 
 // Layer and meta go together or stay together: a young meta beside an old layer is a sync at work.
@@ -175,7 +178,8 @@ Result<void> Prune::remove_layers(const std::map<std::string, std::vector<Object
 
 Result<void> Prune::remove_temporary(const std::vector<ObjectInfo>& temporary) {
   for (const ObjectInfo& object : temporary) {
-    if (is_old(object.modified_ms) && object.key != notice_) CAIRN_TRY(remove(object));
+    const bool is_needed = object.key == notice_ || needed_.contains(object.key);
+    if (is_old(object.modified_ms) && !is_needed) CAIRN_TRY(remove(object));
   }
   return {};
 }

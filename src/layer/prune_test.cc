@@ -166,6 +166,26 @@ TEST_F(PruneTest, ALayerThatAnotherContainerNamesStays) {
   EXPECT_THAT(keys(), Contains(layer_key(digest_of(1))));
 }
 
+// Where a store neither copies nor names an upload late.
+TEST_F(PruneTest, ALayerThatKeptItsTemporaryNameStaysAsLongAsAManifestNamesIt) {
+  publish_layer("web", 1);
+  StoredManifest stored = read_manifest(*store_, "web").value();
+  SyncRecord sync = stored.manifest.head();
+  sync.sequence = 2;
+  sync.layer.digest = digest_of(2);
+  sync.layer.object = "tmp/0123.tar.zst";
+  put(sync.layer.object);
+  stored.manifest.syncs.push_back(sync);
+  ASSERT_TRUE(publish_manifest(*store_, stored.manifest, stored.etag));
+  clock_.wall_ms += 10 * kDayMs;
+  ASSERT_TRUE(prune());
+  EXPECT_THAT(keys(), Contains("tmp/0123.tar.zst"));
+  publish_layer("web", 3, SyncKind::full);
+  clock_.wall_ms += 10 * kDayMs;
+  ASSERT_TRUE(prune(kDayMs));
+  EXPECT_THAT(keys(), Not(Contains("tmp/0123.tar.zst")));
+}
+
 TEST_F(PruneTest, UploadsThatNobodyFinishedAreAborted) {
   publish_layer("web", 1);
   const std::string ours = store_->begin_upload("tmp/half.tar.zst").value();
