@@ -27,7 +27,8 @@ bool is_full_due(const KnownHead& head);
 
 // Sets the container's head to that of the manifest, or to none, and makes the catalogue fit. The state is not told of
 // a head to which the catalogue was refilled: that is for the caller, when it is proven (State::put).
-Result<Standing> stand(Store& store, State& state, Container& container,
+// conflict: the store has nothing of a container that was published from here, and nobody says to begin anew (`adopt`).
+Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
                        const std::function<void(std::string_view)>& on_notice);
 
 Error not_ours(std::string_view name, std::uint64_t sequence);

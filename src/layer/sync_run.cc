@@ -83,7 +83,8 @@ Result<bool> SyncRun::plan() {
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
     if (!scanned.changed) return false;
   }
-  CAIRN_ASSIGN(const Standing standing, stand(n_.store, n_.state, container_, n_.sync.on_notice));
+  CAIRN_ASSIGN(const Standing standing,
+               stand(n_.store, n_.state, container_, n_.sync.adopt, n_.sync.on_notice));
   const bool is_stale = !is_known || standing != Standing::goes_on;
   if (is_stale && standing != Standing::begins) {
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));

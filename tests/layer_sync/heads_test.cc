@@ -155,7 +155,7 @@ TEST_F(LayerHeads, StateOfThePastCatchesUp) {
   expect_equal();
 }
 
-TEST_F(LayerHeads, EmptiedStoreBeginsANewHistory) {
+TEST_F(LayerHeads, EmptiedStoreIsRefusedUntilANewHistoryIsWanted) {
   world.fill();
   const auto manager = world.open(store);
   ASSERT_TRUE(manager->sync_layer("web"));
@@ -163,7 +163,11 @@ TEST_F(LayerHeads, EmptiedStoreBeginsANewHistory) {
   const auto all = inner->list("");
   for (const ObjectInfo& object : all->objects) ASSERT_TRUE(inner->remove(object.key));
   world.write("new", "since");
-  const auto synced = manager->sync_layer("web", telling());
+  const auto refused = manager->sync_layer("web", telling());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+  EXPECT_TRUE(inner->list("")->objects.empty());
+  const auto synced = manager->sync_layer("web", telling(LayerAdopt::local));
   ASSERT_TRUE(synced && *synced) << synced.error().message();
   EXPECT_EQ((*synced)->sequence, 1u);
   EXPECT_TRUE((*synced)->is_full);
