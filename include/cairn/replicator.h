@@ -68,6 +68,7 @@ struct ReplicatorStatus {
   // The newest sequence that a restore can reach now; has_snapshot tells whether any can.
   bool has_snapshot = false;
   std::int64_t published_time_ms = 0;     // when the newest published segment's last commit was seen
+  // Captured and not yet published, also by an earlier process.
   std::uint64_t spool_segments = 0, spool_bytes = 0;
   std::uint64_t page_count = 0, page_size = 0;
   std::uint64_t published_bytes = 0;      // by this Replicator

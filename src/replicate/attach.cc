@@ -35,13 +35,11 @@ constexpr const char* kAdoptHint =
     "If the local database is the right one, run again with --adopt local (its difference becomes the next segment, "
     "older states stay restorable); if the replica is, with --adopt remote.";
 
-std::string spool_path(const AttachContext& c) { return join_path(c.options.state_directory, "spool"); }
-
 Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
   base.writer = c.local.record().writer;
-  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c), lineage));
+  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }
@@ -282,6 +280,8 @@ Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& h
 }
 
 }  // namespace
+
+std::string spool_path(const ReplicatorOptions& options) { return join_path(options.state_directory, "spool"); }
 
 Result<Finding> find_out(const AttachContext& context) {
   auto head = restore::read_head(context.store, context.options.replica);

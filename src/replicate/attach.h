@@ -46,6 +46,8 @@ struct AttachContext {
   const ReplicatorOptions& options;
 };
 
+std::string spool_path(const ReplicatorOptions& options);
+
 // What the store says of all this.
 struct Finding {
   Start start = Start::begin;

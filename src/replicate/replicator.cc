@@ -42,6 +42,8 @@ class ReplicatorImpl final : public Replicator {
     if (!lock) return lock.error();
     shared_.lock = std::move(*lock);
     CAIRN_ASSIGN(shared_.local, LocalState::open(shared_.files, directory));
+    CAIRN_ASSIGN(left_over_, Spool::left_over(shared_.files, spool_path(shared_.options),
+                                              shared_.local->record().published));
     return {};
   }
 
@@ -54,8 +56,8 @@ class ReplicatorImpl final : public Replicator {
 
   ReplicatorStatus status() const override {
     const auto spool = shared_.current_spool();
-    const std::size_t spooled = spool ? spool->count() : 0;
-    const std::uint64_t spooled_bytes = spool ? spool->size_bytes() : 0;
+    const std::uint64_t spooled = spool ? spool->count() : left_over_.segments;
+    const std::uint64_t spooled_bytes = spool ? spool->size_bytes() : left_over_.size_bytes;
     MutexLock hold(shared_.mutex);
     ReplicatorStatus status = shared_.status;
     status.spool_segments = spooled;
@@ -78,6 +80,7 @@ class ReplicatorImpl final : public Replicator {
 
  private:
   Shared shared_;
+  Spool::LeftOver left_over_;  // by an earlier process
   Capturer capturer_;
   Publisher publisher_;
   SnapshotUpload upload_;

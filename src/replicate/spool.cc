@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::string_view kSuffix = ".wal.zst";
 
+std::string file_name(Sequence sequence) { return fmt::format("{:020}{}", sequence.value, kSuffix); }
+
 SpooledSegment describe(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
   return {.sequence = footer.last,
           .path = std::move(path),
@@ -43,6 +45,21 @@ Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string&
   return spool;
 }
 
+Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& directory, Sequence published) {
+  auto names = files.list(directory);
+  if (!names && names.error().kind() == ErrorKind::not_found) return LeftOver{};
+  if (!names) return names.error();
+  LeftOver left;
+  for (const std::string& name : *names) {
+    if (!name.ends_with(kSuffix) || name <= file_name(published)) continue;
+    CAIRN_ASSIGN(auto file, files.open(join_path(directory, name), OpenMode::read));
+    CAIRN_ASSIGN(const std::uint64_t size, file->size());
+    left.size_bytes += size;
+    ++left.segments;
+  }
+  return left;
+}
+
 Result<void> Spool::load(const Id128& lineage) {
   CAIRN_ASSIGN(const auto names, files_.list(directory_));
   MutexLock lock(mutex_);
@@ -65,9 +82,7 @@ Result<void> Spool::load(const Id128& lineage) {
   return {};
 }
 
-std::string Spool::path_of(Sequence sequence) const {
-  return join_path(directory_, fmt::format("{:020}{}", sequence.value, kSuffix));
-}
+std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, file_name(sequence)); }
 
 std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
 

@@ -31,6 +31,12 @@ class Spool {
   // all behind them are removed.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage);
 
+  // What lies there and is not published, by its name alone: before it is known what the store holds.
+  struct LeftOver {
+    std::uint64_t segments = 0, size_bytes = 0;
+  };
+  static Result<LeftOver> left_over(FileSystem& files, const std::string& directory, Sequence published);
+
   // Where to write the next segment; add() takes it over.
   std::string partial_path() const;
   Result<void> add(const segment::Footer& footer, std::uint64_t size_bytes) EXCLUDES(mutex_);
