@@ -53,15 +53,15 @@ Result<bool> CapturedState::resume(sqlite::Database& database) {
   return true;
 }
 
-Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto,
+Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends,
                                            const Time& now) {
   CAIRN_ASSIGN(Scan scan, scan_wal(database, position_, upto));
   if (scan.outcome == ScanOutcome::nothing || scan.outcome == ScanOutcome::hole) return scan.outcome;
   if (scan.page_size != read_page_size_) return ScanOutcome::hole;
   const ScanOutcome outcome = scan.outcome;
   const Changes changes = changes_in_wal(database, std::move(scan), read_page_count_);
-  if (is_behind()) {
-    CAIRN_TRY(backlog_.add(changes, read_page_size_));
+  if (is_behind() || ends == Ends::no) {
+    CAIRN_TRY(backlog_.add(changes, read_page_size_, ends));
   } else {
     CAIRN_TRY(append(database, changes, now));
   }
@@ -84,7 +84,7 @@ void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_si
 }
 
 Result<void> CapturedState::catch_up(sqlite::Database& database, const Time& now) {
-  if (held_back_ || backlog_.empty()) return {};
+  if (!can_catch_up()) return {};
   CAIRN_TRY(append(database, backlog_.front(), now));
   backlog_.pop();
   return {};

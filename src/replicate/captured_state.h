@@ -39,17 +39,21 @@ class CapturedState {
   // its position is taken.
   Result<bool> resume(sqlite::Database& database);
 
-  // What is committed behind position(), up to `upto`, becomes the next segment in the spool (or waits in the backlog).
-  // Pages that are written as they were are left out; when nothing differs, there is no segment. On an error nothing
-  // has changed.
-  Result<ScanOutcome> capture(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now);
+  // What is committed behind position(), up to `upto`, becomes the next segment in the spool, or waits in the backlog:
+  // for a pass, or for the rest of a segment that does not end here. Pages that are written as they were are left out;
+  // when nothing differs, there is no segment. On an error nothing has changed.
+  Result<ScanOutcome> capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends, const Time& now);
 
   // A pass reads the state at `position`; until become() says what it is, what is committed behind it waits.
   void hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count);
   // The state at position() is not known yet: a pass is reading, or there is a backlog.
   bool is_behind() const { return held_back_ || !backlog_.empty(); }
   std::uint64_t backlog_bytes() const { return backlog_.size_bytes(); }
-  // After become(): the oldest of the backlog becomes a segment.
+  // What was captured last is part of a segment that has not ended; it does now.
+  bool has_unended() const { return backlog_.has_unended(); }
+  void end_segment() { backlog_.end_segment(); }
+  // The oldest segment of the backlog can be made.
+  bool can_catch_up() const { return !held_back_ && backlog_.has_segment(); }
   Result<void> catch_up(sqlite::Database& database, const Time& now);
   // The database is let go: whatever was committed meanwhile is to be found anew.
   void forget_backlog();

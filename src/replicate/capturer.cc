@@ -113,6 +113,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     return Step{retry_at_us_};
   }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
+  if (database_) stop_seeking_gate();
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -174,7 +175,8 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   if (state_) state_->forget_backlog();
   if (database_) database_->close(mode);
   database_.reset();
-  restart_wait_until_us_ = -1;
+  restart_wait_until_us_ = gate_until_us_ = -1;
+  seeks_gate_ = false;
   capture_trouble_.clear();
 }
 
@@ -242,25 +244,29 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
 // Capture.
 
 Result<void> Capturer::capture_when_due(const Time& now) {
-  if (state_->is_all_of(index_)) return {};
+  const bool all_read = state_->is_all_of(index_);
+  if (all_read && !state_->has_unended()) return {};
   // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it
   // waiting.
   if (database_->hold() != sqlite::Hold::floor) stuck_since_us_ = -1;
-  if (database_->hold() == sqlite::Hold::floor) {
+  if (!all_read && database_->hold() == sqlite::Hold::floor) {
     if (stuck_since_us_ < 0) stuck_since_us_ = now.mono_us;
     if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
   }
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
+  // A segment that is held up grows no larger than that.
+  if (state_->has_unended() && state_->backlog_bytes() > shared_.options.spool_limit_bytes / 4) return end_segment(now);
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
-  if (!due && index_.all_backfilled()) due = database_->checkpointer_at_work();
+  if (!due && !all_read && index_.all_backfilled()) due = database_->checkpointer_at_work();
   if (!due) {
     wake_us_ = std::min(wake_us_, std::max(next_capture_us_, now.mono_us + kLook_us));
     return {};
   }
-  auto captured = capture(now);
+  if (all_read) return end_segment(now);
+  auto captured = capture(Ends::yes, now);
   if (!captured && captured.error().kind() == ErrorKind::io) {
     // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
     capture_trouble_ = captured.error().message();
@@ -270,8 +276,16 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   if (!captured) return captured.error();
   if (!state_->is_behind()) capture_trouble_.clear();
   if (!*captured) return {};
-  next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
+  CAIRN_TRY(end_segment(now));
   return pass_ ? Result<void>() : keep_hold(now);
+}
+
+// What is captured is a segment, or becomes one with the next step.
+Result<void> Capturer::end_segment(const Time& now) {
+  state_->end_segment();
+  next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
+  if (state_->can_catch_up()) wake_us_ = now.mono_us;
+  return {};
 }
 
 // Segments that are not published yet, and what is to become some.
@@ -280,12 +294,12 @@ bool Capturer::spool_is_full() const {
 }
 
 // True: what was committed behind the position has been read, and the WAL need not keep it.
-Result<bool> Capturer::capture(const Time& now) {
+Result<bool> Capturer::capture(Ends ends, const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
-  CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, now));
+  CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, ends, now));
   if (outcome == ScanOutcome::nothing) return false;
   if (outcome != ScanOutcome::hole) {
-    if (sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
+    if (ends == Ends::yes && sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
     return true;
   }
   start_ = Start::go_on;
@@ -299,13 +313,15 @@ Result<bool> Capturer::capture(const Time& now) {
   return false;
 }
 
-// A step for each of what was committed during a pass, so that none takes long.
+// A step for each segment of what was committed during a pass, or read before its segment was due, so that none takes
+// long.
 Result<void> Capturer::catch_up(const Time& now) {
-  if (pass_ || !state_->is_behind()) return {};
+  if (!state_->can_catch_up()) return {};
   auto caught_up = state_->catch_up(*database_, now);
   if (caught_up) {
     capture_trouble_.clear();
     wake_us_ = now.mono_us;
+    if (sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
   } else if (caught_up.error().kind() == ErrorKind::io) {
     capture_trouble_ = caught_up.error().message();  // it waits where it is
     return {};
@@ -429,7 +445,7 @@ Result<void> Capturer::start_requested_snapshot(const Time& now) {
   if (pass_ || is_presumed_ || state_->is_behind() || !shared_.snapshot_requested || shared_.current_job()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {
-    CAIRN_ASSIGN(const bool captured, capture(now));
+    CAIRN_ASSIGN(const bool captured, capture(Ends::yes, now));
     if (captured) next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
     if (pass_) return {};  // a reconcile comes first
     CAIRN_ASSIGN(index_, database_->look());

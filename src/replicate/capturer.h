@@ -46,7 +46,8 @@ class Capturer {
   Result<void> start_requested_snapshot(const Time& now);
 
   // Capture.
-  Result<bool> capture(const Time& now);
+  Result<bool> capture(Ends ends, const Time& now);
+  Result<void> end_segment(const Time& now);
   Result<void> catch_up(const Time& now);
   Result<void> make_spool_durable_when_due(const Time& now);
   bool spool_is_full() const;
@@ -63,6 +64,8 @@ class Capturer {
   Result<bool> roll_over_quietly(const Time& now);
   Result<void> roll_over_under_gate(const Time& now);
   Result<void> exchange_hold_under_gate(const Time& now);
+  void stop_seeking_gate();
+  std::uint32_t frames_behind() const;
   void wait_for_restart(const Time& now);
 
   void let_go(sqlite::CloseMode mode);
@@ -85,6 +88,8 @@ class Capturer {
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
   std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
+  bool seeks_gate_ = false;                  // asks for the write lock again and again, with the checkpoint lock in hand
+  std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then

@@ -9,6 +9,8 @@
 namespace cairn::replicate {
 namespace {
 
+constexpr std::size_t kBufferBytes = 256 << 10;
+
 // Pages that the database has grown by without writing them. SQLite writes every page it adds; should one ever be
 // missing, what the database file holds there is what a reader would see.
 std::vector<PageNo> pages_that_no_frame_holds(const std::vector<FrameRef>& newest, std::uint32_t page_size,
@@ -26,24 +28,42 @@ std::vector<PageNo> pages_that_no_frame_holds(const std::vector<FrameRef>& newes
   return missing;
 }
 
-Result<void> read_out(sqlite::Database& database, const std::vector<FrameRef>& newest,
-                      const std::vector<PageNo>& missing, std::uint32_t page_size, const TakePage& take) {
-  Bytes bytes(page_size);
-  auto gap = missing.begin();
-  const auto take_gaps_before = [&](std::uint64_t page) -> Result<void> {
-    for (; gap != missing.end() && gap->value < page; ++gap) {
-      CAIRN_TRY(database.read_database((gap->value - 1ull) * page_size, bytes));
-      CAIRN_TRY(take(*gap, bytes));
+// What changes_in_wal() hands out.
+struct Pages {
+  sqlite::Database& database;
+  std::uint32_t page_size;
+  std::vector<FrameRef> newest;
+  std::vector<PageNo> missing;
+  Bytes kept;            // the frames from `first_kept` on, or nothing
+  FrameNo first_kept;
+
+  Result<void> read_frame(FrameNo frame, Bytes& bytes, const TakePage& take, PageNo page) const {
+    if (!kept.empty()) {
+      const std::size_t frame_bytes = wal::kFrameHeaderSize + page_size;
+      const std::size_t at = (frame.value - first_kept.value) * frame_bytes + wal::kFrameHeaderSize;
+      return take(page, ByteView(kept).subspan(at, page_size));
     }
-    return {};
-  };
-  for (const FrameRef& ref : newest) {
-    CAIRN_TRY(take_gaps_before(ref.page.value));
-    CAIRN_TRY(read_frame_page(database, ref.frame, page_size, bytes));
-    CAIRN_TRY(take(ref.page, bytes));
+    CAIRN_TRY(read_frame_page(database, frame, page_size, bytes));
+    return take(page, bytes);
   }
-  return take_gaps_before(~0ull);
-}
+
+  Result<void> read_out(const TakePage& take) const {
+    Bytes bytes(page_size);
+    auto gap = missing.begin();
+    const auto take_gaps_before = [&](std::uint64_t page) -> Result<void> {
+      for (; gap != missing.end() && gap->value < page; ++gap) {
+        CAIRN_TRY(database.read_database((gap->value - 1ull) * page_size, bytes));
+        CAIRN_TRY(take(*gap, bytes));
+      }
+      return {};
+    };
+    for (const FrameRef& ref : newest) {
+      CAIRN_TRY(take_gaps_before(ref.page.value));
+      CAIRN_TRY(read_frame(ref.frame, bytes, take, ref.page));
+    }
+    return take_gaps_before(~0ull);
+  }
+};
 
 }  // namespace
 
@@ -52,67 +72,101 @@ Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page
   changes.page_count = scan.page_count;
   changes.commit_count = scan.commit_count;
   changes.end = scan.end;
+  const FrameNo first = scan.frames.front().frame;
   auto newest = newest_frames(std::move(scan.frames), scan.page_count);
   auto missing = pages_that_no_frame_holds(newest, scan.page_size, page_count_before, scan.page_count);
-  changes.each_page = [&database, newest = std::move(newest), missing = std::move(missing),
-                       page_size = scan.page_size](const TakePage& take) {
-    return read_out(database, newest, missing, page_size, take);
-  };
+  const auto pages = std::make_shared<const Pages>(
+      Pages{database, scan.page_size, std::move(newest), std::move(missing), std::move(scan.kept), first});
+  changes.each_page = [pages](const TakePage& take) { return pages->read_out(take); };
   return changes;
 }
 
-Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size) {
+Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends ends) {
   if (!file_) {
     CAIRN_ASSIGN(file_, files_.open(path_, OpenMode::write));
     CAIRN_TRY(file_->truncate(0));
   }
   std::vector<std::uint32_t> numbers;
   std::uint64_t at = end_;
-  const auto put_aside = [&](PageNo page, ByteView bytes) -> Result<void> {
-    CAIRN_TRY(file_->write_at(at, bytes));
-    at += bytes.size();
-    numbers.push_back(page.value);
+  Bytes buffer;
+  const auto write_out = [&]() -> Result<void> {
+    CAIRN_TRY(file_->write_at(at, buffer));
+    at += buffer.size();
+    buffer.clear();
     return {};
+  };
+  const auto put_aside = [&](PageNo page, ByteView bytes) -> Result<void> {
+    buffer.insert(buffer.end(), bytes.begin(), bytes.end());
+    numbers.push_back(page.value);
+    return buffer.size() < kBufferBytes ? Result<void>() : write_out();
   };
   CAIRN_TRY(changes.each_page(put_aside));
   const ByteView table = std::as_bytes(std::span<const std::uint32_t>(numbers));
-  CAIRN_TRY(file_->write_at(at, table));
+  buffer.insert(buffer.end(), table.begin(), table.end());
+  CAIRN_TRY(write_out());
   Batch batch{.what = {.page_count = changes.page_count, .commit_count = changes.commit_count, .end = changes.end,
                        .each_page = {}},
               .page_size = page_size,
               .offset = end_,
-              .changed_pages = numbers.size()};
+              .changed_pages = numbers.size(),
+              .ends = ends};
   batches_.push_back(std::move(batch));
-  end_ = at + table.size();
+  end_ = at;
   return {};
 }
 
+void Backlog::end_segment() {
+  if (!batches_.empty()) batches_.back().ends = Ends::yes;
+}
+
+std::size_t Backlog::segment_batches() const {
+  const auto last = std::ranges::find(batches_, Ends::yes, &Batch::ends);
+  return last == batches_.end() ? 0 : static_cast<std::size_t>(last - batches_.begin()) + 1;
+}
+
 Changes Backlog::front() const {
-  CAIRN_CHECK(!batches_.empty());
-  const Batch& batch = batches_.front();
-  Changes changes = batch.what;
-  changes.each_page = [this, &batch](const TakePage& take) { return read(batch, take); };
+  const std::size_t count = segment_batches();
+  CAIRN_CHECK(count > 0);
+  Changes changes = batches_[count - 1].what;
+  changes.commit_count = 0;
+  for (std::size_t i = 0; i < count; ++i) changes.commit_count += batches_[i].what.commit_count;
+  changes.each_page = [this, count](const TakePage& take) { return read_newest(count, take); };
   return changes;
 }
 
-Result<void> Backlog::read(const Batch& batch, const TakePage& take) const {
-  const auto read_whole = [&](std::uint64_t offset, std::span<std::byte> into) -> Result<void> {
-    CAIRN_ASSIGN(const std::size_t got, file_->read_at(offset, into));
-    return got == into.size() ? Result<void>() : Error(ErrorKind::io, fmt::format("{} is cut short", path_));
-  };
-  std::vector<std::uint32_t> numbers(batch.changed_pages);
-  CAIRN_TRY(read_whole(batch.offset + std::uint64_t{batch.changed_pages} * batch.page_size,
-                       std::as_writable_bytes(std::span<std::uint32_t>(numbers))));
-  Bytes bytes(batch.page_size);
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    CAIRN_TRY(read_whole(batch.offset + i * batch.page_size, bytes));
-    CAIRN_TRY(take(PageNo(numbers[i]), bytes));
+Result<void> Backlog::read_newest(std::size_t batch_count, const TakePage& take) const {
+  std::vector<PagePlace> places;
+  for (std::size_t i = 0; i < batch_count; ++i) CAIRN_TRY(list_pages(batches_[i], places));
+  std::ranges::sort(places);
+  const Batch& last = batches_[batch_count - 1];
+  Bytes bytes(last.page_size);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const bool newest = i + 1 == places.size() || places[i + 1].page != places[i].page;
+    if (!newest || places[i].page.value > last.what.page_count) continue;
+    CAIRN_TRY(read_whole(places[i].offset, bytes));
+    CAIRN_TRY(take(places[i].page, bytes));
   }
   return {};
 }
 
+Result<void> Backlog::list_pages(const Batch& batch, std::vector<PagePlace>& places) const {
+  std::vector<std::uint32_t> numbers(batch.changed_pages);
+  CAIRN_TRY(read_whole(batch.offset + std::uint64_t{batch.changed_pages} * batch.page_size,
+                       std::as_writable_bytes(std::span<std::uint32_t>(numbers))));
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    places.push_back({PageNo(numbers[i]), batch.offset + i * batch.page_size});
+  }
+  return {};
+}
+
+Result<void> Backlog::read_whole(std::uint64_t offset, std::span<std::byte> into) const {
+  CAIRN_ASSIGN(const std::size_t got, file_->read_at(offset, into));
+  return got == into.size() ? Result<void>() : Error(ErrorKind::io, fmt::format("{} is cut short", path_));
+}
+
 void Backlog::pop() {
-  batches_.pop_front();
+  const auto end = batches_.begin() + static_cast<std::ptrdiff_t>(segment_batches());
+  batches_.erase(batches_.begin(), end);
   if (batches_.empty()) clear();
 }
 

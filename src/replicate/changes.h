@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,13 @@ struct Changes {
 // Out of the live WAL, under the hold that `scan` was made under. `page_count_before` pages were there before.
 Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page_count_before);
 
-// What is committed while the state before it is still being read: changes that wait, in order, in a scratch file. So
-// the WAL need not keep them, and no application's checkpoint waits for the end of a long read of ours. It does not
-// survive the process, and need not: after a crash every page is compared anyway.
+// Whether a segment ends with these changes, or goes on with the next.
+enum class Ends { yes, no };
+
+// Changes that wait, in order, in a scratch file, so that the WAL need not keep them: what is committed while the state
+// before it is still being read, and what is read out of the WAL before a segment is due. No application's checkpoint
+// waits for the end of a long read of ours, and a WAL that is restarted many times a second does not make as many
+// segments. It does not survive the process, and need not: the database has it, and after a crash every page is compared.
 class Backlog {
  public:
   Backlog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
@@ -38,8 +43,12 @@ class Backlog {
   bool empty() const { return batches_.empty(); }
   std::uint64_t size_bytes() const { return end_; }  // of the scratch file
   // On an error nothing has been added.
-  Result<void> add(const Changes& changes, std::uint32_t page_size);
-  // The oldest changes: stays as it is until pop().
+  Result<void> add(const Changes& changes, std::uint32_t page_size, Ends ends);
+  // The last of what was added ends a segment, too.
+  void end_segment();
+  bool has_unended() const { return !batches_.empty() && batches_.back().ends == Ends::no; }
+  bool has_segment() const { return segment_batches() > 0; }
+  // All that becomes the oldest segment, which has been ended: stays as it is until pop().
   Changes front() const;
   void pop();
   void clear();
@@ -50,8 +59,17 @@ class Backlog {
     std::uint32_t page_size = 0;
     std::uint64_t offset = 0;    // of the pages; their numbers follow, 4 bytes each in this machine's order
     std::size_t changed_pages = 0;
+    Ends ends = Ends::yes;
   };
-  Result<void> read(const Batch& batch, const TakePage& take) const;
+  struct PagePlace {
+    PageNo page;
+    std::uint64_t offset = 0;  // in the file, which grows: of two places of one page the later is the newer
+    auto operator<=>(const PagePlace&) const = default;
+  };
+  std::size_t segment_batches() const;  // of the oldest segment; 0: it is not ended yet
+  Result<void> list_pages(const Batch& batch, std::vector<PagePlace>& places) const;
+  Result<void> read_newest(std::size_t batch_count, const TakePage& take) const;
+  Result<void> read_whole(std::uint64_t offset, std::span<std::byte> into) const;
 
   FileSystem& files_;
   const std::string path_;

@@ -644,5 +644,95 @@ TEST_F(ReplicatorTest, RollOverBesideAnotherCheckpointerKeepsTheHold) {
   EXPECT_EQ(replicator_->status().reconciles, 0u);
 }
 
+// However often the WAL is rolled over meanwhile, an interval makes one segment.
+TEST_F(ReplicatorTest, ManyRestartsInAnIntervalMakeOneSegment) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.rollover_frames = 20;
+  o.interval_ms = 1000;
+  start(o);
+  must_settle();
+  const auto before = replicator_->status();
+  constexpr int kTurns = 250;  // of 20 ms: five intervals
+  for (int i = 0; i < kTurns; ++i) {
+    app.must(fill(4));
+    if (i % 50 == 10) app.must("DELETE FROM t WHERE id % 3 = 0");
+    if (i == 120) app.must("VACUUM");
+    ASSERT_FALSE(turn());
+  }
+  const auto after = replicator_->status();
+  EXPECT_GT(after.wal_restarts - before.wal_restarts, 20u);
+  EXPECT_LE(after.captured_sequence - before.captured_sequence, 7u);
+  EXPECT_GE(after.captured_sequence - before.captured_sequence, 4u);
+  EXPECT_EQ(after.reconciles, 0u);
+  expect_replica_is_current();
+  EXPECT_FALSE(fs::exists(dir_ / "state" / "backlog"));
+}
+
+// Nothing is committed any more: what was read before its segment was due is published all the same.
+TEST_F(ReplicatorTest, WhatARollOverHasReadIsPublishedWhenTheWriterFallsSilent) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.rollover_frames = 20;
+  o.interval_ms = 1000;
+  start(o);
+  must_settle();
+  app.must(fill(4));
+  for (int i = 0; i < 3; ++i) ASSERT_FALSE(turn());
+  const auto first = replicator_->status().captured_sequence;
+  app.must(fill(400));
+  for (int i = 0; i < 5; ++i) ASSERT_FALSE(turn());
+  ASSERT_EQ(replicator_->status().captured_sequence, first) << "the interval is not over";
+  ASSERT_TRUE(fs::exists(dir_ / "state" / "backlog")) << "nothing was rolled over";
+  for (int i = 0; i < 60; ++i) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().published_sequence, first + 1);
+  expect_replica_is_current();
+}
+
+// A crash takes it: the next start finds the difference in the database.
+TEST_F(ReplicatorTest, WhatARollOverHasReadSurvivesAKillInTheDatabase) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.rollover_frames = 20;
+  o.interval_ms = 1000;
+  start(o);
+  must_settle();
+  for (int i = 0; i < 10; ++i) {
+    app.must(fill(40));
+    ASSERT_FALSE(turn());
+  }
+  ASSERT_TRUE(fs::exists(dir_ / "state" / "backlog"));
+  stop(StopMode::crash);
+  app.must(fill(3));
+  start(o);
+  expect_replica_is_current();
+}
+
+// With a store that is away, what waits for its segment stays within the limit, and the WAL keeps the rest.
+TEST_F(ReplicatorTest, TheBacklogOfAnIntervalIsBounded) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.rollover_frames = 20;
+  o.interval_ms = 3'600'000;
+  o.spool_limit_bytes = 1 << 20;
+  start(o);
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  for (int i = 0; i < 300; ++i) {
+    app.must(fill(100));
+    ASSERT_FALSE(turn());
+    if (!fs::exists(dir_ / "state" / "backlog")) continue;
+    ASSERT_LE(fs::file_size(dir_ / "state" / "backlog"), (1u << 20) / 4 + (1u << 18)) << i;
+  }
+  EXPECT_GT(replicator_->status().captured_sequence, 10u);
+  replicator_->request_capture();
+  expect_replica_is_current();
+}
+
 }  // namespace
 }  // namespace cairn

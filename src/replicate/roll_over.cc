@@ -1,31 +1,50 @@
 // How the capturer rolls the WAL over when it has grown long, so that a writer can restart it: everything is captured,
 // the rest of it backfilled, and a floor taken in place of the pin (docs/sqlite.md, "The holds", rule 4).
 #include <algorithm>
+#include <limits>
 
 #include "replicate/capturer.h"
 
 namespace cairn::replicate {
+namespace {
+constexpr std::int64_t kBetween_us = 20'000;       // two attempts
+constexpr std::int64_t kGatePatience_us = 10'000;  // an application's RESTART that waits for our pin waits this much more
+constexpr std::uint32_t kShortTail = 64;           // frames
+}  // namespace
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
-  if (database_->access() == sqlite::Access::read_only || database_->hold() != sqlite::Hold::pin) return {};
-  if (index_.max_frame.value < shared_.options.rollover_frames) return {};
+  const bool possible = database_->access() == sqlite::Access::read_write && database_->hold() == sqlite::Hold::pin;
+  const bool long_enough = index_.max_frame.value >= shared_.options.rollover_frames;
+  if (!possible || !long_enough || spool_is_full() || !capture_trouble_.empty() || state_->can_catch_up()) {
+    stop_seeking_gate();
+    return {};
+  }
   if (now.mono_us < next_roll_us_) {
     wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};
   }
-  next_roll_us_ = now.mono_us + 20'000;
-  if (spool_is_full() || !capture_trouble_.empty()) return {};
+  if (seeks_gate_) return roll_over_under_gate(now);
   CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-  return done ? Result<void>() : roll_over_under_gate(now);
+  seeks_gate_ = !done;
+  next_roll_us_ = wake_us_ = now.mono_us;
+  return {};
+}
+
+// Committed and not captured yet, at the last look; many when the WAL is another one.
+std::uint32_t Capturer::frames_behind() const {
+  const WalPosition& position = state_->position();
+  if (index_.salts != position.salts) return std::numeric_limits<std::uint32_t>::max();
+  return index_.max_frame.value - position.frame.value;
 }
 
 // Without the write lock: enough when nobody commits just now.
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
-  CAIRN_ASSIGN(const bool captured, capture(now));
+  CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
   (void)captured;
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
+  if (!index_.all_backfilled()) CAIRN_TRY(database_->sync_database());
   if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
@@ -33,15 +52,32 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
   return true;
 }
 
+// A busy writer has the write lock nearly all the time, and what time it has left it checkpoints. So its checkpoints are
+// kept out, and the moment between two commits is found by asking again and again.
 Result<void> Capturer::roll_over_under_gate(const Time& now) {
-  // What was committed during the checkpoint, so that little is left to be done while others wait.
-  CAIRN_ASSIGN(const bool captured, capture(now));
-  (void)captured;
+  if (gate_until_us_ < 0) gate_until_us_ = now.mono_us + kGatePatience_us;
+  if (now.mono_us > gate_until_us_) {
+    stop_seeking_gate();
+    next_roll_us_ = now.mono_us + kBetween_us;
+    wake_us_ = std::min(wake_us_, next_roll_us_);
+    return {};
+  }
+  wake_us_ = now.mono_us;
+  if (!database_->try_checkpoint_lock()) return {};
+  // What was committed meanwhile, so that little is left to be done while others wait.
+  if (frames_behind() > kShortTail) {
+    CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
+    (void)captured;
+  }
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
   auto exchanged = exchange_hold_under_gate(now);
   database_->release_gate();
+  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) {  // an older reader is in the way
+    stop_seeking_gate();
+    next_roll_us_ = now.mono_us + kBetween_us;
+  }
   const std::int64_t held_us = shared_.stopwatch_us() - began_us;
   lock_times_.add(held_us);
   shared_.set_status([&](ReplicatorStatus& s) {
@@ -58,15 +94,13 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
   // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer.
-  const std::uint32_t tail_limit = 64u << std::min(gate_tries_, 5);
-  const WalPosition& position = state_->position();
-  if (index_.salts != position.salts || index_.max_frame.value - position.frame.value > tail_limit) {
+  const std::uint32_t tail_limit = kShortTail << std::min(gate_tries_, 5);
+  if (frames_behind() > tail_limit) {
     ++gate_tries_;
-    next_roll_us_ = now.mono_us;
     return {};
   }
   gate_tries_ = 0;
-  CAIRN_ASSIGN(const bool captured, capture(now));
+  CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
   (void)captured;
   if (index_.max_frame > database_->pinned_frame()) {
     CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
@@ -74,13 +108,21 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
     }));
     if (!moved) return {};
   }
+  database_->release_checkpoint_lock();  // for our own, on another connection
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   const bool alone = database_->try_checkpoint_lock();
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (on_floor && alone) wait_for_restart(now);
-  if (!on_floor && alone) database_->release_checkpoint_lock();
   return {};
+}
+
+void Capturer::stop_seeking_gate() {
+  if (!seeks_gate_) return;
+  if (restart_wait_until_us_ < 0) database_->release_checkpoint_lock();
+  seeks_gate_ = false;
+  gate_until_us_ = -1;
+  gate_tries_ = 0;
 }
 
 // Other checkpointers are kept out for a moment, in which a writer that is busy restarts the WAL: then no checkpointer
@@ -88,6 +130,8 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
 void Capturer::wait_for_restart(const Time& now) {
   constexpr std::int64_t kWait_us = 3'000;
   restart_wait_until_us_ = now.mono_us + kWait_us;
+  seeks_gate_ = false;
+  gate_until_us_ = -1;
   wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
   shared_.set_status([](ReplicatorStatus& s) { ++s.rollovers; });
 }

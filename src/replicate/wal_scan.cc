@@ -7,7 +7,7 @@
 namespace cairn::replicate {
 namespace {
 
-constexpr std::size_t kChunkBytes = 1 << 20;
+constexpr std::size_t kChunkBytes = 4 << 20;
 
 // Where to begin: behind `from` if it lies in this WAL, else at the start. False: the two do not fit together.
 bool begin_at(const wal::Header& header, const WalPosition& from, const wal::IndexHeader& upto, Scan& scan) {
@@ -70,6 +70,7 @@ Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const
     if (read != chunk.size() || !take_frames(*header, chunk, scan)) return hole();
   }
   if (scan.page_count == 0) return hole();  // the index promises a commit there
+  if (scan.frames.size() <= frames_a_chunk) scan.kept = std::move(chunk);
   return scan;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/bytes.h"
 #include "replicate/local_state.h"
 #include "sqlite/database.h"
 #include "wal/wal.h"
@@ -33,6 +34,7 @@ struct Scan {
   std::uint32_t least_page_count = 0;  // after any of the commits: a checkpoint may cut the database file to this
   std::uint32_t commit_count = 0;
   WalPosition end;
+  Bytes kept;            // all frames as they were checked, if they are few; empty: to be read again
 };
 
 // All frames behind `from` up to `upto.max_frame`, which is always a commit.

@@ -432,6 +432,12 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
   return error;
 }
 
+Result<void> Database::sync_database() {
+  const int code = file_->pMethods->xSync(file_, SQLITE_SYNC_NORMAL);
+  if (code == SQLITE_OK) return {};
+  return Error(ErrorKind::io, fmt::format("{} cannot be synced (SQLite code {})", path_, code));
+}
+
 bool Database::try_checkpoint_lock() {
   if (checkpoint_lock_held_) return true;
   checkpoint_lock_held_ =
@@ -452,6 +458,7 @@ bool Database::checkpointer_at_work() {
 }
 
 void Database::release_checkpoint_lock() {
+  if (!checkpoint_lock_held_) return;
   lock_shm(file_, kCheckpointLock, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   checkpoint_lock_held_ = false;
 }

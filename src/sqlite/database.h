@@ -101,6 +101,10 @@ class Database {
   // the caller holds at most one pin.
   Result<bool> checkpoint(Checkpoint mode);
 
+  // What checkpoints have written so far survives a power loss. They sync it themselves only when they reach the newest
+  // commit: what is synced before need not be waited for then.
+  Result<void> sync_database();
+
   // Keeps every other checkpointer out (theirs answer SQLITE_BUSY at once, so: for milliseconds only). False: one is
   // at work. Getting it shows that none with an older header is left.
   bool try_checkpoint_lock();
