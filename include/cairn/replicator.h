@@ -43,9 +43,11 @@ struct ReplicatorOptions {
   std::uint64_t truncate_wal_bytes = 64ull << 20;  // a WAL file larger than this is truncated when all is captured
   std::uint64_t spool_limit_bytes = 100ull << 20;  // captured, not yet published; beyond it the WAL waits, pinned
   std::uint64_t slice_bytes = 4ull << 20;  // how much of the database one step reads (whole blocks of about 256 KiB)
-  // Where the parts of a large snapshot are put into the store, as many at a time as it runs side by side, each of
-  // some 8 MiB in memory. Outlives the Replicator. Null: one after the other.
+  // Where the parts of a large snapshot are put into the store, as many at a time as it runs side by side and 128 MiB
+  // hold. Outlives the Replicator. Null: one after the other.
   Executor* transfers = nullptr;
+  // Of each part; larger where the store takes so few parts that a large database would not go into them.
+  std::uint64_t part_bytes = 8ull << 20;
   std::function<std::int64_t()> stopwatch_us;  // for write_lock_us in the status only; may be empty
   int segment_level = 1;            // zstd levels
   int snapshot_level = 3;

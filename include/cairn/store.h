@@ -103,7 +103,7 @@ struct StoreCapabilities {
   bool late_names = false;           // complete_new may be told another key than begin_upload was: the object gets that
   std::uint64_t max_put_bytes = 5ull << 30;
   std::uint64_t min_part_bytes = 5ull << 20;  // all parts but the last
-  int max_parts = 10000;
+  int max_parts = 10000;  // as far as it is known: a store may be found to take fewer when a part is put (invalid)
 };
 
 class Store {

@@ -22,7 +22,6 @@ namespace cairn::cli {
 namespace {
 
 constexpr std::int64_t kLongestWaitMs = 3'600'000;
-constexpr std::int64_t kDayMs = 86'400'000;
 constexpr std::int64_t kLookAtStoreMs = 1'000;  // while one is in trouble
 
 std::int64_t now_ms() {
@@ -42,7 +41,7 @@ class Follower {
   void run_one(std::size_t index);
   Json store_of(const Replication& replication) const;
   void tell_spending(const Replication& replication) const;
-  void tell_day();
+  void tell_days(std::int64_t days);
   bool a_store_is_in_trouble() const;
   void look_at_stores() const;
   void on_signal(const Event& event);
@@ -65,7 +64,7 @@ class Follower {
   bool child_wanted_ = false;
   std::optional<int> child_status_;
   const std::int64_t begun_ms_ = now_ms();
-  std::int64_t day_begun_ms_ = begun_ms_;
+  Days days_{begun_ms_, options_.day_ms};
   std::vector<StoreUsage> day_before_;  // of each replication, when this day began
 
   mutable Mutex mutex_;
@@ -92,12 +91,12 @@ int Follower::run() {
     return running_ > 0;
   };
   while (any_left() || child_) {
-    const std::int64_t until_ms = child_wanted_ ? patience_until_ms : day_begun_ms_ + kDayMs;
+    const std::int64_t until_ms = child_wanted_ ? std::min(patience_until_ms, days_.end_ms()) : days_.end_ms();
     const std::int64_t longest_ms = a_store_is_in_trouble() ? kLookAtStoreMs : kLongestWaitMs;
     const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - now_ms(), 0, longest_ms);
     const std::optional<Event> event = signals_.wait(static_cast<int>(wait_ms));
     if (!event) look_at_stores();
-    if (now_ms() >= day_begun_ms_ + kDayMs) tell_day();
+    if (const std::int64_t days = days_.take(now_ms()); days > 0) tell_days(days);
     if (event && event->kind == Event::Kind::signal) on_signal(*event);
     look_at_child();
     start_child_when_ready(now_ms() < patience_until_ms ? Patience::left : Patience::gone);
@@ -179,15 +178,15 @@ void Follower::look_at_stores() const {
 }
 
 // Once a day, of that day alone.
-void Follower::tell_day() {
+void Follower::tell_days(std::int64_t days) {
+  const std::string in = days == 1 ? "a day" : fmt::format("{} days", days);
   for (std::size_t i = 0; i < replications_.size(); ++i) {
     const StoreStatus store = replications_[i]->store_status();
     const StoreUsage since = difference(store.usage, std::exchange(day_before_[i], store.usage));
     if (store.service.empty()) continue;
-    log_.info("{}: asked of {} in a day: {}", replications_[i]->database(), store.service,
-              spending_text({since, store.service, kDayMs}, options_.prices));
+    log_.info("{}: asked of {} in {}: {}", replications_[i]->database(), store.service, in,
+              spending_text({since, store.service, days * kDayMs}, options_.prices));
   }
-  day_begun_ms_ += kDayMs;
 }
 
 void Follower::fail(const Failure& failure) {

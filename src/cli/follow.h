@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/replication.h"
 #include "cli/signals.h"
+#include "cli/spending.h"
 #include "store/cost.h"
 
 namespace cairn::cli {
@@ -23,6 +24,7 @@ struct FollowOptions {
   std::int64_t stop_limit_ms = 30'000;   // for publishing everything after a stop
   Style style = Style::text;
   std::optional<PriceList> prices;       // none: those of the service, if they are known
+  std::int64_t day_ms = kDayMs;          // how often it is logged what the stores were asked for meanwhile
 };
 
 // Until every replication has ended, by its goal, an error, the child's end, or SIGINT, SIGTERM or SIGHUP, after which

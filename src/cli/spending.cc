@@ -6,14 +6,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr double kDayMs = 86'400'000;
 // What a start costs says nothing of a day.
 constexpr std::int64_t kLongEnoughMs = 60'000;
 constexpr double kWorthTellingUsd = 0.001;  // a month
 
 std::optional<double> day_usd(const Cost& cost, std::int64_t elapsed_ms) {
   if (elapsed_ms < kLongEnoughMs) return std::nullopt;
-  return cost.usd() * kDayMs / static_cast<double>(elapsed_ms);
+  return cost.usd() * static_cast<double>(kDayMs) / static_cast<double>(elapsed_ms);
 }
 
 }  // namespace
@@ -28,6 +27,13 @@ StoreUsage difference(const StoreUsage& now, const StoreUsage& before) {
   since.sent_bytes = now.sent_bytes - before.sent_bytes;
   since.received_bytes = now.received_bytes - before.received_bytes;
   return since;
+}
+
+std::int64_t Days::take(std::int64_t now_ms) {
+  if (now_ms < end_ms_) return 0;
+  const std::int64_t over = 1 + (now_ms - end_ms_) / day_ms_;
+  end_ms_ += over * day_ms_;
+  return over;
 }
 
 std::optional<PriceList> choose_prices(const std::optional<PriceList>& given, const std::string& service) {

@@ -19,6 +19,22 @@ struct Spending {
 };
 StoreUsage difference(const StoreUsage& now, const StoreUsage& before);
 
+inline constexpr std::int64_t kDayMs = 86'400'000;
+
+// When what a day cost is to be told: as soon as the day is over, counted from a beginning.
+class Days {
+ public:
+  explicit Days(std::int64_t begun_ms, std::int64_t day_ms = kDayMs) : day_ms_(day_ms), end_ms_(begun_ms + day_ms) {}
+  // When the present one is over.
+  std::int64_t end_ms() const { return end_ms_; }
+  // How many are over that were not told of yet: from now on they are.
+  std::int64_t take(std::int64_t now_ms);
+
+ private:
+  const std::int64_t day_ms_;
+  std::int64_t end_ms_;
+};
+
 // `given`: prices that the user named; else those of the service, where they are known.
 std::optional<PriceList> choose_prices(const std::optional<PriceList>& given, const std::string& service);
 

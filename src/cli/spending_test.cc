@@ -9,8 +9,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::int64_t kDayMs = 86'400'000;
-
 // A database that changes all the time: a write a second.
 StoreUsage busy_day() {
   StoreUsage usage;
@@ -64,6 +62,21 @@ TEST(Difference, IsOfEveryKind) {
   EXPECT_EQ(since.unanswered, 5u);
   EXPECT_EQ(since.sent_bytes, 6u);
   EXPECT_EQ(since.received_bytes, 7u);
+}
+
+TEST(Days, AreToldOfOnceEachWhenTheyAreOver) {
+  Days days(1000);
+  EXPECT_EQ(days.end_ms(), 1000 + kDayMs);
+  EXPECT_EQ(days.take(1000), 0);
+  EXPECT_EQ(days.take(999 + kDayMs), 0);
+  EXPECT_EQ(days.take(1000 + kDayMs), 1);
+  EXPECT_EQ(days.take(1000 + kDayMs), 0);
+  EXPECT_EQ(days.end_ms(), 1000 + 2 * kDayMs);
+  // Told of late, they still end when they do; and of several that are over at once it is told at once.
+  EXPECT_EQ(days.take(1500 + 2 * kDayMs), 1);
+  EXPECT_EQ(days.end_ms(), 1000 + 3 * kDayMs);
+  EXPECT_EQ(days.take(999 + 6 * kDayMs), 3);
+  EXPECT_EQ(days.end_ms(), 1000 + 6 * kDayMs);
 }
 
 TEST(StoreJson, HasTheDayInDollars) {

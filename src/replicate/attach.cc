@@ -5,6 +5,8 @@
 //   nothing        begun, or published    refuse: the replica vanished          (--adopt local: begin anew)
 //   claim only     same lineage           begin: we died before the first snapshot
 //   claim only     other or none          refuse: somebody is beginning it      (--adopt local: take over)
+//   segments, no claim, no snapshot       refuse: the rest of a replica that vanished
+//     same lineage                                                              (--adopt local: go on, snapshot first)
 //   history        same lineage, and its head is what we published, or the one segment that we meant to publish:
 //                                         go on
 //   history        same lineage, else     refuse: another writer, or the store was rolled back   (--adopt local)
@@ -232,10 +234,23 @@ Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   return base;
 }
 
+// A claim is put before everything else, so segments without one and without a snapshot are what came after somebody
+// had removed all that was there.
+Result<void> expect_more_than_a_rest(const AttachContext& c, const restore::HeadState& head) {
+  if (head.has_snapshot || c.options.adopt == Adopt::local) return {};
+  CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+  if (claim) return {};
+  return Error(ErrorKind::conflict,
+               fmt::format("{} has lost its snapshots and its metadata.json: was it deleted, or the bucket emptied? If "
+                           "it is to begin anew, run again with --adopt local.",
+                           place(c)));
+}
+
 Result<Finding> find_history(const AttachContext& c, const restore::HeadState& head) {
   const LocalRecord record = c.local.record();
   const bool adopt = c.options.adopt == Adopt::local;
   if (record.lineage != head.lineage || !record.proven) return find_foreign(c, head);
+  CAIRN_TRY(expect_more_than_a_rest(c, head));
 
   const std::uint64_t head_hash = head.footer.hash_after();
   const bool is_published = head.newest == record.published && head_hash == record.published_hash;

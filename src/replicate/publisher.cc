@@ -5,6 +5,10 @@
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
 //     writer owns the history, and this one stops for good;
 //   - "it may have been applied": look, then decide.
+//
+// The summary that is written now and then is also a look at whether the replica is still there. A claim that is gone
+// is an alarm only at the second look, a minute later, and when the names of what is there say the same: no store
+// that answers late, and nobody who removes a summary, ends a replication.
 #include "replicate/publisher.h"
 
 #include <algorithm>
@@ -19,6 +23,7 @@ namespace {
 constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
+constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
 constexpr std::uint64_t kCompareBytes = 1 << 20;
 constexpr int kReadings = 4;
 }  // namespace
@@ -34,7 +39,9 @@ Result<Step> Publisher::step(const Time& now) {
   if (auto published = publish_front(*spool, now); !published) {
     return trouble(published.error(), now);
   } else if (*published) {
-    if (now.mono_us >= next_summary_us_) write_summary(now);
+    if (now.mono_us >= next_summary_us_) {
+      if (auto written = write_summary(now); !written) return trouble(written.error(), now);
+    }
     patience_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
     return Step{now.mono_us};
@@ -132,18 +139,49 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   return true;
 }
 
-// Now and then, and on a clean stop. The replica is whole without it: a failure is no failure.
-void Publisher::write_summary(const Time& now) {
+// Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is gone
+// because the replica is.
+Result<void> Publisher::write_summary(const Time& now) {
   const LocalRecord record = shared_.local->record();
   next_summary_us_ = now.mono_us + kSummary_us;
   summarized_ = record.published;
-  (void)update_claim(shared_.store, shared_.options.replica, record.lineage, [&](Claim& claim) {
+  const auto summarize = [&](Claim& claim) {
     claim.writer = record.writer;
     claim.host = shared_.options.host;
     claim.page_size = record.page_size;
     claim.latest_wal_sequence = std::max(claim.latest_wal_sequence, record.published.value);
     claim.last_modified_ms = now.wall_ms;
-  });
+  };
+  const auto updated = update_claim(shared_.store, shared_.options.replica, record.lineage, summarize);
+  if (updated) missed_at_.reset();
+  // conflict: another's, or changed this very moment.
+  const bool missed =
+      !updated && (updated.error().kind() == ErrorKind::not_found || updated.error().kind() == ErrorKind::conflict);
+  if (!missed) return {};
+  next_summary_us_ = now.mono_us + kSecondLook_us;
+  if (!missed_at_) {
+    missed_at_ = record.published;
+    return {};
+  }
+  CAIRN_TRY(look_for_replica(*missed_at_));
+  missed_at_.reset();
+  // Only the summary was removed.
+  Claim claim;
+  claim.lineage = record.lineage;
+  summarize(claim);
+  (void)create_claim(shared_.store, shared_.options.replica, claim);
+  return {};
+}
+
+// conflict: what had been published when the claim was missed first cannot be restored any more.
+Result<void> Publisher::look_for_replica(Sequence published) {
+  bool has_snapshot = false;
+  {
+    MutexLock hold(shared_.mutex);
+    has_snapshot = shared_.status.has_snapshot;
+  }
+  return expect_restorable(shared_.store, shared_.options.replica, published,
+                           has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way);
 }
 
 Result<bool> Publisher::put(const SpooledSegment& segment) {
@@ -192,7 +230,7 @@ Result<bool> Publisher::lies_there(const std::string& key, std::uint64_t offset,
 }
 
 void Publisher::finish() {
-  if (attached_ && shared_.local->record().published != summarized_) write_summary(last_time_);
+  if (attached_ && shared_.local->record().published != summarized_) (void)write_summary(last_time_);
 }
 
 // What may pass is tried again, later and later; the rest ends this Replicator.

@@ -1,6 +1,8 @@
 // From the spool to the store: one segment at a time, in order, create-only.
 #pragma once
 
+#include <optional>
+
 #include "replicate/patience.h"
 #include "replicate/shared.h"
 
@@ -18,6 +20,8 @@ class Publisher {
   void stand_firm(const Id128& lineage, const Finding& finding, Base* base);
   Result<bool> publish_front(Spool& spool, const Time& now);
   Result<bool> put(const SpooledSegment& segment);
+  Result<void> write_summary(const Time& now);
+  Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);
   Result<bool> lies_there(const std::string& key, std::uint64_t offset, ByteView mine);
   Result<Step> trouble(const Error& error, const Time& now);
@@ -25,9 +29,8 @@ class Publisher {
   Shared& shared_;
   Patience patience_;
   std::int64_t not_before_us_ = 0;
-  void write_summary(const Time& now);
-
   std::int64_t next_summary_us_ = 0;
+  std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
   Time last_time_;
   bool attached_ = false;

@@ -13,12 +13,16 @@
 #include "segment/keys.h"
 #include "segment/reader.h"
 #include "segment/running_hash.h"
+#include "store/part_size.h"
 
 namespace cairn::replicate {
 namespace {
 constexpr std::int64_t kIdle_us = 200'000;
 constexpr std::int64_t kBusy_us = 1'000;
-constexpr std::uint64_t kPartBytes = 8ull << 20;
+constexpr std::uint64_t kMostInFlightBytes = 128ull << 20;
+
+// Larger than the snapshot can get: zstd adds a few bytes a block to what it cannot compress, a hash is 8 bytes a page.
+std::uint64_t most_bytes_of(const SnapshotJob& job) { return job.data_size_bytes + job.data_size_bytes / 10; }
 }  // namespace
 
 Result<Step> SnapshotUpload::step(const Time& now) {
@@ -98,12 +102,26 @@ Result<void> SnapshotUpload::end_left_over() {
 void SnapshotUpload::begin(const std::shared_ptr<SnapshotJob>& job) {
   drop();
   job_ = job;
-  if (!job_) return;
-  const StoreCapabilities can = shared_.store.capabilities();
-  // Never more parts than the store takes, even if nothing compresses.
-  part_bytes_ =
-      std::max({kPartBytes, can.min_part_bytes,
-                job_->data_size_bytes * 11 / 10 / static_cast<std::uint64_t>(std::max(1, can.max_parts - 1))});
+  part_bytes_ = least_part_bytes();
+}
+
+std::uint64_t SnapshotUpload::least_part_bytes() const {
+  return std::max(shared_.options.part_bytes, shared_.store.capabilities().min_part_bytes);
+}
+
+// Never more parts than the store takes, even if nothing compresses. A store may take fewer than it says: that is found
+// out where it matters.
+Result<void> SnapshotUpload::choose_part_size(const SnapshotJob& job) {
+  if (most_parts_) return {};
+  const std::uint64_t least_bytes = least_part_bytes(), most_bytes = most_bytes_of(job);
+  int most = kPartsThatAllTake;
+  if (part_bytes_for(most_bytes, least_bytes, most) > least_bytes) {
+    CAIRN_ASSIGN(most, most_parts(shared_.store, job.key));
+  }
+  most_parts_ = most;
+  // Some more than is needed now, so that an upload can be gone on with when the database has grown a little.
+  part_bytes_ = part_bytes_for(most_bytes + most_bytes / 8, least_bytes, most);
+  return {};
 }
 
 void SnapshotUpload::drop() {
@@ -125,6 +143,7 @@ void SnapshotUpload::drop() {
   parts_cut_ = highest_there_ = 0;
   sent_bytes_ = 0;
   drained_ = false;
+  most_parts_.reset();
 }
 
 // True: the snapshot is in the store.
@@ -154,9 +173,13 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
 // Cuts a part off the buffer, and sends it unless the store has it.
 Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
   if (upload_id_.empty()) CAIRN_TRY(open_upload(job));
-  const auto size = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size()));
-  Bytes body(buffer_.bytes.begin(), buffer_.bytes.begin() + size);
-  buffer_.bytes.erase(buffer_.bytes.begin(), buffer_.bytes.begin() + size);
+  const bool is_last = drained_ && !upload_id_.empty();
+  if (buffer_.bytes.size() < part_bytes_ && !is_last) return {};  // parts are to be larger than was thought
+  const std::size_t size = std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size());
+  Bytes body = std::move(buffer_.bytes);  // what is behind is little: a part is not in memory twice
+  buffer_.bytes = Bytes(body.begin() + static_cast<std::ptrdiff_t>(size), body.end());
+  body.resize(size);
+  buffer_.bytes.reserve(part_bytes_ + part_bytes_ / 2);
   segment::RunningHash hash;
   hash.add(body);
   const int number = ++parts_cut_;
@@ -176,14 +199,16 @@ Result<void> SnapshotUpload::open_upload(const SnapshotJob& job) {
     return Error(ErrorKind::unsupported, shared_.store.url() + " takes no object of several parts: the database is "
                                          "too large for it");
   }
+  CAIRN_TRY(choose_part_size(job));
   const auto journalled = journal_.read();
   if (journalled && *journalled && (*journalled)->key == job.key) {
     CAIRN_ASSIGN(const bool goes_on, go_on_with(**journalled, job));
     if (goes_on) return {};
   }
+  if (buffer_.bytes.size() < part_bytes_) return {};
   CAIRN_TRY(abort_left_over());
   CAIRN_ASSIGN(upload_id_, shared_.store.begin_upload(job.key));
-  uploads_ = std::make_unique<PartUploads>(shared_.store, shared_.transfers(), job.key, upload_id_);
+  send_parts_of(job);
   return journal_.begin({.key = job.key,
                          .upload_id = upload_id_,
                          .sequence = job.sequence,
@@ -192,9 +217,14 @@ Result<void> SnapshotUpload::open_upload(const SnapshotJob& job) {
                          .parts = {}});
 }
 
-// False: the upload is gone, or was cut differently.
+void SnapshotUpload::send_parts_of(const SnapshotJob& job) {
+  uploads_ = std::make_unique<PartUploads>(shared_.store, shared_.transfers(), job.key, upload_id_,
+                                           std::max<std::uint64_t>(1, kMostInFlightBytes / part_bytes_));
+}
+
+// False: the upload is gone, or its parts are too small by now.
 Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const SnapshotJob& job) {
-  if (upload.part_bytes != part_bytes_) return false;
+  if (upload.part_bytes < part_bytes_for(most_bytes_of(job), least_part_bytes(), *most_parts_)) return false;
   auto listed = shared_.store.list_parts(upload.key, upload.upload_id);
   if (!listed && listed.error().kind() == ErrorKind::not_found) return false;
   if (!listed) return listed.error();
@@ -210,7 +240,8 @@ Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const Sna
   CAIRN_TRY(journal_.begin(known));
   there_ = std::move(known.parts);
   upload_id_ = upload.upload_id;
-  uploads_ = std::make_unique<PartUploads>(shared_.store, shared_.transfers(), job.key, upload_id_);
+  part_bytes_ = upload.part_bytes;
+  send_parts_of(job);
   return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "replicate/patience.h"
@@ -36,6 +37,9 @@ class SnapshotUpload {
   Result<Step> trouble(const Error& error, const Time& now);
 
   // Parts.
+  std::uint64_t least_part_bytes() const;
+  Result<void> choose_part_size(const SnapshotJob& job);
+  void send_parts_of(const SnapshotJob& job);
   Result<void> send_part(SnapshotJob& job);
   Result<void> open_upload(const SnapshotJob& job);
   Result<bool> go_on_with(const JournaledUpload& upload, const SnapshotJob& job);
@@ -57,7 +61,8 @@ class SnapshotUpload {
 
   std::shared_ptr<SnapshotJob> job_;
   Buffer buffer_;
-  std::uint64_t part_bytes_ = 0;
+  std::uint64_t part_bytes_ = 0;  // of all but the last; the least, until it is chosen
+  std::optional<int> most_parts_;  // once it is chosen: what it was chosen for
   std::string upload_id_;  // empty: none begun
   int parts_cut_ = 0;
   int highest_there_ = 0;  // number of a part that the store has; it may want each to be named

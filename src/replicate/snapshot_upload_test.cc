@@ -13,6 +13,8 @@
 #include "cairn/restore.h"
 #include "replicate/upload_journal.h"
 #include "store/counting.h"
+#include "store/part_size.h"
+#include "store/part_uploads.h"
 
 namespace cairn {
 namespace {
@@ -20,6 +22,30 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMiB = 60;  // of bytes that do not compress: 7 or 8 parts of 8 MiB
+
+// Takes a thousand parts at most, and says so when it has refused one, as Swift does. Parts may be of any size.
+class FewParts final : public CountingStore {
+ public:
+  explicit FewParts(Store& inner, int most = kPartsThatAllTake) : CountingStore(inner), most_(most) {}
+  StoreCapabilities capabilities() const override {
+    StoreCapabilities can = CountingStore::capabilities();
+    can.min_part_bytes = 1;
+    if (has_refused_) can.max_parts = most_;
+    return can;
+  }
+  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
+                            const Source& body) override {
+    if (number > most_) {
+      has_refused_ = true;
+      return Error(ErrorKind::invalid, "Part number must be an integer between 1 and " + std::to_string(most_));
+    }
+    return CountingStore::put_part(key, upload_id, number, body);
+  }
+
+ private:
+  const int most_;
+  bool has_refused_ = false;
+};
 
 class SnapshotUploadTest : public testing::Test {
  public:
@@ -47,7 +73,9 @@ class SnapshotUploadTest : public testing::Test {
     options.replica = "app";
     options.state_directory = (dir_ / "state").string();
     options.transfers = transfers;
-    auto opened = Replicator::open(counting_, *files_, executor_, random_, options);
+    options.part_bytes = part_bytes_;
+    Store& store = few_ ? static_cast<Store&>(*few_) : counting_;
+    auto opened = Replicator::open(store, *files_, executor_, random_, options);
     ASSERT_TRUE(opened) << opened.error().message();
     replicator_ = std::move(*opened);
   }
@@ -92,6 +120,8 @@ class SnapshotUploadTest : public testing::Test {
   sqlite3* app_ = nullptr;
   std::unique_ptr<Store> store_ = make_memory_store();
   CountingStore counting_{*store_};
+  std::unique_ptr<FewParts> few_;  // around it, when it is set
+  std::uint64_t part_bytes_ = 8 << 20;
   std::unique_ptr<FileSystem> files_ = make_real_file_system();
   InlineExecutor executor_;
   SeededRandom random_{7};
@@ -173,6 +203,68 @@ TEST_F(SnapshotUploadTest, PartsGoSideBySide) {
   settle();
   expect_restored_equal();
   die();
+}
+
+// That many parts of this size would be too many for it: they are larger from the first one on, for the next process
+// too, which does not know it yet.
+TEST_F(SnapshotUploadTest, WhereAThousandPartsAreTheMostTheyAreLarger) {
+  part_bytes_ = 16 << 10;
+  few_ = std::make_unique<FewParts>(counting_);
+  start();
+  turn_until_parts(300);
+  die();
+  few_ = std::make_unique<FewParts>(counting_);
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 3u) << "two trials, and an upload that both went on with";
+  EXPECT_GT(calls(Operation::put_part), 500u);
+  EXPECT_LE(calls(Operation::put_part), 1000u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, WhereMoreAreTakenTheyStaySmall) {
+  part_bytes_ = 16 << 10;
+  few_ = std::make_unique<FewParts>(counting_, 10'000);
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 2u);
+  EXPECT_GT(calls(Operation::put_part), 3'500u);
+  expect_restored_equal();
+}
+
+TEST_F(SnapshotUploadTest, NothingIsTriedWhereAThousandAreEnough) {
+  part_bytes_ = 128 << 10;
+  few_ = std::make_unique<FewParts>(counting_);
+  start();
+  settle();
+  EXPECT_EQ(calls(Operation::begin_upload), 1u);
+  expect_restored_equal();
+}
+
+TEST(PartSize, IsTheLeastWithWhichAnObjectIsNoMoreParts) {
+  constexpr std::uint64_t kMiBytes = 1 << 20, kTiBytes = 1ull << 40;
+  EXPECT_EQ(part_bytes_for(0, 8 * kMiBytes, 1000), 8 * kMiBytes);
+  EXPECT_EQ(part_bytes_for(8000 * kMiBytes, 8 * kMiBytes, 1000), 8 * kMiBytes);
+  EXPECT_EQ(part_bytes_for(8000 * kMiBytes + 1, 8 * kMiBytes, 1000), 8 * kMiBytes + 1);
+  for (const int most : {1, 2, 999, 1000, 10'000}) {
+    for (const std::uint64_t size : {std::uint64_t{1}, 999 * kMiBytes, 77'777 * kMiBytes + 7, 5 * kTiBytes}) {
+      const std::uint64_t part = part_bytes_for(size, 8 * kMiBytes, most);
+      EXPECT_LE((size + part - 1) / part, static_cast<std::uint64_t>(most)) << size << " " << most;
+    }
+  }
+}
+
+TEST(PartUploads, AreNoMoreAtOnceThanAllowed) {
+  const auto store = make_memory_store();
+  const auto pool = make_thread_pool(4);
+  PartUploads uploads(*store, *pool, "k", *store->begin_upload("k"), 2);
+  for (const int number : {1, 2}) {
+    ASSERT_TRUE(uploads.room());
+    uploads.put(number, Bytes(10));
+  }
+  EXPECT_FALSE(uploads.room());
+  while (!uploads.next_finished()) uploads.wait(1000);
+  EXPECT_TRUE(uploads.room());
 }
 
 TEST_F(SnapshotUploadTest, AnUploadOfADatabaseThatHasBecomeSmallIsEnded) {

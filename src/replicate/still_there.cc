@@ -1,7 +1,12 @@
 #include "replicate/still_there.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "fmt/format.h"
 #include "restore/head.h"
+#include "restore/plan.h"
+#include "restore/replica.h"
 #include "segment/keys.h"
 
 namespace cairn::replicate {
@@ -22,6 +27,27 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
                            "moved or mounted there? Nothing more is published until it is back; if it is gone for "
                            "good, stop, and run again: that tells what can be done.",
                            newest, store.url()));
+}
+
+Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first) {
+  CAIRN_ASSIGN(auto snapshots, restore::list_snapshots(store, replica));
+  if (first == FirstSnapshot::under_way) snapshots.emplace_back();  // of sequence 0, as if it were there
+  std::optional<Sequence> before;
+  for (const auto& [name, size_bytes, stops] : snapshots) {
+    if (name.last <= published) before = std::max(before.value_or(name.last), name.last);
+  }
+  CAIRN_ASSIGN(const auto segments, restore::list_segments(store, replica, before.value_or(published)));
+  if (restore::cheapest_cover(snapshots, segments, published)) return {};
+  // Or what is newer: a segment that was merged with later ones cannot be left in its middle.
+  if (const Sequence newest = restore::newest_of(snapshots, segments);
+      newest > published && restore::cheapest_cover(snapshots, segments, newest)) {
+    return {};
+  }
+  return Error(ErrorKind::conflict,
+               fmt::format("{} has lost what was published to it from here (up to segment {}): was it deleted, or the "
+                           "bucket emptied? Nothing more is published. If it is to begin anew, run again with --adopt "
+                           "local.",
+                           restore::location(store, replica), published.value));
 }
 
 }  // namespace cairn::replicate

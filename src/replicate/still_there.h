@@ -14,4 +14,11 @@ namespace cairn::replicate {
 // looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
 Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
 
+enum class FirstSnapshot { published, under_way };
+
+// Where looking is a request, nothing is asked before each put, and a bucket may be emptied under a running
+// replicator. Who finds the claim gone asks here whether the state of `published` can still be restored, by the names
+// of what is there. conflict: it cannot, and what is put from now on is of no use.
+Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first);
+
 }  // namespace cairn::replicate

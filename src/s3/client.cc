@@ -18,6 +18,7 @@ namespace {
 // A Date has whole seconds and is as old as the answer was long on its way: below that, this machine's clock is as
 // good. Stores refuse from 15 minutes on.
 constexpr std::int64_t kOffsetThatCountsMs = 60'000;
+constexpr int kMostClocks = 3;  // that one call is signed by anew
 
 std::string target_of(const Settings& settings, const Call& call) {
   std::string target = settings.endpoint.base_path;
@@ -55,14 +56,20 @@ Client::Client(Settings settings, HttpClient& http, CredentialsProvider& credent
 Result<HttpResponse> Client::send(const Call& call) {
   for (Tries tries;;) {
     CAIRN_ASSIGN(const Credentials credentials, credentials_.get());
-    auto response = send_once(call, credentials);
+    tries.offset_ms = clock_offset_ms();
+    auto response = send_once(call, credentials, clock_.now().wall_ms + tries.offset_ms);
     if (!response) {
       const Error error = response.error().with(name_of(call.key));
       // What only reads has no effect, whether it arrived or not.
       const bool reads = call.action == Action::read || call.action == Action::list;
       return reads && error.kind() == ErrorKind::maybe_done ? error.as(ErrorKind::retry_later) : error;
     }
-    if (is_success(*response) || !remedied(call, *response, credentials, tries)) return response;
+    if (is_success(*response)) return response;
+    if (remedied(call, *response, credentials, tries)) continue;
+    if (tries.clock < kMostClocks || !is_skewed(call, *response, tries)) return response;
+    return Error(ErrorKind::retry_later,
+                 fmt::format("{}: the clocks of the store's servers differ: each refuses the time of another",
+                             name_of(call.key)));
   }
 }
 
@@ -93,7 +100,7 @@ HttpRequest Client::request_of(const Call& call) const {
   return request;
 }
 
-Result<HttpResponse> Client::send_once(const Call& call, const Credentials& credentials) {
+Result<HttpResponse> Client::send_once(const Call& call, const Credentials& credentials, std::int64_t wall_ms) {
   HttpRequest request = request_of(call);
   std::string payload(kEmptySha256);
   if (call.body != nullptr) {
@@ -107,20 +114,32 @@ Result<HttpResponse> Client::send_once(const Call& call, const Credentials& cred
     key_source_ = credentials.source;
   }
   const std::string host = request.origin.substr(request.origin.find("://") + 3);
-  sign(request, host, payload, credentials, {store_wall_ms(), region(), "s3"});
+  sign(request, host, payload, credentials, {wall_ms, region(), "s3"});
   auto response = http_.send(request);
   if (response) note(*response);
   return response;
 }
 
 void Client::note(const HttpResponse& response) {
+  const auto offset_ms = offset_of(response);
   MutexLock lock(mutex_);
   if (const std::string* server = response.header("server")) server_ = *server;
+  if (offset_ms) offset_ms_ = *offset_ms;
+}
+
+std::optional<std::int64_t> Client::offset_of(const HttpResponse& response) const {
   const std::string* date = response.header("date");
   const auto time_ms = date == nullptr ? std::nullopt : parse_http_date(*date);
-  if (!time_ms) return;
+  if (!time_ms) return std::nullopt;
   const std::int64_t offset_ms = *time_ms - clock_.now().wall_ms;
-  offset_ms_ = std::abs(offset_ms) >= kOffsetThatCountsMs ? offset_ms : 0;
+  return std::abs(offset_ms) >= kOffsetThatCountsMs ? offset_ms : 0;
+}
+
+bool Client::is_skewed(const Call& call, const HttpResponse& response, const Tries& tries) const {
+  const bool says_so = has_code(refusal_of(response), {"RequestTimeTooSkewed", "RequestExpired"}) ||
+                       (call.method == "HEAD" && response.status == 403);
+  const auto offset_ms = offset_of(response);
+  return says_so && offset_ms && std::abs(*offset_ms - tries.offset_ms) >= kOffsetThatCountsMs;
 }
 
 bool Client::remedied(const Call& call, const HttpResponse& response, const Credentials& used, Tries& tries) {
@@ -134,10 +153,11 @@ bool Client::remedied(const Call& call, const HttpResponse& response, const Cred
     const std::string region = refusal.bucket_region.empty() ? region_of_bucket(used) : refusal.bucket_region;
     if (moved_to(region)) return true;
   }
-  const bool skewed = has_code(refusal, {"RequestTimeTooSkewed", "RequestExpired"}) ||
-                      (silent && refusal.status == 403 && store_wall_ms() - clock_.now().wall_ms != 0);
   // note() has learned the offset from this very answer.
-  if (skewed && !std::exchange(tries.clock, true)) return true;
+  if (tries.clock < kMostClocks && is_skewed(call, response, tries)) {
+    ++tries.clock;
+    return true;
+  }
 
   const bool refused_keys = has_code(refusal, {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                                                "InvalidAccessKeyId", "SignatureDoesNotMatch"}) ||
@@ -165,7 +185,7 @@ bool Client::moved_to(const std::string& region) {
 std::string Client::region_of_bucket(const Credentials& credentials) {
   Call call;
   call.method = "HEAD";
-  const auto response = send_once(call, credentials);
+  const auto response = send_once(call, credentials, store_wall_ms());
   const std::string* region = response ? response->header("x-amz-bucket-region") : nullptr;
   return region == nullptr ? std::string() : *region;
 }
@@ -202,10 +222,12 @@ std::string Client::server() const {
   return server_;
 }
 
-std::int64_t Client::store_wall_ms() const {
+std::int64_t Client::clock_offset_ms() const {
   MutexLock lock(mutex_);
-  return clock_.now().wall_ms + offset_ms_;
+  return offset_ms_;
 }
+
+std::int64_t Client::store_wall_ms() const { return clock_.now().wall_ms + clock_offset_ms(); }
 
 std::string Client::name_of(std::string_view key) const {
   std::string name = "s3://" + settings_.location.bucket;

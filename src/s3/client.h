@@ -1,6 +1,6 @@
 // One S3 request and its answer: addressed, signed, sent; and sent once more where the answer itself says how to do
-// it right: in the bucket's own region, by the store's clock, with keys that have been renewed. Nothing else is
-// repeated here.
+// it right: in the bucket's own region, by the store's clock (a few times, should its servers' clocks differ), with
+// keys that have been renewed. Nothing else is repeated here.
 #pragma once
 
 #include <cstdint>
@@ -57,17 +57,25 @@ class Client {
   std::string name_of(std::string_view key) const;
 
  private:
-  struct Tries {  // of one call: each remedy once
-    bool region = false, clock = false, keys = false;
+  struct Tries {  // of one call: how often each remedy was tried
+    bool region = false, keys = false;
+    int clock = 0;
+    std::int64_t offset_ms = 0;  // of the store's clock, as the last request was signed
   };
   HttpRequest request_of(const Call& call) const EXCLUDES(mutex_);
-  Result<HttpResponse> send_once(const Call& call, const Credentials& credentials) EXCLUDES(mutex_);
+  Result<HttpResponse> send_once(const Call& call, const Credentials& credentials, std::int64_t wall_ms)
+      EXCLUDES(mutex_);
   // True: something has been put right, and the call is worth another try.
   bool remedied(const Call& call, const HttpResponse& response, const Credentials& used, Tries& tries)
       EXCLUDES(mutex_);
+  // It was refused because of its time, by somebody whose clock is not the one that it was signed by.
+  bool is_skewed(const Call& call, const HttpResponse& response, const Tries& tries) const;
   bool moved_to(const std::string& region) EXCLUDES(mutex_);
   std::string region_of_bucket(const Credentials& credentials) EXCLUDES(mutex_);
   void note(const HttpResponse& response) EXCLUDES(mutex_);
+  // How far the clock of whoever answered is ahead of this machine's; 0: not worth mentioning. None: it does not say.
+  std::optional<std::int64_t> offset_of(const HttpResponse& response) const;
+  std::int64_t clock_offset_ms() const EXCLUDES(mutex_);
   Subject subject_of(const Call& call) const EXCLUDES(mutex_);
 
   const Settings settings_;

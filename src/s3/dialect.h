@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/mutex.h"
+#include "store/key.h"
 
 namespace cairn::s3 {
 
@@ -37,6 +38,7 @@ struct Dialect {
   bool checksum_echoed = false;
   bool copies_parts = true;
   bool removes_many = true;  // batches of deletions
+  int max_parts = kMaxPartNumber;  // of an upload
   bool get_if_match = true;  // If-Match on a ranged get holds when it should
 };
 
@@ -88,8 +90,8 @@ inline constexpr Trait kTraits[] = {
      "Ceph 16 and 18 (ignored)"},
     {"multipart", "uploads in parts", "databases whose snapshot is larger than 5 GiB cannot be replicated", ""},
     {"many_parts", "uploads of 10,000 parts",
-     "a database whose snapshot takes more parts of 8 MiB than the store does cannot be replicated: raise its limit, "
-     "if it is yours",
+     "the parts of large snapshots and layers are larger, and so is the memory that they take on their way: raise its "
+     "limit, if it is yours",
      "Swift (1,000: max_upload_part_num, max_manifest_segments)"},
     {"list_parts", "listing the parts of an upload", "an upload that was interrupted starts over", ""},
     {"list_uploads", "listing unfinished uploads", "what an interrupted upload left behind stays, and costs storage",

@@ -20,6 +20,7 @@
 #include "base/mutex.h"
 #include "s3/checksum.h"
 #include "store/key.h"
+#include "store/part_size.h"
 
 namespace cairn::s3 {
 
@@ -27,7 +28,6 @@ namespace {
 
 constexpr int kCompletions = 3;  // of one upload: each finds out by itself whether the last one was applied
 constexpr std::uint64_t kMiB = 1 << 20;
-constexpr std::uint64_t kManyParts = 1000;  // from there on parts grow
 
 // A piece of a source, as a source.
 class Slice final : public Source {
@@ -136,6 +136,7 @@ class LargeObjectStore final : public Store {
   Result<std::string> complete(std::string_view key, const Upload& upload);
   Result<Object> get_in_ranges(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length);
   Executor& executor() EXCLUDES(mutex_);
+  std::uint64_t part_size(const Source& body) const;
   Slice slice(const Source& body, int number) const;
 
   const std::shared_ptr<void> environment_;
@@ -152,8 +153,12 @@ Executor& LargeObjectStore::executor() {
   return *executor_;
 }
 
+std::uint64_t LargeObjectStore::part_size(const Source& body) const {
+  return part_size_bytes(body.size_bytes(), options_.part_bytes, capabilities().max_parts);
+}
+
 Slice LargeObjectStore::slice(const Source& body, int number) const {
-  const std::uint64_t size = part_size_bytes(body.size_bytes(), options_.part_bytes);
+  const std::uint64_t size = part_size(body);
   const std::uint64_t offset = static_cast<std::uint64_t>(number - 1) * size;
   return {body, offset, std::min(size, body.size_bytes() - offset)};
 }
@@ -169,6 +174,7 @@ Result<std::string> LargeObjectStore::put_new(std::string_view key, const Source
 }
 
 Result<std::string> LargeObjectStore::put_in_parts(std::string_view key, const Source& body) {
+  if (body.size_bytes() / part_size(body) >= kPartsThatAllTake) CAIRN_TRY(most_parts(*inner_, key));
   for (bool look = true;; look = false) {
     CAIRN_ASSIGN(Upload upload, begin_or_find(key, body, look));
     const auto stored = [&]() -> Result<std::string> {
@@ -190,7 +196,7 @@ Result<std::string> LargeObjectStore::put_in_parts(std::string_view key, const S
 Result<LargeObjectStore::Upload> LargeObjectStore::begin_or_find(std::string_view key, const Source& body,
                                                                  bool look) {
   Upload upload;
-  const std::uint64_t size = part_size_bytes(body.size_bytes(), options_.part_bytes);
+  const std::uint64_t size = part_size(body);
   const auto count = static_cast<int>((body.size_bytes() + size - 1) / size);
   for (int number = 1; number <= count; ++number)
     upload.parts.push_back({number, {}, slice(body, number).size_bytes()});
@@ -284,11 +290,10 @@ Result<Object> LargeObjectStore::get_in_ranges(std::string_view key, std::uint64
 
 }  // namespace
 
-std::uint64_t part_size_bytes(std::uint64_t object_bytes, std::uint64_t least_bytes) {
-  if (object_bytes <= least_bytes * kManyParts) return least_bytes;
-  if (object_bytes <= 2 * least_bytes * (kMaxPartNumber - 1)) return 2 * least_bytes;
-  const std::uint64_t size = object_bytes / (kMaxPartNumber - 1) + 1;
-  return (size + kMiB - 1) / kMiB * kMiB;
+std::uint64_t part_size_bytes(std::uint64_t object_bytes, std::uint64_t least_bytes, int most_parts) {
+  const std::uint64_t grown_bytes = object_bytes <= least_bytes * kPartsThatAllTake ? least_bytes : 2 * least_bytes;
+  const std::uint64_t size = part_bytes_for(object_bytes, grown_bytes, most_parts);
+  return size == grown_bytes ? size : (size + kMiB - 1) / kMiB * kMiB;
 }
 
 std::unique_ptr<Store> make_large_object_store(std::shared_ptr<void> environment, std::unique_ptr<Store> inner,

@@ -23,8 +23,8 @@ struct LargeOptions {
 };
 
 // The size of all parts but the last, of an object of that size: the same at every try, so that what an earlier one
-// sent can be used. Whole MiB; at most 10,000 parts.
-std::uint64_t part_size_bytes(std::uint64_t object_bytes, std::uint64_t least_bytes);
+// sent can be used. Whole MiB; at most `most_parts` parts.
+std::uint64_t part_size_bytes(std::uint64_t object_bytes, std::uint64_t least_bytes, int most_parts);
 
 // `inner` makes requests of `s3`, whose dialect decides what may be taken apart. `environment` is what both work
 // with: it ends last.

@@ -28,6 +28,7 @@ StoreCapabilities S3Store::capabilities() const {
   // With a single writer, looking first is as good.
   can.compare_and_swap = works(dialect.put_if) || single_writer;
   can.copy_part = dialect.copies_parts;
+  can.max_parts = dialect.max_parts;
   can.leaves_out_parts = false;  // Ceph 16 wants every part that was put to be named
   return can;
 }

@@ -348,6 +348,28 @@ TEST(ServerClock, IsTheStoresAfterItRefused) {
   EXPECT_EQ(f.asked(1).header("x-amz-date"), "20261121T150000Z");
 }
 
+// Several servers behind one name, of which one has a wrong clock.
+TEST(ServerClock, MayBeAnotherOnesTheNextTime) {
+  constexpr const char* kSkewed = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+  constexpr const char* kWrong = "Sat, 21 Nov 2026 15:00:00 GMT";
+  constexpr const char* kRight = "Sat, 21 Nov 2026 12:00:00 GMT";
+  Fixture f;
+  f.http.say(403, kSkewed, {{"date", kWrong}});
+  f.http.say(403, kSkewed, {{"date", kRight}});
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_EQ(f.asked(2).header("x-amz-date"), "20261121T120000Z");
+  // For ever: the request had no effect, and the next one may meet the right one.
+  for (int i = 0; i < 2; ++i) {
+    f.http.say(403, kSkewed, {{"date", kWrong}});
+    f.http.say(403, kSkewed, {{"date", kRight}});
+  }
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "retry_later");
+  // Who says the time that the request had, and refuses it for its time, is not pleased by the same again.
+  f.http.say(403, kSkewed, {{"date", kRight}});
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "denied");
+}
+
 TEST(Keys, ThatHaveExpiredAreFetchedAnewOnce) {
   Fixture f;
   f.credentials.next_id = "NEW";

@@ -16,6 +16,7 @@
 #include "s3/s3_store.h"
 #include "s3/xml.h"
 #include "store/key.h"
+#include "store/part_size.h"
 #include "store/range.h"
 
 namespace cairn::s3 {
@@ -119,7 +120,14 @@ Result<PartInfo> S3Store::put_part_at(const std::string& full, std::string_view 
   call.headers = client_.settings().object_bytes;
   call.body = &body;
   CAIRN_ASSIGN(const HttpResponse response, send_body(call, Checksums::crc64nvme_only));
-  if (!is_success(response)) return client_.error_of(response, call);
+  if (!is_success(response)) {
+    Error error = client_.error_of(response, call);
+    // Whatever its own limit is: that many it takes.
+    if (number > kPartsThatAllTake && error.kind() == ErrorKind::invalid) {
+      dialect_.learn(&Dialect::max_parts, kPartsThatAllTake);
+    }
+    return error;
+  }
   std::string etag = etag_of(response);
   if (etag.empty())
     return Error(ErrorKind::corrupt, fmt::format("{}: a part was stored without an ETag", client_.name_of(full)));

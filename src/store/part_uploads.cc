@@ -1,5 +1,6 @@
 #include "store/part_uploads.h"
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <utility>
@@ -23,11 +24,13 @@ struct PartUploads::Desk {
   std::deque<std::shared_ptr<Part>> finished GUARDED_BY(mutex);
 };
 
-PartUploads::PartUploads(Store& store, Executor& transfers, std::string key, std::string upload_id)
+PartUploads::PartUploads(Store& store, Executor& transfers, std::string key, std::string upload_id,
+                         std::size_t most_at_once)
     : store_(store),
       transfers_(transfers),
       key_(std::move(key)),
       upload_id_(std::move(upload_id)),
+      most_at_once_(std::min(most_at_once, static_cast<std::size_t>(transfers.width()))),
       desk_(std::make_shared<Desk>()) {}
 
 PartUploads::~PartUploads() {
@@ -37,7 +40,7 @@ PartUploads::~PartUploads() {
 
 bool PartUploads::room() const {
   MutexLock lock(desk_->mutex);
-  return desk_->under_way + desk_->finished.size() + failed_.size() < static_cast<std::size_t>(transfers_.width());
+  return desk_->under_way + desk_->finished.size() + failed_.size() < most_at_once_;
 }
 
 bool PartUploads::none_under_way() const {

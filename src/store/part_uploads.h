@@ -16,11 +16,12 @@ namespace cairn {
 // One thread; the store is called on `transfers`.
 class PartUploads {
  public:
-  // `store` and `transfers` outlive this.
-  PartUploads(Store& store, Executor& transfers, std::string key, std::string upload_id);
+  // `store` and `transfers` outlive this. `most_at_once`: however many `transfers` could carry.
+  PartUploads(Store& store, Executor& transfers, std::string key, std::string upload_id,
+              std::size_t most_at_once = ~std::size_t{0});
   ~PartUploads();  // waits for what is under way
 
-  // Whether another part may be handed in: as many as `transfers` can carry at once.
+  // Whether another part may be handed in.
   bool room() const;
   bool none_under_way() const;  // and none failed
   bool is_idle() const;          // all that were handed in have arrived or failed, and were asked for
@@ -49,6 +50,7 @@ class PartUploads {
   Store& store_;
   Executor& transfers_;
   const std::string key_, upload_id_;
+  const std::size_t most_at_once_;
   const std::shared_ptr<Desk> desk_;
   std::vector<std::shared_ptr<Part>> failed_;
 };

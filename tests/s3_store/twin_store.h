@@ -25,6 +25,21 @@ class NoSleep final : public Sleeper {
   void sleep_ms(std::int64_t) override {}
 };
 
+// Gives up on every answer that takes long: a stall is told from a slow line after whole seconds only.
+class Impatient final : public HttpClient {
+ public:
+  Impatient(std::unique_ptr<HttpClient> inner, std::int64_t most_ms) : inner_(std::move(inner)), most_ms_(most_ms) {}
+  Result<HttpResponse> send(const HttpRequest& request) override {
+    HttpRequest limited = request;
+    limited.total_ms = most_ms_;
+    return inner_->send(limited);
+  }
+
+ private:
+  const std::unique_ptr<HttpClient> inner_;
+  const std::int64_t most_ms_;
+};
+
 struct TwinStoreOptions {
   twin::TwinOptions twin;
   LargeOptions large;
@@ -32,7 +47,21 @@ struct TwinStoreOptions {
   std::string url_options;  // "?..." of the store
   S3Options s3;
   Dialect known;
+  std::int64_t most_wait_ms = 0;  // for any answer; 0: the client's own patience
 };
+
+// Parts and large objects of a few `part_bytes`, and no waits.
+inline TwinStoreOptions small_parts(const std::string& dialect, twin::Tls tls, std::uint64_t part_bytes) {
+  TwinStoreOptions options;
+  options.twin.dialect = *twin::dialect_named(dialect);
+  options.twin.tls = tls;
+  options.twin.min_part_bytes = part_bytes;
+  // What they lack is asked for only of who says that nobody else writes.
+  options.s3.accept_single_writer = dialect.starts_with("swift") || dialect == "b2" || dialect == "nothing";
+  options.large = {4, 2 * part_bytes, 2 * part_bytes, part_bytes, part_bytes};
+  options.retry.breaker.failures = 1'000'000;  // its time would be real time
+  return options;
+}
 
 class TwinStore {
  public:
@@ -50,7 +79,9 @@ class TwinStore {
     EXPECT_TRUE(location) << location.error().message();
     HttpOptions http_options;
     if (options.twin.tls != twin::Tls::off) http_options.ca_bundle = trust(twin.certificate_pem());
-    http = std::make_unique<UsageCounter>(make_http_client(http_options));
+    auto client = make_http_client(http_options);
+    if (options.most_wait_ms > 0) client = std::make_unique<Impatient>(std::move(client), options.most_wait_ms);
+    http = std::make_unique<UsageCounter>(std::move(client));
     credentials = make_credentials_chain(location->options, CredentialsContext{nothing, http->uncounted(), clock});
     auto settings = make_settings(*location, nothing, "");
     EXPECT_TRUE(settings) << settings.error().message();

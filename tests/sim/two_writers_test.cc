@@ -1,6 +1,7 @@
 // Two replicators of one replica, each on a host of its own: of the same database, or of two copies of it that go their
 // own ways. However their steps fall, one goes on and the other is refused (now, and when it comes back); the replica
-// keeps one history: first states that the one had, then, if the other took over, states that the other had.
+// keeps one history: first states that the one had, then, if the other took over, states that the other had. Also when
+// both begin while the store is away, each on what it presumes.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -16,6 +17,7 @@ namespace cairn::testing {
 namespace {
 
 enum class Databases { same, copies };
+enum class Beginning { one_after_the_other, both_without_the_store };
 
 class TwoWriters {
  public:
@@ -32,15 +34,12 @@ class TwoWriters {
   }
 
   // "" when all held.
-  std::string run() {
+  std::string run(Beginning beginning) {
     workloads_[0]->create();
     if (workloads_[0]->in_wal_mode() == false) return "";  // who switches the mode is another story
-    if (!host(0).start()) return "the first cannot be started";
-    commit(0, 3);
-    if (!settle(0)) return "the first does not settle: " + trouble_;
-    if (databases_ == Databases::copies) copy_database();
-    if (!host(1).start()) return "the second cannot be started";
-    work_together(60 + random_.below(60));
+    const std::string problem =
+        beginning == Beginning::one_after_the_other ? begin_one_after_the_other() : begin_without_the_store();
+    if (!problem.empty()) return problem;
     // Both have something to say that the other does not know of.
     for (int i = 0; i < 40 && !refused_[0] && !refused_[1]; ++i) {
       commit(0, 1);
@@ -55,7 +54,44 @@ class TwoWriters {
     return check_return(1 - winner);
   }
 
+  // How many captured on a presumption.
+  int presumed() const { return presumed_; }
+
  private:
+  std::string begin_one_after_the_other() {
+    if (!host(0).start()) return "the first cannot be started";
+    commit(0, 3);
+    if (!settle(0)) return "the first does not settle: " + trouble_;
+    if (databases_ == Databases::copies) copy_database();
+    if (!host(1).start()) return "the second cannot be started";
+    work_together(60 + random_.below(60));
+    return "";
+  }
+
+  // Each presumes what it likes, and captures on it; the store comes back for one, and then for the other.
+  std::string begin_without_the_store() {
+    commit(0, 3);
+    if (databases_ == Databases::copies) copy_database();
+    for (std::size_t k : {0, 1}) {
+      if (!host(k).start()) return fmt::format("{} cannot be started", k);
+      host(k).store_goes_away();
+    }
+    work_together(150 + random_.below(150));
+    for (std::size_t k : {0, 1}) presumed_ += host(k).replicator().status().hold == "none" ? 0 : 1;
+    if (!store_->list("")->objects.empty()) return "something is in the store that was away";
+    const std::size_t first = random_.below(2);
+    store_comes_back(first);
+    work_together(random_.below(100));
+    store_comes_back(1 - first);
+    work_together(random_.below(100));
+    return "";
+  }
+  void store_comes_back(std::size_t k) {
+    host(k).heal();
+    // It is tried again after up to half a minute.
+    if (random_.chance(2, 3)) now_.mono_us += 30'000'000;
+  }
+
   Host& host(std::size_t k) { return *hosts_[k]; }
   Workload& workload_of(std::size_t k) { return *workloads_[databases_ == Databases::same ? 0 : k]; }
   PageModel& model_of(std::size_t k) { return models_[databases_ == Databases::same ? 0 : k]; }
@@ -102,7 +138,7 @@ class TwoWriters {
   }
 
   bool settle(std::size_t k) {
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 600; ++i) {
       // The other one may hold a lock of SQLite's, which goes in a moment.
       if (host(1 - k).is_up()) (void)step(1 - k, &Replicator::capture_step);
       if (!step(k, &Replicator::capture_step) || !step(k, &Replicator::publish_step) ||
@@ -167,14 +203,25 @@ class TwoWriters {
   std::array<std::unique_ptr<Host>, 2> hosts_;
   std::array<bool, 2> refused_{};
   std::string trouble_, wrong_error_;
+  int presumed_ = 0;
 };
 
 class Two : public ::testing::TestWithParam<Databases> {};
 
 TEST_P(Two, OneGoesOnTheOtherIsRefused) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    ASSERT_EQ(TwoWriters(seed, GetParam()).run(), "") << "seed " << seed;
+    ASSERT_EQ(TwoWriters(seed, GetParam()).run(Beginning::one_after_the_other), "") << "seed " << seed;
   }
+}
+
+TEST_P(Two, SoItIsWhenTheStoreIsAwayAtBothStarts) {
+  int presumed = 0;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    TwoWriters two(seed, GetParam());
+    ASSERT_EQ(two.run(Beginning::both_without_the_store), "") << "seed " << seed;
+    presumed += two.presumed();
+  }
+  EXPECT_GT(presumed, 80);
 }
 
 INSTANTIATE_TEST_SUITE_P(Writers, Two, ::testing::Values(Databases::same, Databases::copies),

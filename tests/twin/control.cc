@@ -47,8 +47,8 @@ std::string text_of(const Counts& counts) {
     if (counts.requests[operation] > 0) out += fmt::format("{} {}\n", name_of(operation), counts.requests[operation]);
   }
   for (const auto& [code, count] : counts.errors) out += fmt::format("error.{} {}\n", code, count);
-  for (std::size_t i = 0; i < kFaultCount; ++i) {
-    if (counts.faults[i] > 0) out += fmt::format("fault.{} {}\n", name_of(static_cast<Fault>(i)), counts.faults[i]);
+  for (const Fault fault : every_fault()) {
+    if (counts.of(fault) > 0) out += fmt::format("fault.{} {}\n", name_of(fault), counts.of(fault));
   }
   return out + fmt::format("requests {}\nconnections {}\nbytes_in {}\nbytes_out {}\n", counts.all_requests(),
                            counts.connections, counts.bytes_in, counts.bytes_out);

@@ -44,6 +44,11 @@ bool can_befall(Fault fault, const FaultSubject& subject) {
   }
 }
 
+bool may_have_body(Operation op) {
+  return takes_bytes(op) || op == Operation::complete_upload || op == Operation::delete_objects ||
+         op == Operation::create_bucket;
+}
+
 std::uint64_t mixed(std::uint64_t value) {  // splitmix64's last step
   value += 0x9E3779B97F4A7C15u;
   value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -69,12 +74,26 @@ std::optional<Fault> fault_named(std::string_view name) {
 }
 
 std::vector<Fault> ordinary_faults() {
-  std::vector<Fault> faults;
-  for (std::size_t i = 0; i < kFaultCount; ++i) {
-    const Fault fault = static_cast<Fault>(i);
-    if (fault != Fault::stall && fault != Fault::stale_list && fault != Fault::clock_skew) faults.push_back(fault);
-  }
+  std::vector<Fault> faults = every_fault();
+  std::erase_if(faults, [](Fault fault) {
+    return fault == Fault::stall || fault == Fault::stale_list || fault == Fault::clock_skew;
+  });
   return faults;
+}
+
+std::vector<Fault> every_fault() {
+  std::vector<Fault> faults;
+  for (std::size_t i = 0; i < kFaultCount; ++i) faults.push_back(static_cast<Fault>(i));
+  return faults;
+}
+
+Operations befallen_by(Fault fault) {
+  Operations operations;
+  for (std::size_t i = 0; i < kOperationCount; ++i) {
+    const Operation op = static_cast<Operation>(i);
+    if (can_befall(fault, {op, "", may_have_body(op), true})) operations.insert(op);
+  }
+  return operations;
 }
 
 void FaultDice::set_plan(const FaultPlan& plan) {

@@ -61,6 +61,10 @@ std::optional<Fault> fault_named(std::string_view name);
 // All that S3 itself may do to a client that is correct. Not: stall (takes the client's whole patience), stale_list
 // (other stores), clock_skew (nobody's clock jumps at random).
 std::vector<Fault> ordinary_faults();
+// All of them.
+std::vector<Fault> every_fault();
+// Which operations a fault can befall; of some only those requests that have a body, or a condition.
+Operations befallen_by(Fault fault);
 
 // What of a request decides which faults can befall it.
 struct FaultSubject {

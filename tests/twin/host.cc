@@ -1,7 +1,6 @@
 #include "twin/host.h"
 
 #include <chrono>
-#include <numeric>
 
 namespace cairn::twin {
 
@@ -40,7 +39,7 @@ void Host::count(const Seen& seen) {
     const MutexLock lock(mutex_);
     ++counts_.requests[seen.operation];
     if (!seen.code.empty()) ++counts_.errors[seen.code];
-    if (seen.fault) ++counts_.faults[static_cast<std::size_t>(*seen.fault)];
+    if (seen.fault) ++counts_.faults[seen.operation][static_cast<std::size_t>(*seen.fault)];
   }
   if (on_request_) on_request_(seen);
 }
@@ -61,7 +60,17 @@ std::uint64_t Counts::all_requests() const {
   return sum;
 }
 
-std::uint64_t Counts::all_faults() const { return std::accumulate(faults.begin(), faults.end(), std::uint64_t{0}); }
+std::uint64_t Counts::of(Fault fault) const {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < kOperationCount; ++i) sum += of(static_cast<Operation>(i), fault);
+  return sum;
+}
+
+std::uint64_t Counts::all_faults() const {
+  std::uint64_t sum = 0;
+  for (const Fault fault : every_fault()) sum += of(fault);
+  return sum;
+}
 
 std::uint64_t Counts::error(const std::string& code) const {
   const auto found = errors.find(code);

@@ -171,6 +171,16 @@ Response Service::list_objects(const Request& request, const Twist& twist) {
   return xml_answer(xml.finish());
 }
 
+std::set<std::string> Service::newest_keys_of(const std::string& bucket) {
+  const MutexLock lock(mutex_);
+  const std::uint64_t hidden_from = first_hidden_write(state_.buckets[bucket], true);
+  std::set<std::string> keys;
+  for (const auto& [key, object] : state_.buckets[bucket].objects) {
+    if (object.written_at >= hidden_from) keys.insert(key);
+  }
+  return keys;
+}
+
 Response Service::list_parts(const Request& request, const Twist& twist) {
   const Upload* const upload = find_upload(request);
   if (upload == nullptr) return no_such_upload(request);

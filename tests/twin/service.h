@@ -73,6 +73,7 @@ class Service {
   std::optional<std::string> text_of(const std::string& bucket, const std::string& key) EXCLUDES(mutex_);
   std::string header_of(const std::string& bucket, const std::string& key, std::string_view name) EXCLUDES(mutex_);
   std::vector<std::string> keys_of(const std::string& bucket) EXCLUDES(mutex_);
+  std::set<std::string> newest_keys_of(const std::string& bucket) EXCLUDES(mutex_);
   std::size_t upload_count(const std::string& bucket) EXCLUDES(mutex_);
   std::vector<std::string> upload_keys(const std::string& bucket) EXCLUDES(mutex_);
   // One bit of an object's bytes changes, and nothing else of it.

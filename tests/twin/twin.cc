@@ -97,6 +97,9 @@ std::string Twin::header_of(const std::string& bucket, const std::string& key, s
   return impl_->host.service->header_of(bucket, key, name);
 }
 std::vector<std::string> Twin::keys_of(const std::string& bucket) { return impl_->host.service->keys_of(bucket); }
+std::set<std::string> Twin::newest_keys_of(const std::string& bucket) {
+  return impl_->host.service->newest_keys_of(bucket);
+}
 std::vector<std::string> Twin::upload_keys(const std::string& bucket) {
   return impl_->host.service->upload_keys(bucket);
 }

@@ -64,12 +64,15 @@ struct TwinOptions {
 struct Counts {
   ByOperation<std::uint64_t> requests;
   std::map<std::string, std::uint64_t> errors;   // answers by code: "NoSuchKey", "SignatureDoesNotMatch", ...
-  std::array<std::uint64_t, kFaultCount> faults{};
+  ByOperation<std::array<std::uint64_t, kFaultCount>> faults;  // how often each befell which operation
   std::uint64_t connections = 0;
   std::uint64_t bytes_in = 0, bytes_out = 0;     // of bodies
 
   std::uint64_t all_requests() const;
-  std::uint64_t of(Fault fault) const { return faults[static_cast<std::size_t>(fault)]; }
+  std::uint64_t of(Operation operation, Fault fault) const {
+    return faults[operation][static_cast<std::size_t>(fault)];
+  }
+  std::uint64_t of(Fault fault) const;
   std::uint64_t all_faults() const;
   std::uint64_t error(const std::string& code) const;
 };
@@ -108,6 +111,7 @@ class Twin {
   std::optional<std::string> text_of(const std::string& bucket, const std::string& key);
   std::string header_of(const std::string& bucket, const std::string& key, std::string_view name);  // "": not kept
   std::vector<std::string> keys_of(const std::string& bucket);
+  std::set<std::string> newest_keys_of(const std::string& bucket);  // those that a stale listing leaves out now
   std::size_t upload_count(const std::string& bucket);
   std::vector<std::string> upload_keys(const std::string& bucket);
   void damage(const std::string& bucket, const std::string& key, std::uint64_t bit);

@@ -1,0 +1,186 @@
+// A bucket that is emptied, or whose replica is deleted, under a running replicator: where looking is a request,
+// nothing is asked before each put, and the claim that is looked at every five minutes tells.
+#include <gtest/gtest.h>
+
+#include "replicate/claim.h"
+#include "segment/keys.h"
+#include "store/counting.h"
+#include "support/stepped_replicator.h"
+
+namespace cairn {
+namespace {
+
+using replicator_test::App;
+using replicator_test::ReplicatorTest;
+
+constexpr std::int64_t kMinutes_us = 60'000'000;
+
+// A store that finds some objects late: as if they were not there, so many times.
+class LateStore final : public CountingStore {
+ public:
+  using CountingStore::CountingStore;
+  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
+    if (key == late_key && late > 0) {
+      --late;
+      return Error(ErrorKind::not_found, std::string(key) + " is late");
+    }
+    return CountingStore::get(key, offset, length);
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    auto page = CountingStore::list(prefix, start_after, limit);
+    if (page) std::erase_if(page->objects, [&](const ObjectInfo& object) { return object.key >= unlisted_from; });
+    return page;
+  }
+  std::string late_key;
+  int late = 0;
+  std::string unlisted_from = "~";
+};
+
+class Vanished : public ReplicatorTest {
+ public:
+  Vanished() : inner_(std::move(store_)) {
+    auto late = std::make_unique<LateStore>(*inner_);
+    late_ = late.get();
+    store_ = std::move(late);
+  }
+  ~Vanished() override {
+    replicator_.reset();
+    store_ = std::move(inner_);
+  }
+
+  void begin() {
+    make_database();
+    app_ = std::make_unique<App>(db_path_);
+    start();
+    must_settle();
+    must_commit();
+  }
+  // A commit, and what comes of it until it is published.
+  std::optional<Error> commit() {
+    app_->must(fill(3));
+    return settle();
+  }
+  void must_commit() {
+    const auto error = commit();
+    ASSERT_FALSE(error) << error->message();
+  }
+  void pass(std::int64_t us) { now_.mono_us += us; }
+  void remove_everything() {
+    const auto page = inner_->list("");
+    for (const ObjectInfo& object : page->objects) ASSERT_TRUE(inner_->remove(object.key));
+  }
+  bool has_claim() { return inner_->head(segment::metadata_key("app")).has_value(); }
+  void expect_vanished(const std::optional<Error>& error) {
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind(), ErrorKind::conflict) << error->message();
+    EXPECT_NE(error->message().find("was it deleted"), std::string::npos) << error->message();
+  }
+
+  std::unique_ptr<Store> inner_;
+  LateStore* late_ = nullptr;
+  std::unique_ptr<App> app_;
+};
+
+TEST_F(Vanished, EndsTheReplicationAtTheSecondLookAndEachStartUntilAdopted) {
+  begin();
+  remove_everything();
+  must_commit();  // not noticed: nothing is asked
+  pass(5 * kMinutes_us);
+  must_commit();  // the first look
+  must_commit();  // which is not repeated at once
+  pass(1 * kMinutes_us);
+  expect_vanished(commit());
+  stop();
+  start();
+  expect_vanished(settle());
+  stop();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  expect_replica_is_current();
+}
+
+TEST_F(Vanished, IsNotWhatARemovedSummaryMeans) {
+  begin();
+  ASSERT_TRUE(inner_->remove(segment::metadata_key("app")));
+  pass(5 * kMinutes_us);
+  must_commit();
+  EXPECT_FALSE(has_claim());
+  pass(1 * kMinutes_us);
+  must_commit();
+  ASSERT_TRUE(has_claim()) << "it is put again";
+  EXPECT_EQ((*replicate::read_claim(*inner_, "app"))->lineage.hex(), replicator_->status().lineage);
+  pass(5 * kMinutes_us);
+  must_commit();
+  EXPECT_EQ((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, replicator_->status().published_sequence);
+  expect_replica_is_current();
+}
+
+TEST_F(Vanished, IsNotWhatAStoreThatAnswersLateSays) {
+  begin();
+  late_->late_key = segment::metadata_key("app");
+  late_->late = 1;
+  pass(5 * kMinutes_us);
+  must_commit();
+  pass(1 * kMinutes_us);
+  must_commit();
+  ASSERT_EQ(late_->late, 0);
+  // At both looks; and its listing lacks what was published since the first one.
+  late_->late = 2;
+  pass(5 * kMinutes_us);
+  must_commit();
+  late_->unlisted_from = segment::segment_key("app", Sequence(replicator_->status().published_sequence + 1));
+  must_commit();
+  pass(1 * kMinutes_us);
+  must_commit();
+  EXPECT_EQ(late_->late, 0);
+  late_->unlisted_from = "~";
+  expect_replica_is_current();
+}
+
+// What lies there now is another one's, and what is published from here lies between it.
+TEST_F(Vanished, IsWhatWasEmptiedAndClaimedByAnotherOne) {
+  begin();
+  remove_everything();
+  replicate::Claim claim;
+  claim.lineage = Id128{{1, 2, 3}};
+  ASSERT_TRUE(replicate::create_claim(*inner_, "app", claim));
+  pass(5 * kMinutes_us);
+  must_commit();
+  pass(1 * kMinutes_us);
+  expect_vanished(commit());
+}
+
+// No snapshot is there yet, because it is being uploaded: then segments alone are right.
+TEST_F(Vanished, IsNotAFirstSnapshotThatIsUnderWay) {
+  make_database();
+  app_ = std::make_unique<App>(db_path_);
+  app_->must(fill(3000));
+  auto o = options();
+  o.slice_bytes = 1;
+  start(o);
+  // Its steps are not called: it does not come to its end.
+  const auto publish = [&]() -> std::optional<Error> {
+    app_->must(fill(1));
+    for (int i = 0; i < 50; ++i) {
+      now_.mono_us += 20'000;
+      for (auto step : {&Replicator::capture_step, &Replicator::publish_step}) {
+        if (auto done = (replicator_.get()->*step)(now_); !done) return done.error();
+      }
+    }
+    return std::nullopt;
+  };
+  for (int i = 0; i < 200 && replicator_->status().published_sequence == 0; ++i) ASSERT_FALSE(publish());
+  ASSERT_GT(replicator_->status().published_sequence, 0u);
+  ASSERT_FALSE(replicator_->status().has_snapshot);
+  ASSERT_TRUE(inner_->remove(segment::metadata_key("app")));
+  pass(5 * kMinutes_us);
+  ASSERT_FALSE(publish());
+  pass(1 * kMinutes_us);
+  ASSERT_FALSE(publish());
+  EXPECT_TRUE(has_claim());
+  expect_replica_is_current();
+}
+
+}  // namespace
+}  // namespace cairn
