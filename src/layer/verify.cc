@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "cairn/layer.h"
 #include "cairn/machine.h"
+#include "layer/history.h"
 #include "layer/manifest.h"
 #include "layer/object.h"
 #include "layer/tar_check.h"
@@ -71,13 +72,13 @@ class ContainerCheck {
 };
 
 Result<LayerVerifyReport> ContainerCheck::run(std::string_view name) {
-  const Result<StoredManifest> stored = read_manifest(store_, name);
+  const Result<StoredHistory> stored = read_history(store_, name);
   if (!stored && stored.error().kind() == ErrorKind::corrupt) {
     report_.problems.push_back(stored.error().message());
     return report_;
   }
   if (!stored) return stored.error();
-  const Manifest& manifest = stored->manifest;
+  const Manifest& manifest = stored->whole;
   if (manifest.name != name) {
     report_.problems.push_back(fmt::format("the manifest of '{}' says that it is that of '{}'", name, manifest.name));
   }
