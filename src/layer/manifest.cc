@@ -243,6 +243,9 @@ Result<std::string> look(Store& store, const std::string& key, const Bytes& ours
 }  // namespace
 
 std::string layer_key(std::string_view digest) { return std::string(digest).append(".tar.zst"); }
+std::string temporary_layer_key(std::string_view token) {
+  return std::string(kTemporaryPrefix).append(token).append(".tar.zst");
+}
 std::string meta_key(std::string_view digest) { return std::string(digest).append(".meta.json"); }
 
 std::string manifest_key(std::string_view name) {

@@ -61,6 +61,7 @@ struct Manifest {
 };
 
 std::string layer_key(std::string_view digest);
+std::string temporary_layer_key(std::string_view token);
 std::string meta_key(std::string_view digest);
 std::string manifest_key(std::string_view name);  // any name: bytes other than A-Z a-z 0-9 . _ - become %XX
 std::optional<std::string> name_of_manifest_key(std::string_view key);

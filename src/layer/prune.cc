@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "cairn/layer.h"
@@ -37,9 +38,15 @@ Result<ObjectInfo> place(Store& store, const std::string& key) {
   return placed;
 }
 
-std::string_view digest_of_want(std::string_view key) {
+// What a want keeps from being removed: a digest, and the key under which the layer may lie instead.
+struct Wanted {
+  std::string digest, temporary_key;
+};
+Wanted wanted_by(std::string_view key) {
   key.remove_prefix(kWantPrefix.size());
-  return key.substr(0, key.find('-'));
+  const std::size_t first = std::min(key.find('-'), key.size());
+  const std::string_view tokens = key.substr(std::min(first + 1, key.size()));
+  return {std::string(key.substr(0, first)), temporary_layer_key(tokens.substr(0, tokens.find('-')))};
 }
 
 // Whole chains whose successor began before `keep_from_ms`: no state at or after that time needs them.
@@ -113,8 +120,10 @@ Result<void> Prune::decide_and_remove() {
     CAIRN_ASSIGN(uploads, store_.list_uploads(""));
   }
   for (const ObjectInfo& object : temporary) {
-    const bool wanted = object.key.starts_with(kWantPrefix) && !is_old(object.modified_ms);
-    if (wanted) needed_.emplace(digest_of_want(object.key));
+    if (!object.key.starts_with(kWantPrefix) || is_old(object.modified_ms)) continue;
+    Wanted wanted = wanted_by(object.key);
+    needed_.insert(std::move(wanted.digest));
+    needed_.insert(std::move(wanted.temporary_key));
   }
   CAIRN_TRY(read_needed());
   CAIRN_TRY(remove_layers(found));
@@ -210,15 +219,18 @@ Result<void> Prune::remove(const ObjectInfo& object) {
 
 }  // namespace
 
-std::string want_key_of(std::string_view digest, Random& random) {
-  return fmt::format("{}{}-{}", kWantPrefix, digest, random.id().hex());
+std::string want_key_of(std::string_view digest, std::string_view temporary_key, Random& random) {
+  std::string_view token = temporary_key;
+  if (token.starts_with(kTemporaryPrefix)) token.remove_prefix(kTemporaryPrefix.size());
+  return fmt::format("{}{}-{}-{}", kWantPrefix, digest, token.substr(0, token.find('.')), random.id().hex());
 }
 
 Result<void> want_layer(Store& store, const std::string& want_key) {
   CAIRN_ASSIGN(const ObjectInfo placed, place(store, want_key));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> notices, list_all(store, kNoticePrefix));
   const bool being_pruned = std::any_of(notices.begin(), notices.end(), [&](const ObjectInfo& notice) {
-    return notice.modified_ms + kNoticeLasts_ms > placed.modified_ms;
+    // From a day ahead it is as old: the clock was wrong, then or now.
+    return std::abs(notice.modified_ms - placed.modified_ms) < kNoticeLasts_ms;
   });
   if (!being_pruned) return {};
   (void)store.remove(want_key);

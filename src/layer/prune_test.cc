@@ -30,6 +30,7 @@ using ::testing::UnorderedElementsAre;
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::int64_t kDayMs = 24 * kHourMs;
 constexpr std::size_t kManifestSyncs = 6;
+constexpr std::string_view kTemporary = "tmp/0123.tar.zst";  // of a sync's layer
 
 class FakeClock final : public Clock {
  public:
@@ -72,7 +73,7 @@ Result<void> publish(Store& store, Random& random, std::int64_t now_ms, const st
   std::optional<std::string> want;
   const Result<std::string> put = store.put_new(sync.layer.object, BytesSource(text("a layer.")));
   if (!put) {
-    want = want_key_of(sync.layer.digest, random);
+    want = want_key_of(sync.layer.digest, kTemporary, random);
     CAIRN_TRY(want_layer(store, *want));
     CAIRN_TRY(put_once(store, sync.layer.object, text("a layer.")));
   }
@@ -272,23 +273,35 @@ TEST_F(PruneTest, NoFailureOfAListingOrAManifestRemovesAnything) {
 
 TEST_F(PruneTest, ASyncThatMeetsAPruneWaitsAndOneThatMeetsWhatAPruneLeftDoesNot) {
   put(fmt::format("{}1", kNoticePrefix));
-  const auto wanted = want_layer(*store_, want_key_of(digest_of(1), random_));
+  const auto wanted = want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_));
   ASSERT_FALSE(wanted);
   EXPECT_EQ(wanted.error().kind(), ErrorKind::retry_later);
   EXPECT_THAT(keys(), Not(Contains(::testing::StartsWith(std::string(kWantPrefix)))));
   clock_.wall_ms += kNoticeLasts_ms;
-  EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), random_)));
+  EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
+  clock_.wall_ms -= 2 * kNoticeLasts_ms;  // and one from a time when the clock was wrong
+  EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
 }
 
 TEST_F(PruneTest, AWantedLayerStaysUntilTheWantIsWithdrawnOrOld) {
   publish_layer("web", 1);
   put(layer_key(digest_of(2)));
   clock_.wall_ms += 2 * kDayMs;
-  const std::string want = want_key_of(digest_of(2), random_);
+  const std::string want = want_key_of(digest_of(2), kTemporary, random_);
   ASSERT_TRUE(want_layer(*store_, want));
   EXPECT_THAT(prune()->removed, IsEmpty());
   clock_.wall_ms += 2 * kDayMs;
   EXPECT_THAT(prune()->removed, UnorderedElementsAre(layer_key(digest_of(2)), want));
+}
+
+// As that of a sync that was interrupted for days, on a store that neither copies nor names an upload late.
+TEST_F(PruneTest, AWantedLayerStaysUnderItsTemporaryNameToo) {
+  publish_layer("web", 1);
+  put(std::string(kTemporary));
+  put("tmp/4567.tar.zst");
+  clock_.wall_ms += 2 * kDayMs;
+  ASSERT_TRUE(want_layer(*store_, want_key_of(digest_of(2), kTemporary, random_)));
+  EXPECT_THAT(prune()->removed, ElementsAre("tmp/4567.tar.zst"));
 }
 
 bool restores(Store& store, const std::string& name) {

@@ -37,7 +37,10 @@ Result<SyncRecord> Publisher::publish_from_here() {
     else CAIRN_TRY(complete());
   }
   if (n_.pending.stage == Stage::completed) CAIRN_TRY(name_by_copy());
-  if (resumed) CAIRN_TRY(look_again());
+  if (resumed) {
+    CAIRN_TRY(look_again());
+    n_.pending.stage = Stage::named;  // its meta may have gone, too
+  }
   if (n_.pending.stage == Stage::named) CAIRN_TRY(describe());
   CAIRN_ASSIGN(SyncRecord record, publish());
   CAIRN_TRY(tidy());
@@ -54,7 +57,7 @@ Result<void> Publisher::reach(Stage stage, std::string_view point) {
 
 Result<void> Publisher::want() {
   if (!want_key_.empty()) return {};
-  const std::string key = want_key_of(n_.pending.digest, n_.random);
+  const std::string key = want_key_of(n_.pending.digest, n_.pending.temporary_key, n_.random);
   CAIRN_TRY(n_.state.add_leftover(key));  // for when this process is killed
   CAIRN_TRY(want_layer(n_.store, key));
   want_key_ = key;
@@ -226,8 +229,13 @@ Result<void> Publisher::describe() {
                        .object = n_.pending.object_key};
   const Bytes bytes = write_meta(meta);
   const std::string key = meta_key(n_.pending.digest);
-  const auto put = n_.store.put_new(key, BytesSource(bytes));
+  auto put = n_.store.put_new(key, BytesSource(bytes));
   CAIRN_TRY(pass(n_.hook, "meta-put"));
+  if (!put && put.error().kind() == ErrorKind::conflict && want_key_.empty()) {
+    // One that was left alone, and that a prune may be about to remove.
+    CAIRN_TRY(want());
+    put = n_.store.put_new(key, BytesSource(bytes));
+  }
   // There already: of the same bytes, whoever put them there.
   if (!put && put.error().kind() == ErrorKind::maybe_done) {
     if (!n_.store.head(key)) return put.error().with("describe a layer");

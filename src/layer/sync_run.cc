@@ -128,7 +128,7 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .sequence = container_.head ? container_.head->sequence + 1 : 1,
       .kind = head.kind,
       .time_ms = head.scan_began_ms,
-      .temporary_key = fmt::format("{}{}.tar.zst", kTemporaryPrefix, n_.random.id().hex()),
+      .temporary_key = temporary_layer_key(n_.random.id().hex()),
       .upload_id = {},
       .part_bytes = part_bytes_for(total_bytes),
       .may_copy = container_.may_copy,
