@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "cairn/layer.h"
 #include "cairn/store.h"
 #include "s3/connect.h"
 #include "s3/uri.h"
@@ -48,6 +49,21 @@ Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options&
       ErrorKind::invalid,
       fmt::format("'{}': stores of the kind '{}' are not known: use s3://bucket/prefix, file:///path or a path", url,
                   scheme));
+}
+
+Result<std::unique_ptr<Store>> open_layer_store(const LayerStorage& storage, S3Options s3) {
+  if (storage.url.empty() == storage.bucket.empty()) {
+    return Error(ErrorKind::invalid, storage.url.empty() ? "where layers lie has to be named: a URL or a bucket"
+                                                         : "a URL and a bucket were both given: give one of them");
+  }
+  if (!storage.region.empty()) s3.region = storage.region;
+  if (!storage.endpoint.empty()) s3.endpoint = storage.endpoint;
+  if (!storage.url.empty()) return open_store(storage.url, s3);
+  if (storage.bucket.find_first_of("/?#") != std::string::npos) {
+    return Error(ErrorKind::invalid, fmt::format("'{}' cannot be a bucket: what lies in it is for the prefix",
+                                                 storage.bucket));
+  }
+  return open_store(fmt::format("s3://{}/{}", storage.bucket, s3::percent_encode(storage.prefix, s3::Slash::keep)), s3);
 }
 
 }  // namespace cairn

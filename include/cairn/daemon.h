@@ -67,6 +67,13 @@ struct LayerWatchOptions {
   std::function<void(std::string_view)> on_notice;       // changes cannot be watched, so only the interval is left
 };
 
+// With what the manager is configured with: LayerOptions::sync_interval_ms.
+inline LayerWatchOptions watch_options_of(const LayerManager& manager) {
+  LayerWatchOptions options;
+  options.interval_ms = manager.options().sync_interval_ms;
+  return options;
+}
+
 // Registers the container and syncs its directory until `stop` asks to end: then once more. Errors: conflict, corrupt,
 // invalid, unsupported, not_found and cancelled of a sync end it; others are tried again after growing waits. After a
 // stop: what the last sync could not publish.

@@ -1,6 +1,7 @@
 // Keeping containers' writable directories in a store, sync by sync, and bringing any of the syncs back.
 //
-//   auto manager = cairn::LayerManager::open(*store, *machine, {.state_directory = "/var/lib/cairn/layers"});
+//   auto store = cairn::open_layer_store({.bucket = "backups", .region = "eu-central-1"});
+//   auto manager = cairn::LayerManager::open(**store, *machine, {.state_directory = "/var/lib/cairn/layers"});
 //   (*manager)->register_container("web_1", "/var/lib/containers/web_1/upper");
 //   auto snapshot = (*manager)->sync_layer("web_1");  // nothing: nothing had changed
 //   (*manager)->restore_layer("web_1", "/srv/copy", {});
@@ -14,6 +15,7 @@
 // no such sync, no such path), busy (another process has the state directory), invalid, denied, io, cancelled.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,13 +39,26 @@ enum class LayerMarks {
 enum class LayerAdopt { none, local };
 enum class LayerDatabases { through_sqlite, as_files };
 
+// Where layers lie: a URL or a bucket, not both.
+struct LayerStorage {
+  std::string url = {};            // as open_store takes it; it names the place as a whole
+  std::string bucket = {};         // of S3; the layers lie below `prefix` in it
+  std::string prefix = "layers/";  // of a bucket. Empty: its top
+  std::string region = {}, endpoint = {};  // as in S3Options, which they win over; a URL's own win over them
+};
+// invalid: both of url and bucket, or none, or one of them is none. Nothing is read or written yet.
+Result<std::unique_ptr<Store>> open_layer_store(const LayerStorage& storage, S3Options s3 = {});
+
+// What is local is used by one process at a time; all of it is made when absent.
 struct LayerOptions {
-  std::string state_directory;                  // catalogue, journal and spool; made when absent; one process at a time
+  std::string state_directory = {};    // what is named below lies in it. May be empty when both are
+  std::string staging_directory = {};  // of parts until the store has acknowledged them. Empty: "spool"
+  std::string state_database = {};     // a file, the catalogue and the journal. Empty: "state.db"
   std::uint64_t part_size_bytes = 64ull << 20;  // of uploads; at least the store's smallest part
   int concurrent_uploads = 4;
   int compression_level = 3;                    // zstd
-  std::int64_t sync_interval_ms = 30'000;       // of watching
-  std::string host;                             // for people, in the manifest
+  std::int64_t sync_interval_ms = 30'000;       // of watching: watch_options_of() takes it from here
+  std::size_t manifest_syncs = 256;             // when a manifest has more of them, older ones move out of it
 };
 
 struct LayerSyncOptions {
@@ -119,6 +134,8 @@ class LayerManager {
                                                    const LayerRestoreOptions& options = {}) = 0;
   virtual Result<std::vector<LayerSyncState>> list_containers() = 0;  // those registered here
   virtual Result<LayerSyncState> sync_state(std::string_view name) = 0;
+  // As it was opened.
+  virtual LayerOptions options() const { return {}; }
 };
 
 // What a store holds, from any machine, without local state.

@@ -1,10 +1,8 @@
 #include "cli/layers.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/clock.h"
 #include "base/files.h"
@@ -26,11 +24,6 @@ std::string containers_there(Store& store) {
   for (std::size_t i = 0; i < std::min(kNamed, names->size()); ++i) text += (i > 0 ? ", " : "") + (*names)[i];
   if (names->size() > kNamed) text += fmt::format(" and {} more", names->size() - kNamed);
   return "; containers there: " + text;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
 }  // namespace
@@ -104,6 +97,10 @@ void add_sync_options(CLI::App& command, SyncOptions& options) {
                      "Default: /var/lib/cairn for root, else\n"
                      "$XDG_STATE_HOME/cairn or ~/.local/state/cairn")
       ->type_name("DIR");
+  command.add_option("--staging-dir", options.staging_root,
+                     "where parts wait for the store, one folder a container and\n"
+                     "store. Default: with the local state")
+      ->type_name("DIR");
 }
 
 LayerSyncOptions sync_options_of(const SyncOptions& options) {
@@ -125,10 +122,16 @@ std::optional<Failure> open_container(const SyncOptions& options, SyncedContaine
   if (!state) return Failure{state.error()};
   LayerOptions managing;
   managing.state_directory = *state;
+  if (!options.staging_root.empty()) {
+    const Result<std::string> staging =
+        layer_state_directory(options.staging_root, options.name, options.url, *container.at.store);
+    if (!staging) return Failure{staging.error()};
+    managing.staging_directory = *staging;
+  }
   managing.part_size_bytes = options.part_size_bytes;
   managing.concurrent_uploads = options.uploads;
   managing.compression_level = options.level;
-  managing.host = host_name();
+  managing.sync_interval_ms = options.interval_ms;
   Result<std::unique_ptr<LayerManager>> manager =
       LayerManager::open(*container.at.store, *container.at.machine, std::move(managing));
   if (!manager) return layer_failure(*container.at.store, manager.error());

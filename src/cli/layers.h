@@ -40,10 +40,11 @@ Result<std::string> layer_state_directory(const std::string& state_root, const s
 
 // What sync, check and watch are told.
 struct SyncOptions {
-  std::string directory, url, name, state_root, marks = "auto", adopt;
+  std::string directory, url, name, state_root, staging_root, marks = "auto", adopt;
   std::vector<std::string> lower;
   std::uint64_t part_size_bytes = 64ull << 20;
   int uploads = 4, level = 3;
+  std::int64_t interval_ms = LayerOptions().sync_interval_ms;  // of watching
   bool databases_as_files = false, json = false;
 };
 void add_sync_options(CLI::App& command, SyncOptions& options);

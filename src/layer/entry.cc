@@ -33,7 +33,6 @@ std::string_view name_of(std::string_view path) {
 }
 
 bool is_valid_path(std::string_view path) {
-  constexpr std::size_t kMaxPathBytes = 4096;
   if (path.empty()) return true;
   if (path.size() > kMaxPathBytes || path.find('\0') != std::string_view::npos) return false;
   for (std::size_t begin = 0;;) {

@@ -77,7 +77,8 @@ bool in_order(std::string_view a, std::string_view b);  // a before b
 std::string_view parent_of(std::string_view path);  // "" for a name at the top
 std::string_view name_of(std::string_view path);
 
-// A path as entries have it: relative, no empty, "." or ".." component, no NUL, at most 4,096 bytes; "" is allowed.
+// A path as entries have it: relative, no empty, "." or ".." component, no NUL, not too long; "" is allowed.
+inline constexpr std::size_t kMaxPathBytes = 4096;
 bool is_valid_path(std::string_view path);
 
 }  // namespace cairn::layer

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <tuple>
 #include <utility>
 
 #include "base/clock.h"
@@ -38,12 +39,27 @@ bool same_path(const std::string& a, const std::string& b) {
   return std::filesystem::weakly_canonical(a, ignored) == std::filesystem::weakly_canonical(b, ignored);
 }
 
+// Empty places are the usual ones.
+LayerOptions with_places(LayerOptions options) {
+  if (options.state_directory.empty()) return options;
+  if (options.staging_directory.empty()) options.staging_directory = join_path(options.state_directory, "spool");
+  if (options.state_database.empty()) options.state_database = join_path(options.state_directory, "state.db");
+  return options;
+}
+
+Result<std::unique_ptr<FileLock>> lock_file(FileSystem& files, const std::string& path, const std::string& of) {
+  CAIRN_TRY(files.make_directories(parent_directory(path)));
+  auto lock = files.lock(path);
+  if (lock || lock.error().kind() != ErrorKind::busy) return lock;
+  return Error(ErrorKind::busy, of + " is in use by another process: stop that one, or name another one here");
+}
+
 class Manager final : public LayerManager {
  public:
   Manager(Store& store, Machine& machine, LayerOptions options, Hook hook)
       : store_(store),
         machine_(machine),
-        options_(std::move(options)),
+        options_(with_places(std::move(options))),
         hook_(std::move(hook)),
         transfers_(make_thread_pool(options_.concurrent_uploads)) {}
 
@@ -56,9 +72,10 @@ class Manager final : public LayerManager {
                                            const LayerRestoreOptions& options) override;
   Result<std::vector<LayerSyncState>> list_containers() override;
   Result<LayerSyncState> sync_state(std::string_view name) override;
+  LayerOptions options() const override { return options_; }
 
  private:
-  std::string path() const { return join_path(options_.state_directory, "state.db"); }
+  const std::string& path() const { return options_.state_database; }
   Result<SyncRun> prepare(std::string_view name, const LayerSyncOptions& options) REQUIRES(mutex_);
   Result<LayerSyncState> describe(State& state, const Container& container) const;
   Result<LayerRestoreResult> restore_and_record(std::string_view name, const std::string& target,
@@ -70,22 +87,25 @@ class Manager final : public LayerManager {
   const LayerOptions options_;
   const Hook hook_;
   const std::unique_ptr<Executor> transfers_;
-  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<FileLock> lock_, staging_lock_;
   Mutex mutex_;
   std::unique_ptr<State> state_ GUARDED_BY(mutex_);
 };
 
 Result<void> Manager::open() {
-  if (options_.state_directory.empty()) return Error(ErrorKind::invalid, "a state directory has to be named");
-  FileSystem& files = machine_.files();
-  CAIRN_TRY(files.make_directories(options_.state_directory));
-  auto lock = files.lock(join_path(options_.state_directory, "lock"));
-  if (!lock && lock.error().kind() == ErrorKind::busy) {
-    return Error(ErrorKind::busy, options_.state_directory + " is in use by another process: stop that one, or name "
-                                                             "another state directory");
+  const auto& [directory, staging, database] =
+      std::tie(options_.state_directory, options_.staging_directory, options_.state_database);
+  if (staging.empty() || database.empty()) {
+    return Error(ErrorKind::invalid, "a state directory has to be named, or a staging directory and a state database");
   }
-  if (!lock) return lock.error();
-  lock_ = std::move(*lock);
+  FileSystem& files = machine_.files();
+  const bool is_usual = !directory.empty() && database == join_path(directory, "state.db");
+  CAIRN_ASSIGN(lock_, is_usual ? lock_file(files, join_path(directory, "lock"), directory)
+                               : lock_file(files, database + ".lock", database));
+  // Parts are named by numbers of the database, so another one's must not lie beside them.
+  if (directory.empty() || staging != join_path(directory, "spool")) {
+    CAIRN_ASSIGN(staging_lock_, lock_file(files, join_path(staging, "lock"), staging));
+  }
   MutexLock hold(mutex_);
   auto state = State::open(path(), machine_.random());
   if (!state && state.error().kind() == ErrorKind::corrupt) {

@@ -18,9 +18,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kFormat = 1;
+// Of a manifest that names older history: a reader that does not know of it would take the layers there for garbage.
+constexpr std::uint64_t kFormatWithOlder = 2;
 constexpr std::string_view kManifestSuffix = ".json";
 constexpr std::size_t kDigestDigits = 64;
-// A sync takes some 400 bytes: this is room for every 30 seconds of two months, or hourly for 18 years.
+// Far more than a manifest ever is: history moves out of it.
 constexpr std::uint64_t kMaxManifestBytes = 64u << 20;
 
 Error damaged(std::string_view what) {
@@ -86,16 +88,16 @@ class Fields {
 };
 
 // The document, when its format is one that this Cairn knows.
-Result<Json> parse_document(ByteView bytes) {
+Result<Json> parse_document(ByteView bytes, std::uint64_t newest) {
   Json json = Json::parse(as_text(bytes), nullptr, false);
   if (json.is_discarded() || !json.is_object()) return damaged("no JSON object");
   Fields fields(json);
   const std::uint64_t format = fields.number("format");
   CAIRN_TRY(fields.outcome());
   if (format == 0) return damaged("'format' is 0");
-  if (format > kFormat) {
+  if (format > newest) {
     return Error(ErrorKind::unsupported, fmt::format("it was written by a newer Cairn (format {}); this one reads up "
-                                                     "to {}: update Cairn", format, kFormat));
+                                                     "to {}: update Cairn", format, newest));
   }
   return json;
 }
@@ -150,6 +152,26 @@ Result<SyncRecord> parse_sync(const Json& json) {
   return sync;
 }
 
+Json part_json(const HistoryPart& part) {
+  Json json;
+  json["object"] = part.object;
+  json["first"] = part.first;
+  json["last"] = part.last;
+  return json;
+}
+
+Result<HistoryPart> parse_part(const Json& json) {
+  Fields fields(json);
+  HistoryPart part;
+  part.object = fields.text("object");
+  part.first = fields.number("first");
+  part.last = fields.number("last");
+  if (!is_key(part.object)) fields.fault("object");
+  if (part.first == 0 || part.first > part.last) fields.fault("first");
+  CAIRN_TRY(fields.outcome());
+  return part;
+}
+
 Result<void> check_history(const std::vector<SyncRecord>& syncs) {
   if (syncs.empty()) return damaged("it names no sync");
   if (syncs.front().sequence == 0) return damaged("a sync has the sequence 0");
@@ -160,6 +182,43 @@ Result<void> check_history(const std::vector<SyncRecord>& syncs) {
     }
   }
   return {};
+}
+
+// Without a gap, up to the first sync of the manifest itself.
+Result<void> check_older(const Manifest& manifest) {
+  for (std::size_t i = 0; i < manifest.older.size(); ++i) {
+    const bool is_last = i + 1 == manifest.older.size();
+    const std::uint64_t next = is_last ? manifest.syncs.front().sequence : manifest.older[i + 1].first;
+    if (manifest.older[i].last + 1 == next) continue;
+    return damaged(fmt::format("sync {} comes after sync {}", next, manifest.older[i].last));
+  }
+  return {};
+}
+
+Result<std::vector<SyncRecord>> parse_syncs(const Json& list) {
+  std::vector<SyncRecord> syncs;
+  syncs.reserve(list.size());
+  for (const Json& sync : list) {
+    CAIRN_ASSIGN(SyncRecord record, parse_sync(sync));
+    syncs.push_back(std::move(record));
+  }
+  CAIRN_TRY(check_history(syncs));
+  return syncs;
+}
+
+// One item a line, so that people and line tools can read it.
+template <class Items, class JsonOf>
+void write_lines(std::string& text, const Items& items, const JsonOf& json_of) {
+  std::string_view before = "\n    ";
+  for (const auto& item : items) {
+    text.append(before).append(json_of(item).dump());
+    before = ",\n    ";
+  }
+  text.append("\n  ]");
+}
+
+std::string json_text(const std::string& text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Bytes bytes_of(std::string_view text) {
@@ -184,6 +243,9 @@ Result<std::string> look(Store& store, const std::string& key, const Bytes& ours
 }  // namespace
 
 std::string layer_key(std::string_view digest) { return std::string(digest).append(".tar.zst"); }
+std::string temporary_layer_key(std::string_view token) {
+  return std::string(kTemporaryPrefix).append(token).append(".tar.zst");
+}
 std::string meta_key(std::string_view digest) { return std::string(digest).append(".meta.json"); }
 
 std::string manifest_key(std::string_view name) {
@@ -215,43 +277,60 @@ Bytes write_meta(const LayerMeta& meta) {
 }
 
 Result<LayerMeta> parse_meta(ByteView bytes) {
-  CAIRN_ASSIGN(const Json json, parse_document(bytes));
+  CAIRN_ASSIGN(const Json json, parse_document(bytes, kFormat));
   Fields fields(json);
   LayerMeta meta = read_layer(fields);
   CAIRN_TRY(fields.outcome());
   return meta;
 }
 
-// One sync a line, so that people and line tools can read it.
 Bytes write_manifest(const Manifest& manifest) {
-  const std::string name = Json(manifest.name).dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string text = fmt::format("{{\n  \"format\": {},\n  \"name\": {},\n  \"lineage\": \"{}\",\n"
-                                 "  \"writer\": \"{}\",\n  \"syncs\": [",
-                                 kFormat, name, manifest.lineage.hex(), manifest.writer.hex());
-  std::string_view before = "\n    ";
-  for (const SyncRecord& sync : manifest.syncs) {
-    text.append(before).append(sync_json(sync).dump());
-    before = ",\n    ";
-  }
-  return bytes_of(text.append("\n  ]\n}\n"));
+                                 "  \"writer\": \"{}\"",
+                                 manifest.older.empty() ? kFormat : kFormatWithOlder, json_text(manifest.name),
+                                 manifest.lineage.hex(), manifest.writer.hex());
+  if (!manifest.older.empty()) write_lines(text.append(",\n  \"older\": ["), manifest.older, part_json);
+  write_lines(text.append(",\n  \"syncs\": ["), manifest.syncs, sync_json);
+  return bytes_of(text.append("\n}\n"));
 }
 
 Result<Manifest> parse_manifest(ByteView bytes) {
-  CAIRN_ASSIGN(const Json json, parse_document(bytes));
+  CAIRN_ASSIGN(const Json json, parse_document(bytes, kFormatWithOlder));
   Fields fields(json);
   Manifest manifest;
   manifest.name = fields.text("name");
   manifest.lineage = fields.id("lineage");
   manifest.writer = fields.id("writer");
   const Json* syncs = fields.list("syncs");
+  const Json* older = fields.number("format") == kFormatWithOlder ? fields.list("older") : nullptr;
   CAIRN_TRY(fields.outcome());
-  manifest.syncs.reserve(syncs->size());
-  for (const Json& sync : *syncs) {
-    CAIRN_ASSIGN(SyncRecord record, parse_sync(sync));
-    manifest.syncs.push_back(std::move(record));
+  CAIRN_ASSIGN(manifest.syncs, parse_syncs(*syncs));
+  for (std::size_t i = 0; older != nullptr && i < older->size(); ++i) {
+    CAIRN_ASSIGN(HistoryPart part, parse_part((*older)[i]));
+    manifest.older.push_back(std::move(part));
   }
-  CAIRN_TRY(check_history(manifest.syncs));
+  CAIRN_TRY(check_older(manifest));
   return manifest;
+}
+
+Bytes write_history(const Manifest& history) {
+  std::string text = fmt::format("{{\n  \"format\": {},\n  \"name\": {},\n  \"lineage\": \"{}\",\n"
+                                 "  \"syncs\": [",
+                                 kFormat, json_text(history.name), history.lineage.hex());
+  write_lines(text, history.syncs, sync_json);
+  return bytes_of(text.append("\n}\n"));
+}
+
+Result<Manifest> parse_history(ByteView bytes) {
+  CAIRN_ASSIGN(const Json json, parse_document(bytes, kFormat));
+  Fields fields(json);
+  Manifest history;
+  history.name = fields.text("name");
+  history.lineage = fields.id("lineage");
+  const Json* syncs = fields.list("syncs");
+  CAIRN_TRY(fields.outcome());
+  CAIRN_ASSIGN(history.syncs, parse_syncs(*syncs));
+  return history;
 }
 
 Result<StoredManifest> read_manifest(Store& store, std::string_view name) {

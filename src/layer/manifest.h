@@ -2,7 +2,8 @@
 //
 //   <prefix><digest>.tar.zst            one layer (an OCI changeset)
 //   <prefix><digest>.meta.json          about that layer, whoever uses it
-//   <prefix>containers/<name>.json      the manifest: the head and the history of a container
+//   <prefix>containers/<name>.json      the manifest: the head and the newest history of a container
+//   <prefix>containers/<name>.old/<first>-<last>-<token>.json   older history that was moved out of it (history.h)
 //   <prefix>tmp/<token>.tar.zst         a layer whose digest is not known yet
 //
 // The manifest is the commit: a sync is restorable from the moment on when it names it. It is made create-only and
@@ -42,16 +43,25 @@ struct SyncRecord {
   bool operator==(const SyncRecord&) const = default;
 };
 
+// Whole chains that were moved out of the manifest into an object that never changes.
+struct HistoryPart {
+  std::string object;                 // its key
+  std::uint64_t first = 0, last = 0;  // which of its syncs count (still): the first one is full
+  bool operator==(const HistoryPart&) const = default;
+};
+
 struct Manifest {
   std::string name;                 // the container's, as the user wrote it
   Id128 lineage;                    // of its one history
   Id128 writer;                     // the state that published last: another one has taken over, or is refused
+  std::vector<HistoryPart> older;   // ascending, up to the first of `syncs`
   std::vector<SyncRecord> syncs;    // ascending; the first one kept is full; never empty in the store
   const SyncRecord& head() const { return syncs.back(); }
   bool operator==(const Manifest&) const = default;
 };
 
 std::string layer_key(std::string_view digest);
+std::string temporary_layer_key(std::string_view token);
 std::string meta_key(std::string_view digest);
 std::string manifest_key(std::string_view name);  // any name: bytes other than A-Z a-z 0-9 . _ - become %XX
 std::optional<std::string> name_of_manifest_key(std::string_view key);
@@ -64,12 +74,15 @@ Bytes write_meta(const LayerMeta& meta);
 Result<LayerMeta> parse_meta(ByteView json);       // corrupt, unsupported (a newer format)
 Bytes write_manifest(const Manifest& manifest);
 Result<Manifest> parse_manifest(ByteView json);    // corrupt, unsupported (a newer format)
+// What a HistoryPart's object holds: a manifest's syncs without a writer. Only name, lineage and syncs are there.
+Bytes write_history(const Manifest& history);
+Result<Manifest> parse_history(ByteView json);     // corrupt, unsupported (a newer format)
 
 struct StoredManifest {
   Manifest manifest;
   std::string etag;
 };
-// not_found: there is no such container.
+// not_found: there is no such container. Older history stays where it is: see read_history.
 Result<StoredManifest> read_manifest(Store& store, std::string_view name);
 // Creates it (etag empty) or swaps it. conflict: somebody else changed it meanwhile. Returns the new etag. An unclear
 // outcome (maybe_done) is looked at: done is done, and retry_later when it was not applied.

@@ -98,7 +98,7 @@ TEST(LayerManifest, NamesThatCannotBeKeysAreRefused) {
 
 TEST(LayerManifest, ANewerFormatIsRefusedByName) {
   for (const std::string& text : {text_of(write_manifest(manifest_of("web"))), text_of(write_meta(meta_of('a')))}) {
-    const std::string newer = replaced(text, "\"format\": 1", "\"format\": 2");
+    const std::string newer = replaced(text, "\"format\": 1", "\"format\": 3");
     const auto manifest = parse_manifest(as_bytes(newer));
     ASSERT_FALSE(manifest);
     EXPECT_EQ(manifest.error().kind(), ErrorKind::unsupported);
@@ -112,6 +112,7 @@ TEST(LayerManifest, WhatIsNotOneIsCorrupt) {
   std::vector<std::string> wrong{"", "[]", "null", "{}", "{\"format\": 1}", good.substr(0, good.size() / 2),
                                  replaced(good, "\"format\": 1", "\"format\": 0"),
                                  replaced(good, "\"format\": 1", "\"format\": \"1\""),
+                                 replaced(good, "\"format\": 1", "\"format\": 2"),  // and no older history
                                  replaced(good, "\"name\": \"web\"", "\"name\": 1"),
                                  replaced(good, "\"lineage\": \"01", "\"lineage\": \"0g"),
                                  replaced(good, "\"lineage\": \"01", "\"lineage\": \"00"),

@@ -4,7 +4,7 @@
 //   2. list objects and uploads    what could be removed: only what is older than the grace
 //   3. read the manifests          after the listing, so that whatever they name was published before; --keep swaps
 //                                  thinner ones in, by compare-and-swap
-//   4. remove, metas before layers what neither a manifest nor a want names
+//   4. remove, metas before layers what neither a manifest nor a want names; then history that no manifest names
 //   5. remove the notice
 //
 // Any failure before 4 leaves everything as it was, and one in 4 only leaves some of the garbage. A listing or a
@@ -14,9 +14,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "cairn/layer.h"
+#include "layer/history.h"
 #include "layer/manifest.h"
 #include "layer/stored.h"
 
@@ -36,9 +38,15 @@ Result<ObjectInfo> place(Store& store, const std::string& key) {
   return placed;
 }
 
-std::string_view digest_of_want(std::string_view key) {
+// What a want keeps from being removed: a digest, and the key under which the layer may lie instead.
+struct Wanted {
+  std::string digest, temporary_key;
+};
+Wanted wanted_by(std::string_view key) {
   key.remove_prefix(kWantPrefix.size());
-  return key.substr(0, key.find('-'));
+  const std::size_t first = std::min(key.find('-'), key.size());
+  const std::string_view tokens = key.substr(std::min(first + 1, key.size()));
+  return {std::string(key.substr(0, first)), temporary_layer_key(tokens.substr(0, tokens.find('-')))};
 }
 
 // Whole chains whose successor began before `keep_from_ms`: no state at or after that time needs them.
@@ -61,10 +69,10 @@ class Prune {
   Result<void> announce(std::int64_t now_ms);
   Result<void> decide_and_remove();
   Result<void> read_needed();
-  Result<void> thin(StoredManifest stored);
-  void need(const Manifest& manifest);
+  Result<void> thin(StoredHistory history);
+  void need(const StoredHistory& history);
   Result<void> remove_layers(const std::map<std::string, std::vector<ObjectInfo>>& found);
-  Result<void> remove_temporary(const std::vector<ObjectInfo>& temporary);
+  Result<void> remove_unneeded(const std::vector<ObjectInfo>& objects);
   Result<void> abort_uploads(const std::vector<UploadInfo>& uploads);
   Result<void> remove(const ObjectInfo& object);
   bool is_old(std::int64_t time_ms) const { return time_ms + options_.grace_ms <= now_ms_; }
@@ -105,58 +113,66 @@ Result<void> Prune::decide_and_remove() {
   using Found = std::map<std::string, std::vector<ObjectInfo>>;
   CAIRN_ASSIGN(const Found found, list_layer_objects(store_));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> temporary, list_all(store_, kTemporaryPrefix));
+  CAIRN_ASSIGN(std::vector<ObjectInfo> histories, list_all(store_, kManifestPrefix));
+  std::erase_if(histories, [](const ObjectInfo& object) { return !is_history_key(object.key); });
   std::vector<UploadInfo> uploads;
   if (store_.capabilities().multipart) {
     CAIRN_ASSIGN(uploads, store_.list_uploads(""));
   }
   for (const ObjectInfo& object : temporary) {
-    const bool wanted = object.key.starts_with(kWantPrefix) && !is_old(object.modified_ms);
-    if (wanted) needed_.emplace(digest_of_want(object.key));
+    if (!object.key.starts_with(kWantPrefix) || is_old(object.modified_ms)) continue;
+    Wanted wanted = wanted_by(object.key);
+    needed_.insert(std::move(wanted.digest));
+    needed_.insert(std::move(wanted.temporary_key));
   }
   CAIRN_TRY(read_needed());
   CAIRN_TRY(remove_layers(found));
-  CAIRN_TRY(remove_temporary(temporary));
+  CAIRN_TRY(remove_unneeded(temporary));
+  CAIRN_TRY(remove_unneeded(histories));
   return abort_uploads(uploads);
 }
 
 Result<void> Prune::read_needed() {
-  CAIRN_ASSIGN(std::vector<StoredManifest> manifests, read_all_manifests(store_));
+  CAIRN_ASSIGN(std::vector<StoredHistory> histories, read_all_histories(store_));
   // Layers without any manifest: somebody has removed what names them, or this is not the place it was thought to be.
-  if (manifests.empty()) {
+  if (histories.empty()) {
     return Error(ErrorKind::not_found, fmt::format("there is no container in {}: nothing was removed", store_.url()));
   }
-  for (StoredManifest& stored : manifests) CAIRN_TRY(thin(std::move(stored)));
+  for (StoredHistory& history : histories) CAIRN_TRY(thin(std::move(history)));
   return {};
 }
 
 // Notes what is needed of one container, after its history was made shorter as far as it may be.
-Result<void> Prune::thin(StoredManifest stored) {
+Result<void> Prune::thin(StoredHistory history) {
   for (int attempt = 0; options_.keep_ms && attempt < kSwapAttempts; ++attempt) {
-    const std::size_t dropped = droppable_syncs(stored.manifest, now_ms_ - *options_.keep_ms);
+    const std::size_t dropped = droppable_syncs(history.whole, now_ms_ - *options_.keep_ms);
     if (dropped == 0) break;
-    Manifest thinner = stored.manifest;
-    thinner.syncs.erase(thinner.syncs.begin(), thinner.syncs.begin() + static_cast<std::ptrdiff_t>(dropped));
+    const std::uint64_t first = history.whole.syncs[dropped].sequence;
+    Manifest thinner = history.stored.manifest;
+    drop_before(thinner, first);
     if (!options_.dry_run) {
-      const Result<std::string> swapped = publish_manifest(store_, thinner, stored.etag);
+      const Result<std::string> swapped = publish_manifest(store_, thinner, history.stored.etag);
       if (!swapped && swapped.error().kind() != ErrorKind::conflict) return swapped.error();
       if (!swapped) {
-        CAIRN_ASSIGN(stored, read_manifest(store_, thinner.name));
+        CAIRN_ASSIGN(history, read_history(store_, thinner.name));
         continue;
       }
     }
     report_.dropped_syncs += dropped;
-    stored.manifest = std::move(thinner);
+    history.stored.manifest = std::move(thinner);
+    drop_before(history.whole, first);
     break;
   }
-  need(stored.manifest);
+  need(history);
   return {};
 }
 
-void Prune::need(const Manifest& manifest) {
-  for (const SyncRecord& sync : manifest.syncs) {
+void Prune::need(const StoredHistory& history) {
+  for (const SyncRecord& sync : history.whole.syncs) {
     needed_.insert(sync.layer.digest);
     needed_.insert(sync.layer.object);
   }
+  for (const HistoryPart& part : history.stored.manifest.older) needed_.insert(part.object);
 }
 
 // Layer and meta go together or stay together: a young meta beside an old layer is a sync at work.
@@ -176,8 +192,8 @@ Result<void> Prune::remove_layers(const std::map<std::string, std::vector<Object
   return {};
 }
 
-Result<void> Prune::remove_temporary(const std::vector<ObjectInfo>& temporary) {
-  for (const ObjectInfo& object : temporary) {
+Result<void> Prune::remove_unneeded(const std::vector<ObjectInfo>& objects) {
+  for (const ObjectInfo& object : objects) {
     const bool is_needed = object.key == notice_ || needed_.contains(object.key);
     if (is_old(object.modified_ms) && !is_needed) CAIRN_TRY(remove(object));
   }
@@ -203,15 +219,21 @@ Result<void> Prune::remove(const ObjectInfo& object) {
 
 }  // namespace
 
-Result<std::string> want_layer(Store& store, Random& random, std::string_view digest) {
-  std::string want = fmt::format("{}{}-{}", kWantPrefix, digest, random.id().hex());
-  CAIRN_ASSIGN(const ObjectInfo placed, place(store, want));
+std::string want_key_of(std::string_view digest, std::string_view temporary_key, Random& random) {
+  std::string_view token = temporary_key;
+  if (token.starts_with(kTemporaryPrefix)) token.remove_prefix(kTemporaryPrefix.size());
+  return fmt::format("{}{}-{}-{}", kWantPrefix, digest, token.substr(0, token.find('.')), random.id().hex());
+}
+
+Result<void> want_layer(Store& store, const std::string& want_key) {
+  CAIRN_ASSIGN(const ObjectInfo placed, place(store, want_key));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> notices, list_all(store, kNoticePrefix));
   const bool being_pruned = std::any_of(notices.begin(), notices.end(), [&](const ObjectInfo& notice) {
-    return notice.modified_ms + kNoticeLasts_ms > placed.modified_ms;
+    // From a day ahead it is as old: the clock was wrong, then or now.
+    return std::abs(notice.modified_ms - placed.modified_ms) < kNoticeLasts_ms;
   });
-  if (!being_pruned) return want;
-  (void)store.remove(want);
+  if (!being_pruned) return {};
+  (void)store.remove(want_key);
   return Error(ErrorKind::retry_later, fmt::format("a prune is at work in {}, and may be removing a layer that this "
                                                    "sync would use: sync again when it has ended", store.url()));
 }

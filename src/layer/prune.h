@@ -6,11 +6,12 @@
 // themselves before they look: the sync puts a *want* and then looks for prunes; the prune puts a *notice* and then
 // looks for wants, and for manifests. Whichever comes second sees the other.
 //
-//   <prefix>tmp/want-<digest>-<token>   of a sync, until its manifest names the layer
-//   <prefix>tmp/prune-<number>          of a prune, until it has removed everything
+//   <prefix>tmp/want-<digest>-<token>-<token>   of a sync, until its manifest names the layer: under its digest, or as
+//                                               tmp/<first token>.tar.zst, where that is the name that it has
+//   <prefix>tmp/prune-<number>                  of a prune, until it has removed everything
 //
-// What a crash leaves of them is harmless: wants older than the grace are removed by the next prune, notices older than
-// a day count no longer.
+// What a crash leaves of them is harmless: a want is removed by the next sync from there, or when it is older than the
+// grace by a prune; notices older than a day count no longer.
 #pragma once
 
 #include <string>
@@ -26,10 +27,12 @@ inline constexpr std::string_view kWantPrefix = "tmp/want-";
 inline constexpr std::string_view kNoticePrefix = "tmp/prune-";
 inline constexpr std::int64_t kNoticeLasts_ms = 24ll * 3600 * 1000;
 
-// A sync's promise to name the layer `digest` soon. After this, whether its object is there is worth asking, and when
-// it is, no prune removes it until the want is withdrawn. Returns the want's key. retry_later: a prune is at work,
-// which may be removing that very layer.
-Result<std::string> want_layer(Store& store, Random& random, std::string_view digest);
+// A key for a want of the layer `digest`, which may lie under its temporary key. Of its own each time.
+std::string want_key_of(std::string_view digest, std::string_view temporary_key, Random& random);
+// A sync's promise to name that layer soon. After this, whether its object is there is worth asking, and when it is, no
+// prune removes it until the want is withdrawn. retry_later: a prune is at work, which may be removing that very layer;
+// nothing is promised.
+Result<void> want_layer(Store& store, const std::string& want_key);
 // Once the manifest names the layer, or the sync gives up.
 Result<void> withdraw_want(Store& store, const std::string& want_key);
 

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "cairn/layer.h"
+#include "layer/history.h"
 #include "layer/manifest.h"
 #include "layer/stored.h"
 #include "store/faulty.h"
@@ -28,6 +29,8 @@ using ::testing::UnorderedElementsAre;
 
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::int64_t kDayMs = 24 * kHourMs;
+constexpr std::size_t kManifestSyncs = 6;
+constexpr std::string_view kTemporary = "tmp/0123.tar.zst";  // of a sync's layer
 
 class FakeClock final : public Clock {
  public:
@@ -70,11 +73,13 @@ Result<void> publish(Store& store, Random& random, std::int64_t now_ms, const st
   std::optional<std::string> want;
   const Result<std::string> put = store.put_new(sync.layer.object, BytesSource(text("a layer.")));
   if (!put) {
-    CAIRN_ASSIGN(want, want_layer(store, random, sync.layer.digest));
+    want = want_key_of(sync.layer.digest, kTemporary, random);
+    CAIRN_TRY(want_layer(store, *want));
     CAIRN_TRY(put_once(store, sync.layer.object, text("a layer.")));
   }
   CAIRN_TRY(put_once(store, meta_key(sync.layer.digest), write_meta(sync.layer)));
   manifest.syncs.push_back(sync);
+  CAIRN_TRY(move_history_out(store, random, manifest, kManifestSyncs));
   CAIRN_TRY(publish_manifest(store, manifest, etag));
   return want ? withdraw_want(store, *want) : Result<void>();
 }
@@ -186,6 +191,34 @@ TEST_F(PruneTest, ALayerThatKeptItsTemporaryNameStaysAsLongAsAManifestNamesIt) {
   EXPECT_THAT(keys(), Not(Contains("tmp/0123.tar.zst")));
 }
 
+TEST_F(PruneTest, HistoryThatWasMovedOutCountsAndGoesWithItsLastChain) {
+  for (std::uint64_t number = 1; number <= 6; ++number) {
+    publish_layer("web", number, number % 2 == 1 ? SyncKind::full : SyncKind::increment);
+    clock_.wall_ms += kDayMs;
+  }
+  StoredManifest stored = read_manifest(*store_, "web").value();
+  Manifest lost = stored.manifest;  // of a swap that somebody else won
+  ASSERT_TRUE(move_history_out(*store_, random_, lost, 3));
+  ASSERT_TRUE(move_history_out(*store_, random_, stored.manifest, 3));
+  ASSERT_TRUE(publish_manifest(*store_, stored.manifest, stored.etag));
+  const std::string history = stored.manifest.older.at(0).object;
+  clock_.wall_ms += kDayMs;
+  EXPECT_THAT(prune()->removed, ElementsAre(lost.older.at(0).object));
+
+  // 1 and 2 go: 3 to 6 are what the last four days are made of.
+  const LayerPruneReport would = prune(4 * kDayMs, true).value();
+  const LayerPruneReport first = prune(4 * kDayMs).value();
+  EXPECT_EQ(would.removed, first.removed);
+  EXPECT_EQ(first.dropped_syncs, 2u);
+  EXPECT_THAT(first.removed, UnorderedElementsAre(layer_key(digest_of(1)), meta_key(digest_of(1)),
+                                                  layer_key(digest_of(2)), meta_key(digest_of(2))));
+  EXPECT_EQ(read_history(*store_, "web")->whole.syncs.front().sequence, 3u);
+  const LayerPruneReport second = prune(kDayMs).value();
+  EXPECT_EQ(second.dropped_syncs, 2u);
+  EXPECT_THAT(second.removed, Contains(history));
+  EXPECT_EQ(read_history(*store_, "web")->whole.syncs.size(), 2u);
+}
+
 TEST_F(PruneTest, UploadsThatNobodyFinishedAreAborted) {
   publish_layer("web", 1);
   const std::string ours = store_->begin_upload("tmp/half.tar.zst").value();
@@ -240,28 +273,41 @@ TEST_F(PruneTest, NoFailureOfAListingOrAManifestRemovesAnything) {
 
 TEST_F(PruneTest, ASyncThatMeetsAPruneWaitsAndOneThatMeetsWhatAPruneLeftDoesNot) {
   put(fmt::format("{}1", kNoticePrefix));
-  const auto wanted = want_layer(*store_, random_, digest_of(1));
+  const auto wanted = want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_));
   ASSERT_FALSE(wanted);
   EXPECT_EQ(wanted.error().kind(), ErrorKind::retry_later);
   EXPECT_THAT(keys(), Not(Contains(::testing::StartsWith(std::string(kWantPrefix)))));
   clock_.wall_ms += kNoticeLasts_ms;
-  EXPECT_TRUE(want_layer(*store_, random_, digest_of(1)));
+  EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
+  clock_.wall_ms -= 2 * kNoticeLasts_ms;  // and one from a time when the clock was wrong
+  EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
 }
 
 TEST_F(PruneTest, AWantedLayerStaysUntilTheWantIsWithdrawnOrOld) {
   publish_layer("web", 1);
   put(layer_key(digest_of(2)));
   clock_.wall_ms += 2 * kDayMs;
-  const std::string want = want_layer(*store_, random_, digest_of(2)).value();
+  const std::string want = want_key_of(digest_of(2), kTemporary, random_);
+  ASSERT_TRUE(want_layer(*store_, want));
   EXPECT_THAT(prune()->removed, IsEmpty());
   clock_.wall_ms += 2 * kDayMs;
   EXPECT_THAT(prune()->removed, UnorderedElementsAre(layer_key(digest_of(2)), want));
 }
 
+// As that of a sync that was interrupted for days, on a store that neither copies nor names an upload late.
+TEST_F(PruneTest, AWantedLayerStaysUnderItsTemporaryNameToo) {
+  publish_layer("web", 1);
+  put(std::string(kTemporary));
+  put("tmp/4567.tar.zst");
+  clock_.wall_ms += 2 * kDayMs;
+  ASSERT_TRUE(want_layer(*store_, want_key_of(digest_of(2), kTemporary, random_)));
+  EXPECT_THAT(prune()->removed, ElementsAre("tmp/4567.tar.zst"));
+}
+
 bool restores(Store& store, const std::string& name) {
-  const Result<StoredManifest> stored = read_manifest(store, name);
+  const Result<StoredHistory> stored = read_history(store, name);
   if (!stored) return false;
-  for (const SyncRecord& sync : stored->manifest.syncs) {
+  for (const SyncRecord& sync : stored->whole.syncs) {
     if (!store.head(sync.layer.object) || !store.head(meta_key(sync.layer.digest))) return false;
   }
   return true;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "layer/history.h"
 #include "layer/object.h"
 #include "layer/prune.h"
 #include "layer/refill.h"
@@ -25,7 +26,7 @@ Error gone(const std::string& what) { return Error(ErrorKind::not_found, what + 
 Result<SyncRecord> Publisher::run() {
   auto record = publish_from_here();
   // The sync ends here, for now or for good: nobody is to wait for it.
-  if (!record && !n_.hook.has_fired() && !want_key_.empty()) (void)withdraw_want(n_.store, want_key_);
+  if (!record && !n_.hook.has_fired()) withdraw();
   return record;
 }
 
@@ -36,7 +37,10 @@ Result<SyncRecord> Publisher::publish_from_here() {
     else CAIRN_TRY(complete());
   }
   if (n_.pending.stage == Stage::completed) CAIRN_TRY(name_by_copy());
-  if (resumed) CAIRN_TRY(look_again());
+  if (resumed) {
+    CAIRN_TRY(look_again());
+    n_.pending.stage = Stage::named;  // its meta may have gone, too
+  }
   if (n_.pending.stage == Stage::named) CAIRN_TRY(describe());
   CAIRN_ASSIGN(SyncRecord record, publish());
   CAIRN_TRY(tidy());
@@ -53,8 +57,15 @@ Result<void> Publisher::reach(Stage stage, std::string_view point) {
 
 Result<void> Publisher::want() {
   if (!want_key_.empty()) return {};
-  CAIRN_ASSIGN(want_key_, want_layer(n_.store, n_.random, n_.pending.digest));
-  return {};
+  const std::string key = want_key_of(n_.pending.digest, n_.pending.temporary_key, n_.random);
+  CAIRN_TRY(n_.state.add_leftover(key));  // for when this process is killed
+  CAIRN_TRY(want_layer(n_.store, key));
+  want_key_ = key;
+  return pass(n_.hook, "wanted");
+}
+
+void Publisher::withdraw() {
+  if (!want_key_.empty() && withdraw_want(n_.store, want_key_)) (void)n_.state.drop_leftover(want_key_);
 }
 
 Result<void> Publisher::named(const std::string& key) {
@@ -168,6 +179,8 @@ Result<void> Publisher::name_by_copy() {
   const std::string& from = n_.pending.temporary_key;
   if (!n_.pending.copy_id.empty()) CAIRN_TRY(n_.store.abort_upload(key, n_.pending.copy_id));  // of an earlier try
   CAIRN_ASSIGN(const std::string id, n_.store.begin_upload(key));
+  // Killed here it is left to a prune: an upload of that name may as well be another machine's, with the same layer.
+  CAIRN_TRY(pass(n_.hook, "copy-not-journaled"));
   n_.pending.copy_id = id;
   CAIRN_TRY(reach(Stage::completed, "copy-begun"));
   std::vector<PartInfo> parts;
@@ -216,8 +229,13 @@ Result<void> Publisher::describe() {
                        .object = n_.pending.object_key};
   const Bytes bytes = write_meta(meta);
   const std::string key = meta_key(n_.pending.digest);
-  const auto put = n_.store.put_new(key, BytesSource(bytes));
+  auto put = n_.store.put_new(key, BytesSource(bytes));
   CAIRN_TRY(pass(n_.hook, "meta-put"));
+  if (!put && put.error().kind() == ErrorKind::conflict && want_key_.empty()) {
+    // One that was left alone, and that a prune may be about to remove.
+    CAIRN_TRY(want());
+    put = n_.store.put_new(key, BytesSource(bytes));
+  }
   // There already: of the same bytes, whoever put them there.
   if (!put && put.error().kind() == ErrorKind::maybe_done) {
     if (!n_.store.head(key)) return put.error().with("describe a layer");
@@ -264,6 +282,7 @@ Result<SyncRecord> Publisher::publish() {
     }
     manifest.writer = n_.state.writer();
     manifest.syncs.push_back(record);
+    CAIRN_TRY(move_history_out(n_.store, n_.random, manifest, n_.manifest_syncs));
     CAIRN_TRY(pass(n_.hook, "publishing"));
     const auto published = publish_manifest(n_.store, manifest, stored->etag);
     CAIRN_TRY(pass(n_.hook, "published"));
@@ -296,7 +315,7 @@ Result<void> Publisher::tidy() {
   CAIRN_TRY(pass(n_.hook, "taken-over"));
   // What is left is garbage: when it stays, it is found as such by the next sync, or by a prune.
   (void)n_.spool.clear();
-  if (!want_key_.empty()) (void)withdraw_want(n_.store, want_key_);
+  withdraw();
   if (p.object_key != p.temporary_key) {
     // Without an upload there can be nothing under the temporary name.
     if (p.upload_id.empty() || n_.store.remove(p.temporary_key)) (void)n_.state.drop_leftover(p.temporary_key);

@@ -31,6 +31,7 @@ class Publisher {
     PendingSync& pending;
     Random& random;
     const Hook& hook;
+    std::size_t manifest_syncs = 0;  // LayerOptions
   };
   explicit Publisher(Needs needs) : n_(needs) {}
 
@@ -49,6 +50,7 @@ class Publisher {
   Result<void> named(const std::string& key);
   Result<void> forget_other_blocks(const LayerReader& reader);
   Result<void> want();
+  void withdraw();
   Result<void> look_again();
   Result<void> describe();
   Result<SyncRecord> publish();

@@ -13,11 +13,13 @@
 
 #include "base/parallel.h"
 #include "layer/frame_supply.h"
+#include "layer/history.h"
 #include "layer/lower.h"
 #include "layer/open_entry.h"
 #include "layer/oci_layout.h"
 #include "layer/restore_plan.h"
 #include "layer/restore_target.h"
+#include "layer/room.h"
 #include "layer/stored.h"
 #include "layer/tree_writer.h"
 #include "segment/running_hash.h"
@@ -63,6 +65,22 @@ Result<std::uint64_t> wanted_sequence(const Manifest& manifest, const LayerResto
   return Error(ErrorKind::not_found,
                fmt::format("no sync of '{}' is as old as {}: the oldest is from {}", manifest.name,
                            format_time(*options.at_ms), format_time(manifest.syncs.front().time_ms)));
+}
+
+// Whether the wanted sync may be one of those that were moved out of the manifest.
+bool reaches_back(const Manifest& manifest, const LayerRestoreOptions& options) {
+  if (manifest.older.empty()) return false;
+  if (options.sequence) return *options.sequence < manifest.syncs.front().sequence;
+  return options.at_ms && std::ranges::none_of(manifest.syncs, [&](const SyncRecord& sync) {
+           return sync.time_ms <= *options.at_ms;
+         });
+}
+
+Result<StoredManifest> read_as_far_as_needed(Store& store, std::string_view name, const LayerRestoreOptions& options) {
+  CAIRN_ASSIGN(StoredManifest stored, read_manifest(store, name));
+  if (!reaches_back(stored.manifest, options)) return stored;
+  CAIRN_ASSIGN(StoredHistory history, read_history(store, name));
+  return StoredManifest{std::move(history.whole), std::move(history.stored.etag)};
 }
 
 constexpr int kPlans = 3;  // a history is seldom pruned twice during a restore
@@ -121,7 +139,7 @@ Error vanished(Store& store, const StoredManifest& before, const SyncRecord& syn
 Result<Chain> choose_chain(Store& store, std::string_view name, const LayerRestoreOptions& options,
                            const RestoreMachine& machine, RestoredSync& restored) {
   for (int attempt = 1;; ++attempt) {
-    CAIRN_ASSIGN(restored.stored, read_manifest(store, name));
+    CAIRN_ASSIGN(restored.stored, read_as_far_as_needed(store, name, options));
     const Manifest& manifest = restored.stored.manifest;
     CAIRN_ASSIGN(const std::uint64_t sequence, wanted_sequence(manifest, options));
     CAIRN_ASSIGN(std::vector<SyncRecord> syncs, chain_of(manifest, sequence));
@@ -312,6 +330,9 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
   result.entries = plan.entries;
   result.size_bytes = plan.size_bytes;
   if (!options.dry_run) {
+    const std::uint64_t needed = options.form == LayerForm::oci_layout ? object_bytes(chain) : plan.disk_bytes;
+    CAIRN_ASSIGN(const std::uint64_t free, free_bytes_for(target));
+    CAIRN_TRY(check_room(target, needed, free));
     const auto written = write(counting, chain, plan, path, target, options, machine, on_restored, result);
     if (!written && written.error().kind() != ErrorKind::not_found) return written.error();
     if (!written) return vanished(counting, restored.stored, restored.sync, written.error());

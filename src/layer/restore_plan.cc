@@ -22,6 +22,8 @@ class Planner {
     ++plan_.entries;
     if (merged.indexed.entry.size_bytes == 0) return;
     plan_.size_bytes += merged.indexed.entry.size_bytes;
+    plan_.disk_bytes += merged.indexed.entry.size_bytes;
+    for (const Hole& hole : merged.indexed.entry.holes) plan_.disk_bytes -= hole.length;
     const FrameRange range = frames_of(*layers_[merged.layer], merged.indexed);
     for (std::uint64_t frame = range.first; frame <= range.last; ++frame) use(merged.layer, frame);
   }

@@ -33,6 +33,7 @@ struct RestorePlan {
   std::vector<FrameUse> uses;
   std::uint64_t entries = 0;
   std::uint64_t size_bytes = 0;   // of all files
+  std::uint64_t disk_bytes = 0;   // the same without their holes
   std::uint64_t fetch_bytes = 0;  // of all runs
 };
 

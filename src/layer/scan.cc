@@ -18,6 +18,19 @@
 
 namespace cairn::layer {
 
+namespace {
+
+// Also most tools that read a layer go no further. What is longer is not left out in silence.
+Error too_long(const std::string& root, std::string_view path) {
+  constexpr std::size_t kShown = 200;
+  return Error(ErrorKind::unsupported,
+               fmt::format("{}: a path of {} bytes is there, and a layer has none of more than {}: shorten it or "
+                           "remove it. It begins with {}...",
+                           root, path.size(), kMaxPathBytes, path.substr(0, kShown)));
+}
+
+}  // namespace
+
 Scanner::Scanner(Tree& tree, Catalogue& catalogue, Clock& clock, const ScanOptions& options)
     : tree_(tree), layers_(tree.layers()), catalogue_(catalogue), clock_(clock), options_(options),
       writer_(catalogue, options.goal == ScanGoal::look ? PlanWriter::Making::nothing : PlanWriter::Making::plan),
@@ -33,6 +46,7 @@ Result<ScanResult> Scanner::run() {
     if (options_.stop.stop_requested()) return Error(ErrorKind::cancelled, "the scan was stopped");
     CAIRN_ASSIGN(const bool more, walk_.next(now));
     if (!more || ends_early()) break;
+    if (now.path.size() > kMaxPathBytes) return too_long(tree_.root(), now.path);
     auto done = step(now);
     if (!done) return done.error().with(join_path(tree_.root(), now.path));
   }

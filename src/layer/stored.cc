@@ -50,18 +50,18 @@ Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store&
   }
 }
 
-Result<std::vector<StoredManifest>> read_all_manifests(Store& store) {
+Result<std::vector<StoredHistory>> read_all_histories(Store& store) {
   CAIRN_ASSIGN(const std::vector<std::string> names, stored_container_names(store));
-  std::vector<StoredManifest> manifests;
+  std::vector<StoredHistory> histories;
   for (const std::string& name : names) {
-    Result<StoredManifest> manifest = read_manifest(store, name);
-    if (manifest) {
-      manifests.push_back(std::move(*manifest));
-    } else if (manifest.error().kind() != ErrorKind::not_found) {
-      return manifest.error();
+    Result<StoredHistory> history = read_history(store, name);
+    if (history) {
+      histories.push_back(std::move(*history));
+    } else if (history.error().kind() != ErrorKind::not_found) {
+      return history.error();
     }
   }
-  return manifests;
+  return histories;
 }
 
 LayerSnapshot snapshot_of(const SyncRecord& record) {
@@ -94,10 +94,10 @@ Result<std::vector<std::string>> stored_container_names(Store& store) {
 }
 
 Result<std::vector<StoredContainer>> list_stored_containers(Store& store) {
-  CAIRN_ASSIGN(const std::vector<layer::StoredManifest> manifests, layer::read_all_manifests(store));
+  CAIRN_ASSIGN(const std::vector<layer::StoredHistory> histories, layer::read_all_histories(store));
   std::vector<StoredContainer> containers;
-  for (const layer::StoredManifest& stored : manifests) {
-    const layer::Manifest& manifest = stored.manifest;
+  for (const layer::StoredHistory& stored : histories) {
+    const layer::Manifest& manifest = stored.whole;
     StoredContainer container;
     container.name = manifest.name;
     container.lineage = manifest.lineage.hex();
@@ -115,9 +115,9 @@ Result<std::vector<StoredContainer>> list_stored_containers(Store& store) {
 }
 
 Result<std::vector<LayerSnapshot>> layer_history(Store& store, std::string_view name) {
-  CAIRN_ASSIGN(const layer::StoredManifest stored, layer::read_manifest(store, name));
+  CAIRN_ASSIGN(const layer::StoredHistory stored, layer::read_history(store, name));
   std::vector<LayerSnapshot> history;
-  for (const layer::SyncRecord& sync : stored.manifest.syncs) history.push_back(layer::snapshot_of(sync));
+  for (const layer::SyncRecord& sync : stored.whole.syncs) history.push_back(layer::snapshot_of(sync));
   return history;
 }
 

@@ -11,6 +11,7 @@
 #include "cairn/error.h"
 #include "cairn/layer.h"
 #include "cairn/store.h"
+#include "layer/history.h"
 #include "layer/manifest.h"
 
 namespace cairn::layer {
@@ -24,8 +25,9 @@ Result<std::vector<ObjectInfo>> list_all(Store& store, std::string_view prefix);
 // The objects of layers, by digest: those at the top of the store, folders passed over with one request each.
 Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store& store);
 
-// All manifests, ascending by key. One that vanishes meanwhile is left out; one that cannot be read is an error.
-Result<std::vector<StoredManifest>> read_all_manifests(Store& store);
+// The histories of all containers, ascending by key. One that vanishes meanwhile is left out; one that cannot be read
+// is an error.
+Result<std::vector<StoredHistory>> read_all_histories(Store& store);
 
 LayerSnapshot snapshot_of(const SyncRecord& record);
 

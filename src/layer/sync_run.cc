@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "layer/archiver.h"
 #include "layer/heads.h"
+#include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
 
@@ -23,7 +24,7 @@ SyncRun::SyncRun(Needs needs, Container container)
     : n_(std::move(needs)),
       container_(std::move(container)),
       catalogue_(n_.state.database(), container_.id),
-      spool_(n_.files, join_path(join_path(n_.options.state_directory, "spool"), std::to_string(container_.id))) {}
+      spool_(n_.files, join_path(n_.options.staging_directory, std::to_string(container_.id))) {}
 
 void SyncRun::notice(const std::string& text) const {
   if (n_.sync.on_notice) n_.sync.on_notice(text);
@@ -127,7 +128,7 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .sequence = container_.head ? container_.head->sequence + 1 : 1,
       .kind = head.kind,
       .time_ms = head.scan_began_ms,
-      .temporary_key = fmt::format("{}{}.tar.zst", kTemporaryPrefix, n_.random.id().hex()),
+      .temporary_key = temporary_layer_key(n_.random.id().hex()),
       .upload_id = {},
       .part_bytes = part_bytes_for(total_bytes),
       .may_copy = container_.may_copy,
@@ -199,7 +200,8 @@ Result<SyncRecord> SyncRun::archive_and_publish(PartJournal& parts, Plan& plan) 
                        .container = container_,
                        .pending = *pending_,
                        .random = n_.random,
-                       .hook = n_.hook});
+                       .hook = n_.hook,
+                       .manifest_syncs = n_.options.manifest_syncs});
   auto record = publisher.run();
   sent_bytes_ += publisher.sent_bytes();
   return record;
@@ -257,7 +259,7 @@ Result<void> SyncRun::drop_pending() {
 Result<void> SyncRun::remove_leftovers() {
   CAIRN_ASSIGN(const auto keys, n_.state.leftovers());
   for (const std::string& key : keys) {
-    if (n_.store.capabilities().multipart) {
+    if (n_.store.capabilities().multipart && !key.starts_with(kWantPrefix)) {
       CAIRN_ASSIGN(const auto uploads, n_.store.list_uploads(key));
       for (const UploadInfo& upload : uploads) CAIRN_TRY(n_.store.abort_upload(upload.key, upload.upload_id));
     }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "cairn/layer.h"
 #include "cairn/store.h"
 #include "store/file_url.h"
 
@@ -61,6 +62,42 @@ TEST(OpenStore, S3OptionsThatMakeNoSenseAreInvalid) {
   const auto plain = open_store("s3://bucket?endpoint=http://example.com", options);
   ASSERT_FALSE(plain);
   EXPECT_THAT(plain.error().message(), HasSubstr("https"));
+}
+
+TEST(OpenLayerStore, ABucketHasThePrefixOfLayersUnlessAnotherIsNamed) {
+  const auto url_of = [](const LayerStorage& storage) {
+    const auto store = open_layer_store(storage);
+    return store ? (*store)->url() : store.error().message();
+  };
+  EXPECT_EQ(url_of({.bucket = "bucket"}), "s3://bucket/layers");
+  EXPECT_EQ(url_of({.bucket = "bucket", .prefix = ""}), "s3://bucket");
+  EXPECT_EQ(url_of({.bucket = "bucket", .prefix = "a b/50%?x"}), "s3://bucket/a b/50%?x");
+  EXPECT_EQ(url_of({.url = "s3://bucket/elsewhere"}), "s3://bucket/elsewhere");
+  EXPECT_EQ(url_of({.url = "/backup"}), "file:///backup");
+}
+
+TEST(OpenLayerStore, RegionAndEndpointAreThoseOfTheStore) {
+  S3Options s3;
+  s3.endpoint = "http://127.0.0.1:1";
+  const auto service_of = [&](const LayerStorage& storage) {
+    return (*open_layer_store(storage, s3))->status().service;
+  };
+  EXPECT_EQ(service_of({.bucket = "bucket", .endpoint = "http://127.0.0.1:2"}), "127.0.0.1:2");
+  EXPECT_EQ(service_of({.bucket = "bucket"}), "127.0.0.1:1");
+  EXPECT_EQ(service_of({.url = "s3://bucket?endpoint=http://127.0.0.1:3", .endpoint = "http://127.0.0.1:2"}),
+            "127.0.0.1:3");
+  EXPECT_EQ((*open_layer_store({.bucket = "bucket", .region = "eu-central-1"}))->status().service,
+            "bucket.s3.eu-central-1.amazonaws.com");
+}
+
+TEST(OpenLayerStore, WhatNamesNoPlaceOrTwoIsInvalid) {
+  for (const LayerStorage& storage : {LayerStorage{}, LayerStorage{.url = "/backup", .bucket = "bucket"},
+                                      LayerStorage{.bucket = "bucket/prefix"}, LayerStorage{.bucket = "bucket?x=1"},
+                                      LayerStorage{.bucket = "bucket", .prefix = "a//b"}}) {
+    const auto store = open_layer_store(storage);
+    ASSERT_FALSE(store) << storage.bucket;
+    EXPECT_EQ(store.error().kind(), ErrorKind::invalid);
+  }
 }
 
 TEST(OpenStore, WhatNamesNoStoreIsRefused) {

@@ -82,6 +82,13 @@ Result<Object> S3Store::fetch(std::string_view key, const Range& range) {
   const std::string full = full_key(key);
   const Call call = range_call(full, range);
   CAIRN_ASSIGN(HttpResponse response, client_.send(call));
+  if (response.status == 404 && client_.settings().location.options.create_bucket && !bucket_seen_ &&
+      client_.error_of(response, call).kind() == ErrorKind::denied) {  // no bucket; an object would be not_found
+    // As before a listing: a container's history begins with a look at its manifest.
+    CAIRN_ASSIGN(const bool there, bucket_exists());
+    if (!there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
+    CAIRN_ASSIGN(response, client_.send(call));
+  }
   if (response.status == 416) return fetch_nothing(key, range);
   if (response.status != 200 && response.status != 206) return client_.error_of(response, call);
   bucket_seen_ = true;

@@ -452,6 +452,20 @@ TEST(List, BucketThatSomebodyElseMakesAtThatMomentIsThere) {
   EXPECT_EQ(page->objects.size(), 1u);
 }
 
+TEST(Get, BucketIsMadeWhenItWasAskedForAndNothingIsThere) {
+  Fixture f("?endpoint=http://h&create_bucket=true", Dialect());
+  f.http.say_code(404, "NoSuchBucket");
+  f.http.say(404);  // a look whether it is there
+  f.http.say(200);  // made
+  f.http.say_code(404, "NoSuchKey");
+  EXPECT_EQ(kind_of(f.store.get("a", 0, std::nullopt)), "not_found");
+  EXPECT_EQ(f.asked(2).method, "PUT");
+
+  Fixture not_asked("?endpoint=http://h", Dialect());
+  not_asked.http.say_code(404, "NoSuchBucket");
+  EXPECT_EQ(kind_of(not_asked.store.get("a", 0, std::nullopt)), "denied");
+}
+
 TEST(List, LeavesOutWhatIsNoKeyAndGoesOn) {
   Fixture f;
   f.http.say(200, listing({"pre/.cairn-probe", "pre/a/"}, "true"));

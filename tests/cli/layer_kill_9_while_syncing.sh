@@ -7,7 +7,10 @@ start_twin
 store=$(s3 layers)
 mkdir tree
 for i in 1 2 3 4 5 6 7 8; do head -c 12000000 /dev/urandom >"tree/noise$i"; done
-sync_slowly() { sync_to "$store" tree --part-size 5MiB --uploads 1; }
+# Its process is the one that is killed, and not a shell around it.
+sync_slowly() {
+  exec "$CAIRN" layer sync tree --to "$store" --name web --state-dir "$dir/state" --part-size 5MiB --uploads 1
+}
 parts() { requests upload_part; }
 for round in 1 2 3; do
   before=$(parts)

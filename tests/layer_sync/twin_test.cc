@@ -68,6 +68,14 @@ TEST_P(LayerTwin, ThereAndOn) {
   EXPECT_EQ((*last)->sent_bytes <= 16 * kMiB, GetParam().copies) << (*last)->sent_bytes;
   EXPECT_TRUE(on.store->list_uploads("")->empty());
   EXPECT_TRUE(on.store->list("tmp/")->objects.empty());
+
+  // Nothing has changed: nothing comes to the server.
+  const std::uint64_t before = on.twin.counts().all_requests();
+  const auto same = manager->sync_layer("web");
+  ASSERT_TRUE(same) << same.error().message();
+  EXPECT_FALSE(*same);
+  EXPECT_FALSE(*manager->check_for_changes("web"));
+  EXPECT_EQ(on.twin.counts().all_requests(), before);
 }
 
 TEST_P(LayerTwin, UnderFaults) {
@@ -100,6 +108,23 @@ TEST_P(LayerTwin, UnderFaults) {
     on.twin.set_faults({});
     EXPECT_GT(on.twin.counts().all_faults(), 0u);
   }
+}
+
+TEST(LayerStorageOnATwin, LiesBelowThePrefixOfItsBucket) {
+  const twin::TwinOptions options;
+  twin::Twin twin(options);
+  ASSERT_TRUE(twin.start());
+  S3Options keys;
+  keys.access_key_id = options.keys.front().id;
+  keys.secret_access_key = options.keys.front().secret;
+  keys.session_token = options.keys.front().session_token;
+  const auto store = open_layer_store({.bucket = "bucket", .endpoint = twin.url()}, keys);
+  ASSERT_TRUE(store) << store.error().message();
+  const LayerWorld world;
+  world.fill();
+  ASSERT_TRUE(world.open(**store)->sync_layer("web"));
+  EXPECT_TRUE(twin.text_of("bucket", "layers/containers/web.json"));
+  for (const std::string& key : twin.keys_of("bucket")) EXPECT_TRUE(key.starts_with("layers/")) << key;
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, LayerTwin,

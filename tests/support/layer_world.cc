@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "layer/history.h"
 #include "layer/manifest.h"
 #include "layer/merge.h"
 #include "layer/object.h"
@@ -179,10 +180,9 @@ std::string describe_directory(const std::string& root) {
 }
 
 std::string describe_sync(Store& store, const std::string& name, std::uint64_t sequence) {
-  const auto stored = layer::read_manifest(store, name);
+  const auto stored = layer::read_history(store, name);
   if (!stored) return stored.error().message();
-  const auto chain =
-      layer::chain_of(stored->manifest, sequence == 0 ? stored->manifest.head().sequence : sequence);
+  const auto chain = layer::chain_of(stored->whole, sequence == 0 ? stored->whole.head().sequence : sequence);
   if (!chain) return chain.error().message();
   std::vector<std::unique_ptr<layer::LayerReader>> readers;
   std::vector<const layer::LayerReader*> layers;
