@@ -103,6 +103,9 @@ Result<void> Replication::open_replicator() {
   options.interval_ms = options_.interval_ms;
   options.wal_switch = options_.wal_switch;
   options.adopt = adopt_of(options_.adopt);
+  options.spool_limit_bytes = options_.spool_limit_bytes;
+  options.segment_level = options_.segment_level;
+  options.snapshot_level = options_.snapshot_level;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));

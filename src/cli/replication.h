@@ -28,6 +28,8 @@ struct ReplicationOptions {
   AllowWalSwitch wal_switch = AllowWalSwitch::yes;
   AdoptSide adopt = AdoptSide::none;
   WaitForDatabase wait_for_database = WaitForDatabase::no;
+  std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
+  int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
 };
 
 class Replication {
