@@ -1,5 +1,6 @@
 // The main thread waits for signals, and looks which databases there are; a second one waits for names to come or go,
-// and wakes it. Everything else happens on the threads of jobs.
+// and wakes it. Each job has a thread: a layer's does all of its work, a database's sleeps while the scheduler's few
+// do it.
 #include "cli/configured.h"
 
 #include <fmt/format.h>
@@ -27,9 +28,10 @@ constexpr std::int64_t kLeastGapUs = 200'000;     // between two looks because o
 
 class Configured {
  public:
-  Configured(LoadedConfig loaded, std::string path, Style style, Signals& signals, spdlog::logger& log)
+  Configured(LoadedConfig loaded, std::string path, Style style, Signals& signals, spdlog::logger& log,
+             daemon::Scheduler& scheduler)
       : loaded_(std::move(loaded)), path_(std::move(path)), style_(style), signals_(signals), log_(log),
-        jobs_(style, log), supervisor_(clock_, listener(), {}) {}
+        jobs_(scheduler, style, log), supervisor_(clock_, listener(), {}) {}
 
   int run();
 
@@ -153,7 +155,12 @@ Result<void> Configured::begin() {
 }  // namespace
 
 int run_configured(LoadedConfig loaded, const std::string& path, Style style, Signals& signals, spdlog::logger& log) {
-  return Configured(std::move(loaded), path, style, signals, log).run();
+  SystemClock clock;
+  daemon::SchedulerOptions options;
+  options.capture_workers = static_cast<int>(std::max(std::thread::hardware_concurrency(), 2u));
+  const Result<std::unique_ptr<daemon::Scheduler>> scheduler = daemon::Scheduler::open(clock, options);
+  if (!scheduler) return report({scheduler.error()}, style);
+  return Configured(std::move(loaded), path, style, signals, log, **scheduler).run();
 }
 
 }  // namespace cairn::cli

@@ -3,24 +3,37 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "base/files.h"
 #include "cairn/daemon.h"
 #include "cli/layers.h"
 #include "cli/places.h"
 #include "cli/replication.h"
 #include "cli/spending.h"
+#include "daemon/store_url.h"
 
 namespace cairn::cli {
 
 namespace {
 
 constexpr std::int64_t kDayMs = 86'400'000;
+constexpr int kOpenedAtOnce = 8;  // of one store: a thousand databases are not to ask it all at once
 constexpr std::string_view kLayer = "layer ";  // before a layer's name, which no path begins with
 
 // Sentences about a database mostly begin with its path already.
 std::string about(const std::string& name, std::string_view sentence) {
   return sentence.starts_with(name) ? std::string(sentence) : fmt::format("{}: {}", name, sentence);
+}
+
+// What databases share that may be slow or away: a server and bucket, or a folder above.
+std::string store_of(const std::string& replica) {
+  const std::string place = daemon::place_of(replica).value_or(replica);
+  if (place.starts_with("file://")) return parent_directory(place);
+  const std::size_t bucket = place.find('/', std::string_view("s3://").size());
+  const std::size_t query = std::min(place.find('?'), place.size());
+  return place.substr(0, std::min(bucket, query)) + place.substr(query);
 }
 
 // What one database asked of its store, told once a day and at the end.
@@ -122,19 +135,9 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
 }
 
 Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_token stop) {
-  ReplicationOptions options;
-  options.database = job.path;
-  options.url = job.replica;
-  options.state_root = job.state_root;
-  options.interval_ms = job.settings.interval_ms;
-  options.wal_switch = job.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
-  options.wait_for_database = WaitForDatabase::yes;
-  options.spool_limit_bytes = job.settings.spool_limit_bytes;
-  options.segment_level = job.settings.segment_level;
-  options.snapshot_level = job.settings.snapshot_level;
   std::unique_ptr<Replication> replication;
-  const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
-  if (const auto failure = Replication::open(options, system_, say, replication)) return fail(job.path, *failure);
+  if (const auto failure = open_database(job, stop, replication)) return fail(job.path, *failure);
+  if (!replication) return {};
 
   Spendings spendings(*replication, system_.clock, job.prices, log_);
   const auto report = std::make_shared<StatusReport>(
@@ -151,7 +154,10 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
     MutexLock lock(mutex_);
     running_[job.path] = {report, !status.store_trouble.empty()};
   };
-  const std::optional<Failure> failure = replication->run(run, std::move(stop));
+  const auto drive = [&](Replicator& replicator, std::stop_token until, const RunOptions& how) {
+    return scheduler_.drive(replicator, store_of(job.replica), std::move(until), how);
+  };
+  const std::optional<Failure> failure = replication->run(run, std::move(stop), drive);
   {
     MutexLock lock(mutex_);  // `report` speaks of what ends here
     running_.erase(job.path);
@@ -161,6 +167,38 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   if (failure) return fail(job.path, *failure);
   log_.info("{}: stopped, published up to sequence {}", job.path, replication->last_status().published_sequence);
   return {};
+}
+
+// Few of one store at a time. Nothing is opened once a stop was asked for.
+std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, const std::stop_token& stop,
+                                                     std::unique_ptr<Replication>& replication) {
+  const std::string store = store_of(job.replica);
+  const std::stop_callback wake(stop, [this] {
+    MutexLock lock(mutex_);
+    opened_.notify_all();
+  });
+  {
+    MutexLock lock(mutex_);
+    while (!stop.stop_requested() && opening_[store] >= kOpenedAtOnce) opened_.wait(mutex_);
+    if (stop.stop_requested()) return std::nullopt;
+    ++opening_[store];
+  }
+  ReplicationOptions options;
+  options.database = job.path;
+  options.url = job.replica;
+  options.state_root = job.state_root;
+  options.interval_ms = job.settings.interval_ms;
+  options.wal_switch = job.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
+  options.wait_for_database = WaitForDatabase::yes;
+  options.spool_limit_bytes = job.settings.spool_limit_bytes;
+  options.segment_level = job.settings.segment_level;
+  options.snapshot_level = job.settings.snapshot_level;
+  const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
+  const std::optional<Failure> failure = Replication::open(options, system_, say, replication);
+  MutexLock lock(mutex_);
+  --opening_[store];
+  opened_.notify_all();
+  return failure;
 }
 
 Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const std::string& state_root,

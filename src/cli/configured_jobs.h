@@ -13,15 +13,19 @@
 #include "cli/config_file.h"
 #include "cli/exit_status.h"
 #include "cli/output.h"
+#include "cli/replication.h"
 #include "cli/status_report.h"
 #include "cli/system.h"
+#include "daemon/scheduler.h"
 #include "daemon/supervisor.h"
 
 namespace cairn::cli {
 
 class ConfiguredJobs {
  public:
-  ConfiguredJobs(Style style, spdlog::logger& log) : style_(style), log_(log) {}
+  // `scheduler` does what there is to do for databases.
+  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, spdlog::logger& log)
+      : scheduler_(scheduler), style_(style), log_(log) {}
 
   // One a database and layer. They use this object, which outlives them.
   Result<std::vector<daemon::Job>> jobs_of(const daemon::Config& config, const daemon::FoundDatabases& found)
@@ -49,16 +53,21 @@ class ConfiguredJobs {
   daemon::Job job_of(DatabaseJob database);
   daemon::Job job_of(const daemon::LayerEntry& layer, const std::string& state_root);
   Result<void> run_database(const DatabaseJob& job, std::stop_token stop);
+  std::optional<Failure> open_database(const DatabaseJob& job, const std::stop_token& stop,
+                                       std::unique_ptr<Replication>& replication) EXCLUDES(mutex_);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
   Result<void> fail(const std::string& name, const Failure& failure) EXCLUDES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
   // Each try begins with the same warnings.
   void warn_once(std::string warning) EXCLUDES(mutex_);
 
+  daemon::Scheduler& scheduler_;
   const Style style_;
   spdlog::logger& log_;
   System system_;
   mutable Mutex mutex_;
+  ConditionVariable opened_;
+  std::map<std::string, int> opening_ GUARDED_BY(mutex_);  // by store, how many databases are being opened
   std::map<std::string, Running> running_ GUARDED_BY(mutex_);
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, int> failed_ GUARDED_BY(mutex_);  // by name, the exit status of its last failure

@@ -112,10 +112,11 @@ Result<void> Replication::open_replicator() {
   return {};
 }
 
-std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop) {
+std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop, const Drive& drive) {
   RunOptions own = options;
   own.wait_for_database = options_.wait_for_database;
-  const Result<void> result = run_replicator(*replicator_, system_.clock, std::move(stop), own);
+  const Result<void> result = drive ? drive(*replicator_, std::move(stop), own)
+                                    : run_replicator(*replicator_, system_.clock, std::move(stop), own);
   std::optional<Failure> failure;
   if (!result) failure = Failure{result.error(), origin_of(result.error())};
   last_status_ = replicator_->status();
