@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "base/clock.h"
-#include "cli/duration.h"
+#include "base/units.h"
 #include "cli/layers.h"
 
 namespace cairn::cli {

@@ -7,12 +7,11 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "cairn/daemon.h"
-#include "cli/duration.h"
 #include "cli/layers.h"
 #include "cli/places.h"
 #include "cli/signals.h"
-#include "cli/spending.h"
 
 namespace cairn::cli {
 
@@ -39,36 +38,13 @@ class Watching {
   Result<void> run(std::int64_t quiet_ms);
 
  private:
-  LayerWatchOptions watch_options();
-  Json spending() const {
-    const std::int64_t elapsed_ms = (container_.at.machine->clock().now().mono_us - begun_us_) / 1000;
-    return store_json(container_.at.store->status(), elapsed_ms, std::nullopt);
-  }
-
   const SyncOptions& options_;
   const Tools& tools_;
   SyncedContainer& container_;
-  const std::int64_t begun_us_ = container_.at.machine->clock().now().mono_us;
 };
 
-LayerWatchOptions Watching::watch_options() {
-  LayerWatchOptions watching = watch_options_of(*container_.manager);
-  watching.sync = sync_options_of(options_);
-  const auto warn = [this](std::string_view notice) { tools_.log.warn("{}", notice); };
-  watching.sync.on_notice = watching.on_notice = warn;
-  watching.on_sync = [this](const LayerSnapshot& snapshot) {
-    if (options_.json) return print_sync(options_, *container_.at.store, snapshot, spending());
-    tools_.log.info("{}: {}; {} sent", options_.name, snapshot_text(snapshot), size_text(snapshot.sent_bytes));
-  };
-  watching.on_trouble = [this](const Error& error) {
-    tools_.log.warn("{}: not synced, and tried again: {}", options_.name, error.message());
-  };
-  watching.on_recovered = [this] { tools_.log.info("{}: it works again", options_.name); };
-  return watching;
-}
-
 Result<void> Watching::run(std::int64_t quiet_ms) {
-  LayerWatchOptions watching = watch_options();
+  LayerWatchOptions watching = watch_options_of(options_, container_, tools_.log);
   watching.quiet_ms = quiet_ms;
   std::stop_source stop;
   std::optional<Result<void>> ended;

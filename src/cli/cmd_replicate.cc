@@ -1,12 +1,15 @@
-// cairn replicate [DB...] [--to URL]: follows live databases into a store.
+// cairn replicate DB... [--to URL]: follows live databases into a store. cairn replicate [--config FILE]: follows
+// everything that a configuration names.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
 #include <set>
 
+#include "base/units.h"
 #include "cli/commands.h"
-#include "cli/duration.h"
+#include "cli/config_file.h"
+#include "cli/configured.h"
 #include "cli/follow.h"
 #include "cli/places.h"
 #include "cli/replication.h"
@@ -24,14 +27,15 @@ constexpr const char* kExamples = R"(Examples:
   cairn replicate app.db --to /backup/app.db --once   publish what is committed now, and end
   cairn replicate app.db --exec './server --port 80'  run a program, publish everything after it has ended
   cairn replicate app.db -- ./server --port 80        the same without a shell
+  cairn replicate --config /etc/cairn/cairn.toml      all databases and layers that it names: cairn config --help
 
 The database stays in use meanwhile, and is never written to (but see --no-wal-switch). SIGINT or SIGTERM publishes
 everything that is committed and ends; a second one ends at once, which loses nothing that is committed either.
-With --exec, signals go to the program, and its exit status is cairn's.)";
+With --exec, signals go to the program, and its exit status is cairn's. With --config, SIGHUP reads the file again.)";
 
 struct Options {
   std::vector<std::string> databases;
-  std::string to, interval = "1s", timeout, exec, state_root, adopt, prices;
+  std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
   bool once = false, no_wal_switch = false, json = false;
 };
 
@@ -60,8 +64,26 @@ Result<ReplicationOptions> common_options(const Options& options, const Tools& t
   return common;
 }
 
+int replicate_configured(const Options& options, const Tools& tools, Style style) {
+  if (!tools.behind_dashes.empty()) {
+    return report_usage("a program behind -- is for databases that are named: leave it out beside a configuration",
+                        style);
+  }
+  std::string path = options.config;
+  if (path.empty()) {
+    const Result<std::string> usual = default_config_path();
+    if (!usual) return report({usual.error().with("no database is named")}, style);
+    path = *usual;
+  }
+  Result<LoadedConfig> loaded = load_config(path);
+  if (!loaded && options.config.empty()) return report({loaded.error().with("no database is named")}, style);
+  if (!loaded) return report({loaded.error()}, style);
+  return run_configured(std::move(*loaded), path, style, tools.signals, tools.log);
+}
+
 int replicate(const Options& options, const Tools& tools) {
   const Style style = style_of(options.json);
+  if (options.databases.empty()) return replicate_configured(options, tools, style);
   FollowOptions following;
   following.style = style;
   if (options.once) following.until = RunUntil::settled;
@@ -102,7 +124,7 @@ void add_replicate(CLI::App& app, Run& run) {
   CLI::App* command = app.add_subcommand(
       "replicate", "Follows live SQLite databases into a store, commit by commit, until it is stopped.\n"
                    "Every published state can be restored later.");
-  command->add_option("DB", options->databases, "the database files")->required()->type_name("");
+  CLI::Option* databases = command->add_option("DB", options->databases, "the database files")->type_name("");
   command->add_option("--to", options->to,
                       "URL of the replica; with several databases, of the folder\n"
                       "that gets one replica a file name.\n"
@@ -141,6 +163,17 @@ void add_replicate(CLI::App& app, Run& run) {
   command->add_flag("--json", options->json,
                     "status as JSON: a line a change, with --once one line at\n"
                     "the end");
+  CLI::Option* config = command->add_option("--config", options->config,
+                                            "run what this file names. Default, without a DB:\n"
+                                            "/etc/cairn/cairn.toml for root, else\n"
+                                            "$XDG_CONFIG_HOME/cairn/cairn.toml");
+  config->type_name("FILE")->excludes(databases);
+  // What they say of named databases, the file says of its own.
+  for (const char* name : {"--to", "--interval", "--once", "--exec", "--state-dir", "--no-wal-switch", "--adopt",
+                           "--timeout", "--prices"}) {
+    config->excludes(command->get_option(name));
+    command->get_option(name)->needs(databases);
+  }
   command->footer(kExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return replicate(*options, tools); }; });
 }

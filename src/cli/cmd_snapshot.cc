@@ -1,8 +1,8 @@
 // cairn snapshot DB --to URL: publishes a whole copy now.
 #include <memory>
 
+#include "base/units.h"
 #include "cli/commands.h"
-#include "cli/duration.h"
 #include "cli/follow.h"
 #include "cli/places.h"
 #include "cli/replication.h"

@@ -30,6 +30,7 @@ void add_history(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_store(CLI::App& app, Run& run);
+void add_config(CLI::App& app, Run& run);
 void add_version(CLI::App& app, Run& run);
 
 }  // namespace cairn::cli

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "cairn/daemon.h"
 #include "cairn/layer.h"
 #include "cairn/machine.h"
 #include "cli/commands.h"
@@ -58,6 +59,9 @@ struct SyncedContainer {
 };
 // The manager has the container registered.
 std::optional<Failure> open_container(const SyncOptions& options, SyncedContainer& container);
+
+// How a container is watched: every sync is told, and every trouble. All of them outlive what is returned.
+LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, spdlog::logger& log);
 
 Json snapshot_json(const LayerSnapshot& snapshot);
 // "sync 5 (increment): 12 entries, 3.2 MiB"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/nearest.h"
 #include "cli/commands.h"
-#include "cli/nearest.h"
 #include "cli/output.h"
 #include "cli/signals.h"
 
@@ -87,6 +87,7 @@ int run_command(std::vector<std::string> arguments) {
   add_verify(app, run);
   add_layer(app, run);
   add_store(app, run);
+  add_config(app, run);
   add_version(app, run);
 
   if (arguments.empty()) {

@@ -18,11 +18,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string with_name(std::string_view folder, std::string_view name) {
-  while (folder.size() > 1 && folder.back() == '/') folder.remove_suffix(1);
-  return folder == "/" ? fmt::format("/{}", name) : fmt::format("{}/{}", folder, name);
-}
-
 bool is_file_url(std::string_view url) { return url.starts_with("file://"); }
 
 const char* environment(const char* name) {
@@ -42,17 +37,6 @@ std::string server_of(const s3::Location& location) {
 }
 
 }  // namespace
-
-Result<std::string> join_url(std::string_view url, std::string_view name) {
-  if (is_file_url(url)) {
-    CAIRN_ASSIGN(const std::string path, path_of_file_url(url));
-    return file_url(with_name(path, name));
-  }
-  if (url.find("://") == std::string_view::npos) return with_name(url, name);
-  const std::size_t query = std::min(url.find('?'), url.size());
-  const std::string coded = s3::percent_encode(name, s3::Slash::encode);
-  return with_name(url.substr(0, query), coded) + std::string(url.substr(query));
-}
 
 std::string canonical_url(const std::string& given, const std::string& store_url) {
   if (is_file_url(store_url)) {

@@ -6,12 +6,11 @@
 #include <string_view>
 
 #include "cairn/error.h"
+#include "daemon/store_url.h"
 
 namespace cairn::cli {
 
-// `url` with `name` as one more folder, joined with exactly one slash; a query stays behind it. In a URL that is no
-// path the name is percent-coded.
-Result<std::string> join_url(std::string_view url, std::string_view name);
+using daemon::join_url;
 
 // One name for one place: of a folder without symbolic links, of an S3 store with the server that it is on and without
 // other options. `given` is what the user wrote, `store_url` what the store makes of it.

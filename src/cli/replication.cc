@@ -103,16 +103,20 @@ Result<void> Replication::open_replicator() {
   options.interval_ms = options_.interval_ms;
   options.wal_switch = options_.wal_switch;
   options.adopt = adopt_of(options_.adopt);
+  options.spool_limit_bytes = options_.spool_limit_bytes;
+  options.segment_level = options_.segment_level;
+  options.snapshot_level = options_.snapshot_level;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
   return {};
 }
 
-std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop) {
+std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop, const Drive& drive) {
   RunOptions own = options;
   own.wait_for_database = options_.wait_for_database;
-  const Result<void> result = run_replicator(*replicator_, system_.clock, std::move(stop), own);
+  const Result<void> result = drive ? drive(*replicator_, std::move(stop), own)
+                                    : run_replicator(*replicator_, system_.clock, std::move(stop), own);
   std::optional<Failure> failure;
   if (!result) failure = Failure{result.error(), origin_of(result.error())};
   last_status_ = replicator_->status();

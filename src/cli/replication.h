@@ -28,6 +28,8 @@ struct ReplicationOptions {
   AllowWalSwitch wal_switch = AllowWalSwitch::yes;
   AdoptSide adopt = AdoptSide::none;
   WaitForDatabase wait_for_database = WaitForDatabase::no;
+  std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
+  int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
 };
 
 class Replication {
@@ -39,8 +41,11 @@ class Replication {
   static std::optional<Failure> open(const ReplicationOptions& options, System& system, const Say& say,
                                      std::unique_ptr<Replication>& out);
 
-  // Until the goal, a stop or an error; then the database is let go of, and last_status() says how it ended.
-  std::optional<Failure> run(const RunOptions& options, std::stop_token stop);
+  // What drives the Replicator; has the outcome of run_replicator().
+  using Drive = std::function<Result<void>(Replicator&, std::stop_token, const RunOptions&)>;
+  // Until the goal, a stop or an error; then the database is let go of, and last_status() says how it ended. Without
+  // `drive` it is run_replicator().
+  std::optional<Failure> run(const RunOptions& options, std::stop_token stop, const Drive& drive = {});
   const ReplicatorStatus& last_status() const { return last_status_; }
 
   const std::string& database() const { return options_.database; }

@@ -29,8 +29,16 @@ Result<Notifier> Notifier::open() {
 }
 
 int Notifier::add(const std::string& path, std::uint32_t mask) const {
-  return ::inotify_add_watch(inotify_.get(), path.c_str(), mask) >= 0 ? 0 : errno;
+  int watch = 0;
+  return add(path, mask, watch);
 }
+
+int Notifier::add(const std::string& path, std::uint32_t mask, int& watch) const {
+  watch = ::inotify_add_watch(inotify_.get(), path.c_str(), mask);
+  return watch >= 0 ? 0 : errno;
+}
+
+void Notifier::remove(int watch) const { ::inotify_rm_watch(inotify_.get(), watch); }
 
 Notifier::Wake Notifier::wait(std::int64_t timeout_us, WaitFor what) {
   std::array<pollfd, 2> waiting{{{bell_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}}};
@@ -45,13 +53,17 @@ Notifier::Wake Notifier::wait(std::int64_t timeout_us, WaitFor what) {
 }
 
 void Notifier::drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see) {
+  drain([&](int, std::uint32_t mask, std::string_view name) { see(mask, name); });
+}
+
+void Notifier::drain(const std::function<void(int watch, std::uint32_t mask, std::string_view name)>& see) {
   alignas(inotify_event) std::array<char, 4096> buffer;
   ssize_t got = 0;
   while (is_watching() && (got = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0) {
     for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
       inotify_event event;
       std::memcpy(&event, buffer.data() + at, sizeof event);
-      see(event.mask, event.len == 0 ? "" : buffer.data() + at + sizeof event);
+      see(event.wd, event.mask, event.len == 0 ? "" : buffer.data() + at + sizeof event);
       at += sizeof event + event.len;
     }
   }

@@ -24,12 +24,16 @@ class Notifier {
   bool is_watching() const { return inotify_.is_open(); }
   // 0, or an errno. Again for the same file: nothing changes.
   int add(const std::string& path, std::uint32_t mask) const;
+  // The same; `watch` gets the number that its events carry.
+  int add(const std::string& path, std::uint32_t mask, int& watch) const;
+  void remove(int watch) const;
   void stop_watching() { inotify_.close(); }
 
   // The timeout is rounded up to the kernel's grain. With WaitFor::bell what happens to files is kept for drain().
   Wake wait(std::int64_t timeout_us, WaitFor what);
   // Reads what is queued: `see` gets each event's mask and name.
   void drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see);
+  void drain(const std::function<void(int watch, std::uint32_t mask, std::string_view name)>& see);
   // Any thread. Rings that nobody waits for are kept, as one.
   void ring() const;
 

@@ -14,6 +14,7 @@
 #include "cairn/error.h"
 #include "cairn/replicator.h"
 #include "daemon/file_watch.h"
+#include "daemon/judge.h"
 
 namespace cairn::daemon {
 
@@ -38,7 +39,6 @@ class Runner {
   // The threads.
   void capture_loop();
   bool await_database();
-  void note_answer(std::int64_t asked, std::uint64_t looks_before);
   void wait_before_capture(std::int64_t next_us);
   void store_loop(Part part, StepFunction step);
   void wait_for_ring(std::uint64_t rings_seen, std::int64_t next_us);
@@ -52,10 +52,6 @@ class Runner {
   // The caller's thread.
   Result<void> supervise(std::stop_token stop);
   bool wait_for_change(std::uint64_t& changes_seen);
-  void ask_for_everything();
-  bool has_everything(const ReplicatorStatus& status) const;
-  std::optional<Result<void>> judge(const ReplicatorStatus& status);
-  std::int64_t still_us(const ReplicatorStatus& status);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }
 
@@ -65,29 +61,19 @@ class Runner {
   const RunTiming timing_;
   std::unique_ptr<FileWatch> watch_;
 
+  Judge judge_;
   std::atomic<bool> quitting_ = false;
-  std::atomic<bool> ending_ = false;
-  std::atomic<bool> never_appeared_ = false;  // the database, until the end
-  // How often "capture everything that is committed by now" was asked for, and which of those was done last, with the
-  // last segment that it made.
-  std::atomic<std::int64_t> asked_ = 0, answered_ = 0;
-  std::atomic<std::uint64_t> last_captured_ = 0;
 
   Mutex mutex_;
   ConditionVariable rung_;
   std::uint64_t rings_ GUARDED_BY(mutex_) = 0;    // reasons to step again
   std::uint64_t changes_ GUARDED_BY(mutex_) = 0;  // reasons for the caller's thread to look
-  std::string mark_ GUARDED_BY(mutex_), words_ GUARDED_BY(mutex_);  // of the last status that somebody noted
+  std::optional<StatusMark> mark_ GUARDED_BY(mutex_);  // of the last status that somebody noted
+  std::optional<StatusWords> words_ GUARDED_BY(mutex_);
   std::optional<Error> failure_ GUARDED_BY(mutex_);
 
   // Of the capture thread.
   std::int64_t last_capture_us_ = 0, last_life_us_ = 0;
-
-  // Of the caller's thread.
-  bool snapshot_requested_ = false;
-  std::string judged_mark_;
-  std::uint64_t judged_pages_ = 0;  // of a pass, the most since the mark is what it is
-  std::int64_t progress_us_ = 0;
 };
 
 }  // namespace cairn::daemon

@@ -1,3 +1,4 @@
+// What drives one Replicator with threads of its own, and what drives many with a few, pass the same tests.
 #include "daemon/runner.h"
 
 #include <gtest/gtest.h>
@@ -5,101 +6,15 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <thread>
+
+#include "daemon/fake_replicator.h"
+#include "daemon/scheduler.h"
 
 namespace cairn::daemon {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-
-// A Replicator of three counters: capture takes what was "committed", publish puts it. Steps want to be called again
-// never, so that whatever happens was woken.
-class FakeReplicator final : public Replicator {
- public:
-  explicit FakeReplicator(std::string path) : path_(std::move(path)) {}
-
-  Result<Step> capture_step(const Time& now) override {
-    MutexLock lock(mutex_);
-    ++captures;
-    if (capture_error) return *capture_error;
-    if (compares_in_vain) {
-      status_.snapshot_pages_done = captures % 5;
-      status_.phase = status_.snapshot_pages_done == 0 ? Phase::opening : Phase::reconciling;
-      status_.reconciles += status_.snapshot_pages_done == 0 ? 1 : 0;
-      status_.database_trouble = "the disk is full";
-      status_.database_trouble_kind = ErrorKind::io;
-      return Step{now.mono_us + 1000};
-    }
-    if (capture_always_gets_on) ++committed_;
-    if (requested_ || capture_at_once) status_.captured_sequence = committed_;
-    status_.phase = Phase::following;
-    status_.captured_all = status_.captured_sequence == committed_;
-    ++status_.looks;
-    status_.spool_segments = status_.captured_sequence - status_.published_sequence;
-    return Step{kNever};
-  }
-  Result<Step> publish_step(const Time& now) override {
-    MutexLock lock(mutex_);
-    ++publishes;
-    if (status_.phase == Phase::attaching) status_.phase = Phase::opening;
-    if (store_away) {
-      status_.store_trouble = "the store is away";
-      status_.store_trouble_kind = ErrorKind::denied;
-      return Step{now.mono_us + 1000};
-    }
-    status_.published_sequence = status_.captured_sequence;
-    status_.spool_segments = 0;
-    return Step{kNever};
-  }
-  Result<Step> snapshot_step(const Time&) override {
-    MutexLock lock(mutex_);
-    if (status_.published_sequence > 0 || snapshot_requested_) status_.has_snapshot = true;
-    if (std::exchange(snapshot_requested_, false)) ++status_.snapshots_published;
-    return Step{kNever};
-  }
-  void request_snapshot() override {
-    MutexLock lock(mutex_);
-    snapshot_requested_ = true;
-  }
-  void request_capture() override {
-    MutexLock lock(mutex_);
-    requested_ = true;
-  }
-  ReplicatorStatus status() const override {
-    MutexLock lock(mutex_);
-    return status_;
-  }
-  std::string database_path() const override { return path_; }
-  void close(StopMode) override {}
-
-  void commit() {
-    MutexLock lock(mutex_);
-    ++committed_;
-  }
-  std::uint64_t capture_count() const {
-    MutexLock lock(mutex_);
-    return captures;
-  }
-  std::uint64_t publish_count() const {
-    MutexLock lock(mutex_);
-    return publishes;
-  }
-
-  // Set before the run.
-  std::optional<Error> capture_error;
-  bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
-  std::uint64_t captures = 0, publishes = 0;
-
- private:
-  mutable Mutex mutex_;
-  const std::string path_;
-  ReplicatorStatus status_;
-  std::uint64_t committed_ = 0;
-  bool requested_ = false, snapshot_requested_ = false;
-};
 
 // Looks that happen by themselves are an hour apart: only what wakes makes a test pass.
 RunTiming only_when_woken() {
@@ -109,7 +24,9 @@ RunTiming only_when_woken() {
   return timing;
 }
 
-class RunnerTest : public testing::Test {
+enum class Driver { runner, scheduler };
+
+class RunnerTest : public testing::TestWithParam<Driver> {
  protected:
   ~RunnerTest() override {
     stop_.request_stop();
@@ -126,7 +43,13 @@ class RunnerTest : public testing::Test {
   void start(const RunOptions& options, const RunTiming& timing) {
     options_ = options;
     timing_ = timing;
-    thread_ = std::thread([this] { result_ = Runner(replicator_, clock_, options_, timing_).run(stop_.get_token()); });
+    thread_ = std::thread([this] { result_ = run(options_, timing_); });
+  }
+  Result<void> run(const RunOptions& options, const RunTiming& timing) {
+    if (GetParam() == Driver::runner) return Runner(replicator_, clock_, options, timing).run(stop_.get_token());
+    SchedulerOptions scheduling;
+    scheduling.timing = timing;
+    return Scheduler::open(clock_, scheduling).value()->drive(replicator_, "store", stop_.get_token(), options);
   }
   Result<void> finish() {
     thread_.join();
@@ -157,7 +80,7 @@ class RunnerTest : public testing::Test {
   std::thread thread_;
 };
 
-TEST_F(RunnerTest, AStepsErrorEndsTheRunAndIsReturned) {
+TEST_P(RunnerTest, AStepsErrorEndsTheRunAndIsReturned) {
   write(database_);
   replicator_.capture_error = Error(ErrorKind::conflict, "another writer");
   start({}, only_when_woken());
@@ -167,7 +90,7 @@ TEST_F(RunnerTest, AStepsErrorEndsTheRunAndIsReturned) {
   EXPECT_EQ(result.error().message(), "another writer");
 }
 
-TEST_F(RunnerTest, AWriteToTheWalWakesCaptureAndThatWakesPublish) {
+TEST_P(RunnerTest, AWriteToTheWalWakesCaptureAndThatWakesPublish) {
   if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
   write(database_);
   write(database_ + "-wal");
@@ -179,7 +102,7 @@ TEST_F(RunnerTest, AWriteToTheWalWakesCaptureAndThatWakesPublish) {
   EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
 }
 
-TEST_F(RunnerTest, AWalThatIsBornIsNoticedAndWatched) {
+TEST_P(RunnerTest, AWalThatIsBornIsNoticedAndWatched) {
   if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
   write(database_);
   start({}, only_when_woken());
@@ -191,7 +114,7 @@ TEST_F(RunnerTest, AWalThatIsBornIsNoticedAndWatched) {
   EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
 }
 
-TEST_F(RunnerTest, AReplacedDatabaseIsWatchedUnderItsNewInode) {
+TEST_P(RunnerTest, AReplacedDatabaseIsWatchedUnderItsNewInode) {
   if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
   write(database_);
   start({}, only_when_woken());
@@ -205,7 +128,7 @@ TEST_F(RunnerTest, AReplacedDatabaseIsWatchedUnderItsNewInode) {
   EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
 }
 
-TEST_F(RunnerTest, NeighboursOfTheDatabaseWakeNobody) {
+TEST_P(RunnerTest, NeighboursOfTheDatabaseWakeNobody) {
   if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
   auto watch = FileWatch::open(database_);
   ASSERT_TRUE(watch);
@@ -216,7 +139,7 @@ TEST_F(RunnerTest, NeighboursOfTheDatabaseWakeNobody) {
   EXPECT_TRUE((*watch)->drain());
 }
 
-TEST_F(RunnerTest, ARingThatNobodyWaitedForIsKept) {
+TEST_P(RunnerTest, ARingThatNobodyWaitedForIsKept) {
   auto watch = FileWatch::open(database_);
   ASSERT_TRUE(watch);
   (*watch)->ring();
@@ -225,7 +148,7 @@ TEST_F(RunnerTest, ARingThatNobodyWaitedForIsKept) {
   EXPECT_EQ((*watch)->wait_for_bell(0), FileWatch::Wake::timeout);
 }
 
-TEST_F(RunnerTest, AStopCapturesAndPublishesWhatIsCommitted) {
+TEST_P(RunnerTest, AStopCapturesAndPublishesWhatIsCommitted) {
   write(database_);
   replicator_.capture_at_once = false;  // captures nothing until it is asked to
   start({}, only_when_woken());
@@ -238,7 +161,7 @@ TEST_F(RunnerTest, AStopCapturesAndPublishesWhatIsCommitted) {
   EXPECT_TRUE(replicator_.status().has_snapshot);
 }
 
-TEST_F(RunnerTest, AStopWhileTheStoreIsAwayGivesUpAndSaysWhatIsKept) {
+TEST_P(RunnerTest, AStopWhileTheStoreIsAwayGivesUpAndSaysWhatIsKept) {
   write(database_);
   replicator_.store_away = true;
   replicator_.commit();
@@ -254,7 +177,7 @@ TEST_F(RunnerTest, AStopWhileTheStoreIsAwayGivesUpAndSaysWhatIsKept) {
   EXPECT_NE(result.error().message().find("the store is away"), std::string::npos);
 }
 
-TEST_F(RunnerTest, UntilSettledEndsByItselfWhenAllIsPublished) {
+TEST_P(RunnerTest, UntilSettledEndsByItselfWhenAllIsPublished) {
   write(database_);
   replicator_.commit();
   RunOptions options;
@@ -265,7 +188,7 @@ TEST_F(RunnerTest, UntilSettledEndsByItselfWhenAllIsPublished) {
   EXPECT_EQ(replicator_.status().snapshots_published, 0u);
 }
 
-TEST_F(RunnerTest, UntilSnapshotAsksForOne) {
+TEST_P(RunnerTest, UntilSnapshotAsksForOne) {
   write(database_);
   replicator_.commit();
   RunOptions options;
@@ -275,7 +198,7 @@ TEST_F(RunnerTest, UntilSnapshotAsksForOne) {
   EXPECT_EQ(replicator_.status().snapshots_published, 1u);
 }
 
-TEST_F(RunnerTest, UntilSettledFailsWithTheKindOfATroubleThatLasts) {
+TEST_P(RunnerTest, UntilSettledFailsWithTheKindOfATroubleThatLasts) {
   write(database_);
   replicator_.store_away = true;
   replicator_.commit();
@@ -289,7 +212,7 @@ TEST_F(RunnerTest, UntilSettledFailsWithTheKindOfATroubleThatLasts) {
 }
 
 // However much is captured meanwhile: nothing of it gets into the store.
-TEST_F(RunnerTest, ABusyWriterDoesNotHideThatTheStoreStaysAway) {
+TEST_P(RunnerTest, ABusyWriterDoesNotHideThatTheStoreStaysAway) {
   write(database_);
   replicator_.store_away = true;
   replicator_.capture_always_gets_on = true;
@@ -306,7 +229,7 @@ TEST_F(RunnerTest, ABusyWriterDoesNotHideThatTheStoreStaysAway) {
 }
 
 // As when the differences do not fit on the disk: the comparison fails, and begins anew.
-TEST_F(RunnerTest, WhatBeginsAnewAgainAndAgainIsNoProgress) {
+TEST_P(RunnerTest, WhatBeginsAnewAgainAndAgainIsNoProgress) {
   write(database_);
   replicator_.commit();
   replicator_.compares_in_vain = true;
@@ -320,7 +243,7 @@ TEST_F(RunnerTest, WhatBeginsAnewAgainAndAgainIsNoProgress) {
   EXPECT_GT(replicator_.status().reconciles, 10u);
 }
 
-TEST_F(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {
+TEST_P(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {
   if (!watching_works()) GTEST_SKIP() << "inotify is not to be had here";
   RunOptions options;
   options.wait_for_database = WaitForDatabase::yes;
@@ -333,7 +256,7 @@ TEST_F(RunnerTest, ADatabaseThatIsWaitedForIsNotTouchedBeforeItHasContent) {
   EXPECT_TRUE(comes_true([&] { return replicator_.status().published_sequence == 1; }));
 }
 
-TEST_F(RunnerTest, AStopBeforeTheDatabaseAppearedHasNothingToPublish) {
+TEST_P(RunnerTest, AStopBeforeTheDatabaseAppearedHasNothingToPublish) {
   RunOptions options;
   options.wait_for_database = WaitForDatabase::yes;
   start(options, only_when_woken());
@@ -342,7 +265,7 @@ TEST_F(RunnerTest, AStopBeforeTheDatabaseAppearedHasNothingToPublish) {
   EXPECT_EQ(replicator_.capture_count(), 0u);
 }
 
-TEST_F(RunnerTest, ADatabaseThatAppearedJustBeforeTheStopIsStillPublished) {
+TEST_P(RunnerTest, ADatabaseThatAppearedJustBeforeTheStopIsStillPublished) {
   RunOptions options;
   options.wait_for_database = WaitForDatabase::yes;
   replicator_.commit();
@@ -353,17 +276,20 @@ TEST_F(RunnerTest, ADatabaseThatAppearedJustBeforeTheStopIsStillPublished) {
   EXPECT_EQ(replicator_.status().published_sequence, 1u);
 }
 
-TEST_F(RunnerTest, ChangesAreToldOnTheCallersThread) {
+TEST_P(RunnerTest, ChangesAreToldOnTheCallersThread) {
   write(database_);
   replicator_.commit();
   RunOptions options;
   options.until = RunUntil::settled;
   std::vector<std::thread::id> tellers;
   options.on_change = [&](const ReplicatorStatus&) { tellers.push_back(std::this_thread::get_id()); };
-  EXPECT_TRUE(Runner(replicator_, clock_, options, only_when_woken()).run(stop_.get_token()));
+  EXPECT_TRUE(run(options, only_when_woken()));
   ASSERT_FALSE(tellers.empty());
   for (const std::thread::id& teller : tellers) EXPECT_EQ(teller, std::this_thread::get_id());
 }
+
+INSTANTIATE_TEST_SUITE_P(Both, RunnerTest, testing::Values(Driver::runner, Driver::scheduler),
+                         [](const auto& driver) { return driver.param == Driver::runner ? "Runner" : "Scheduler"; });
 
 }  // namespace
 }  // namespace cairn::daemon

@@ -96,6 +96,11 @@ start_replicate() {  # in the background; its process is $cairn_pid
   cairn_pid=$!
   pids+=("$cairn_pid")
 }
+start_configured() {  # the same with cairn.toml
+  "$CAIRN" replicate --config "$dir/cairn.toml" "$@" >>"$log" 2>&1 &
+  cairn_pid=$!
+  pids+=("$cairn_pid")
+}
 stop_replicate() {  # stop_replicate [signal]: tidily
   local status=0
   kill "-${1:-TERM}" "$cairn_pid"

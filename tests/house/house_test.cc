@@ -178,7 +178,7 @@ TEST(Libraries, StayWhereTheyBelong) {
   const std::array homes{
       Home{"sqlite3.h", {"sqlite"}}, Home{"zstd", {"segment", "layer"}}, Home{"spdlog/", {"cli", "daemon"}},
       Home{"CLI/", {"cli"}},         Home{"curl/", {"s3"}},              Home{"openssl/", {"s3", "layer"}},
-      Home{"pugixml", {"s3"}},
+      Home{"pugixml", {"s3"}},       Home{"toml++/", {"daemon"}},
   };
   Complaints complaints;
   for (const Source& source : tree()) {

@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
-namespace cairn::cli {
+namespace cairn {
 
 // The known word that is spelt most like `word`; "" when none is at all like it.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
-}  // namespace cairn::cli
+}  // namespace cairn

@@ -1,0 +1,74 @@
+// The configuration of everything that one process keeps replicated: TOML text in, values out.
+//
+// Nothing is looked at beside the text and the environment: no file, no store. Which databases a pattern means is found
+// later and again and again (daemon/database_finder.h). docs/operations.md has the keys, docs/cairn.toml an example.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cairn/error.h"
+#include "store/cost.h"
+
+namespace cairn::daemon {
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+struct DatabaseSettings {
+  std::int64_t interval_ms = 1000;
+  bool wal_switch = true;
+  std::uint64_t spool_limit_bytes = 100ull << 20;
+  int segment_level = 1, snapshot_level = 3;
+};
+
+// One [[database]]: a path, or a pattern that means any number of them.
+struct DatabaseEntry {
+  enum class To {
+    beside,   // the folder <database>-cairn
+    replica,  // `url` itself
+    folder,   // below `url`, each database under its own name
+  };
+  std::string path;               // of one database; "": it is a pattern
+  std::string directory, pattern; // below the directory, '/'-separated; "**" is any number of directories
+  To to = To::beside;
+  std::string url;
+  DatabaseSettings settings;
+  int line = 0;                   // where the entry begins
+};
+
+struct LayerSettings {
+  std::int64_t interval_ms = 30'000, quiet_ms = 2'000;
+  std::string marks = "auto";     // auto, kernel, fuse-overlayfs
+  bool databases_as_files = false;
+  std::uint64_t part_size_bytes = 64ull << 20;
+  int uploads = 4, level = 3;
+};
+
+// One [[layer]].
+struct LayerEntry {
+  std::string name, directory, url;
+  std::vector<std::string> lower;
+  LayerSettings settings;
+  int line = 0;
+};
+
+struct Config {
+  std::string file;               // for messages
+  std::string state_dir;          // "": the default
+  std::int64_t stop_timeout_ms = 30'000;
+  std::optional<PriceList> prices;
+  std::vector<DatabaseEntry> databases;
+  std::vector<LayerEntry> layers;
+};
+
+// invalid: the first mistake, as "FILE:LINE:COLUMN: what is wrong: what to write".
+Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment);
+
+// The replica of a database of this entry; `below` is its path below the entry's directory, or its name.
+Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below);
+
+}  // namespace cairn::daemon

@@ -1,0 +1,36 @@
+// Which databases a configuration means at the moment: patterns are matched against what is there.
+//
+// No file is opened. Closing a descriptor of a database would drop the locks that SQLite holds on it for the whole
+// process, so a database is known by its name alone.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/config.h"
+
+namespace cairn::daemon {
+
+struct FoundDatabase {
+  std::string path, replica;  // as written, or as found; the URL
+  std::string identity;       // of the file: two names of one file have the same; of what is not there, the path
+  DatabaseSettings settings;
+  int line = 0;               // of the entry that means it
+};
+
+struct FoundDatabases {
+  std::vector<FoundDatabase> databases;  // by path; those that are named by path are there although the file is not
+  std::set<std::string> directories;     // in which a name that comes or goes may change the answer
+  // One sentence each, with its line: databases that were left out, because they would share a replica with another
+  // one or are another name of it.
+  std::vector<std::string> clashes;
+};
+
+// A database that several entries mean belongs to the one that names its path, else to the first.
+FoundDatabases find_databases(const Config& config);
+
+// What lies beside a database and is none.
+bool is_beside_a_database(std::string_view name);
+
+}  // namespace cairn::daemon

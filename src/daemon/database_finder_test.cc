@@ -1,0 +1,136 @@
+#include "daemon/database_finder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/names_watch.h"
+#include "support/scratch.h"
+
+namespace cairn::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class DatabaseFinderTest : public ::testing::Test {
+ protected:
+  void touch(const std::string& name) const {
+    fs::create_directories(fs::path(scratch_ / name).parent_path());
+    std::ofstream(scratch_ / name) << "x";
+  }
+  // What `text` means, with the scratch folder in place of $D.
+  FoundDatabases find(std::string text) const {
+    for (std::size_t at; (at = text.find("$D")) != std::string::npos;) text.replace(at, 2, scratch_.path());
+    const Result<Config> config = parse_config(text, "cairn.toml", [](const std::string&) { return std::nullopt; });
+    EXPECT_TRUE(config) << (config ? "" : config.error().message());
+    return config ? find_databases(*config) : FoundDatabases();
+  }
+  // "path -> replica", both from the scratch folder.
+  std::vector<std::string> pairs(const FoundDatabases& found) const {
+    std::vector<std::string> pairs;
+    const std::size_t cut = scratch_.path().size() + 1;
+    for (const FoundDatabase& one : found.databases) {
+      pairs.push_back(one.path.substr(cut) + " -> " + one.replica.substr(cut));
+    }
+    return pairs;
+  }
+
+  const testing::Scratch scratch_{"finder"};
+};
+
+TEST_F(DatabaseFinderTest, ADirectoryMeansItsFilesOfAPatternButNotWhatLiesBesideThem) {
+  for (const char* name : {"in/a.db", "in/a.db-wal", "in/a.db-shm", "in/b.db", "in/c.sqlite"}) touch(name);
+  for (const char* name : {"in/.hidden.db", "in/d/e.db"}) touch(name);
+  fs::create_directories(scratch_ / "in/a folder.db");
+  const FoundDatabases found = find("[[database]]\ndirectory = '$D/in'\nto = '$D/out'\n");
+  EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db", "in/b.db -> out/b.db"));
+  EXPECT_THAT(found.directories, ElementsAre(scratch_ / "in"));
+  EXPECT_THAT(pairs(find("[[database]]\ndirectory = '$D/in'\npattern = '*'\nto = '$D/out'\n")),
+              ElementsAre("in/a.db -> out/a.db", "in/b.db -> out/b.db", "in/c.sqlite -> out/c.sqlite"));
+}
+
+TEST_F(DatabaseFinderTest, AGlobKeepsThePathBelowItsFirstWildcard) {
+  for (const char* name : {"in/1/app.db", "in/2/app.db", "in/2/other.db", "in/app.db"}) touch(name);
+  fs::create_directories(scratch_ / "in/3");
+  const FoundDatabases found = find("[[database]]\nglob = '$D/in/*/app.db'\nto = '$D/out'\n");
+  EXPECT_THAT(pairs(found), ElementsAre("in/1/app.db -> out/1/app.db", "in/2/app.db -> out/2/app.db"));
+  // A database may appear in each of these.
+  EXPECT_THAT(found.directories,
+              ElementsAre(scratch_ / "in", scratch_ / "in/1", scratch_ / "in/2", scratch_ / "in/3"));
+}
+
+TEST_F(DatabaseFinderTest, TwoStarsMeanAnyDepthWithoutFollowingLinks) {
+  for (const char* name : {"in/a.db", "in/x/b.db", "in/x/y/c.db", "in/a.db-cairn/d.db", "in/.git/e.db"}) touch(name);
+  fs::create_directory_symlink(scratch_ / "in", scratch_ / "in/x/loop");
+  EXPECT_THAT(pairs(find("[[database]]\nglob = '$D/in/**/*.db'\nto = '$D/out'\n")),
+              ElementsAre("in/a.db -> out/a.db", "in/x/b.db -> out/x/b.db", "in/x/y/c.db -> out/x/y/c.db"));
+  EXPECT_THAT(pairs(find("[[database]]\nglob = '$D/in/**/y/**/*.db'\nto = '$D/out'\n")),
+              ElementsAre("in/x/y/c.db -> out/x/y/c.db"));
+}
+
+TEST_F(DatabaseFinderTest, APathIsThereBeforeItsFileAndWinsOverPatterns) {
+  touch("in/a.db");
+  touch("in/b.db");
+  const FoundDatabases found = find(
+      "[[database]]\nglob = '$D/in/*.db'\nto = '$D/out'\n[[database]]\npath = '$D/in/b.db'\nto = '$D/own'\n"
+      "interval = '7s'\n[[database]]\npath = '$D/not-yet.db'\n");
+  EXPECT_THAT(pairs(found),
+              ElementsAre("in/a.db -> out/a.db", "in/b.db -> own", "not-yet.db -> not-yet.db-cairn"));
+  EXPECT_EQ(found.databases[0].settings.interval_ms, 1000);
+  EXPECT_EQ(found.databases[1].settings.interval_ms, 7000);
+  EXPECT_THAT(found.clashes, IsEmpty());
+}
+
+TEST_F(DatabaseFinderTest, TwoThatWouldShareAReplicaAreNamedAndTheSecondIsLeftOut) {
+  touch("one/app.db");
+  touch("two/app.db");
+  fs::create_directory(scratch_ / "out");
+  fs::create_directory_symlink(scratch_ / "out", scratch_ / "link");
+  const FoundDatabases found = find(
+      "[[database]]\ndirectory = '$D/one'\nto = '$D/out'\n[[database]]\ndirectory = '$D/two'\nto = '$D/link/'\n");
+  EXPECT_THAT(pairs(found), ElementsAre("one/app.db -> out/app.db"));
+  ASSERT_EQ(found.clashes.size(), 1u);
+  EXPECT_EQ(found.clashes[0], "cairn.toml:4: " + scratch_ / "two/app.db" + " would share the replica file://" +
+                                  scratch_ / "out/app.db" + " with " + scratch_ / "one/app.db" +
+                                  ": give one of them a to of its own");
+}
+
+TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
+  touch("in/a.db");
+  fs::create_hard_link(scratch_ / "in/a.db", scratch_ / "in/b.db");
+  fs::create_symlink(scratch_ / "in/a.db", scratch_ / "in/c.db");
+  const FoundDatabases found = find("[[database]]\ndirectory = '$D/in'\nto = '$D/out'\n");
+  EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db"));
+  ASSERT_EQ(found.clashes.size(), 2u);
+  EXPECT_THAT(found.clashes[0], HasSubstr("is the same database as"));
+}
+
+TEST_F(DatabaseFinderTest, ADirectoryThatIsNotThereMeansNothingYet) {
+  const FoundDatabases found = find("[[database]]\nglob = '$D/none/*/x.db'\n");
+  EXPECT_THAT(pairs(found), IsEmpty());
+  EXPECT_THAT(found.directories, ElementsAre(scratch_ / "none"));
+}
+
+TEST_F(DatabaseFinderTest, NamesThatComeOrGoWakeAndThoseBesideADatabaseDoNot) {
+  fs::create_directory(scratch_ / "in");
+  const auto watch = NamesWatch::open().value();
+  EXPECT_FALSE(watch->watch({scratch_ / "in", scratch_ / "none"}));
+  if (!watch->watch({scratch_ / "in"})) GTEST_SKIP() << "inotify is not to be had here: " << watch->trouble();
+  touch("in/a.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
+  touch("in/a.db-wal");
+  touch("in/a.db-journal");
+  EXPECT_FALSE(watch->wait(30'000'000));
+  fs::rename(scratch_ / "in/a.db", scratch_ / "elsewhere.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
+  watch->ring();
+  EXPECT_FALSE(watch->wait(30'000'000));
+}
+
+}  // namespace
+}  // namespace cairn::daemon

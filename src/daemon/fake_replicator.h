@@ -1,0 +1,104 @@
+// A Replicator for tests of what drives one.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "cairn/replicator.h"
+
+namespace cairn::daemon {
+
+inline constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+// A Replicator of three counters: capture takes what was "committed", publish puts it. Steps want to be called again
+// never, so that whatever happens was woken.
+class FakeReplicator final : public Replicator {
+ public:
+  explicit FakeReplicator(std::string path) : path_(std::move(path)) {}
+
+  Result<Step> capture_step(const Time& now) override {
+    MutexLock lock(mutex_);
+    ++captures;
+    if (capture_error) return *capture_error;
+    if (compares_in_vain) {
+      status_.snapshot_pages_done = captures % 5;
+      status_.phase = status_.snapshot_pages_done == 0 ? Phase::opening : Phase::reconciling;
+      status_.reconciles += status_.snapshot_pages_done == 0 ? 1 : 0;
+      status_.database_trouble = "the disk is full";
+      status_.database_trouble_kind = ErrorKind::io;
+      return Step{now.mono_us + 1000};
+    }
+    if (capture_always_gets_on) ++committed_;
+    if (requested_ || capture_at_once) status_.captured_sequence = committed_;
+    status_.phase = Phase::following;
+    status_.captured_all = status_.captured_sequence == committed_;
+    ++status_.looks;
+    status_.spool_segments = status_.captured_sequence - status_.published_sequence;
+    return Step{kNever};
+  }
+  Result<Step> publish_step(const Time& now) override {
+    MutexLock lock(mutex_);
+    ++publishes;
+    if (status_.phase == Phase::attaching) status_.phase = Phase::opening;
+    if (store_away) {
+      status_.store_trouble = "the store is away";
+      status_.store_trouble_kind = ErrorKind::denied;
+      return Step{now.mono_us + 1000};
+    }
+    status_.published_sequence = status_.captured_sequence;
+    status_.spool_segments = 0;
+    return Step{kNever};
+  }
+  Result<Step> snapshot_step(const Time&) override {
+    MutexLock lock(mutex_);
+    if (status_.published_sequence > 0 || snapshot_requested_) status_.has_snapshot = true;
+    if (std::exchange(snapshot_requested_, false)) ++status_.snapshots_published;
+    return Step{kNever};
+  }
+  void request_snapshot() override {
+    MutexLock lock(mutex_);
+    snapshot_requested_ = true;
+  }
+  void request_capture() override {
+    MutexLock lock(mutex_);
+    requested_ = true;
+  }
+  ReplicatorStatus status() const override {
+    MutexLock lock(mutex_);
+    return status_;
+  }
+  std::string database_path() const override { return path_; }
+  void close(StopMode) override {}
+
+  void commit() {
+    MutexLock lock(mutex_);
+    ++committed_;
+  }
+  std::uint64_t capture_count() const {
+    MutexLock lock(mutex_);
+    return captures;
+  }
+  std::uint64_t publish_count() const {
+    MutexLock lock(mutex_);
+    return publishes;
+  }
+
+  // Set before the run.
+  std::optional<Error> capture_error;
+  bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
+  std::uint64_t captures = 0, publishes = 0;
+
+ private:
+  mutable Mutex mutex_;
+  const std::string path_;
+  ReplicatorStatus status_;
+  std::uint64_t committed_ = 0;
+  bool requested_ = false, snapshot_requested_ = false;
+};
+
+}  // namespace cairn::daemon

@@ -1,0 +1,132 @@
+// As in file_watch.cc: a directory for names, a database and its WAL for writes. A directory's watch is one for all
+// databases in it, and knows them by name.
+#include "daemon/files_watch.h"
+
+#include <fmt/format.h>
+#include <sys/inotify.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace cairn::daemon {
+
+namespace {
+
+constexpr std::uint32_t kNames = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+constexpr std::uint32_t kWrites = IN_MODIFY;
+
+// The path without symbolic links, as SQLite opens it; what does not exist yet stays as it is.
+std::filesystem::path resolved(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::path real = std::filesystem::weakly_canonical(path, ignored);
+  return real.empty() ? std::filesystem::path(path) : real;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FilesWatch>> FilesWatch::open() {
+  CAIRN_ASSIGN(Notifier notifier, Notifier::open());
+  return std::unique_ptr<FilesWatch>(new FilesWatch(std::move(notifier)));
+}
+
+void FilesWatch::add(Id id, const std::string& database_path) {
+  const std::filesystem::path path = resolved(database_path);
+  MutexLock lock(mutex_);
+  File& file = files_[id];
+  file.directory = path.has_parent_path() ? path.parent_path().string() : std::string(".");
+  file.name = path.filename().string();
+  watch(id, file);
+}
+
+void FilesWatch::refresh(Id id) {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  if (file != files_.end()) watch(id, file->second);
+}
+
+void FilesWatch::watch(Id id, File& file) {
+  file.trouble.clear();
+  const std::string path = file.directory + "/" + file.name;
+  if (Watch* names = add_watch(file, file.directory, kNames)) {
+    names->names[file.name] = id;
+    names->names[file.name + "-wal"] = id;
+  }
+  for (const std::string& written : {path, path + "-wal"}) {
+    if (!file.trouble.empty()) return;
+    if (Watch* writes = add_watch(file, written, kWrites)) writes->written.insert(id);
+  }
+}
+
+// Null: not there (yet), or no watch is to be had, which is the file's trouble.
+FilesWatch::Watch* FilesWatch::add_watch(File& file, const std::string& path, std::uint32_t mask) {
+  int number = -1;
+  const int error_number =
+      notifier_.is_watching() ? notifier_.add(path, mask, number) : notifier_.error();
+  if (error_number == 0) {
+    file.watches.insert(number);
+    return &watches_[number];
+  }
+  if (error_number != ENOENT && error_number != ENOTDIR) {
+    file.trouble = fmt::format("{}/{} cannot be watched for changes ({}), so it is looked at ten times a second{}",
+                               file.directory, file.name, std::strerror(error_number), inotify_remedy(error_number));
+  }
+  return nullptr;
+}
+
+void FilesWatch::remove(Id id) {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  if (file == files_.end()) return;
+  for (const int number : file->second.watches) {
+    const auto watch = watches_.find(number);
+    if (watch == watches_.end()) continue;
+    watch->second.written.erase(id);
+    for (const std::string& name : {file->second.name, file->second.name + "-wal"}) {
+      const auto named = watch->second.names.find(name);
+      if (named != watch->second.names.end() && named->second == id) watch->second.names.erase(named);
+    }
+    if (!watch->second.written.empty() || !watch->second.names.empty()) continue;
+    notifier_.remove(number);
+    watches_.erase(watch);
+  }
+  files_.erase(file);
+}
+
+bool FilesWatch::is_watched(Id id) const { return trouble_of(id).empty(); }
+
+std::string FilesWatch::trouble_of(Id id) const {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  return file == files_.end() ? std::string() : file->second.trouble;
+}
+
+std::set<FilesWatch::Id> FilesWatch::drain() {
+  MutexLock lock(mutex_);
+  std::set<Id> changed, set_again;
+  bool lost = false;
+  notifier_.drain([&](int number, std::uint32_t mask, std::string_view name) {
+    lost |= (mask & IN_Q_OVERFLOW) != 0;
+    const auto watch = watches_.find(number);
+    if (watch == watches_.end()) return;
+    changed.insert(watch->second.written.begin(), watch->second.written.end());
+    if (const auto named = watch->second.names.find(std::string(name)); named != watch->second.names.end()) {
+      changed.insert(named->second);
+      set_again.insert(named->second);
+    }
+    if ((mask & IN_IGNORED) == 0) return;  // else the file or directory has gone, and perhaps been replaced
+    std::set<Id> whose = watch->second.written;
+    for (const auto& [ignored, id] : watch->second.names) whose.insert(id);
+    for (const Id id : whose) files_[id].watches.erase(number);
+    set_again.merge(whose);
+    watches_.erase(watch);
+  });
+  for (const auto& [id, file] : lost ? files_ : std::map<Id, File>()) {
+    changed.insert(id);
+    set_again.insert(id);
+  }
+  for (const Id id : set_again) watch(id, files_[id]);
+  return changed;
+}
+
+}  // namespace cairn::daemon

@@ -1,0 +1,66 @@
+// What FileWatch is for one database, for many with one inotify: tells which of them was written to, made, replaced or
+// removed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/mutex.h"
+#include "cairn/error.h"
+#include "daemon/notifier.h"
+
+namespace cairn::daemon {
+
+class FilesWatch {
+ public:
+  using Id = std::uint64_t;
+  using Wake = Notifier::Wake;
+
+  // io: not even a bell could be made.
+  static Result<std::unique_ptr<FilesWatch>> open();
+
+  // Any thread. Watching may not be to be had for a database (limits of the system): then trouble_of() says so.
+  void add(Id id, const std::string& database_path) EXCLUDES(mutex_);
+  void remove(Id id) EXCLUDES(mutex_);
+  // Names that have appeared since, and directories that were replaced, are watched from now on. Cheap; for every slow
+  // look.
+  void refresh(Id id) EXCLUDES(mutex_);
+  bool is_watched(Id id) const EXCLUDES(mutex_);
+  // Why it is not watched, and what to do; "" when it is.
+  std::string trouble_of(Id id) const EXCLUDES(mutex_);
+  void ring() const { notifier_.ring(); }
+
+  // One thread waits.
+  Wake wait(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::anything); }
+  Wake wait_for_bell(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::bell); }
+  // Reads what is queued: those to which something happened.
+  std::set<Id> drain() EXCLUDES(mutex_);
+
+ private:
+  struct File {
+    std::string directory, name;
+    std::set<int> watches;
+    std::string trouble;
+  };
+  struct Watch {
+    std::set<Id> written;                     // by whose file it is
+    std::unordered_map<std::string, Id> names;  // of a directory: of a database, and of its WAL
+  };
+
+  explicit FilesWatch(Notifier notifier) : notifier_(std::move(notifier)) {}
+  void watch(Id id, File& file) REQUIRES(mutex_);
+  Watch* add_watch(File& file, const std::string& path, std::uint32_t mask) REQUIRES(mutex_);
+
+  Notifier notifier_;
+  mutable Mutex mutex_;
+  std::map<Id, File> files_ GUARDED_BY(mutex_);
+  std::unordered_map<int, Watch> watches_ GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::daemon

@@ -1,0 +1,90 @@
+#include "daemon/files_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/scratch.h"
+
+namespace cairn::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+using Ids = std::set<FilesWatch::Id>;
+
+class FilesWatchTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"a.db", "b.db"}) write(name);
+    watch_ = FilesWatch::open().value();
+    watch_->add(1, scratch_ / "a.db");
+    watch_->add(2, scratch_ / "b.db");
+    if (!watch_->is_watched(1)) GTEST_SKIP() << "inotify is not to be had here: " << watch_->trouble_of(1);
+  }
+  void write(const std::string& name) const { std::ofstream(scratch_ / name, std::ios::app) << "bytes"; }
+  // Queued by the kernel before the call that made it returns.
+  Ids changed() { return watch_->wait(0) == FilesWatch::Wake::event ? watch_->drain() : Ids(); }
+
+  const testing::Scratch scratch_{"files"};
+  std::unique_ptr<FilesWatch> watch_;
+};
+
+TEST_F(FilesWatchTest, TellsWhichOfThemWasWrittenTo) {
+  write("a.db");
+  EXPECT_EQ(changed(), Ids({1}));
+  write("b.db");
+  EXPECT_EQ(changed(), Ids({2}));
+  write("other.db");
+  write("a.db-journal");
+  EXPECT_EQ(changed(), Ids());
+}
+
+TEST_F(FilesWatchTest, AWalThatIsBornIsWatched) {
+  write("b.db-wal");
+  EXPECT_EQ(changed(), Ids({2}));
+  write("b.db-wal");
+  EXPECT_EQ(changed(), Ids({2}));
+}
+
+TEST_F(FilesWatchTest, AReplacedDatabaseIsWatchedUnderItsNewInode) {
+  write("new");
+  fs::rename(scratch_ / "new", scratch_ / "a.db");
+  EXPECT_EQ(changed(), Ids({1}));
+  changed();
+  write("a.db");
+  EXPECT_EQ(changed(), Ids({1}));
+}
+
+TEST_F(FilesWatchTest, ADirectoryThatIsMadeAnewIsWatchedAfterARefresh) {
+  fs::create_directory(scratch_ / "in");
+  write("in/c.db");
+  watch_->add(3, scratch_ / "in/c.db");
+  fs::remove_all(scratch_ / "in");
+  EXPECT_EQ(changed(), Ids({3}));
+  fs::create_directory(scratch_ / "in");
+  watch_->refresh(3);
+  changed();
+  write("in/c.db");
+  EXPECT_EQ(changed(), Ids({3}));
+}
+
+TEST_F(FilesWatchTest, WhatIsRemovedIsToldOfNoMoreAndTheRestIs) {
+  watch_->remove(1);
+  write("a.db");
+  write("a.db-wal");
+  EXPECT_EQ(changed(), Ids());
+  write("b.db");
+  EXPECT_EQ(changed(), Ids({2}));
+  watch_->add(4, scratch_ / "a.db");
+  write("a.db");
+  EXPECT_EQ(changed(), Ids({4}));
+}
+
+TEST_F(FilesWatchTest, TheBellWakes) {
+  watch_->ring();
+  EXPECT_EQ(watch_->wait(30'000'000), FilesWatch::Wake::bell);
+}
+
+}  // namespace
+}  // namespace cairn::daemon

@@ -1,0 +1,202 @@
+// What is the Scheduler's alone: many at once. What it has in common with the Runner is in runner_test.cc.
+#include "daemon/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "daemon/fake_replicator.h"
+#include "support/scratch.h"
+
+namespace cairn::daemon {
+namespace {
+
+TEST(FairQueue, LanesTakeTurns) {
+  FairQueue<int> queue(100);
+  for (int i = 0; i < 3; ++i) queue.push("a", i);
+  queue.push("b", 10);
+  queue.push("c", 20);
+  std::vector<int> taken;
+  while (const auto item = queue.take()) taken.push_back(*item);
+  EXPECT_EQ(taken, (std::vector<int>{0, 10, 20, 1, 2}));
+}
+
+TEST(FairQueue, ALaneThatHoldsAllItMayWaitsAndTheOthersGoOn) {
+  FairQueue<int> queue(2);
+  for (int i = 0; i < 4; ++i) queue.push("slow", i);
+  EXPECT_EQ(queue.take(), 0);
+  EXPECT_EQ(queue.take(), 1);
+  EXPECT_EQ(queue.take(), std::nullopt);
+  queue.push("quick", 10);
+  EXPECT_EQ(queue.take(), 10);
+  queue.done("quick");
+  queue.done("slow");
+  EXPECT_EQ(queue.take(), 2);
+  EXPECT_EQ(queue.take(), std::nullopt);
+  queue.done("slow");
+  queue.done("slow");
+  EXPECT_EQ(queue.take(), 3);
+  queue.done("slow");
+  EXPECT_EQ(queue.take(), std::nullopt);
+}
+
+// Steps of the fake one, with what the test wants to happen in them.
+class Watched final : public Replicator {
+ public:
+  explicit Watched(std::string path) : fake(std::move(path)) {}
+  Result<Step> capture_step(const Time& now) override { return in(now, &Replicator::capture_step, 0); }
+  Result<Step> publish_step(const Time& now) override {
+    if (in_publish) in_publish();
+    return in(now, &Replicator::publish_step, 1);
+  }
+  Result<Step> snapshot_step(const Time& now) override { return in(now, &Replicator::snapshot_step, 2); }
+  void request_snapshot() override { fake.request_snapshot(); }
+  void request_capture() override { fake.request_capture(); }
+  ReplicatorStatus status() const override { return fake.status(); }
+  std::string database_path() const override { return fake.database_path(); }
+  void close(StopMode) override {}
+
+  FakeReplicator fake;
+  std::function<void()> in_publish;  // before it
+  std::atomic<bool> twice_at_once = false;
+
+ private:
+  Result<Step> in(const Time& now, Result<Step> (Replicator::*step)(const Time&), int part) {
+    if (inside_[part].exchange(true)) twice_at_once = true;
+    std::this_thread::yield();
+    const Result<Step> result = (fake.*step)(now);
+    inside_[part] = false;
+    return result;
+  }
+  std::array<std::atomic<bool>, 3> inside_{};
+};
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  ~SchedulerTest() override { stop_all(); }
+  void open(SchedulerOptions options) { scheduler_ = Scheduler::open(clock_, options).value(); }
+  Watched& add() {
+    const std::string path = scratch_ / ("db" + std::to_string(all_.size()));
+    write(path);
+    Watched& one = all_.emplace_back(path);
+    return one;
+  }
+  void drive(Watched& one, const std::string& lane) {
+    threads_.emplace_back([this, &one, lane] {
+      const Result<void> result = scheduler_->drive(one, lane, stop_.get_token(), options_);
+      if (!result) ++failed_;
+    });
+  }
+  void stop_all() {
+    stop_.request_stop();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+  static void write(const std::string& path) { std::ofstream(path, std::ios::app) << "bytes"; }
+  template <class Condition>
+  static bool comes_true(const Condition& condition) {
+    for (int i = 0; i < 6000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  static SchedulerOptions only_when_woken() {
+    SchedulerOptions options;
+    options.timing.busy_after_us = 0;
+    options.timing.idle_look_us = 3'600'000'000;
+    options.timing.unwatched_look_us = 3'600'000'000;
+    return options;
+  }
+
+  const testing::Scratch scratch_{"scheduler"};
+  SystemClock clock_;
+  RunOptions options_;
+  std::stop_source stop_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::deque<Watched> all_;
+  std::vector<std::thread> threads_;
+  std::atomic<int> failed_ = 0;
+};
+
+TEST_F(SchedulerTest, EachOfManyIsWokenByItsOwnFilesAndNoPartRunsTwiceAtOnce) {
+  open(only_when_woken());
+  for (int i = 0; i < 40; ++i) add();
+  for (Watched& one : all_) drive(one, "store");
+  for (Watched& one : all_) ASSERT_TRUE(comes_true([&] { return one.fake.capture_count() > 0; }));
+  for (int round = 1; round <= 3; ++round) {
+    for (Watched& one : all_) {
+      one.fake.commit();
+      write(one.database_path());
+    }
+    for (Watched& one : all_) {
+      ASSERT_TRUE(comes_true([&] { return one.status().published_sequence == std::uint64_t(round); }));
+    }
+  }
+  stop_all();
+  EXPECT_EQ(failed_, 0);
+  for (const Watched& one : all_) EXPECT_FALSE(one.twice_at_once);
+}
+
+TEST_F(SchedulerTest, AStoreThatDoesNotAnswerDoesNotHoldUpTheOthers) {
+  SchedulerOptions options = only_when_woken();
+  options.store_workers = 2;
+  open(options);
+  std::atomic<bool> answers = false;
+  for (int i = 0; i < 10; ++i) {
+    Watched& one = add();
+    one.fake.commit();
+    one.in_publish = [&] {
+      while (!answers) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+  }
+  for (Watched& one : all_) drive(one, "hangs");
+  Watched& other = add();
+  other.fake.commit();
+  drive(other, "well");
+  EXPECT_TRUE(comes_true([&] { return other.status().published_sequence == 1; }));
+  answers = true;
+  stop_all();
+  EXPECT_EQ(failed_, 0);
+}
+
+TEST_F(SchedulerTest, AnErrorEndsItsOwnAndNoOther) {
+  open(only_when_woken());
+  Watched& good = add();
+  Watched& bad = add();
+  bad.fake.capture_error = Error(ErrorKind::conflict, "another writer");
+  drive(good, "store");
+  drive(bad, "store");
+  ASSERT_TRUE(comes_true([&] { return failed_ == 1; }));
+  const std::uint64_t steps = bad.fake.capture_count();
+  good.fake.commit();
+  write(good.database_path());
+  EXPECT_TRUE(comes_true([&] { return good.status().published_sequence == 1; }));
+  EXPECT_EQ(bad.fake.capture_count(), steps);
+}
+
+TEST_F(SchedulerTest, OneThatAlwaysGetsOnLeavesTheOthersTheirTurn) {
+  SchedulerOptions options = only_when_woken();
+  options.capture_workers = 1;
+  options.timing.busy_after_us = 3'600'000'000;  // so all are looked at again and again
+  options.timing.busy_look_us = 0;
+  options.timing.least_gap_us = 0;
+  open(options);
+  Watched& busy = add();
+  busy.fake.capture_always_gets_on = true;
+  drive(busy, "store");
+  ASSERT_TRUE(comes_true([&] { return busy.fake.capture_count() > 100; }));
+  Watched& other = add();
+  other.fake.commit();
+  drive(other, "store");
+  EXPECT_TRUE(comes_true([&] { return other.status().published_sequence == 1; }));
+}
+
+}  // namespace
+}  // namespace cairn::daemon
