@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "base/parallel.h"
-#include "restore/plan.h"
 #include "restore/snapshot_hashes.h"
 
 namespace cairn::restore {

@@ -11,6 +11,7 @@
 #include "restore/chain.h"
 #include "restore/page_writer.h"
 #include "restore/pages.h"
+#include "restore/plan.h"
 
 namespace cairn::restore {
 
@@ -22,10 +23,6 @@ struct BlockRange {
   std::uint64_t compressed_bytes = 0;
   std::uint64_t size_bytes = 0;
 };
-
-// A request fetches no more than this, compressed or not: it bounds memory (one range a thread) and the work that is
-// lost when a connection breaks, while at 8 MiB a request's own cost no longer matters.
-inline constexpr std::uint64_t kRangeBytes = 8u << 20;
 
 // The requests that fetch every wanted page. Blocks without a wanted page are skipped, unless they are so small that
 // another request would cost more. corrupt: an index entry points outside of its object.

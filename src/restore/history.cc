@@ -81,7 +81,14 @@ Result<void> read_stops(Store& store, StoredObject& object) {
   CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(store, object.name.key));
   object.stops.clear();
   if (reader->footer().kind == segment::ObjectKind::squashed) return {};
-  for (const segment::RestorePoint& point : reader->footer().points) object.stops.push_back(point.sequence);
+  // The blocks up to the point, and all of the footer.
+  const std::vector<segment::BlockInfo>& blocks = reader->blocks();
+  const std::uint64_t data_end = blocks.back().offset + blocks.back().compressed_bytes;
+  const std::uint64_t footer_bytes = reader->object_size_bytes() - data_end;
+  for (const segment::RestorePoint& point : reader->footer().points) {
+    const segment::BlockInfo& last = blocks[reader->locate(point.frame_end - 1).block];
+    object.stops.push_back({point.sequence, last.offset + last.compressed_bytes + footer_bytes});
+  }
   return {};
 }
 

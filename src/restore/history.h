@@ -14,12 +14,18 @@
 
 namespace cairn::restore {
 
+// A restore point inside an object, and how many bytes of the object reach it.
+struct Stop {
+  Sequence at;
+  std::uint64_t size_bytes = 0;
+};
+
 struct StoredObject {
   segment::ObjectName name;
   std::uint64_t size_bytes = 0;
-  // Where inside it a restore may end, beside its last sequence: the restore points of a bundle, as far as its footer
-  // has been read. A squashed segment has none.
-  std::vector<Sequence> stops;
+  // Where inside it a restore may end, beside its last sequence: the restore points of a bundle, ascending, as far as
+  // its footer has been read. A squashed segment has none.
+  std::vector<Stop> stops;
 };
 
 // Calls `each` with every object under `prefix` whose key is greater than `start_after`, in order, page by page,

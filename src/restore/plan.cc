@@ -1,12 +1,12 @@
-// The states of a replica are the nodes of a line, and an object is an edge to where it ends from every state between
-// its first sequence - 1 and there. What a state can be continued with only grows with its sequence, so there are no
-// detours: a shortest path visits ends in ascending order, and the best way to an end is the cheapest state that the
-// edge can start from. Those are kept as a list in which sequence and cost both ascend (a state that is older and not
-// cheaper than another is never used again), so each edge costs one binary search: n log n in all, 0.4 s for a
-// million segments. The test compares it with brute force over all small cases.
+// The states of a replica are the nodes of a line. A snapshot is an edge from nothing to its state; a segment is an
+// edge to where it ends from every state between its first sequence - 1 and there. What a state can be continued with
+// only grows with its sequence, so there are no detours: a shortest path visits ends in ascending order, and the best
+// way to an end is the cheapest state that the edge can start from. Those are kept as a list in which sequence and cost
+// both ascend (a state that is older and not cheaper than another is never used again), so each edge costs one binary
+// search: n log n in all, 0.4 s for a million segments. The test compares it with brute force over all small cases.
 //
-// Only the newest snapshot at or before the target is considered. An older one reaches nothing that the newer does
-// not reach, is about as large, and needs more segments.
+// A bundle that ends behind the target is left at its last stop before it. Leaving it earlier is never looked at: what
+// it holds up to there is fetched with the same requests, and of a page only the newest version.
 
 #include "restore/plan.h"
 
@@ -17,60 +17,100 @@
 #include <string>
 #include <tuple>
 
+#include "segment/reader.h"
+
 namespace cairn::restore {
 namespace {
 
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+constexpr std::uint64_t kMostCost = std::numeric_limits<std::uint64_t>::max();
+
+std::uint64_t sum(std::uint64_t a, std::uint64_t b) { return a > kMostCost - b ? kMostCost : a + b; }
+
+std::uint64_t product(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t result = 0;
+  return __builtin_mul_overflow(a, b, &result) ? kMostCost : result;
+}
+
+bool is_snapshot(const StoredObject& object) { return object.name.kind == segment::KeyKind::snapshot; }
+
+// Where using it for `target` ends, and how many of its bytes that takes. Nothing: it has no state that is any use.
+std::optional<Stop> usable_end(const StoredObject& object, Sequence target) {
+  if (object.name.last <= target) return Stop{object.name.last, object.size_bytes};
+  std::optional<Stop> end;
+  for (const Stop& stop : object.stops) {
+    if (stop.at <= target && (!end || stop.at > end->at)) end = stop;
+  }
+  return end;
+}
+
+std::uint64_t cost_of_bytes(const StoredObject& object, std::uint64_t used_bytes, const Prices& prices) {
+  const bool one_read = object.size_bytes <= segment::kFirstReadBytes;
+  const std::uint64_t requests = one_read ? 1 : 1 + used_bytes / kRangeBytes + (used_bytes % kRangeBytes != 0);
+  return sum(product(requests, prices.request), product(used_bytes, prices.byte));
+}
 
 struct Edge {
   const StoredObject* object;
-  Sequence end;  // last sequence, or its last stop before or at the target
+  Sequence end;
+  std::uint64_t cost = 0;
 };
 
 struct Node {  // a state that can be reached
   Sequence at;
   std::uint64_t cost = 0;
+  std::uint64_t objects = 0;  // of equal costs the fewest: prices may be 0
   const StoredObject* by = nullptr;
   std::size_t from = kNone;
 };
 
-std::vector<Edge> usable_edges(const std::vector<StoredObject>& segments, Sequence start, Sequence target) {
+bool is_cheaper(const Node& a, const Node& b) { return std::tie(a.cost, a.objects) < std::tie(b.cost, b.objects); }
+
+// By end; of equal ends snapshots first, the newest of them, then the widest segment. The first of equal costs wins.
+bool comes_first(const Edge& a, const Edge& b) {
+  const bool a_snapshot = is_snapshot(*a.object), b_snapshot = is_snapshot(*b.object);
+  if (a.end != b.end) return a.end < b.end;
+  if (a_snapshot != b_snapshot) return a_snapshot;
+  const segment::ObjectName& x = a.object->name;
+  const segment::ObjectName& y = b.object->name;
+  if (a_snapshot) return std::tie(y.time_ms, y.key) < std::tie(x.time_ms, x.key);
+  return std::tie(x.first, x.level, x.key) < std::tie(y.first, y.level, y.key);
+}
+
+std::vector<Edge> usable_edges(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+                               Sequence target, const Prices& prices) {
   std::vector<Edge> edges;
-  for (const StoredObject& object : segments) {
-    if (object.name.last <= start || object.name.first > target) continue;
-    if (object.name.last <= target) {
-      edges.push_back({&object, object.name.last});
-      continue;
+  for (const auto* objects : {&snapshots, &segments}) {
+    for (const StoredObject& object : *objects) {
+      const std::optional<Stop> end = usable_end(object, target);
+      if (end) edges.push_back({&object, end->at, cost_of_bytes(object, end->size_bytes, prices)});
     }
-    Sequence end = start;
-    for (const Sequence stop : object.stops) {
-      if (stop <= target) end = std::max(end, stop);
-    }
-    if (end > start) edges.push_back({&object, end});
   }
-  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) {
-    return std::tie(a.end, a.object->name.first, a.object->name.level, a.object->name.key) <
-           std::tie(b.end, b.object->name.first, b.object->name.level, b.object->name.key);
-  });
+  std::sort(edges.begin(), edges.end(), comes_first);
   return edges;
 }
 
-// All states reachable from `start`, ascending; the last is the target if that can be reached at all.
-std::vector<Node> cheapest_paths(const std::vector<Edge>& edges, Sequence start) {
-  std::vector<Node> nodes{{start}};
-  std::vector<std::size_t> frontier{0};  // indexes into nodes; sequence and cost ascend
+// All states that can be reached, ascending; the last is the target if that one can be.
+std::vector<Node> cheapest_paths(const std::vector<Edge>& edges) {
+  std::vector<Node> nodes;
+  std::vector<std::size_t> frontier;  // indexes into nodes; sequence and cost ascend
   for (std::size_t i = 0; i < edges.size();) {
     Node best{edges[i].end};
     for (; i < edges.size() && edges[i].end == best.at; ++i) {
       const StoredObject& object = *edges[i].object;
-      auto from = std::lower_bound(frontier.begin(), frontier.end(), object.name.first.value - 1,
-                                   [&](std::size_t node, std::uint64_t at) { return nodes[node].at.value < at; });
-      if (from == frontier.end()) continue;
-      const std::uint64_t cost = nodes[*from].cost + object.size_bytes + kRequestCostBytes;
-      if (best.by == nullptr || cost < best.cost) best = {best.at, cost, &object, *from};
+      Node node{edges[i].end, edges[i].cost, 1, &object};
+      if (!is_snapshot(object)) {
+        auto from = std::lower_bound(frontier.begin(), frontier.end(), object.name.first.value - 1,
+                                     [&](std::size_t state, std::uint64_t at) { return nodes[state].at.value < at; });
+        if (from == frontier.end()) continue;
+        node.from = *from;
+        node.cost = sum(node.cost, nodes[*from].cost);
+        node.objects += nodes[*from].objects;
+      }
+      if (best.by == nullptr || is_cheaper(node, best)) best = node;
     }
     if (best.by == nullptr) continue;
-    while (!frontier.empty() && nodes[frontier.back()].cost >= best.cost) frontier.pop_back();
+    while (!frontier.empty() && !is_cheaper(nodes[frontier.back()], best)) frontier.pop_back();
     frontier.push_back(nodes.size());
     nodes.push_back(best);
   }
@@ -118,8 +158,9 @@ Error describe_gap(const std::vector<StoredObject>& segments, Sequence start, Se
                            one ? "object" : "objects"));
 }
 
-Result<const StoredObject*> newest_snapshot(const std::vector<StoredObject>& snapshots,
-                                            const std::vector<StoredObject>& segments, Sequence target) {
+// That there is something to begin from, and that the target has been. Returns the newest snapshot's sequence.
+Result<Sequence> check_target(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+                              Sequence target) {
   if (snapshots.empty()) {
     return Error(ErrorKind::not_found, segments.empty() ? "there is no snapshot and no segment"
                                                         : "there is no snapshot to begin from, only segments");
@@ -129,36 +170,42 @@ Result<const StoredObject*> newest_snapshot(const std::vector<StoredObject>& sna
     return Error(ErrorKind::not_found, fmt::format("sequence {} has not been published: the newest is {}",
                                                    target.value, newest.value));
   }
-  const StoredObject* best = nullptr;
+  std::optional<Sequence> best;
   Sequence oldest = snapshots.front().name.last;
   for (const StoredObject& object : snapshots) {
     oldest = std::min(oldest, object.name.last);
-    if (object.name.last > target) continue;
-    if (best == nullptr || std::tie(best->name.last, best->name.time_ms, best->name.key) <
-                               std::tie(object.name.last, object.name.time_ms, object.name.key)) {
-      best = &object;
-    }
+    if (object.name.last <= target) best = best ? std::max(*best, object.name.last) : object.name.last;
   }
-  if (best == nullptr) {
-    return Error(ErrorKind::not_found, fmt::format("sequence {} cannot be restored: the oldest snapshot is that of "
-                                                   "sequence {}", target.value, oldest.value));
-  }
-  return best;
+  if (best) return *best;
+  return Error(ErrorKind::not_found, fmt::format("sequence {} cannot be restored: the oldest snapshot is that of "
+                                                 "sequence {}", target.value, oldest.value));
 }
 
 }  // namespace
 
+std::optional<std::uint64_t> cost_of(const StoredObject& object, Sequence target, const Prices& prices) {
+  const std::optional<Stop> end = usable_end(object, target);
+  if (!end) return std::nullopt;
+  return cost_of_bytes(object, end->size_bytes, prices);
+}
+
 Result<std::vector<StoredObject>> cheapest_cover(const std::vector<StoredObject>& snapshots,
-                                                 const std::vector<StoredObject>& segments, Sequence target) {
-  CAIRN_ASSIGN(const StoredObject* snapshot, newest_snapshot(snapshots, segments, target));
-  const Sequence start = snapshot->name.last;
-  const std::vector<Node> nodes = cheapest_paths(usable_edges(segments, start, target), start);
-  if (nodes.back().at != target) return describe_gap(segments, start, nodes.back().at, target);
+                                                 const std::vector<StoredObject>& segments, Sequence target,
+                                                 const Prices& prices) {
+  CAIRN_ASSIGN(const Sequence newest_snapshot, check_target(snapshots, segments, target));
+  const std::vector<Node> nodes = cheapest_paths(usable_edges(snapshots, segments, target, prices));
+  if (nodes.back().at != target) return describe_gap(segments, newest_snapshot, nodes.back().at, target);
   std::vector<StoredObject> cover;
-  for (std::size_t i = nodes.size() - 1; nodes[i].by != nullptr; i = nodes[i].from) cover.push_back(*nodes[i].by);
-  cover.push_back(*snapshot);
+  for (std::size_t i = nodes.size() - 1; i != kNone; i = nodes[i].from) cover.push_back(*nodes[i].by);
   std::reverse(cover.begin(), cover.end());
   return cover;
+}
+
+std::optional<Sequence> newest_reachable(const std::vector<StoredObject>& snapshots,
+                                         const std::vector<StoredObject>& segments, Sequence target) {
+  const std::vector<Node> nodes = cheapest_paths(usable_edges(snapshots, segments, target, {}));
+  if (nodes.empty()) return std::nullopt;
+  return nodes.back().at;
 }
 
 }  // namespace cairn::restore

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "base/clock.h"
@@ -31,7 +32,7 @@ StoredObject segment_of(int level, std::uint64_t first, std::uint64_t last, std:
   object.name.last = Sequence(last);
   object.name.key = std::to_string(level) + "/" + std::to_string(first) + "-" + std::to_string(last);
   object.size_bytes = size_bytes;
-  for (std::uint64_t stop : stops) object.stops.push_back(Sequence(stop));
+  for (std::uint64_t stop : stops) object.stops.push_back({Sequence(stop), size_bytes});
   return object;
 }
 
@@ -146,47 +147,124 @@ TEST(Plan, WhatWasNeverPublishedIsNotFound) {
   EXPECT_THAT(too_old.error().message(), HasSubstr("the oldest snapshot is that of sequence 2"));
 }
 
+TEST(Plan, AnOlderSnapshotIsBegunFromWhenThatIsCheaper) {
+  // The database was filled, snapshot, and emptied again: what leads past that is smaller than what it was.
+  const std::vector<StoredObject> snapshots{snapshot(0, 1000), snapshot(5, 900 * kRequestCostBytes)};
+  std::vector<StoredObject> segments = level_0(6, 9);
+  segments.push_back(segment_of(3, 1, 9, 4000));
+  auto cover = cheapest_cover(snapshots, segments, Sequence(9));
+  ASSERT_TRUE(cover) << cover.error().message();
+  EXPECT_EQ(keys(*cover), (std::vector<std::string>{"snapshot 0 at 0", "3/1-9"}));
+}
+
+TEST(Plan, ThePricesDecide) {
+  std::vector<StoredObject> segments = level_0(1, 4);
+  segments.push_back(segment_of(1, 1, 4, 1000));
+  const auto by_requests = cheapest_cover({snapshot(0)}, segments, Sequence(4), {.request = 1000, .byte = 1});
+  const auto by_bytes = cheapest_cover({snapshot(0)}, segments, Sequence(4), {.request = 1, .byte = 1});
+  ASSERT_TRUE(by_requests && by_bytes);
+  EXPECT_EQ(keys(*by_requests), (std::vector<std::string>{"snapshot 0 at 0", "1/1-4"}));
+  EXPECT_EQ(by_bytes->size(), 5u);
+  const auto free = cheapest_cover({snapshot(0)}, segments, Sequence(4), {.request = 0, .byte = 0});
+  ASSERT_TRUE(free);
+  EXPECT_EQ(keys(*free), (std::vector<std::string>{"snapshot 0 at 0", "1/1-4"})) << "equal costs: the widest";
+}
+
+TEST(Plan, CostsAreRequestsAndBytesAsARestoreMakesThem) {
+  constexpr Prices kPrices{.request = 1'000'000'000, .byte = 1};
+  EXPECT_EQ(cost_of(segment_of(0, 1, 1, 500), Sequence(1), kPrices), 1'000'000'500u) << "its end is all of it";
+  EXPECT_EQ(cost_of(segment_of(0, 1, 1, 1'000'000), Sequence(1), kPrices), 2'001'000'000u) << "its end, and its data";
+  EXPECT_EQ(cost_of(segment_of(0, 1, 1, 20 << 20), Sequence(1), kPrices), 4'000'000'000u + (20 << 20));
+  StoredObject bundle = segment_of(1, 1, 9, 20 << 20);
+  EXPECT_EQ(cost_of(bundle, Sequence(5), kPrices), std::nullopt) << "it ends behind the target";
+  bundle.stops = {{Sequence(3), 1'000'000}, {Sequence(6), 2'000'000}};
+  EXPECT_EQ(cost_of(bundle, Sequence(5), kPrices), 2'001'000'000u) << "up to its last stop before the target";
+  EXPECT_EQ(cost_of(bundle, Sequence(2), kPrices), std::nullopt);
+  EXPECT_EQ(cost_of(bundle, Sequence(9), kPrices), 4'000'000'000u + (20 << 20));
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(cost_of(bundle, Sequence(9), {.request = kMost, .byte = 2}), kMost) << "no overflow";
+}
+
+TEST(Plan, ASmallPartOfALargeBundleIsSmall) {
+  StoredObject bundle = segment_of(2, 1, 300, 200 << 20);
+  bundle.stops = {{Sequence(1), 100}, {Sequence(2), 200}, {Sequence(300), 200 << 20}};
+  std::vector<StoredObject> segments = level_0(1, 2);
+  segments.push_back(bundle);
+  auto cover = cheapest_cover({snapshot(0)}, segments, Sequence(2), {.request = 1000, .byte = 1});
+  ASSERT_TRUE(cover) << cover.error().message();
+  EXPECT_EQ(cover->size(), 3u) << "two small objects are two requests, the bundle's end and data as well";
+  segments.push_back(segment_of(0, 3, 3, 100 << 20));
+  bundle.stops.insert(bundle.stops.begin() + 2, {Sequence(3), 3000});
+  segments[2] = bundle;
+  cover = cheapest_cover({snapshot(0)}, segments, Sequence(3), {.request = 1000, .byte = 1});
+  ASSERT_TRUE(cover) << cover.error().message();
+  EXPECT_EQ(keys(*cover), (std::vector<std::string>{"snapshot 0 at 0", "2/1-300"}));
+}
+
+// Where using `object` for `target` ends, read off the rules of plan.h.
+std::optional<Sequence> end_of(const StoredObject& object, Sequence target) {
+  if (object.name.last <= target) return object.name.last;
+  std::optional<Sequence> end;
+  for (const Stop& stop : object.stops) {
+    if (stop.at <= target) end = end ? std::max(*end, stop.at) : stop.at;
+  }
+  return end;
+}
+
 // The judge: tries every order of applying segments, without any cleverness.
 std::optional<std::uint64_t> cheapest_by_force(const std::vector<StoredObject>& segments, Sequence at,
-                                               Sequence target) {
+                                               Sequence target, const Prices& prices) {
   if (at == target) return 0;
   std::optional<std::uint64_t> best;
   for (const StoredObject& object : segments) {
-    if (object.name.first.value > at.value + 1) continue;
-    std::vector<Sequence> ends = object.stops;
-    ends.push_back(object.name.last);
-    for (const Sequence end : ends) {
-      if (end <= at || end > target) continue;
-      const auto rest = cheapest_by_force(segments, end, target);
-      const std::uint64_t cost = object.size_bytes + kRequestCostBytes;
-      if (rest && (!best || *rest + cost < *best)) best = *rest + cost;
-    }
+    const std::optional<Sequence> end = end_of(object, target);
+    if (object.name.first.value > at.value + 1 || !end || *end <= at) continue;
+    const auto rest = cheapest_by_force(segments, *end, target, prices);
+    if (!rest) continue;
+    const std::uint64_t cost = *rest + *cost_of(object, target, prices);
+    best = best ? std::min(*best, cost) : cost;
   }
   return best;
 }
 
-void expect_as_good_as_force(const std::vector<StoredObject>& segments, Sequence start, Sequence target) {
-  const auto expected = cheapest_by_force(segments, start, target);
-  const auto cover = cheapest_cover({snapshot(start.value)}, segments, target);
+std::optional<std::uint64_t> cheapest_by_force(const std::vector<StoredObject>& snapshots,
+                                               const std::vector<StoredObject>& segments, Sequence target,
+                                               const Prices& prices) {
+  std::optional<std::uint64_t> best;
+  for (const StoredObject& snapshot : snapshots) {
+    if (snapshot.name.last > target) continue;
+    const auto rest = cheapest_by_force(segments, snapshot.name.last, target, prices);
+    if (!rest) continue;
+    const std::uint64_t cost = *rest + *cost_of(snapshot, target, prices);
+    best = best ? std::min(*best, cost) : cost;
+  }
+  return best;
+}
+
+void expect_as_good_as_force(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+                             Sequence target, const Prices& prices = {}) {
+  const auto expected = cheapest_by_force(snapshots, segments, target, prices);
+  const auto cover = cheapest_cover(snapshots, segments, target, prices);
   std::string what = "target " + std::to_string(target.value) + ":";
-  for (const StoredObject& object : segments) what += " " + object.name.key;
+  for (const auto* objects : {&snapshots, &segments}) {
+    for (const StoredObject& object : *objects) what += " " + object.name.key;
+  }
   if (!expected) {
     EXPECT_FALSE(cover) << what;
     return;
   }
   ASSERT_TRUE(cover) << what << " " << cover.error().message();
-  std::uint64_t cost = 0;
-  Sequence at = start;
+  ASSERT_EQ(cover->front().name.kind, segment::KeyKind::snapshot) << what;
+  std::uint64_t cost = *cost_of(cover->front(), target, prices);
+  Sequence at = cover->front().name.last;
   for (std::size_t i = 1; i < cover->size(); ++i) {
     const StoredObject& object = (*cover)[i];
+    ASSERT_EQ(object.name.kind, segment::KeyKind::segment) << what;
     EXPECT_LE(object.name.first.value, at.value + 1) << what;
-    Sequence end = object.name.last <= target ? object.name.last : Sequence(0);
-    for (const Sequence stop : object.stops) {
-      if (stop <= target) end = std::max(end, stop);
-    }
-    EXPECT_GT(end.value, at.value) << what;
-    at = end;
-    cost += object.size_bytes + kRequestCostBytes;
+    const std::optional<Sequence> end = end_of(object, target);
+    ASSERT_TRUE(end && *end > at) << what;
+    at = *end;
+    cost += *cost_of(object, target, prices);
   }
   EXPECT_EQ(at, target) << what;
   EXPECT_EQ(cost, *expected) << what;
@@ -208,28 +286,56 @@ TEST(Plan, EverySmallSetOfRangesIsAsGoodAsBruteForce) {
     if (segments.empty()) continue;
     std::uint64_t newest = newest_of({}, segments).value;
     for (std::uint64_t target = 1; target <= newest; ++target) {
-      expect_as_good_as_force(segments, Sequence(0), Sequence(target));
+      expect_as_good_as_force({snapshot(0)}, segments, Sequence(target));
     }
   }
 }
 
-TEST(Plan, RandomSetsWithSizesAndStopsAreAsGoodAsBruteForce) {
+// Every set of bundles (the ranges of 1..4, each left anywhere) with level 0 as far as it is there: 1,023 sets, every
+// target.
+TEST(Plan, EverySmallSetOfBundlesIsAsGoodAsBruteForce) {
+  std::vector<StoredObject> all;
+  for (std::uint64_t first = 1; first <= 4; ++first) {
+    for (std::uint64_t last = first; last <= 4; ++last) {
+      all.push_back(segment_of(first == last ? 0 : 1, first, last, first * 5 + last * 3));
+      for (std::uint64_t stop = first; stop < last; ++stop)
+        all.back().stops.push_back({Sequence(stop), first * 5 + stop * 3});
+    }
+  }
+  for (std::uint32_t set = 1; set < (1u << all.size()); ++set) {
+    std::vector<StoredObject> segments;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if ((set >> i) & 1) segments.push_back(all[i]);
+    }
+    for (std::uint64_t target = 1; target <= newest_of({}, segments).value; ++target) {
+      expect_as_good_as_force({snapshot(0, 7), snapshot(2, 30)}, segments, Sequence(target), {.request = 9, .byte = 1});
+    }
+  }
+}
+
+TEST(Plan, RandomSetsWithSizesStopsSnapshotsAndPricesAreAsGoodAsBruteForce) {
   for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
     SeededRandom random(seed);
-    const std::uint64_t newest = 2 + random.below(6), start = random.below(2);
-    std::vector<StoredObject> segments;
+    const std::uint64_t newest = 2 + random.below(6);
+    std::vector<StoredObject> snapshots, segments;
+    for (std::uint64_t i = 0, count = 1 + random.below(3); i < count; ++i)
+      snapshots.push_back(snapshot(random.below(3), random.below(8 * kRequestCostBytes), static_cast<std::int64_t>(i)));
     for (std::uint64_t i = 0, count = 1 + random.below(7); i < count; ++i) {
       const std::uint64_t first = 1 + random.below(newest), last = first + random.below(newest - first + 1);
       // Sizes up to four requests, so that bytes and requests are weighed against each other.
       StoredObject object = segment_of(static_cast<int>(i), first, last, random.below(4 * kRequestCostBytes));
+      std::uint64_t reached = 0;
       for (std::uint64_t stop = first; stop < last; ++stop) {
-        if (random.chance(1, 2)) object.stops.push_back(Sequence(stop));
+        if (!random.chance(1, 2)) continue;
+        reached += random.below(object.size_bytes - reached + 1);
+        object.stops.push_back({Sequence(stop), reached});
       }
       segments.push_back(object);
     }
-    for (std::uint64_t target = start + 1; target <= newest_of({}, segments).value; ++target) {
+    const Prices prices{.request = random.below(2 * kRequestCostBytes), .byte = random.below(3)};
+    for (std::uint64_t target = 1; target <= newest_of(snapshots, segments).value; ++target) {
       SCOPED_TRACE("seed " + std::to_string(seed));
-      expect_as_good_as_force(segments, Sequence(start), Sequence(target));
+      expect_as_good_as_force(snapshots, segments, Sequence(target), prices);
     }
   }
 }

@@ -3,6 +3,9 @@
 // than the best one found: asking for a recent time reads few, in parallel, in growing batches. How far down it can
 // go is bounded by the newest snapshot whose time fits; its key tells which one to look at first. A bundle's footer
 // names the times of all runs in it, so the level-0 segments below a bundle are not read.
+//
+// A point that an object holds is not always one that can still be restored: a bundle stands behind a squashed segment
+// that it overlaps, or the objects in front of it were pruned into one. Then the search goes on below it.
 
 #include "restore/target.h"
 
@@ -14,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/parallel.h"
+#include "restore/plan.h"
 #include "segment/reader.h"
 
 namespace cairn::restore {
@@ -22,9 +26,11 @@ namespace {
 constexpr std::size_t kLargestBatch = 256;
 
 // Highest sequence among the restore points of a footer whose time fits.
-std::optional<Sequence> newest_fitting(const segment::Footer& footer, std::int64_t time_ms) {
+std::optional<Sequence> newest_fitting(const segment::Footer& footer, std::int64_t time_ms,
+                                       std::optional<Sequence> up_to = std::nullopt) {
   std::optional<Sequence> best;
   for (const segment::RestorePoint& point : footer.points) {
+    if (up_to && point.sequence > *up_to) continue;
     if (point.time_ms <= time_ms) best = best ? std::max(*best, point.sequence) : point.sequence;
   }
   return best;
@@ -44,8 +50,10 @@ Result<std::optional<Sequence>> snapshot_at(Store& store, const std::vector<Stor
 // Reads footers downwards; see above.
 class TimeSearch {
  public:
-  TimeSearch(Store& store, Executor& executor, std::int64_t time_ms, std::optional<Sequence> floor)
-      : store_(store), executor_(executor), time_ms_(time_ms), best_(floor) {}
+  // Looks at points with sequences up to `up_to` only.
+  TimeSearch(Store& store, Executor& executor, std::int64_t time_ms, std::optional<Sequence> floor,
+             std::optional<Sequence> up_to)
+      : store_(store), executor_(executor), time_ms_(time_ms), up_to_(up_to), best_(floor) {}
 
   Result<std::optional<Sequence>> run(std::vector<const StoredObject*> objects) {
     std::sort(objects.begin(), objects.end(), [](const StoredObject* a, const StoredObject* b) {
@@ -80,7 +88,7 @@ class TimeSearch {
       return {};
     }));
     for (const segment::Footer& footer : footers) {
-      if (auto fits = newest_fitting(footer, time_ms_)) best_ = best_ ? std::max(*best_, *fits) : *fits;
+      if (auto fits = newest_fitting(footer, time_ms_, up_to_)) best_ = best_ ? std::max(*best_, *fits) : *fits;
       const std::uint64_t length = footer.last.value - footer.first.value + 1;
       if (length > 1 && footer.points.size() == length) bundles_.emplace_back(footer.first, footer.last);
     }
@@ -90,6 +98,7 @@ class TimeSearch {
   Store& store_;
   Executor& executor_;
   const std::int64_t time_ms_;
+  const std::optional<Sequence> up_to_;
   std::optional<Sequence> best_;
   std::vector<std::pair<Sequence, Sequence>> bundles_;  // every point of them is known
 };
@@ -103,6 +112,24 @@ Sequence snapshot_before(const std::vector<StoredObject>& snapshots, std::option
   return best;
 }
 
+// Of the objects that end behind the target.
+Result<void> read_stops_around(Store& store, Located& found) {
+  for (StoredObject& object : found.segments) {
+    const bool around = object.name.first <= found.target && object.name.last > found.target;
+    if (around && object.stops.empty()) CAIRN_TRY(read_stops(store, object));
+  }
+  return {};
+}
+
+// The target cannot be reached, and is not behind a gap either.
+bool only_inside_a_squash(const Located& found) {
+  const auto reached = newest_reachable(found.snapshots, found.segments, found.target);
+  if (!reached || *reached == found.target) return false;
+  return std::any_of(found.segments.begin(), found.segments.end(), [&](const StoredObject& object) {
+    return object.name.first <= reached->next() && object.name.last > found.target;
+  });
+}
+
 Result<void> locate_time(Store& store, std::string_view replica, std::int64_t time_ms, Executor& executor,
                          Located& found) {
   CAIRN_ASSIGN(const std::optional<Sequence> floor, snapshot_at(store, found.snapshots, time_ms));
@@ -113,14 +140,20 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
   for (const StoredObject& object : found.snapshots) {
     if (!floor || object.name.last > *floor) objects.push_back(&object);
   }
-  CAIRN_ASSIGN(const std::optional<Sequence> best, TimeSearch(store, executor, time_ms, floor).run(std::move(objects)));
-  if (!best) {
-    return Error(ErrorKind::not_found, fmt::format("no restore point is as old as {}: the first snapshot is from {}",
-                                                   format_time(time_ms),
-                                                   format_time(found.snapshots.front().name.time_ms)));
+  for (std::optional<Sequence> up_to;;) {
+    TimeSearch search(store, executor, time_ms, floor, up_to);
+    CAIRN_ASSIGN(const std::optional<Sequence> best, search.run(objects));
+    if (!best) {
+      return Error(ErrorKind::not_found, fmt::format("no restore point is as old as {}: the first snapshot is from {}",
+                                                     format_time(time_ms),
+                                                     format_time(found.snapshots.front().name.time_ms)));
+    }
+    found.target = *best;
+    CAIRN_TRY(read_stops_around(store, found));
+    // What is behind a gap is an error of the plan, which names the gap; what was squashed was no restore point.
+    if (!only_inside_a_squash(found)) return {};
+    up_to = newest_reachable(found.snapshots, found.segments, *best);
   }
-  found.target = *best;
-  return {};
 }
 
 }  // namespace
@@ -139,9 +172,7 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
     CAIRN_ASSIGN(found.segments, list_segments(store, replica, snapshot_before(found.snapshots, wanted), wanted));
     found.target = wanted ? *wanted : newest_of(found.snapshots, found.segments);
   }
-  for (StoredObject& object : found.segments) {
-    if (object.name.first <= found.target && object.name.last > found.target) CAIRN_TRY(read_stops(store, object));
-  }
+  CAIRN_TRY(read_stops_around(store, found));
   return found;
 }
 

@@ -10,8 +10,9 @@
 
 #include "base/bytes.h"
 #include "segment/footer.h"
+#include "segment/merge.h"
 #include "segment/reseal.h"
-#include "segment/test_objects.h"
+#include "segment/test_history.h"
 
 namespace cairn::segment {
 namespace {
@@ -129,7 +130,11 @@ class Golden : public ::testing::TestWithParam<const char*> {
 INSTANTIATE_TEST_SUITE_P(V1, Golden,
                          ::testing::Values("worked.wal.zst", "segment-4096.wal.zst", "bundle-512.wal.zst",
                                            "squashed-65536.wal.zst", "snapshot-512.sqlite.zst",
-                                           "snapshot-4096.sqlite.zst", "snapshot-65536.sqlite.zst"),
+                                           "snapshot-4096.sqlite.zst", "snapshot-65536.sqlite.zst",
+                                           "merge-41.wal.zst", "merge-42.wal.zst", "merge-43.wal.zst",
+                                           "merge-44.wal.zst", "merge-41-44-bundle.wal.zst",
+                                           "merge-41-44-squashed.wal.zst", "merge-snapshot-40.sqlite.zst",
+                                           "merge-snapshot-44.sqlite.zst"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            name = name.substr(0, name.find('.'));
@@ -167,6 +172,78 @@ TEST_P(Golden, WrittenAgainIsTheSameByteForByte) {
   Result<Bytes> again = written_again(reader_->footer(), index_, data_);
   ASSERT_TRUE(again) << again.error().message();
   EXPECT_EQ(*again, object_);
+}
+
+TEST(GoldenFiles, AreWhatTheyHaveAlwaysBeen) {
+  const std::string folder = CAIRN_SOURCE_DIR "/tests/data/segment/v1";
+  ASSERT_EQ(run_command("cd " + folder + " && sha256sum --quiet --strict -c SHA256SUMS"), 0);
+  std::ifstream sums(folder + "/SHA256SUMS");
+  std::ptrdiff_t listed = 0, there = 0;
+  for (std::string line; std::getline(sums, line);) ++listed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    there += entry.path().filename() != "SHA256SUMS";
+  EXPECT_EQ(listed, there) << "a file without its sum";
+}
+
+// Merges of golden objects, which are golden themselves.
+class MergedGolden : public ::testing::Test {
+ protected:
+  static Bytes golden(const std::string& name) {
+    return read_whole_file(CAIRN_SOURCE_DIR "/tests/data/segment/v1/" + name);
+  }
+  static void expect_merge_of(std::vector<Bytes> objects, ObjectKind kind, const Bytes& expected) {
+    const Inputs inputs(std::move(objects));
+    InlineExecutor executor;
+    BytesSink sink;
+    MergeOptions options;
+    options.level = 1;
+    const Result<Footer> footer = merge(inputs.readers(), kind, sink, executor, options);
+    ASSERT_TRUE(footer) << footer.error().message();
+    EXPECT_EQ(*footer, *open_and_verify(expected));
+    const BytesSource made(sink.bytes), known(expected);
+    EXPECT_EQ(*read_all(**ObjectReader::open(made, "made")), *read_all(**ObjectReader::open(known, "known")));
+    if (ZSTD_versionNumber() == 10504) {
+      EXPECT_EQ(sink.bytes, expected);
+    }
+  }
+};
+
+TEST_F(MergedGolden, TheInputsGiveTheBundleAndTheSquashedSegment) {
+  const std::vector<Bytes> segments{golden("merge-41.wal.zst"), golden("merge-42.wal.zst"), golden("merge-43.wal.zst"),
+                                    golden("merge-44.wal.zst")};
+  const Bytes bundle = golden("merge-41-44-bundle.wal.zst"), squashed = golden("merge-41-44-squashed.wal.zst");
+  expect_merge_of(segments, ObjectKind::bundle, bundle);
+  expect_merge_of(segments, ObjectKind::squashed, squashed);
+  expect_merge_of({bundle}, ObjectKind::squashed, squashed);
+}
+
+// That bundle is older than merging.
+TEST_F(MergedGolden, TheRunsOfABundleGiveThatBundle) {
+  const Bytes bundle = golden("bundle-512.wal.zst");
+  const BytesSource source(bundle);
+  const auto reader = *ObjectReader::open(source, "bundle");
+  const Bytes data = *read_all(*reader);
+  const PageIndex index = *reader->index();
+  std::vector<Bytes> segments;
+  ObjectHead head = head_of(reader->footer());
+  head.kind = ObjectKind::segment;
+  std::size_t entry = 0;
+  for (const RestorePoint& point : reader->footer().points) {
+    head.first = head.last = point.sequence;
+    head.first_time_ms = head.last_time_ms = point.time_ms;
+    InlineExecutor executor;
+    BytesSink sink;
+    const auto writer = *SegmentWriter::open(head, sink, executor);
+    for (; entry < point.frame_end; ++entry) {
+      const ByteView page = ByteView(data).subspan(32 + entry * (512 + 24) + 24, 512);
+      ASSERT_TRUE(writer->add_page(index.pages[entry], page, index.hashes[entry]));
+    }
+    ASSERT_TRUE(writer->end_run(point));
+    ASSERT_TRUE(writer->finish());
+    head.hash_before = point.hash_after;
+    segments.push_back(std::move(sink.bytes));
+  }
+  expect_merge_of(std::move(segments), ObjectKind::bundle, bundle);
 }
 
 // The hex dump in docs/format.md is that of worked.wal.zst.

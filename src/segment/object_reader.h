@@ -20,10 +20,13 @@ class ObjectReaderImpl final : public ObjectReader {
  public:
   static Result<std::unique_ptr<ObjectReader>> open(std::unique_ptr<ObjectInput> input, std::string name);
 
+  const std::string& name() const override { return name_; }
   const Footer& footer() const override { return footer_; }
   std::uint64_t object_size_bytes() const override { return input_->size_bytes(); }
   const std::vector<BlockInfo>& blocks() const override { return blocks_; }
+  std::uint32_t entries_per_block() const override { return tail_.entries_per_block; }
   Result<PageIndex> index(std::uint64_t first, std::optional<std::uint64_t> count) override;
+  const PageIndex& segment_index() const override { return index_; }
   PageLocation locate(std::uint64_t entry) const override;
   Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) override;
   Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) override;

@@ -237,9 +237,13 @@ Error ObjectReaderImpl::about(const Error& error) const {
   if (error.kind() == ErrorKind::unsupported)
     return Error(error.kind(), fmt::format("{} {}", name_, error.message()));
   if (error.kind() != ErrorKind::corrupt) return error;
-  return Error(error.kind(),
+  return damaged_object(name_, error.message());
+}
+
+Error damaged_object(std::string_view name, std::string_view what) {
+  return Error(ErrorKind::corrupt,
                fmt::format("{} is damaged: {}. Put back a good copy of it, or use restore points that do not need it",
-                           name_, error.message()));
+                           name, what));
 }
 
 }  // namespace cairn::segment

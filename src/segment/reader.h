@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "segment/format.h"
@@ -42,13 +43,20 @@ class ObjectReader {
   static Result<std::unique_ptr<ObjectReader>> open(const Source& source, std::string name);
   virtual ~ObjectReader() = default;
 
+  // Its key, or what a local file was called: for messages.
+  virtual const std::string& name() const = 0;
   virtual const Footer& footer() const = 0;
   virtual std::uint64_t object_size_bytes() const = 0;
   virtual const std::vector<BlockInfo>& blocks() const = 0;
+  // Block `block` holds the entries from block * entries_per_block() on: as many, or what is left.
+  virtual std::uint32_t entries_per_block() const = 0;
 
   // The page index, entries [first, first + count). Of a segment all of it is in memory anyway; of a snapshot the
   // hashes are fetched when asked for.
   virtual Result<PageIndex> index(std::uint64_t first = 0, std::optional<std::uint64_t> count = std::nullopt) = 0;
+
+  // All of it, of a segment; empty of a snapshot.
+  virtual const PageIndex& segment_index() const = 0;
 
   // Where the frame (or page, of a snapshot) of index entry `entry` lies. Its bytes are page_size long.
   virtual PageLocation locate(std::uint64_t entry) const = 0;
@@ -65,6 +73,9 @@ class ObjectReader {
   // See verify_object.
   virtual Result<Footer> verify() = 0;
 };
+
+// "<name> is damaged: <what>. <what to do>"
+Error damaged_object(std::string_view name, std::string_view what);
 
 // Reads an object whole and checks everything that can be checked of it alone: zstd checksums, WAL salts and
 // running checksums, commit marks, page hashes, order of pages, size, footer. Returns the footer.

@@ -7,7 +7,8 @@
 #include <filesystem>
 
 #include "segment/footer.h"
-#include "segment/test_objects.h"
+#include "segment/merge.h"
+#include "segment/test_history.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
@@ -172,6 +173,42 @@ TEST_P(Replay, L10_BundleCutAfterAnyRunGivesThatRunsState) {
     // A torn tail is as good as none.
     std::uint64_t torn = std::min<std::uint64_t>(end + 100, wal.size());
     EXPECT_EQ(replayed(folder_, states_[0], ByteView(wal).first(torn)), states_[i + 1]);
+  }
+}
+
+// The level-0 segments of a life, merged: a bundle of bundles, cut after any run, and squashed segments of it.
+TEST_P(Replay, MergedSegmentsBesideTheStateBeforeGiveTheStateAfter) {
+  History history(GetParam(), {});
+  for (const Bytes& state : states_) history.add_state(state);
+  const auto merged = [&](std::vector<Bytes> objects, ObjectKind kind) {
+    const Inputs inputs(std::move(objects));
+    BytesSink sink;
+    Result<Footer> footer = merge(inputs.readers(), kind, sink, executor_);
+    EXPECT_TRUE(footer) << footer.error().message();
+    return std::move(sink.bytes);
+  };
+  const auto segments = [&](std::size_t begin, std::size_t end) {  // of the states after `begin`, up to `end`
+    std::vector<Bytes> objects;
+    for (std::size_t i = begin + 1; i <= end; ++i) objects.push_back(history.segment(i));
+    return objects;
+  };
+  const std::size_t last = states_.size() - 1;
+  const std::vector<Bytes> bundles{merged(segments(0, 3), ObjectKind::bundle),
+                                   merged(segments(3, last), ObjectKind::bundle)};
+  const Bytes bundle = merged(bundles, ObjectKind::bundle);
+  const Result<Footer> footer = open_and_verify(bundle);
+  ASSERT_TRUE(footer) << footer.error().message();
+  const Bytes wal = decompressed(bundle);
+  for (std::size_t i = 0; i < footer->points.size(); ++i) {
+    SCOPED_TRACE(kLife[i].name);
+    const std::uint64_t end = data_bytes(ObjectKind::bundle, GetParam(), footer->points[i].frame_end);
+    EXPECT_EQ(replayed(folder_, states_[0], ByteView(wal).first(end)), states_[i + 1]);
+  }
+  for (std::size_t from = 0; from < last; from += 3) {
+    for (std::size_t to = from + 2; to <= last; to += 2) {
+      const Bytes object = merged(segments(from, to), ObjectKind::squashed);
+      EXPECT_EQ(replayed(folder_, states_[from], decompressed(object)), states_[to]) << from << " to " << to;
+    }
   }
 }
 

@@ -7,6 +7,8 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/executor.h"
+#include "segment/merge.h"
 #include "segment/reader.h"
 #include "segment/reseal.h"
 
@@ -57,11 +59,49 @@ inline bool read_object(ByteView bytes) {
   return true;
 }
 
+class FuzzSink final : public segment::Sink {
+ public:
+  Result<void> write(ByteView part) override {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+    return {};
+  }
+  Bytes bytes;
+};
+
+// Whatever can be merged becomes an object without fault that says the same of its last state.
+inline void merge_object(ByteView bytes) {
+  const BytesSource source(bytes);
+  const auto opened = segment::ObjectReader::open(source, "fuzzed");
+  if (!opened || (*opened)->footer().kind == segment::ObjectKind::snapshot) return;
+  const segment::Footer& footer = (*opened)->footer();
+  if (footer.data_size_bytes > kMostDataBytes) return;
+  InlineExecutor executor;
+  segment::MergeOptions options;
+  options.level = 1;
+  options.memory_bytes = 5 * footer.page_size;
+  for (const auto kind : {segment::ObjectKind::bundle, segment::ObjectKind::squashed}) {
+    FuzzSink sink;
+    const auto merged = segment::merge({opened->get()}, kind, sink, executor, options);
+    if (!merged) {
+      check_refusal(merged.error());
+      continue;
+    }
+    const BytesSource output(sink.bytes);
+    const auto reader = segment::ObjectReader::open(output, "merged");
+    CAIRN_CHECK(reader);
+    const auto verified = segment::verify_object(**reader);
+    CAIRN_CHECK(verified && *verified == *merged && merged->kind == kind);
+    CAIRN_CHECK(merged->hash_after() == footer.hash_after() && merged->page_count() == footer.page_count());
+    CAIRN_CHECK(kind == segment::ObjectKind::squashed || merged->index_count == footer.index_count);
+  }
+}
+
 // As they are, and with checksums made right: random changes would hardly ever pass those.
 inline void fuzz_segment(ByteView bytes) {
   read_object(bytes);
   Bytes resealed(bytes.begin(), bytes.end());
   segment::reseal(resealed);
+  merge_object(resealed);
   if (read_object(resealed)) {
     // One changed byte behind right checksums is found.
     const std::size_t at = (bytes.size() * 31 + std::to_integer<std::size_t>(bytes[0])) % resealed.size();

@@ -1,0 +1,305 @@
+// The output's frames are known from the page indexes alone, in order: all frames of the inputs, or a merge of sorted
+// lists (merge_order.h). They are made in windows of as many pages as may be in memory. For each window the blocks that
+// hold its pages are fetched and decompressed in parallel, in whatever order they lie; every page of such a block is
+// checked, and those of the window are copied to their places. Then the window goes to the writer, page after page, and
+// is compressed in parallel while the next one is read.
+//
+// In a bundle a window's blocks are neighbours, so each block is read once (twice, at a border). In a squash a window
+// is a range of pages, and reads of each run what lies in it. As long as the output fits into one window, or the runs
+// are long, blocks are read once; many short runs over a wide range are read again for each window.
+//
+// Blocks that no window wanted, whose pages were all written again later, are checked at the end: a merge vouches for
+// its inputs, since they may be deleted when it is there.
+
+#include "segment/merge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "segment/footer.h"
+#include "segment/merge_order.h"
+#include "segment/merge_states.h"
+#include "segment/wal_layout.h"
+
+namespace cairn::segment {
+namespace {
+
+// Fetched and decompressed as one piece of work: enough for a request's cost not to matter, and little enough for all
+// threads to have some.
+constexpr std::uint64_t kPieceBytes = 1 << 20;
+
+constexpr std::uint64_t kMostPages = 1u << 31;  // in a window; their numbers are 32 bits
+
+Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
+
+// Neighbouring blocks of an input.
+struct Piece {
+  std::uint32_t input = 0;
+  std::uint32_t first_block = 0, block_count = 0;
+  std::size_t first_wanted = 0;  // of the window's wanted pages, the first that lies in them
+};
+
+class MergeImpl final : public Merge {
+ public:
+  MergeImpl(std::vector<ObjectReader*> inputs, ObjectKind kind, Executor& executor, const MergeOptions& options)
+      : inputs_(std::move(inputs)), kind_(kind), page_size_(inputs_.front()->footer().page_size), executor_(executor),
+        stop_(options.stop), window_pages_(std::clamp<std::uint64_t>(options.memory_bytes / page_size_, 1, kMostPages)),
+        runs_(runs_of(inputs_)) {
+    for (const ObjectReader* input : inputs_) block_is_checked_.emplace_back(input->blocks().size());
+  }
+
+  Result<void> begin(Sink& sink, const MergeOptions& options);
+
+  Result<bool> step() override;
+  const Footer& footer() const override { return footer_; }
+  std::uint64_t proven_runs() const override { return proven_runs_; }
+
+ private:
+  struct Wanted {
+    std::uint32_t input = 0;
+    std::uint32_t slot = 0;  // its place in the window
+    std::uint64_t entry = 0;
+  };
+
+  ObjectHead head() const;
+  RestorePoint squashed_point() const;
+  void take_window();
+  Result<void> read_window();
+  Result<void> write_window();
+  Result<bool> check_more();
+  void add_block(std::vector<Piece>& pieces, std::uint32_t input, std::uint32_t block, std::size_t wanted) const;
+  Result<void> read_piece(const Piece& piece);
+  Result<void> check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const;
+  std::byte* slot(std::size_t number) { return pages_.data() + number * page_size_; }
+
+  const std::vector<ObjectReader*> inputs_;
+  const ObjectKind kind_;
+  const std::uint32_t page_size_;
+  Executor& executor_;
+  const std::stop_token stop_;
+  const std::uint64_t window_pages_;
+  const std::vector<MergeRun> runs_;
+  std::uint64_t proven_runs_ = 0;
+
+  std::unique_ptr<MergeOrder> order_;
+  std::unique_ptr<SegmentWriter> writer_;
+  std::vector<MergeFrame> window_;  // in the order of the output
+  std::vector<Wanted> wanted_;      // the same pages in the order of the inputs
+  Bytes pages_;                     // of the window, in the order of the output
+  std::vector<std::vector<std::uint8_t>> block_is_checked_;  // of each input; bytes, since threads write neighbours
+  std::uint32_t unchecked_input_ = 0, unchecked_block_ = 0;  // where looking for unchecked blocks goes on
+  bool complete_ = false;
+  Footer footer_;
+};
+
+Result<void> MergeImpl::begin(Sink& sink, const MergeOptions& options) {
+  CAIRN_ASSIGN(proven_runs_, check_states(inputs_, runs_, options.hashes_before));
+  order_ = kind_ == ObjectKind::bundle ? all_frames(runs_) : newest_frames(inputs_, runs_);
+  CAIRN_ASSIGN(writer_, SegmentWriter::open(head(), sink, executor_, options.level));
+  return {};
+}
+
+ObjectHead MergeImpl::head() const {
+  const Footer& first = inputs_.front()->footer();
+  const Footer& last = inputs_.back()->footer();
+  // The writer of the newest input, not whoever merges: so that all who merge make the same object, and that the newest
+  // object of a replica says who published last, whatever was merged since.
+  return {kind_,      first.page_size,     first.lineage,     last.writer,      first.first,
+          last.last, first.first_time_ms, last.last_time_ms, first.hash_before};
+}
+
+RestorePoint MergeImpl::squashed_point() const {
+  RestorePoint point = runs_.back().point;
+  std::uint64_t commits = 0;
+  for (const MergeRun& run : runs_) commits += run.point.commit_count;
+  point.commit_count = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(commits, std::numeric_limits<std::uint32_t>::max()));
+  return point;
+}
+
+Result<bool> MergeImpl::step() {
+  if (complete_) return true;
+  if (stop_.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");
+  take_window();
+  if (!window_.empty()) {
+    CAIRN_TRY(read_window());
+    CAIRN_TRY(write_window());
+    return false;
+  }
+  CAIRN_ASSIGN(const bool all_checked, check_more());
+  if (!all_checked) return false;
+  if (kind_ == ObjectKind::squashed) CAIRN_TRY(writer_->end_run(squashed_point()));
+  CAIRN_ASSIGN(footer_, writer_->finish());
+  complete_ = true;
+  return true;
+}
+
+void MergeImpl::take_window() {
+  window_.clear();
+  while (window_.size() < window_pages_) {
+    const std::optional<MergeFrame> frame = order_->next();
+    if (!frame) return;
+    window_.push_back(*frame);
+  }
+}
+
+Result<void> MergeImpl::read_window() {
+  wanted_.clear();
+  for (std::uint32_t i = 0; i < window_.size(); ++i) {
+    wanted_.push_back({runs_[window_[i].run].input, i, window_[i].entry});
+  }
+  if (kind_ == ObjectKind::squashed) {
+    std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
+      return a.input != b.input ? a.input < b.input : a.entry < b.entry;
+    });
+  }
+  pages_.resize(window_.size() * page_size_);
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < wanted_.size(); ++i) {
+    const std::uint32_t block = inputs_[wanted_[i].input]->locate(wanted_[i].entry).block;
+    add_block(pieces, wanted_[i].input, block, i);
+  }
+  return parallel_for(executor_, pieces.size(), [&](std::uint64_t i) { return read_piece(pieces[i]); }, stop_);
+}
+
+// Blocks come in ascending order within an input.
+void MergeImpl::add_block(std::vector<Piece>& pieces, std::uint32_t input, std::uint32_t block,
+                          std::size_t wanted) const {
+  if (!pieces.empty() && pieces.back().input == input) {
+    Piece& piece = pieces.back();
+    const std::uint32_t end = piece.first_block + piece.block_count;
+    if (block < end) return;
+    const std::vector<BlockInfo>& blocks = inputs_[input]->blocks();
+    const std::uint64_t end_offset = blocks[block].offset + blocks[block].compressed_bytes;
+    if (block == end && end_offset - blocks[piece.first_block].offset <= kPieceBytes) {
+      ++piece.block_count;
+      return;
+    }
+  }
+  pieces.push_back({input, block, 1, wanted});
+}
+
+Result<void> MergeImpl::read_piece(const Piece& piece) {
+  ObjectReader& input = *inputs_[piece.input];
+  std::size_t next = piece.first_wanted;
+  return input.visit_blocks(piece.first_block, piece.block_count,
+                            [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
+    CAIRN_TRY(check_pages(input, block, bytes));
+    block_is_checked_[piece.input][block] = 1;
+    for (; next < wanted_.size() && wanted_[next].input == piece.input; ++next) {
+      const PageLocation at = input.locate(wanted_[next].entry);
+      if (at.block != block) break;
+      std::memcpy(slot(wanted_[next].slot), bytes.data() + at.offset, page_size_);
+    }
+    return {};
+  });
+}
+
+Result<void> MergeImpl::check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const {
+  const PageIndex& index = input.segment_index();
+  const std::uint64_t first = std::uint64_t{block} * input.entries_per_block();
+  const std::uint64_t end = std::min<std::uint64_t>(first + input.entries_per_block(), index.pages.size());
+  std::size_t at = input.locate(first).offset;
+  for (std::uint64_t entry = first; entry < end; ++entry, at += page_size_ + kWalFrameHeaderBytes) {
+    const PageNo page = index.pages[entry];
+    if (page_hash(page, bytes.subspan(at, page_size_)) == index.hashes[entry]) continue;
+    return damaged_object(input.name(), fmt::format("page {} does not match its hash", page.value));
+  }
+  return {};
+}
+
+Result<void> MergeImpl::write_window() {
+  for (std::size_t i = 0; i < window_.size(); ++i) {
+    const MergeRun& run = runs_[window_[i].run];
+    const PageIndex& index = inputs_[run.input]->segment_index();
+    const std::uint64_t entry = window_[i].entry;
+    CAIRN_TRY(writer_->add_page(index.pages[entry], ByteView(slot(i), page_size_), index.hashes[entry]));
+    if (kind_ == ObjectKind::bundle && entry + 1 == run.end) CAIRN_TRY(writer_->end_run(run.point));
+  }
+  return {};
+}
+
+// Reads a window's worth of blocks that nothing was wanted of. True: there are none.
+Result<bool> MergeImpl::check_more() {
+  std::vector<Piece> pieces;
+  std::uint64_t bytes = 0;
+  for (; unchecked_input_ < inputs_.size() && bytes < window_pages_ * page_size_; ++unchecked_input_) {
+    const std::vector<std::uint8_t>& checked = block_is_checked_[unchecked_input_];
+    for (; unchecked_block_ < checked.size() && bytes < window_pages_ * page_size_; ++unchecked_block_) {
+      if (checked[unchecked_block_] != 0) continue;
+      add_block(pieces, unchecked_input_, unchecked_block_, wanted_.size());
+      bytes += inputs_[unchecked_input_]->blocks()[unchecked_block_].size_bytes;
+    }
+    if (unchecked_block_ < checked.size()) break;
+    unchecked_block_ = 0;
+  }
+  if (pieces.empty()) return true;
+  CAIRN_TRY(parallel_for(executor_, pieces.size(), [&](std::uint64_t i) { return read_piece(pieces[i]); }, stop_));
+  return false;
+}
+
+Result<void> check_inputs(std::span<ObjectReader* const> inputs, ObjectKind kind) {
+  if (kind != ObjectKind::bundle && kind != ObjectKind::squashed)
+    return invalid("what is merged becomes a bundle or a squashed segment, nothing else");
+  if (inputs.empty()) return invalid("there is nothing to merge");
+  std::uint64_t frames = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i]->footer().kind == ObjectKind::snapshot)
+      return invalid(fmt::format("{} is a snapshot: only segments are merged", inputs[i]->name()));
+    if (i > 0) CAIRN_TRY(check_neighbours(*inputs[i - 1], *inputs[i]));
+    frames += inputs[i]->footer().index_count;
+  }
+  if (kind == ObjectKind::bundle && frames > kMaxIndexEntries)
+    return Error(ErrorKind::unsupported, fmt::format("a bundle of {} pages: an object cannot list so many", frames));
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_neighbours(const ObjectReader& before, const ObjectReader& next) {
+  const Footer& a = before.footer();
+  const Footer& b = next.footer();
+  if (a.kind == ObjectKind::snapshot || b.kind == ObjectKind::snapshot)
+    return invalid(fmt::format("{} and {}: only segments are merged", before.name(), next.name()));
+  if (a.last.value == std::numeric_limits<std::uint64_t>::max() || b.first != a.last.next())
+    return invalid(fmt::format("{} ends at sequence {}, and {} begins at {}: only what follows each other is merged",
+                               before.name(), a.last.value, next.name(), b.first.value));
+  if (a.lineage != b.lineage)
+    return Error(ErrorKind::conflict, fmt::format("{} (lineage {}) and {} (lineage {}) belong to different histories: "
+                                                  "they are never merged", before.name(), a.lineage.hex(), next.name(),
+                                                  b.lineage.hex()));
+  if (a.page_size != b.page_size)
+    return Error(ErrorKind::unsupported, fmt::format("the page size changes from {} to {} between {} and {}: no merged "
+                                                     "object spans that", a.page_size, b.page_size, before.name(),
+                                                     next.name()));
+  if (b.hash_before != a.hash_after())
+    return Error(ErrorKind::corrupt, fmt::format("{} does not continue {}: the database hashes at sequence {} differ, "
+                                                 "so one of the two is not what was published", next.name(),
+                                                 before.name(), a.last.value));
+  return {};
+}
+
+Result<std::unique_ptr<Merge>> Merge::open(std::vector<ObjectReader*> inputs, ObjectKind kind, Sink& sink,
+                                           Executor& executor, const MergeOptions& options) {
+  CAIRN_TRY(check_inputs(inputs, kind));
+  auto merge = std::make_unique<MergeImpl>(std::move(inputs), kind, executor, options);
+  CAIRN_TRY(merge->begin(sink, options));
+  return merge;
+}
+
+Result<Footer> merge(std::vector<ObjectReader*> inputs, ObjectKind kind, Sink& sink, Executor& executor,
+                     const MergeOptions& options) {
+  CAIRN_ASSIGN(const auto merge, Merge::open(std::move(inputs), kind, sink, executor, options));
+  for (;;) {
+    CAIRN_ASSIGN(const bool complete, merge->step());
+    if (complete) return merge->footer();
+  }
+}
+
+}  // namespace cairn::segment
