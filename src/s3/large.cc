@@ -19,6 +19,7 @@
 
 #include "base/mutex.h"
 #include "s3/checksum.h"
+#include "store/around.h"
 #include "store/key.h"
 #include "store/part_size.h"
 
@@ -72,55 +73,19 @@ Result<void> run_all(Executor& executor, std::uint64_t count,
   return {};
 }
 
-class LargeObjectStore final : public Store {
+class LargeObjectStore final : public StoreAround<LargeObjectStore> {
  public:
   LargeObjectStore(std::shared_ptr<void> environment, std::unique_ptr<Store> inner, S3Store& s3,
                    const LargeOptions& options)
       : environment_(std::move(environment)), inner_(std::move(inner)), s3_(s3), options_(options) {}
 
-  std::string url() const override { return inner_->url(); }
-  StoreCapabilities capabilities() const override { return inner_->capabilities(); }
-  StoreStatus status() const override { return inner_->status(); }
-
+  Store& inner() const { return *inner_; }
+  template <class Call>
+  auto around(const StoreCall&, const Call& call) -> decltype(call()) {
+    return call();
+  }
   Result<std::string> put_new(std::string_view key, const Source& body) override;
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override;
-
-  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
-    return inner_->put_if(key, body, etag);
-  }
-  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return inner_->get_suffix(key, length);
-  }
-  Result<ObjectInfo> head(std::string_view key) override { return inner_->head(key); }
-  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    return inner_->list(prefix, start_after, limit);
-  }
-  Result<void> remove(std::string_view key) override { return inner_->remove(key); }
-  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
-    return inner_->remove_many(keys);
-  }
-  Result<std::string> begin_upload(std::string_view key) override { return inner_->begin_upload(key); }
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
-                            const Source& body) override {
-    return inner_->put_part(key, upload_id, number, body);
-  }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
-                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
-    return inner_->copy_part(key, upload_id, number, source_key, offset, length);
-  }
-  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override {
-    return inner_->list_parts(key, upload_id);
-  }
-  Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
-                                   std::span<const PartInfo> parts) override {
-    return inner_->complete_new(key, upload_id, parts);
-  }
-  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override {
-    return inner_->abort_upload(key, upload_id);
-  }
-  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override {
-    return inner_->list_uploads(prefix);
-  }
 
  private:
   // An upload under way. A part without an etag is still to be sent.

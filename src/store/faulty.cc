@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/mutex.h"
+#include "store/around.h"
 
 namespace cairn {
 
@@ -17,19 +18,18 @@ constexpr int kDefaultPage = 1000;
 
 enum class Fault { none, before, after, lost, denied };
 
-class FaultyStore final : public Store {
+class FaultyStore final : public StoreAround<FaultyStore> {
  public:
   FaultyStore(Store& inner, FaultPlan& plan, SeededRandom& random) : inner_(inner), plan_(plan), random_(random) {}
 
-  std::string url() const override { return inner_.url(); }
-  StoreCapabilities capabilities() const override { return inner_.capabilities(); }
-  StoreStatus status() const override { return inner_.status(); }
+  Store& inner() const { return inner_; }
+  template <class Call>
+  auto around(const StoreCall& about, const Call& call) -> decltype(call()) {
+    return run(about.operation, about.key, call);
+  }
 
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     return run(Operation::put_new, key, [&] { return made(key, inner_.put_new(key, body)); });
-  }
-  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
-    return run(Operation::put_if, key, [&] { return inner_.put_if(key, body, etag); });
   }
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
     return run(Operation::get, key, [&] { return spoil(inner_.get(key, offset, length)); });
@@ -37,14 +37,8 @@ class FaultyStore final : public Store {
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
     return run(Operation::get_suffix, key, [&] { return spoil(inner_.get_suffix(key, length)); });
   }
-  Result<ObjectInfo> head(std::string_view key) override {
-    return run(Operation::head, key, [&] { return inner_.head(key); });
-  }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     return run(Operation::list, prefix, [&] { return list_visible(prefix, start_after, limit); });
-  }
-  Result<void> remove(std::string_view key) override {
-    return run(Operation::remove, key, [&] { return inner_.remove(key); });
   }
   // What befalls the call, and then each of the keys: an answer that names some of them.
   Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
@@ -64,30 +58,9 @@ class FaultyStore final : public Store {
       return left;
     });
   }
-  Result<std::string> begin_upload(std::string_view key) override {
-    return run(Operation::begin_upload, key, [&] { return inner_.begin_upload(key); });
-  }
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
-                            const Source& body) override {
-    return run(Operation::put_part, key, [&] { return inner_.put_part(key, upload_id, number, body); });
-  }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
-                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
-    return run(Operation::copy_part, key,
-               [&] { return inner_.copy_part(key, upload_id, number, source_key, offset, length); });
-  }
-  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override {
-    return run(Operation::list_parts, key, [&] { return inner_.list_parts(key, upload_id); });
-  }
   Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
                                    std::span<const PartInfo> parts) override {
     return run(Operation::complete_new, key, [&] { return made(key, inner_.complete_new(key, upload_id, parts)); });
-  }
-  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override {
-    return run(Operation::abort_upload, key, [&] { return inner_.abort_upload(key, upload_id); });
-  }
-  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override {
-    return run(Operation::list_uploads, prefix, [&] { return inner_.list_uploads(prefix); });
   }
 
  private:

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <thread>
 
+#include "store/around.h"
+
 namespace cairn {
 
 namespace {
@@ -110,14 +112,12 @@ std::uint64_t Retrier::retries() const {
 
 namespace {
 
-class RetryingStore : public Store {
+class RetryingStore : public StoreAround<RetryingStore> {
  public:
   RetryingStore(std::unique_ptr<Store> inner, const RetryOptions& options, Clock& clock, Random& random,
                 Sleeper& sleeper)
       : inner_(std::move(inner)), retrier_(options, clock, random, sleeper) {}
 
-  std::string url() const override { return inner_->url(); }
-  StoreCapabilities capabilities() const override { return inner_->capabilities(); }
   StoreStatus status() const override {
     StoreStatus status = inner_->status();
     status.breaker = retrier_.breaker();
@@ -125,53 +125,12 @@ class RetryingStore : public Store {
     return status;
   }
 
-  Result<std::string> put_new(std::string_view key, const Source& body) override {
-    return retrier_.run(Operation::put_new, [&] { return inner_->put_new(key, body); });
-  }
-  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
-    return retrier_.run(Operation::put_if, [&] { return inner_->put_if(key, body, etag); });
-  }
-  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return retrier_.run(Operation::get, [&] { return inner_->get(key, offset, length); });
-  }
-  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return retrier_.run(Operation::get_suffix, [&] { return inner_->get_suffix(key, length); });
-  }
-  Result<ObjectInfo> head(std::string_view key) override {
-    return retrier_.run(Operation::head, [&] { return inner_->head(key); });
-  }
-  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    return retrier_.run(Operation::list, [&] { return inner_->list(prefix, start_after, limit); });
-  }
-  Result<void> remove(std::string_view key) override {
-    return retrier_.run(Operation::remove, [&] { return inner_->remove(key); });
+  Store& inner() const { return *inner_; }
+  template <class Call>
+  auto around(const StoreCall& about, const Call& call) -> decltype(call()) {
+    return retrier_.run(about.operation, call);
   }
   Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
-  Result<std::string> begin_upload(std::string_view key) override {
-    return retrier_.run(Operation::begin_upload, [&] { return inner_->begin_upload(key); });
-  }
-  Result<PartInfo> put_part(std::string_view key, std::string_view upload_id, int number,
-                            const Source& body) override {
-    return retrier_.run(Operation::put_part, [&] { return inner_->put_part(key, upload_id, number, body); });
-  }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view upload_id, int number,
-                             std::string_view source_key, std::uint64_t offset, std::uint64_t length) override {
-    return retrier_.run(Operation::copy_part,
-                        [&] { return inner_->copy_part(key, upload_id, number, source_key, offset, length); });
-  }
-  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view upload_id) override {
-    return retrier_.run(Operation::list_parts, [&] { return inner_->list_parts(key, upload_id); });
-  }
-  Result<std::string> complete_new(std::string_view key, std::string_view upload_id,
-                                   std::span<const PartInfo> parts) override {
-    return retrier_.run(Operation::complete_new, [&] { return inner_->complete_new(key, upload_id, parts); });
-  }
-  Result<void> abort_upload(std::string_view key, std::string_view upload_id) override {
-    return retrier_.run(Operation::abort_upload, [&] { return inner_->abort_upload(key, upload_id); });
-  }
-  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override {
-    return retrier_.run(Operation::list_uploads, [&] { return inner_->list_uploads(prefix); });
-  }
 
  private:
   std::unique_ptr<Store> inner_;

@@ -91,6 +91,7 @@ TEST_P(EachFault, LosesDoublesAndMakesUpNothing) {
   const twin::Counts counts = on.twin.counts();
   for (const Operation operation : kOperations) EXPECT_GT(counts.requests[operation], 0u) << name_of(operation);
   if (per_mille >= 300) {
+    EXPECT_GT(counts.of(fault), 0u);
     const std::vector<std::string> names = spared(counts, fault);
     EXPECT_TRUE(names.empty()) << "never struck: " << names.front();
   }

@@ -7,12 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "cairn/store.h"
-#include "store/operation.h"
+#include "store/around.h"
 
 namespace cairn::testing {
 
-class RecordingStore final : public Store {
+class RecordingStore final : public StoreAround<RecordingStore> {
  public:
   struct Call {
     Operation operation;
@@ -52,43 +51,14 @@ class RecordingStore final : public Store {
 
   std::string url() const override { return name; }
   StoreCapabilities capabilities() const override { return can; }
-  Result<std::string> put_new(std::string_view key, const Source& body) override {
-    return run({Operation::put_new, std::string(key), 0, body.size_bytes()},
-               [&] { return inner_.put_new(key, body); });
+  Store& inner() const { return inner_; }
+  template <class Function>
+  auto around(const StoreCall& about, const Function& function) -> decltype(function()) {
+    return run({about.operation, std::string(about.key), about.part, about.sent_bytes}, function);
   }
-  Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
-    return run({Operation::put_if, std::string(key), 0, body.size_bytes()},
-               [&] { return inner_.put_if(key, body, etag); });
-  }
-  Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return run({Operation::get, std::string(key)}, [&] { return inner_.get(key, offset, length); });
-  }
-  Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return run({Operation::get_suffix, std::string(key)}, [&] { return inner_.get_suffix(key, length); });
-  }
-  Result<ObjectInfo> head(std::string_view key) override {
-    return run({Operation::head, std::string(key)}, [&] { return inner_.head(key); });
-  }
-  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    return run({Operation::list, std::string(prefix)}, [&] { return inner_.list(prefix, start_after, limit); });
-  }
-  Result<void> remove(std::string_view key) override {
-    return run({Operation::remove, std::string(key)}, [&] { return inner_.remove(key); });
-  }
-  Result<std::string> begin_upload(std::string_view key) override {
-    return run({Operation::begin_upload, std::string(key)}, [&] { return inner_.begin_upload(key); });
-  }
-  Result<PartInfo> put_part(std::string_view key, std::string_view id, int number, const Source& body) override {
-    return run({Operation::put_part, std::string(key), number, body.size_bytes()},
-               [&] { return inner_.put_part(key, id, number, body); });
-  }
-  Result<PartInfo> copy_part(std::string_view key, std::string_view id, int number, std::string_view source,
-                             std::uint64_t offset, std::uint64_t length) override {
-    return run({Operation::copy_part, std::string(key), number},
-               [&] { return inner_.copy_part(key, id, number, source, offset, length); });
-  }
-  Result<std::vector<PartInfo>> list_parts(std::string_view key, std::string_view id) override {
-    return run({Operation::list_parts, std::string(key)}, [&] { return inner_.list_parts(key, id); });
+  // Each is a call of its own.
+  Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override {
+    return Store::remove_many(keys);
   }
   // As a store without late names answers, where it has none.
   Result<std::string> complete_new(std::string_view key, std::string_view id,
@@ -100,12 +70,6 @@ class RecordingStore final : public Store {
       if (!can.late_names && !inner_.list_parts(key, id)) return Error(ErrorKind::not_found, "no such upload");
       return inner_.complete_new(key, id, parts);
     });
-  }
-  Result<void> abort_upload(std::string_view key, std::string_view id) override {
-    return run({Operation::abort_upload, std::string(key)}, [&] { return inner_.abort_upload(key, id); });
-  }
-  Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override {
-    return run({Operation::list_uploads, std::string(prefix)}, [&] { return inner_.list_uploads(prefix); });
   }
 
  private:
