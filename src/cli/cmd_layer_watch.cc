@@ -36,7 +36,7 @@ class Watching {
       : options_(options.sync), tools_(tools), container_(container) {}
 
   // Until a signal, or what ends the watching by itself.
-  Result<void> run(std::int64_t quiet_ms);
+  Result<void> run(std::int64_t interval_ms, std::int64_t quiet_ms);
 
  private:
   LayerWatchOptions watch_options();
@@ -52,7 +52,7 @@ class Watching {
 };
 
 LayerWatchOptions Watching::watch_options() {
-  LayerWatchOptions watching = watch_options_of(*container_.manager);
+  LayerWatchOptions watching;
   watching.sync = sync_options_of(options_);
   const auto warn = [this](std::string_view notice) { tools_.log.warn("{}", notice); };
   watching.sync.on_notice = watching.on_notice = warn;
@@ -67,8 +67,9 @@ LayerWatchOptions Watching::watch_options() {
   return watching;
 }
 
-Result<void> Watching::run(std::int64_t quiet_ms) {
+Result<void> Watching::run(std::int64_t interval_ms, std::int64_t quiet_ms) {
   LayerWatchOptions watching = watch_options();
+  watching.interval_ms = interval_ms;
   watching.quiet_ms = quiet_ms;
   std::stop_source stop;
   std::optional<Result<void>> ended;
@@ -99,11 +100,9 @@ int watch(const Options& options, const Tools& tools) {
   const Result<std::int64_t> quiet_ms = parse_duration_ms(options.quiet);
   if (!quiet_ms) return report_usage(quiet_ms.error().with("--quiet").message(), style);
   if (*interval_ms == 0) return report_usage("--interval: it would look all the time: give it some length", style);
-  Options checked = options;
-  checked.sync.interval_ms = *interval_ms;
   SyncedContainer container;
-  if (const std::optional<Failure> failure = open_container(checked.sync, container)) return report(*failure, style);
-  const Result<void> ended = Watching(checked, tools, container).run(*quiet_ms);
+  if (const std::optional<Failure> failure = open_container(options.sync, container)) return report(*failure, style);
+  const Result<void> ended = Watching(options, tools, container).run(*interval_ms, *quiet_ms);
   if (!ended) return report(layer_failure(*container.at.store, ended.error()), style);
   tools.log.info("{}: stopped, everything is published", options.sync.name);
   return kDone;
