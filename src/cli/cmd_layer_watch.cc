@@ -35,7 +35,7 @@ class Watching {
       : options_(options.sync), tools_(tools), container_(container) {}
 
   // Until a signal, or what ends the watching by itself.
-  Result<void> run(std::int64_t quiet_ms);
+  Result<void> run(std::int64_t interval_ms, std::int64_t quiet_ms);
 
  private:
   const SyncOptions& options_;
@@ -43,8 +43,9 @@ class Watching {
   SyncedContainer& container_;
 };
 
-Result<void> Watching::run(std::int64_t quiet_ms) {
+Result<void> Watching::run(std::int64_t interval_ms, std::int64_t quiet_ms) {
   LayerWatchOptions watching = watch_options_of(options_, container_, tools_.log);
+  watching.interval_ms = interval_ms;
   watching.quiet_ms = quiet_ms;
   std::stop_source stop;
   std::optional<Result<void>> ended;
@@ -75,11 +76,9 @@ int watch(const Options& options, const Tools& tools) {
   const Result<std::int64_t> quiet_ms = parse_duration_ms(options.quiet);
   if (!quiet_ms) return report_usage(quiet_ms.error().with("--quiet").message(), style);
   if (*interval_ms == 0) return report_usage("--interval: it would look all the time: give it some length", style);
-  Options checked = options;
-  checked.sync.interval_ms = *interval_ms;
   SyncedContainer container;
-  if (const std::optional<Failure> failure = open_container(checked.sync, container)) return report(*failure, style);
-  const Result<void> ended = Watching(checked, tools, container).run(*quiet_ms);
+  if (const std::optional<Failure> failure = open_container(options.sync, container)) return report(*failure, style);
+  const Result<void> ended = Watching(options, tools, container).run(*interval_ms, *quiet_ms);
   if (!ended) return report(layer_failure(*container.at.store, ended.error()), style);
   tools.log.info("{}: stopped, everything is published", options.sync.name);
   return kDone;

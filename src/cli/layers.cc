@@ -132,7 +132,6 @@ std::optional<Failure> open_container(const SyncOptions& options, SyncedContaine
   managing.part_size_bytes = options.part_size_bytes;
   managing.concurrent_uploads = options.uploads;
   managing.compression_level = options.level;
-  managing.sync_interval_ms = options.interval_ms;
   Result<std::unique_ptr<LayerManager>> manager =
       LayerManager::open(*container.at.store, *container.at.machine, std::move(managing));
   if (!manager) return layer_failure(*container.at.store, manager.error());

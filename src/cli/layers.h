@@ -45,7 +45,6 @@ struct SyncOptions {
   std::vector<std::string> lower;
   std::uint64_t part_size_bytes = 64ull << 20;
   int uploads = 4, level = 3;
-  std::int64_t interval_ms = LayerOptions().sync_interval_ms;  // of watching
   bool databases_as_files = false, json = false;
 };
 void add_sync_options(CLI::App& command, SyncOptions& options);
