@@ -174,6 +174,8 @@ TEST(Config, WhatIsNoTomlIsShownWhereItIs) {
   EXPECT_THAT(mistake("[[database]\n"), ::testing::StartsWith("c.toml:1:12: this is not TOML: "));
   EXPECT_THAT(mistake("a = 1\na = 2\n"), ::testing::StartsWith("c.toml:2:"));
   EXPECT_THAT(mistake("[=\n"), ::testing::StartsWith("c.toml:1:2: this is not TOML: "));
+  EXPECT_THAT(mistake("\u00e9 = 1\n"), ::testing::StartsWith("c.toml:1:1: this is not TOML: "));
+  EXPECT_THAT(mistake("[[database]] \u00e9\n"), ::testing::StartsWith("c.toml:1:14: this is not TOML: "));
   EXPECT_THAT(mistake("a = \"\xff\"\n"), ::testing::StartsWith("c.toml:1:"));
 }
 
