@@ -20,7 +20,7 @@
 #include <limits>
 #include <optional>
 
-#include "base/check.h"
+#include "base/mutex.h"
 #include "base/parallel.h"
 #include "segment/footer.h"
 #include "segment/merge_order.h"
@@ -34,6 +34,8 @@ namespace {
 // threads to have some.
 constexpr std::uint64_t kPieceBytes = 1 << 20;
 
+// Of a bundle's window, whose pages are not waited for: what the processor's caches hold.
+constexpr std::uint64_t kBundleWindowBytes = 8 << 20;
 constexpr std::uint64_t kMostPages = 1u << 31;  // in a window; their numbers are 32 bits
 
 Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
@@ -49,7 +51,7 @@ class MergeImpl final : public Merge {
  public:
   MergeImpl(std::vector<ObjectReader*> inputs, ObjectKind kind, Executor& executor, const MergeOptions& options)
       : inputs_(std::move(inputs)), kind_(kind), page_size_(inputs_.front()->footer().page_size), executor_(executor),
-        stop_(options.stop), window_pages_(std::clamp<std::uint64_t>(options.memory_bytes / page_size_, 1, kMostPages)),
+        stop_(options.stop), window_pages_(pages_at_once(options.memory_bytes)),
         runs_(runs_of(inputs_)) {
     for (const ObjectReader* input : inputs_) block_is_checked_.emplace_back(input->blocks().size());
   }
@@ -67,6 +69,10 @@ class MergeImpl final : public Merge {
     std::uint64_t entry = 0;
   };
 
+  std::uint64_t pages_at_once(std::uint64_t memory_bytes) const {
+    if (kind_ == ObjectKind::bundle) memory_bytes = std::min(memory_bytes, kBundleWindowBytes);
+    return std::clamp<std::uint64_t>(memory_bytes / page_size_, 1, kMostPages);
+  }
   ObjectHead head() const;
   RestorePoint squashed_point() const;
   void take_window();
@@ -76,7 +82,9 @@ class MergeImpl final : public Merge {
   void add_block(std::vector<Piece>& pieces, std::uint32_t input, std::uint32_t block, std::size_t wanted) const;
   Result<void> read_piece(const Piece& piece);
   Result<void> check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const;
-  std::byte* slot(std::size_t number) { return pages_.data() + number * page_size_; }
+  std::byte* slot(std::size_t number) { return pages_.get() + number * page_size_; }
+  std::unique_ptr<BlockScratch> take_scratch();
+  void give_back(std::unique_ptr<BlockScratch> scratch);
 
   const std::vector<ObjectReader*> inputs_;
   const ObjectKind kind_;
@@ -91,9 +99,12 @@ class MergeImpl final : public Merge {
   std::unique_ptr<SegmentWriter> writer_;
   std::vector<MergeFrame> window_;  // in the order of the output
   std::vector<Wanted> wanted_;      // the same pages in the order of the inputs
-  Bytes pages_;                     // of the window, in the order of the output
+  std::unique_ptr<std::byte[]> pages_;  // of the window, in the order of the output; not zeroed, since it is large
+  std::uint64_t room_ = 0;              // for how many pages that is
   std::vector<std::vector<std::uint8_t>> block_is_checked_;  // of each input; bytes, since threads write neighbours
   std::uint32_t unchecked_input_ = 0, unchecked_block_ = 0;  // where looking for unchecked blocks goes on
+  Mutex mutex_;
+  std::vector<std::unique_ptr<BlockScratch>> idle_ GUARDED_BY(mutex_);  // as many as threads read at once
   bool complete_ = false;
   Footer footer_;
 };
@@ -159,7 +170,10 @@ Result<void> MergeImpl::read_window() {
       return a.input != b.input ? a.input < b.input : a.entry < b.entry;
     });
   }
-  pages_.resize(window_.size() * page_size_);
+  if (room_ < window_.size()) {
+    pages_ = std::make_unique_for_overwrite<std::byte[]>(window_.size() * page_size_);
+    room_ = window_.size();
+  }
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
     const std::uint32_t block = inputs_[wanted_[i].input]->locate(wanted_[i].entry).block;
@@ -188,8 +202,7 @@ void MergeImpl::add_block(std::vector<Piece>& pieces, std::uint32_t input, std::
 Result<void> MergeImpl::read_piece(const Piece& piece) {
   ObjectReader& input = *inputs_[piece.input];
   std::size_t next = piece.first_wanted;
-  return input.visit_blocks(piece.first_block, piece.block_count,
-                            [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
+  const auto take = [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
     CAIRN_TRY(check_pages(input, block, bytes));
     block_is_checked_[piece.input][block] = 1;
     for (; next < wanted_.size() && wanted_[next].input == piece.input; ++next) {
@@ -198,7 +211,24 @@ Result<void> MergeImpl::read_piece(const Piece& piece) {
       std::memcpy(slot(wanted_[next].slot), bytes.data() + at.offset, page_size_);
     }
     return {};
-  });
+  };
+  std::unique_ptr<BlockScratch> scratch = take_scratch();
+  Result<void> read = input.visit_blocks(piece.first_block, piece.block_count, take, *scratch);
+  give_back(std::move(scratch));
+  return read;
+}
+
+std::unique_ptr<BlockScratch> MergeImpl::take_scratch() {
+  MutexLock lock(mutex_);
+  if (idle_.empty()) return std::make_unique<BlockScratch>();
+  std::unique_ptr<BlockScratch> scratch = std::move(idle_.back());
+  idle_.pop_back();
+  return scratch;
+}
+
+void MergeImpl::give_back(std::unique_ptr<BlockScratch> scratch) {
+  MutexLock lock(mutex_);
+  idle_.push_back(std::move(scratch));
 }
 
 Result<void> MergeImpl::check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const {

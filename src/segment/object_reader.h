@@ -29,7 +29,9 @@ class ObjectReaderImpl final : public ObjectReader {
   const PageIndex& segment_index() const override { return index_; }
   PageLocation locate(std::uint64_t entry) const override;
   Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) override;
-  Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) override;
+  using ObjectReader::visit_blocks;
+  Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit,
+                            BlockScratch& scratch) override;
   Result<Footer> verify() override;
 
  private:

@@ -199,19 +199,23 @@ Result<std::vector<Bytes>> ObjectReaderImpl::read_blocks(std::uint32_t first, st
   return blocks;
 }
 
-Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) {
+// Made for the call: a reader that kept one would cost 160 KB each, and a restore opens thousands.
+Result<void> ObjectReader::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) {
+  BlockScratch scratch;
+  return visit_blocks(first, count, visit, scratch);
+}
+
+Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit,
+                                            BlockScratch& scratch) {
   CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
   Result<Bytes> stored = fetch(first, count);
   if (!stored) return about(stored.error());
-  // Made for the call: a reader that kept one would cost 160 KB each, and a restore opens thousands.
-  BlockDecompressor decompressor;
-  Bytes buffer;
   for (std::uint32_t block = first; block < first + count; ++block) {
-    const auto take = [&](ByteView bytes) { return decompress(block, bytes, decompressor, buffer); };
+    const auto take = [&](ByteView bytes) { return decompress(block, bytes, scratch.decompressor, scratch.bytes); };
     Result<void> raw = take(stored_block(*stored, first, block));
     if (may_be_garbled(raw)) raw = read_until_good(blocks_[block].offset, blocks_[block].compressed_bytes, take);
     if (!raw) return about(raw.error());
-    CAIRN_TRY(visit(block, buffer));
+    CAIRN_TRY(visit(block, scratch.bytes));
   }
   return {};
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "segment/format.h"
+#include "segment/zstd_block.h"
 
 namespace cairn::segment {
 
@@ -30,6 +31,12 @@ struct BlockInfo {
 inline constexpr std::uint64_t kFirstReadBytes = 64 * 1024;
 // yes: the reader holds on to that, so that an object which is not larger costs one request in all.
 enum class KeepEnd { no, yes };
+
+// What reading blocks takes: 160 KB and more. Whoever reads of many small objects uses one again.
+struct BlockScratch {
+  BlockDecompressor decompressor;
+  Bytes bytes;
+};
 
 // An object whose footer has been read and checked. Everything read from it is checked against checksums before it
 // is returned: `corrupt` otherwise, with the key in the message; `unsupported` for a newer format version. What a store
@@ -68,7 +75,9 @@ class ObjectReader {
   // afterwards: for large ranges it takes a fraction of the memory, and the bytes are still in the processor's
   // cache when they are looked at. An error of `visit` ends it and is returned as it is.
   using BlockVisitor = std::function<Result<void>(std::uint32_t block, std::span<std::byte> bytes)>;
-  virtual Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit) = 0;
+  virtual Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit,
+                                    BlockScratch& scratch) = 0;
+  Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit);
 
   // See verify_object.
   virtual Result<Footer> verify() = 0;
