@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <vector>
 
 namespace cairn::daemon {
 
@@ -102,28 +103,35 @@ std::string FilesWatch::trouble_of(Id id) const {
 }
 
 std::set<FilesWatch::Id> FilesWatch::drain() {
+  struct Event {
+    int number;
+    std::uint32_t mask;
+    std::string name;
+  };
+  std::vector<Event> events;
+  notifier_.drain([&](int number, std::uint32_t mask, std::string_view name) {
+    events.push_back({number, mask, std::string(name)});
+  });
   MutexLock lock(mutex_);
   std::set<Id> changed, set_again;
-  bool lost = false;
-  notifier_.drain([&](int number, std::uint32_t mask, std::string_view name) {
-    lost |= (mask & IN_Q_OVERFLOW) != 0;
-    const auto watch = watches_.find(number);
-    if (watch == watches_.end()) return;
+  for (const Event& event : events) {
+    if ((event.mask & IN_Q_OVERFLOW) != 0) {  // something was lost
+      for (const auto& [id, file] : files_) changed.insert(id);
+      set_again = changed;
+    }
+    const auto watch = watches_.find(event.number);
+    if (watch == watches_.end()) continue;
     changed.insert(watch->second.written.begin(), watch->second.written.end());
-    if (const auto named = watch->second.names.find(std::string(name)); named != watch->second.names.end()) {
+    if (const auto named = watch->second.names.find(event.name); named != watch->second.names.end()) {
       changed.insert(named->second);
       set_again.insert(named->second);
     }
-    if ((mask & IN_IGNORED) == 0) return;  // else the file or directory has gone, and perhaps been replaced
+    if ((event.mask & IN_IGNORED) == 0) continue;  // else the file or directory has gone, and perhaps been replaced
     std::set<Id> whose = watch->second.written;
-    for (const auto& [ignored, id] : watch->second.names) whose.insert(id);
-    for (const Id id : whose) files_[id].watches.erase(number);
+    for (const auto& [name, id] : watch->second.names) whose.insert(id);
+    for (const Id id : whose) files_[id].watches.erase(event.number);
     set_again.merge(whose);
     watches_.erase(watch);
-  });
-  for (const auto& [id, file] : lost ? files_ : std::map<Id, File>()) {
-    changed.insert(id);
-    set_again.insert(id);
   }
   for (const Id id : set_again) watch(id, files_[id]);
   return changed;
