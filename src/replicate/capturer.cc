@@ -62,6 +62,7 @@ void Capturer::take(Base& base) {
 }
 
 Result<void> Capturer::walk(const Time& now) {
+  settled_ = false;
   if (!database_) {
     CAIRN_TRY(open_database(now));
     // Without a start that succeeded there is nothing to follow from.
@@ -85,15 +86,16 @@ Result<void> Capturer::walk(const Time& now) {
   if (pass_) CAIRN_TRY(continue_pass(now));
   CAIRN_TRY(catch_up(now));
   CAIRN_TRY(capture_when_due(now));
+  settled_ = !state_->is_behind() && state_->is_all_of(index_);  // before a rollover reads on
+  CAIRN_TRY(start_requested_snapshot(now));
   CAIRN_TRY(roll_over_when_due(now));
-  CAIRN_TRY(make_spool_durable_when_due(now));
-  return start_requested_snapshot(now);
+  return make_spool_durable_when_due(now);
 }
 
 // Not before a hold moves: an application may be waiting for that, and a disk may take long. What a power loss takes of
 // the spool in between, the database itself still has, and the next start finds it by comparing.
 Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
-  if (sync_due_us_ < 0) return {};
+  if (sync_due_us_ < 0 || seeks_gate_) return {};  // that is over in a moment
   if (now.mono_us < sync_due_us_) {
     wake_us_ = std::min(wake_us_, sync_due_us_);
     return {};
@@ -113,7 +115,11 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     return Step{retry_at_us_};
   }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
-  if (database_) stop_seeking_gate();
+  if (database_) {
+    stop_seeking_gate();
+    database_->release_checkpoint_lock();
+    restart_wait_until_us_ = -1;
+  }
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -206,7 +212,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
   if (!state_->is_all_of(index_) || !backfilled) {
     CAIRN_ASSIGN(const bool pinned, database_->advance(now.mono_us, preserve));
     if (!pinned) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
-    if (pinned && restart_wait_until_us_ >= 0) {
+    if (restart_wait_until_us_ >= 0 && (pinned || now.mono_us >= restart_wait_until_us_)) {
       database_->release_checkpoint_lock();
       restart_wait_until_us_ = -1;
     }
@@ -253,9 +259,9 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     if (stuck_since_us_ < 0) stuck_since_us_ = now.mono_us;
     if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
   }
-  bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested.exchange(false);
   // A segment that is held up grows no larger than that.
   if (state_->has_unended() && state_->backlog_bytes() > shared_.options.spool_limit_bytes / 4) return end_segment(now);
+  bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
@@ -265,6 +271,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, std::max(next_capture_us_, now.mono_us + kLook_us));
     return {};
   }
+  shared_.capture_requested = false;
   if (all_read) return end_segment(now);
   auto captured = capture(Ends::yes, now);
   if (!captured && captured.error().kind() == ErrorKind::io) {
@@ -276,16 +283,16 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   if (!captured) return captured.error();
   if (!state_->is_behind()) capture_trouble_.clear();
   if (!*captured) return {};
-  CAIRN_TRY(end_segment(now));
-  return pass_ ? Result<void>() : keep_hold(now);
+  if (!pass_) CAIRN_TRY(keep_hold(now));
+  return end_segment(now);
 }
 
-// What is captured is a segment, or becomes one with the next step.
+// What is captured becomes a segment, if it is none yet.
 Result<void> Capturer::end_segment(const Time& now) {
   state_->end_segment();
   next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
-  if (state_->can_catch_up()) wake_us_ = now.mono_us;
-  return {};
+  if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
+  return catch_up(now);
 }
 
 // Segments that are not published yet, and what is to become some.
@@ -442,7 +449,9 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 }
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
-  if (pass_ || is_presumed_ || state_->is_behind() || !shared_.snapshot_requested || shared_.current_job()) return {};
+  if (pass_ || is_presumed_ || !shared_.snapshot_requested || shared_.current_job()) return {};
+  if (state_->has_unended()) CAIRN_TRY(end_segment(now));
+  if (state_->is_behind()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {
     CAIRN_ASSIGN(const bool captured, capture(Ends::yes, now));
@@ -474,7 +483,7 @@ void Capturer::report(const Time&) {
   s.page_size = state_->page_size();
   s.hold = hold_name(database_->hold());
   s.wal_frames = index_.max_frame.value;
-  shared_.capture_settled = !state_->is_behind() && state_->is_all_of(index_);
+  shared_.capture_settled = settled_ || (!state_->is_behind() && state_->is_all_of(index_));
   ++shared_.capture_looks;
 }
 

@@ -64,6 +64,7 @@ class Capturer {
   Result<bool> roll_over_quietly(const Time& now);
   Result<void> roll_over_under_gate(const Time& now);
   Result<void> exchange_hold_under_gate(const Time& now);
+  Result<bool> read_ahead(const Time& now);
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
   void wait_for_restart(const Time& now);
@@ -88,7 +89,10 @@ class Capturer {
   std::int64_t next_capture_us_ = 0;
   std::int64_t next_roll_us_ = 0;
   std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
-  bool seeks_gate_ = false;                  // asks for the write lock again and again, with the checkpoint lock in hand
+  static constexpr std::int64_t kBetween_us = 20'000;  // two attempts, when nothing keeps them from succeeding
+  std::int64_t between_us_ = kBetween_us;
+  FrameNo synced_;                           // up to there the database was synced by a rollover
+  bool seeks_gate_ = false;                  // asks for the write lock again and again
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
@@ -98,6 +102,7 @@ class Capturer {
   std::string capture_trouble_;   // why what is committed stays in the WAL for now
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;
+  bool settled_ = false;  // all that this step saw is captured
 };
 
 }  // namespace cairn::replicate

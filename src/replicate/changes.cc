@@ -100,10 +100,16 @@ Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends 
     numbers.push_back(page.value);
     return buffer.size() < kBufferBytes ? Result<void>() : write_out();
   };
-  CAIRN_TRY(changes.each_page(put_aside));
-  const ByteView table = std::as_bytes(std::span<const std::uint32_t>(numbers));
-  buffer.insert(buffer.end(), table.begin(), table.end());
-  CAIRN_TRY(write_out());
+  const auto write_all = [&]() -> Result<void> {
+    CAIRN_TRY(changes.each_page(put_aside));
+    const ByteView table = std::as_bytes(std::span<const std::uint32_t>(numbers));
+    buffer.insert(buffer.end(), table.begin(), table.end());
+    return write_out();
+  };
+  if (auto written = write_all(); !written) {
+    (void)file_->truncate(end_);  // what was written of it may be what fills the disk
+    return written;
+  }
   Batch batch{.what = {.page_count = changes.page_count, .commit_count = changes.commit_count, .end = changes.end,
                        .each_page = {}},
               .page_size = page_size,

@@ -34,10 +34,12 @@ enum class Ends { yes, no };
 // Changes that wait, in order, in a scratch file, so that the WAL need not keep them: what is committed while the state
 // before it is still being read, and what is read out of the WAL before a segment is due. No application's checkpoint
 // waits for the end of a long read of ours, and a WAL that is restarted many times a second does not make as many
-// segments. It does not survive the process, and need not: the database has it, and after a crash every page is compared.
+// segments. It does not survive the process, and need not: the database has it, and after a crash every page is
+// compared.
 class Backlog {
  public:
-  Backlog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  // What a killed process left is removed.
+  Backlog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) { (void)files_.remove(path_); }
   ~Backlog() { clear(); }
 
   bool empty() const { return batches_.empty(); }

@@ -7,9 +7,11 @@
 
 namespace cairn::replicate {
 namespace {
-constexpr std::int64_t kBetween_us = 20'000;       // two attempts
-constexpr std::int64_t kGatePatience_us = 10'000;  // an application's RESTART that waits for our pin waits this much more
+constexpr std::int64_t kLongestBetween_us = 1'000'000;
+constexpr std::int64_t kTrouble_us = 1'000'000;    // as long as the disk is full or failing
+constexpr std::int64_t kGatePatience_us = 10'000;  // an application's RESTART that waits for our pin waits for that too
 constexpr std::uint32_t kShortTail = 64;           // frames
+constexpr std::uint32_t kLongTail = 64 * kShortTail;
 }  // namespace
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
@@ -23,11 +25,25 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};
   }
-  if (seeks_gate_) return roll_over_under_gate(now);
-  CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-  seeks_gate_ = !done;
-  next_roll_us_ = wake_us_ = now.mono_us;
+  next_roll_us_ = now.mono_us + between_us_;  // should it fail
+  if (seeks_gate_) {
+    CAIRN_TRY(roll_over_under_gate(now));
+  } else {
+    CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
+    seeks_gate_ = !done;
+  }
+  if (seeks_gate_) next_roll_us_ = now.mono_us;
+  wake_us_ = std::min(wake_us_, next_roll_us_);
   return {};
+}
+
+// What is committed so far need not stay in the WAL. False: there is no room for it.
+Result<bool> Capturer::read_ahead(const Time& now) {
+  auto captured = capture(Ends::no, now);
+  if (captured || captured.error().kind() != ErrorKind::io) return captured ? Result<bool>(true) : captured;
+  capture_trouble_ = captured.error().message();
+  next_capture_us_ = now.mono_us + kTrouble_us;
+  return false;
 }
 
 // Committed and not captured yet, at the last look; many when the WAL is another one.
@@ -39,12 +55,15 @@ std::uint32_t Capturer::frames_behind() const {
 
 // Without the write lock: enough when nobody commits just now.
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
-  CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
-  (void)captured;
+  CAIRN_ASSIGN(const bool read, read_ahead(now));
+  if (!read) return false;
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
-  if (!index_.all_backfilled()) CAIRN_TRY(database_->sync_database());
+  if (!index_.all_backfilled() && index_.backfilled != synced_) {
+    CAIRN_TRY(database_->sync_database());
+    synced_ = index_.backfilled;
+  }
   if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
@@ -52,31 +71,30 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
   return true;
 }
 
-// A busy writer has the write lock nearly all the time, and what time it has left it checkpoints. So its checkpoints are
-// kept out, and the moment between two commits is found by asking again and again.
+// A busy writer has the write lock nearly all the time, and what time it has left it checkpoints. So its checkpoints
+// are kept out, and the moment between two commits is found by asking again and again.
 Result<void> Capturer::roll_over_under_gate(const Time& now) {
   if (gate_until_us_ < 0) gate_until_us_ = now.mono_us + kGatePatience_us;
   if (now.mono_us > gate_until_us_) {
     stop_seeking_gate();
-    next_roll_us_ = now.mono_us + kBetween_us;
-    wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};
   }
-  wake_us_ = now.mono_us;
-  if (!database_->try_checkpoint_lock()) return {};
-  // What was committed meanwhile, so that little is left to be done while others wait.
+  // What was committed meanwhile, so that little is left to be done while others wait; much of it without any lock.
   if (frames_behind() > kShortTail) {
-    CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
-    (void)captured;
+    if (frames_behind() > kLongTail) database_->release_checkpoint_lock();
+    CAIRN_ASSIGN(const bool read, read_ahead(now));
+    if (!read) return {};
   }
+  if (!database_->try_checkpoint_lock()) return {};
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
   auto exchanged = exchange_hold_under_gate(now);
   database_->release_gate();
-  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) {  // an older reader is in the way
+  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) {  // an older reader is in the way, and may be so for long
     stop_seeking_gate();
-    next_roll_us_ = now.mono_us + kBetween_us;
+    between_us_ = std::min(2 * between_us_, kLongestBetween_us);
+    next_roll_us_ = now.mono_us + between_us_;
   }
   const std::int64_t held_us = shared_.stopwatch_us() - began_us;
   lock_times_.add(held_us);
@@ -93,15 +111,16 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
 // floor taken in place of the pin. Whatever does not succeed, the pin stays.
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
-  // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer.
-  const std::uint32_t tail_limit = kShortTail << std::min(gate_tries_, 5);
+  // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer: less
+  // than it took to write its own last transaction.
+  const std::uint32_t tail_limit = kShortTail << std::min(gate_tries_, 20);
   if (frames_behind() > tail_limit) {
     ++gate_tries_;
     return {};
   }
   gate_tries_ = 0;
-  CAIRN_ASSIGN(const bool captured, capture(Ends::no, now));
-  (void)captured;
+  CAIRN_ASSIGN(const bool read, read_ahead(now));
+  if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
     CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
       return pass_ ? pass_->view().preserve(upto) : Result<void>();
@@ -122,7 +141,6 @@ void Capturer::stop_seeking_gate() {
   if (restart_wait_until_us_ < 0) database_->release_checkpoint_lock();
   seeks_gate_ = false;
   gate_until_us_ = -1;
-  gate_tries_ = 0;
 }
 
 // Other checkpointers are kept out for a moment, in which a writer that is busy restarts the WAL: then no checkpointer
@@ -132,6 +150,7 @@ void Capturer::wait_for_restart(const Time& now) {
   restart_wait_until_us_ = now.mono_us + kWait_us;
   seeks_gate_ = false;
   gate_until_us_ = -1;
+  between_us_ = kBetween_us;
   wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
   shared_.set_status([](ReplicatorStatus& s) { ++s.rollovers; });
 }

@@ -31,7 +31,9 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
 
 Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first) {
   CAIRN_ASSIGN(auto snapshots, restore::list_snapshots(store, replica));
-  if (first == FirstSnapshot::under_way) snapshots.emplace_back();  // of sequence 0, as if it were there
+  if (first == FirstSnapshot::under_way) {  // of sequence 0, as if it were there
+    snapshots.emplace_back().name.kind = segment::KeyKind::snapshot;
+  }
   std::optional<Sequence> before;
   for (const auto& [name, size_bytes, stops] : snapshots) {
     if (name.last <= published) before = std::max(before.value_or(name.last), name.last);

@@ -490,13 +490,11 @@ Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span
 Result<std::size_t> Database::read_wal(std::uint64_t offset, std::span<std::byte> into) {
   return read_raw(wal_, offset, into, path_, "-wal");
 }
-
 Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std::byte> into) {
   return read_raw(file_, offset, into, path_, "");
 }
 
 Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, ""); }
-
 Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
 
 }  // namespace cairn::sqlite
