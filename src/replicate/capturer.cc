@@ -83,7 +83,7 @@ Result<void> Capturer::walk(const Time& now) {
   if (too_many && leave_presumption()) {
     return Error(ErrorKind::busy, "waiting for the store to begin the first snapshot");
   }
-  if (pass_) CAIRN_TRY(continue_pass(now));
+  if (pass_ && !seeks_gate_) CAIRN_TRY(continue_pass(now));  // a slice takes long with the checkpoint lock in hand
   CAIRN_TRY(catch_up(now));
   CAIRN_TRY(capture_when_due(now));
   settled_ = !state_->is_behind() && state_->is_all_of(index_);  // before a rollover reads on
