@@ -55,6 +55,7 @@ class ObjectWriter {
 
  private:
   struct Run {
+    Run() {}  // spelled out for clang: it makes no optional of a nested struct whose members have initialisers
     std::string source_key;
     std::uint64_t source_offset = 0, length = 0;
     bool confirmed = false;        // it is long enough

@@ -46,7 +46,6 @@ class TarCheck {
   Bytes begun_;                 // of a header that is not complete yet
   std::uint64_t position_ = 0;  // in the tar, of the next byte that is to be understood
   std::uint64_t left_ = 0;      // of the contents, the padding or the end
-  std::uint64_t end_bytes_ = 0;
   IndexedEntry entry_;          // the one at hand, as the index has it
   segment::RunningHash hash_;   // of its contents
   std::uint64_t entries_ = 0, torn_files_ = 0;
