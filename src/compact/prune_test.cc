@@ -12,6 +12,7 @@
 #include "restore/test_replica.h"
 #include "segment/keys.h"
 #include "store/around.h"
+#include "store/counting.h"
 #include "store/faulty.h"
 #include "store/memory_store.h"
 #include "support/interrupted_store.h"
@@ -362,6 +363,66 @@ TEST_F(PruneTest, WhatIsPublishedMeanwhileStays) {
     expect_restores_each(kept);
     expect_verified();
     if (HasFailure() || !interrupted.has_happened()) return;
+  }
+}
+
+TEST_F(PruneTest, ADecisionIsUsedNoLongerThanTheGraceAndNotWhenAnotherPruneCame) {
+  for (const bool other_came : {false, true}) {
+    SCOPED_TRACE(other_came);
+    store_ = make_memory_store(clock_);
+    replica_ = std::make_unique<ReplicaBuilder>(*store_, "app.db");
+    Image image = Image::made(512, 1, 1);
+    replica_->begin(image, clock_.wall_ms);
+    for (std::uint64_t i = 1; i <= 1500; ++i) {  // more than a batch
+      image.change(1, i);
+      replica_->add(image);
+    }
+    replica_->snapshot();
+    clock_.wall_ms += kDay;
+    image.change(1, 4711);
+    replica_->add(image);  // so all before is old
+    PruneOptions options = strict();
+    options.policy.grace_ms = kHour;
+    RemovalsStore slow(*store_);
+    slow.each = [&] {
+      clock_.wall_ms += 5000;
+      if (slow.removed != 10 || !other_came) return;
+      const Bytes record = cairn::testing::get_object(*store_, segment::pruned_key("app.db", 1));
+      ASSERT_TRUE(store_->put_new(segment::pruned_key("app.db", 2), BytesSource(record)));
+    };
+    CountingStore counting(slow);
+    const auto report = prune(counting, options);
+    ASSERT_EQ(report.has_value(), !other_came) << report.error().message();
+    if (other_came) {
+      EXPECT_EQ(report.error().kind(), ErrorKind::busy);
+    } else {
+      EXPECT_GT(counting.counts().of(Operation::list).calls, 3u * 4 + 2) << "three surveys, and the record twice";
+    }
+    EXPECT_EQ(slow.removed, other_came ? 1000u : 1500u);
+    expect_restores(*store_, *replica_, Sequence(1501));
+  }
+}
+
+TEST_F(PruneTest, AStoreThatListsLateLosesNothing) {
+  for (std::uint64_t hidden = 1; hidden < 40; hidden += 3) {
+    SCOPED_TRACE(hidden);
+    auto inner = make_memory_store(clock_);
+    FaultPlan plan;
+    SeededRandom random(hidden);
+    plan.hidden_calls = hidden;
+    store_ = make_faulty_store(*inner, plan, random);
+    replica_ = std::make_unique<ReplicaBuilder>(*store_, "app.db");
+    live_twenty();
+    const auto report = prune(*store_, strict());
+    plan.hidden_calls = 0;
+    expect_restores(*store_, *replica_, Sequence(20));
+    expect_verified();
+    const auto points = list_restore_points(*store_, "app.db");
+    for (const RestorePointInfo& point : *points) expect_restores(*store_, *replica_, Sequence(point.sequence));
+    ASSERT_TRUE(prune(*store_, strict()));
+    expect_restores(*store_, *replica_, Sequence(20));
+    store_.reset();
+    if (HasFailure()) return;
   }
 }
 
