@@ -203,6 +203,24 @@ TEST_F(PruneTest, EveryKeptPointIsThereBeforeEachRemovalAndAfterACrash) {
   EXPECT_GT(crashes, 4u);
 }
 
+TEST_F(PruneTest, WhatIsGivenUpAndStillThereIsAnUnbrokenBeginning) {
+  live_twenty();
+  RemovalsStore watched(*store_);
+  std::size_t before = 21;
+  watched.each = [&] {
+    const auto points = list_restore_points(*store_, "app.db");
+    ASSERT_TRUE(points);
+    EXPECT_LE(points->size(), before);
+    before = points->size();
+    EXPECT_EQ(points->back().sequence, 20u);
+    for (std::size_t i = 0; i + 1 < points->size(); ++i) EXPECT_EQ((*points)[i].sequence, i);
+    expect_verified();
+  };
+  ASSERT_TRUE(prune(watched, strict()));
+  EXPECT_EQ(before, 2u) << "states 0 and 20";
+  EXPECT_EQ(watched.removed, 23u);
+}
+
 TEST_F(PruneTest, AFaultAtAnyRequestHurtsNothing) {
   for (std::uint64_t at = 0;; ++at) {
     SCOPED_TRACE(at);
@@ -304,7 +322,7 @@ TEST_F(PruneTest, ARestorePlansAgainAsOftenAsObjectsVanish) {
 
 TEST_F(PruneTest, TwoPrunesAtOnceNeverHarmEachOther) {
   std::uint64_t refused = 0, interrupted_ones = 0;
-  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
     SeededRandom random(seed);
     store_ = make_memory_store(clock_);
