@@ -34,9 +34,10 @@ struct PruneOptions {
   bool dry_run = false;  // say what would be done; nothing is written or removed
 };
 
-// Why a restore point stays: the first of these that applies.
-enum class Density { newest, every, hourly, daily, weekly, monthly };
-inline constexpr int kDensities = 6;
+// Why a restore point stays: the first of these that applies. recent: nothing keeps it, but what it needs stays (for
+// now: an object is younger than the grace period, or has another point that is kept).
+enum class Density { newest, every, hourly, daily, weekly, monthly, recent };
+inline constexpr int kDensities = 7;
 // Why an object stays: a kept restore point needs it; it is the newest snapshot that is old enough, or lies behind it;
 // it is younger than the grace period; its index cannot be read, and cairn verify says more.
 enum class Fate { goes, needed, newest, recent, unreadable };
@@ -53,7 +54,7 @@ struct PrunedObject {
 struct PruneReport {
   std::vector<PrunedObject> objects;             // all that were listed, with what becomes of them
   std::uint64_t kept_points[kDensities] = {};    // by Density
-  std::uint64_t dropped_points = 0;
+  std::uint64_t dropped_points = 0;              // that can be restored before, and not after
   std::uint64_t removed_objects = 0, removed_bytes = 0;  // 0 after a dry run
 };
 

@@ -31,9 +31,10 @@ struct Options {
   bool dry_run = false, json = false;
 };
 
-constexpr std::array<const char*, kDensities> kDensityNames{"newest", "every", "hourly", "daily", "weekly", "monthly"};
+constexpr std::array<const char*, kDensities> kDensityNames{"newest", "every", "hourly", "daily", "weekly", "monthly",
+                                                            "recent"};
 constexpr std::array<const char*, kDensities> kDensityTexts{"behind the newest snapshot", "every one", "one an hour",
-                                                            "one a day", "one a week", "one a month"};
+                                                            "one a day", "one a week", "one a month", "for now"};
 
 Result<std::uint32_t> count_of(const std::string& text) {
   if (text == "all") return PrunePolicy::kAll;

@@ -99,6 +99,7 @@ class Prune {
     }
     for (const restore::StoredObject& object : decided.found.unreadable) add(object, Fate::unreadable);
     for (const KeptPoint& point : decided.retention.kept) ++report_.kept_points[static_cast<int>(point.why)];
+    report_.kept_points[static_cast<int>(Density::recent)] = decided.retention.recent;
     report_.dropped_points = decided.retention.dropped.size();
   }
 

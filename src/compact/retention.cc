@@ -163,6 +163,20 @@ void mark_needed(const std::vector<Node>& nodes, std::vector<Fate>& fates) {
   }
 }
 
+// Of all states that can be reached: which can still be when everything that goes is gone.
+void tell_what_is_left(const std::vector<AgedObject>& objects, Retention& result) {
+  std::vector<char> staying;
+  for (const Fate fate : result.fates) staying.push_back(fate != Fate::goes);
+  const std::vector<Node> before = paths(objects, edges_of(objects, std::vector<char>(objects.size(), 1)));
+  const std::vector<Node> after = paths(objects, edges_of(objects, staying));
+  auto left = after.begin();
+  for (const Node& node : before) {
+    while (left != after.end() && left->at < node.at) ++left;
+    if (left == after.end() || left->at != node.at) result.dropped.push_back(node.at);
+  }
+  result.recent = after.size() - result.kept.size();
+}
+
 }  // namespace
 
 std::int64_t bucket_of(Density series, std::int64_t time_ms) {
@@ -200,8 +214,8 @@ Retention decide_retention(const std::vector<AgedObject>& objects, std::int64_t 
   mark_needed(nodes, result.fates);
   for (const Node& node : nodes) {
     if (node.why) result.kept.push_back({node.at, *node.why});
-    else result.dropped.push_back(node.at);
   }
+  tell_what_is_left(objects, result);
   return result;
 }
 

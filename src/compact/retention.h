@@ -22,7 +22,8 @@ struct KeptPoint {
 struct Retention {
   std::vector<Fate> fates;          // of the objects, in their order
   std::vector<KeptPoint> kept;      // ascending
-  std::vector<Sequence> dropped;    // ascending: restore points that there are, and that are not kept
+  std::vector<Sequence> dropped;    // ascending: restore points that cannot be restored when all that goes is gone
+  std::uint64_t recent = 0;         // restore points beside the kept ones that still can
   Sequence base;                    // of the newest snapshot that is old enough: all behind it stays
 };
 

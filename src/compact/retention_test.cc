@@ -223,7 +223,13 @@ TEST(Retention, KeepsWhatASlowTwinKeepsAndNothingThatItNeedsGoes) {
       if (kept) expected.push_back(twin.points[i].at);
     }
     ASSERT_EQ(kept_of(retention), expected);
-    EXPECT_EQ(retention.kept.size() + retention.dropped.size(), twin.points.size());
+    std::vector<AgedObject> left;
+    for (std::size_t i = 0; i < history.objects.size(); ++i) {
+      if (retention.fates[i] != Fate::goes) left.push_back(history.objects[i]);
+    }
+    const std::size_t before = Twin(history.objects).points.size(), after = Twin(left).points.size();
+    EXPECT_EQ(retention.kept.size() + retention.recent, after);
+    EXPECT_EQ(retention.dropped.size(), before - after);
 
     std::vector<restore::StoredObject> snapshots, segments;
     for (std::size_t i = 0; i < history.objects.size(); ++i) {

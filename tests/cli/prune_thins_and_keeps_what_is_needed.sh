@@ -24,6 +24,7 @@ listing >before
 # All of it is younger than the grace period.
 expect 0 "$CAIRN" prune replica --keep-all 0 --hourly 0 --daily 0 --monthly 0 --json
 [ "$(json 'j["going_objects"], j["removed_objects"]')" = '(0, 0)' ]
+[ "$(json 'sum(j["kept_restore_points"].values())')" = "$(($(newest_sequence replica) + 1))" ]
 # Everything is from today: no state goes, at most what leads to a snapshot.
 expect 0 "$CAIRN" prune replica --grace 0 --dry-run --json
 [ "$(json 'j["dropped_restore_points"], j["going_objects"] < 2')" = '(0, True)' ]
