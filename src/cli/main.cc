@@ -85,6 +85,7 @@ int run_command(std::vector<std::string> arguments) {
   add_list(app, run);
   add_history(app, run);
   add_verify(app, run);
+  add_prune(app, run);
   add_layer(app, run);
   add_store(app, run);
   add_config(app, run);

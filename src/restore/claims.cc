@@ -58,39 +58,73 @@ void compare_claims(const std::vector<ReadObject>& objects, std::vector<std::str
   }
 }
 
-void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good,
-               std::vector<std::string>& problems, std::vector<std::string>& notes) {
-  std::optional<Sequence> first_snapshot;
-  Sequence newest;
+namespace {
+
+// Objects in front of the first snapshot are of no use. Nothing without a snapshot.
+std::optional<Sequence> first_snapshot_of(const std::vector<StoredObject>& listed) {
+  std::optional<Sequence> first;
   for (const StoredObject& object : listed) {
-    newest = std::max(newest, object.name.last);
     if (object.name.kind != segment::KeyKind::snapshot) continue;
-    first_snapshot = first_snapshot ? std::min(*first_snapshot, object.name.last) : object.name.last;
+    first = first ? std::min(*first, object.name.last) : object.name.last;
   }
-  if (!first_snapshot) return;
-  std::vector<std::pair<Sequence, Sequence>> covered;
-  std::uint64_t too_old = 0;
+  return first;
+}
+
+struct Ranges {
+  std::vector<std::pair<Sequence, Sequence>> segments;
+  std::set<Sequence> snapshots;
+};
+Ranges ranges_of(const std::vector<ReadObject>& good) {
+  Ranges ranges;
   for (const ReadObject& object : good) {
-    if (object.footer.kind == segment::ObjectKind::snapshot) continue;
-    covered.emplace_back(object.footer.first, object.footer.last);
-    if (object.footer.last <= *first_snapshot) ++too_old;
+    if (object.footer.kind == segment::ObjectKind::snapshot) ranges.snapshots.insert(object.footer.last);
+    else ranges.segments.emplace_back(object.footer.first, object.footer.last);
   }
+  std::sort(ranges.segments.begin(), ranges.segments.end());
+  return ranges;
+}
+
+// Was all of it removed on purpose? A snapshot's own state can be there although the segment that led to it is not.
+bool explains(const Pruned& pruned, const std::set<Sequence>& snapshots, Sequence first, Sequence last) {
+  if (pruned.number == 0) return false;
+  for (auto at = snapshots.lower_bound(first); at != snapshots.end() && *at <= last; ++at) {
+    if (first < *at && !pruned.covers(first, Sequence(at->value - 1))) return false;
+    first = at->next();
+  }
+  return first > last || pruned.covers(first, last);
+}
+
+}  // namespace
+
+void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
+               std::vector<std::string>& problems, std::vector<std::string>& notes) {
+  const std::optional<Sequence> first_snapshot = first_snapshot_of(listed);
+  if (!first_snapshot) return;
+  const Sequence newest = newest_of(listed, {});
+  Ranges ranges = ranges_of(good);
+  const auto too_old = std::count_if(ranges.segments.begin(), ranges.segments.end(),
+                                     [&](const auto& range) { return range.second <= *first_snapshot; });
   if (too_old > 0) {
     notes.push_back(fmt::format("{} segments are older than the first snapshot (sequence {}) and no longer needed",
                                 too_old, first_snapshot->value));
   }
-  std::sort(covered.begin(), covered.end());
   Sequence reached = *first_snapshot;
-  covered.emplace_back(newest.next(), newest.next());
-  for (const auto& [first, last] : covered) {
-    if (first.value > reached.value + 1) {
-      const std::uint64_t missing_last = first.value - 1;
-      problems.push_back(missing_last == reached.value + 1
-                             ? fmt::format("segment {} is missing or damaged", missing_last)
-                             : fmt::format("segments {}..{} are missing or damaged", reached.value + 1, missing_last));
-    }
+  std::uint64_t gone = 0;
+  ranges.segments.emplace_back(newest.next(), newest.next());
+  for (const auto& [first, last] : ranges.segments) {
+    const Sequence missing_first = reached.next(), missing_last(first.value - 1);
     reached = std::max(reached, last);
+    if (missing_first > missing_last) continue;
+    if (explains(pruned, ranges.snapshots, missing_first, missing_last)) {
+      gone += missing_last.value - missing_first.value + 1;
+    } else if (missing_first == missing_last) {
+      problems.push_back(fmt::format("segment {} is missing or damaged", missing_last.value));
+    } else {
+      problems.push_back(fmt::format("segments {}..{} are missing or damaged", missing_first.value,
+                                     missing_last.value));
+    }
   }
+  if (gone > 0) notes.push_back(fmt::format("{} sequences were pruned", gone));
 }
 
 }  // namespace cairn::restore

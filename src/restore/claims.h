@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "restore/points.h"
+#include "restore/pruned.h"
 
 namespace cairn::restore {
 
@@ -13,8 +14,8 @@ namespace cairn::restore {
 void compare_claims(const std::vector<ReadObject>& objects, std::vector<std::string>& problems);
 
 // Sequences between the first snapshot and the newest state that no undamaged object covers. `listed` are all objects
-// by name, `good` those that passed.
-void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good,
+// by name, `good` those that passed. What `pruned` names was removed on purpose: a note, no problem.
+void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
                std::vector<std::string>& problems, std::vector<std::string>& notes);
 
 }  // namespace cairn::restore

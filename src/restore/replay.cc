@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <span>
 #include <tuple>
@@ -57,6 +58,7 @@ class Replay {
       : store_(store), hashes_(hashes), problems_(problems) {}
 
   Result<void> begin(const ReadObject& snapshot) {
+    shrink(0);
     at_ = snapshot.footer.last;
     page_count_ = snapshot.footer.page_count();
     page_size_ = snapshot.footer.page_size;
@@ -162,6 +164,13 @@ Sorted sort(const std::vector<ReadObject>& objects) {
   return sorted;
 }
 
+// The lowest first sequence of segments[i] and all behind it; behind the last, the highest number.
+std::vector<std::uint64_t> lowest_first_from(const std::vector<const ReadObject*>& segments) {
+  std::vector<std::uint64_t> lowest(segments.size() + 1, std::numeric_limits<std::uint64_t>::max());
+  for (std::size_t i = segments.size(); i-- > 0;) lowest[i] = std::min(lowest[i + 1], segments[i]->footer.first.value);
+  return lowest;
+}
+
 std::uint64_t largest_page_count(const std::vector<ReadObject>& objects) {
   std::uint64_t largest = 0;
   for (const ReadObject& object : objects) {
@@ -192,7 +201,17 @@ Result<void> replay_hashes(Store& store, const std::vector<ReadObject>& objects,
     return {};
   };
   CAIRN_TRY(compare_snapshots());
-  for (const ReadObject* segment : sorted.segments) {
+  const std::vector<std::uint64_t> first_from = lowest_first_from(sorted.segments);
+  for (std::size_t i = 0; i <= sorted.segments.size(); ++i) {
+    // Nothing further on continues this state, what did was pruned: the next snapshot begins anew.
+    while (first_from[i] > replay.at().value + 1 && snapshot != sorted.snapshots.end()) {
+      const Sequence next = (*snapshot)->footer.last;
+      if (i < sorted.segments.size() && next >= sorted.segments[i]->footer.last) break;
+      CAIRN_TRY(replay.begin(**snapshot++));
+      CAIRN_TRY(compare_snapshots());
+    }
+    if (i == sorted.segments.size()) break;
+    const ReadObject* segment = sorted.segments[i];
     if (segment->footer.last <= replay.at()) continue;
     // What lies in front of it was merged into one object that ends behind it: no state leads to it any more.
     if (segment->footer.first > replay.at().next()) continue;

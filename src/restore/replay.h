@@ -10,9 +10,10 @@
 
 namespace cairn::restore {
 
-// From the first snapshot on, the index of each next segment is applied to a table of page hashes; after every restore
-// point the XOR of the table must be the database hash claimed there, and every later snapshot's index must equal the
-// table. It finds what no object shows by itself: a segment that lacks a page, or carries one of another state.
+// From the first snapshot on (and again from the next one behind what was pruned), the index of each next segment is
+// applied to a table of page hashes; after every restore point the XOR of the table must be the database hash claimed
+// there, and every later snapshot's index must equal the table. It finds what no object shows by itself: a segment that
+// lacks a page, or carries one of another state.
 // Squashed segments are used only where nothing finer is there.
 //
 // The table (8 bytes a page) is a file in `scratch`, mapped; with an empty `scratch` it is in memory when it is

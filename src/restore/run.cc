@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/bytes.h"
 #include "base/files.h"
 #include "cairn/restore.h"
@@ -14,6 +16,7 @@
 #include "restore/output.h"
 #include "restore/pages.h"
 #include "restore/plan.h"
+#include "restore/pruned.h"
 #include "restore/replica.h"
 #include "restore/target.h"
 #include "restore/watched_store.h"
@@ -31,8 +34,13 @@ struct Planned {
 
 Result<Planned> make_plan(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor) {
   CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
-  CAIRN_ASSIGN(auto cover, cheapest_cover(located.snapshots, located.segments, located.target));
-  return Planned{located.target, std::move(cover)};
+  auto cover = cheapest_cover(located.snapshots, located.segments, located.target);
+  if (cover) return Planned{located.target, std::move(*cover)};
+  if (cover.error().kind() != ErrorKind::corrupt) return cover.error();
+  CAIRN_ASSIGN(const Pruned pruned, read_pruned(store, replica));
+  if (!pruned.covers(located.target, located.target)) return cover.error();
+  return Error(ErrorKind::not_found, fmt::format("sequence {} was pruned: 'cairn history' lists the states that there "
+                                                 "are", located.target.value));
 }
 
 RestorePointInfo point_info(const segment::RestorePoint& point, const segment::Footer& footer,
@@ -53,14 +61,19 @@ RestorePlan describe(const std::vector<StoredObject>& cover, const Id128& lineag
   return plan;
 }
 
-// Runs `attempt` on a watched store, and again when it found an object of its plan gone.
+// Runs `attempt` on a watched store, and again when it found an object of its plan gone. What has vanished for the
+// first time was pruned meanwhile, and there are only so many objects; what is gone and still listed is another matter.
 template <class T, class Attempt>
 Result<T> with_replans(Store& store, Attempt attempt) {
-  for (int i = 0;; ++i) {
+  std::set<std::string> gone;
+  for (int in_vain = 0;;) {
     WatchedStore watched(store);
     Result<T> result = attempt(watched);
     if (result || result.error().kind() != ErrorKind::not_found || !watched.vanished()) return result;
-    if (i == kReplans) return result.error().as(ErrorKind::corrupt).with("an object is listed, but is not there");
+    const std::size_t before = gone.size();
+    gone.merge(watched.take_vanished());
+    if (gone.size() > before || in_vain++ < kReplans) continue;
+    return result.error().as(ErrorKind::corrupt).with("an object is listed, but is not there");
   }
 }
 

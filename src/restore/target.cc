@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/parallel.h"
 #include "restore/plan.h"
+#include "restore/pruned.h"
 #include "segment/reader.h"
 
 namespace cairn::restore {
@@ -121,13 +122,17 @@ Result<void> read_stops_around(Store& store, Located& found) {
   return {};
 }
 
-// The target cannot be reached, and is not behind a gap either.
-bool only_inside_a_squash(const Located& found) {
+// The target cannot be reached any more, and that is not because something is missing: it lies inside a squashed
+// segment only, or was pruned.
+Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica, const Located& found) {
   const auto reached = newest_reachable(found.snapshots, found.segments, found.target);
   if (!reached || *reached == found.target) return false;
-  return std::any_of(found.segments.begin(), found.segments.end(), [&](const StoredObject& object) {
+  const bool squashed = std::any_of(found.segments.begin(), found.segments.end(), [&](const StoredObject& object) {
     return object.name.first <= reached->next() && object.name.last > found.target;
   });
+  if (squashed) return true;
+  CAIRN_ASSIGN(const Pruned pruned, read_pruned(store, replica));
+  return pruned.covers(found.target, found.target);
 }
 
 Result<void> locate_time(Store& store, std::string_view replica, std::int64_t time_ms, Executor& executor,
@@ -150,8 +155,9 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
     }
     found.target = *best;
     CAIRN_TRY(read_stops_around(store, found));
-    // What is behind a gap is an error of the plan, which names the gap; what was squashed was no restore point.
-    if (!only_inside_a_squash(found)) return {};
+    // What is behind a gap is an error of the plan, which names the gap.
+    CAIRN_ASSIGN(const bool search_on, is_no_longer_a_restore_point(store, replica, found));
+    if (!search_on) return {};
     up_to = newest_reachable(found.snapshots, found.segments, *best);
   }
 }

@@ -55,7 +55,8 @@ class Verifier {
     CAIRN_TRY(check_objects());
     CAIRN_TRY(check_lineage());
     compare_claims(good_, report_.problems);
-    find_gaps(objects_, good_, report_.problems, report_.notes);
+    CAIRN_ASSIGN(const Pruned pruned, read_pruned(store_, replica_));
+    find_gaps(objects_, good_, pruned, report_.problems, report_.notes);
     report_.restore_points = reachable_points(good_).size();
     // With a hole or a contradiction there is nothing to play through, and the cause has been named.
     if (report_.problems.empty()) CAIRN_TRY(play_through(scratch));

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <set>
 #include <string>
+#include <utility>
 
+#include "base/mutex.h"
 #include "cairn/store.h"
 
 namespace cairn::restore {
@@ -55,14 +58,18 @@ class WatchedStore final : public ReadingStore {
   explicit WatchedStore(Store& inner) : ReadingStore(inner) {}
 
   bool vanished() const { return vanished_.load(); }
+  std::set<std::string> take_vanished() EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return std::exchange(gone_, {});
+  }
   std::uint32_t requests() const { return requests_.load(); }
   std::uint64_t fetched_bytes() const { return fetched_bytes_.load(); }
 
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return note(ReadingStore::get(key, offset, length));
+    return note(key, ReadingStore::get(key, offset, length));
   }
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return note(ReadingStore::get_suffix(key, length));
+    return note(key, ReadingStore::get_suffix(key, length));
   }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     ++requests_;
@@ -70,16 +77,20 @@ class WatchedStore final : public ReadingStore {
   }
 
  private:
-  Result<Object> note(Result<Object> object) {
+  Result<Object> note(std::string_view key, Result<Object> object) {
     ++requests_;
     if (object) {
       fetched_bytes_ += object->bytes.size();
     } else if (object.error().kind() == ErrorKind::not_found) {
       vanished_ = true;
+      const MutexLock lock(mutex_);
+      gone_.emplace(key);
     }
     return object;
   }
 
+  Mutex mutex_;
+  std::set<std::string> gone_ GUARDED_BY(mutex_);
   std::atomic<bool> vanished_ = false;
   std::atomic<std::uint32_t> requests_ = 0;
   std::atomic<std::uint64_t> fetched_bytes_ = 0;

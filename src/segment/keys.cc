@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kSnapshotSuffix = ".sqlite.zst";
 constexpr std::string_view kSegmentSuffix = ".wal.zst";
+constexpr std::string_view kRecordSuffix = ".json";
 constexpr std::size_t kSequenceDigits = 20;
 constexpr std::size_t kTimeChars = 15;  // YYYYMMDD_HHMMSS
 constexpr std::size_t kMaxLevelDigits = 3;
@@ -98,9 +99,20 @@ std::string merged_key(std::string_view replica, int level, Sequence first, Sequ
   return joined(replica, fmt::format("levels/{}/{:020}-{:020}{}", level, first.value, last.value, kSegmentSuffix));
 }
 
+std::string pruned_key(std::string_view replica, std::uint64_t number) {
+  return joined(replica, fmt::format("pruned/{:020}{}", number, kRecordSuffix));
+}
+
+std::optional<std::uint64_t> parse_pruned_key(std::string_view replica, std::string_view key) {
+  if (!take_prefix(key, pruned_prefix(replica)) || !take_suffix(key, kRecordSuffix)) return std::nullopt;
+  if (key.size() != kSequenceDigits) return std::nullopt;
+  return parse_digits(key);
+}
+
 std::string snapshot_prefix(std::string_view replica) { return joined(replica, "snapshots/"); }
 std::string segment_prefix(std::string_view replica) { return joined(replica, "wal/"); }
 std::string level_prefix(std::string_view replica) { return joined(replica, "levels/"); }
+std::string pruned_prefix(std::string_view replica) { return joined(replica, "pruned/"); }
 
 std::optional<ObjectName> parse_key(std::string_view replica, std::string_view key) {
   std::string_view rest = key;

@@ -4,6 +4,7 @@
 //   <replica>/snapshots/<YYYYMMDD_HHMMSS>-<sequence:020>.sqlite.zst
 //   <replica>/wal/<sequence:020>.wal.zst                               level 0
 //   <replica>/levels/<n>/<first:020>-<last:020>.wal.zst                merged (n >= 1)
+//   <replica>/pruned/<number:020>.json                                 what was removed on purpose
 //
 // `replica` is the path of a replica inside its store, "" for the store's root. Names that do not match are
 // ignored by readers: a bucket may hold other things.
@@ -33,10 +34,15 @@ std::string snapshot_key(std::string_view replica, std::int64_t time_ms, Sequenc
 std::string segment_key(std::string_view replica, Sequence sequence);
 std::string merged_key(std::string_view replica, int level, Sequence first, Sequence last);
 
+// The record of the `number`th prune, and the number that such a key says.
+std::string pruned_key(std::string_view replica, std::uint64_t number);
+std::optional<std::uint64_t> parse_pruned_key(std::string_view replica, std::string_view key);
+
 // The prefixes under which to list, each ending in '/'.
 std::string snapshot_prefix(std::string_view replica);
 std::string segment_prefix(std::string_view replica);
 std::string level_prefix(std::string_view replica);  // all levels >= 1
+std::string pruned_prefix(std::string_view replica);
 
 // What a key says, or nothing when it is not the key of an object of this replica.
 std::optional<ObjectName> parse_key(std::string_view replica, std::string_view key);

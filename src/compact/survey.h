@@ -1,0 +1,30 @@
+// A replica as a prune sees it: every object, its index, and how old the store says that it is.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/executor.h"
+#include "cairn/store.h"
+#include "compact/retention.h"
+#include "restore/pruned.h"
+
+namespace cairn::compact {
+
+struct Survey {
+  std::vector<AgedObject> objects;                // by key
+  std::vector<restore::StoredObject> unreadable;  // damaged: neither relied on nor removed
+  restore::Pruned pruned;                         // what earlier prunes gave up
+};
+
+// Indexes that were read once: objects are immutable.
+using KnownFooters = std::map<std::string, segment::Footer, std::less<>>;
+
+// Lists everything, reads the indexes that `known` has not, and compares what they say.
+// not_found: no snapshot. conflict: an object of another lineage. corrupt: two objects contradict each other, or there
+// is a hole that no prune has left: whoever removed that may have removed what is relied on here.
+Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Executor& executor);
+
+}  // namespace cairn::compact
