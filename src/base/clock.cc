@@ -134,6 +134,11 @@ bool scan_compact_time(std::string_view text, std::int64_t& wall_ms) {
 
 }  // namespace
 
+std::int64_t monotonic_ms() {
+  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
+}
+
 Time SystemClock::now() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();

@@ -16,6 +16,12 @@ struct Time {
   std::int64_t mono_us = 0;  // since some start; never goes back: for intervals
 };
 
+inline constexpr std::int64_t kUsPerMs = 1000;
+inline constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of "never" and now from overflowing
+
+// For what only a person waits for, so that no test needs to set it: of the same clock as Time::mono_us.
+std::int64_t monotonic_ms();
+
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -11,7 +11,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kCheckNotes = R"(Each database that it means now is listed with its replica, each layer with
+constexpr const char* kConfigNotes = R"(Each database that it means now is listed with its replica, each layer with
 its store. Stores are not asked. Exit status 0: it is good. 2: it is not; the sentence says where, and what to write.
 
 Examples:
@@ -19,7 +19,7 @@ Examples:
   cairn config check cairn.toml && systemctl reload cairn
   cairn config check cairn.toml --json)";
 
-struct Options {
+struct ConfigCommand {
   std::string file;
   bool json = false;
 };
@@ -68,7 +68,7 @@ void print_meaning(const LoadedConfig& loaded) {
   print_json(json);
 }
 
-int check(const Options& options) {
+int check(const ConfigCommand& options) {
   const Style style = style_of(options.json);
   const Result<std::string> path = options.file.empty() ? default_config_path() : options.file;
   if (!path) return report({path.error()}, style);
@@ -93,7 +93,7 @@ int check(const Options& options) {
 
 void add_config(CLI::App& app, Run& run) {
   CLI::App* config = app.add_subcommand("config", "The configuration of cairn replicate --config.");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ConfigCommand>();
   CLI::App* command = config->add_subcommand("check", "Says whether a configuration is good, and what it means now.");
   command->add_option("FILE", options->file,
                       "the configuration. Default: /etc/cairn/cairn.toml for root,\n"
@@ -101,7 +101,7 @@ void add_config(CLI::App& app, Run& run) {
                       "~/.config/cairn/cairn.toml")
       ->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kCheckNotes);
+  command->footer(kConfigNotes);
   command->callback([options, &run] { run = [options](const Tools&) { return check(*options); }; });
   // Runs after the one of a command below it.
   config->callback([config, &run] {

@@ -12,13 +12,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kHistoryExamples = R"(Examples:
   cairn history /backup/app.db
   cairn history /backup/app.db --json
 
 The number in the first column is what cairn restore --sequence takes; the time is what --at compares with.)";
 
-struct Options {
+struct HistoryCommand {
   std::string url;
   bool json = false;
 };
@@ -33,7 +33,7 @@ void print_table(const std::vector<RestorePointInfo>& points) {
   print_line(table_text(rows));
 }
 
-int history(const Options& options) {
+int history(const HistoryCommand& options) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
@@ -55,12 +55,12 @@ int history(const Options& options) {
 }  // namespace
 
 void add_history(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<HistoryCommand>();
   CLI::App* command = app.add_subcommand("history", "Lists the states that a replica can bring back, oldest first.\n"
                                                     "It reads the index of every object, no data.");
   command->add_option("URL", options->url, "the replica")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kHistoryExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return history(*options); }; });
 }
 

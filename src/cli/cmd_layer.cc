@@ -5,7 +5,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kTeaching = R"(A container's changes lie in one directory, the upperdir of its overlay mount:
+constexpr const char* kLayerTeaching = R"(A container's changes lie in one directory, the upperdir of its overlay mount:
   podman   podman inspect --format '{{.GraphDriver.Data.UpperDir}}' CONTAINER
   docker   docker inspect --format '{{.GraphDriver.Data.UpperDir}}' CONTAINER
   else     grep upperdir= /proc/mounts
@@ -20,7 +20,7 @@ Each of the commands has its own --help, with examples.)";
 
 void add_layer(CLI::App& app, Run& run) {
   CLI::App* layer = app.add_subcommand("layer", "Keeps containers' writable directories in a store, sync by sync.");
-  layer->footer(kTeaching);
+  layer->footer(kLayerTeaching);
   add_layer_sync(*layer, run);
   add_layer_check(*layer, run);
   add_layer_watch(*layer, run);

@@ -10,19 +10,19 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kListExamples = R"(Examples:
+constexpr const char* kLayerListExamples = R"(Examples:
   cairn layer list /backup/layers
   cairn layer list s3://bucket/layers --json
 
 When there is no container at all, the exit status is 3.)";
 
-constexpr const char* kHistoryExamples = R"(Examples:
+constexpr const char* kLayerHistoryExamples = R"(Examples:
   cairn layer history /backup/layers --name web_1
 
 The number in the first column is what cairn layer restore --sequence takes; the time, when the sync looked at the
 directory, is what --at compares with.)";
 
-struct Options {
+struct LayerListCommand {
   std::string url, name;
   bool json = false;
 };
@@ -45,7 +45,7 @@ Json containers_json(const std::string& url, const std::vector<StoredContainer>&
   return json;
 }
 
-int list(const Options& options) {
+int list(const LayerListCommand& options) {
   const Style style = style_of(options.json);
   const Result<LayerStore> at = open_layer_store(options.url);
   if (!at) return report({at.error()}, style);
@@ -68,7 +68,7 @@ int list(const Options& options) {
   return kDone;
 }
 
-int history(const Options& options) {
+int history(const LayerListCommand& options) {
   const Style style = style_of(options.json);
   const Result<LayerStore> at = open_layer_store(options.url);
   if (!at) return report({at.error()}, style);
@@ -97,21 +97,21 @@ int history(const Options& options) {
 }  // namespace
 
 void add_layer_list(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerListCommand>();
   CLI::App* command = layer.add_subcommand("list", "Lists the containers in a store.");
   command->add_option("URL", options->url, "the store")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kListExamples);
+  command->footer(kLayerListExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return list(*options); }; });
 }
 
 void add_layer_history(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerListCommand>();
   CLI::App* command = layer.add_subcommand("history", "Lists the syncs of a container that can be restored.");
   command->add_option("URL", options->url, "the store")->required()->type_name("");
   command->add_option("--name", options->name, "the container")->required()->type_name("NAME");
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kHistoryExamples);
+  command->footer(kLayerHistoryExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return history(*options); }; });
 }
 

@@ -11,7 +11,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kLayerPruneExamples = R"(Examples:
   cairn layer prune /backup/layers --dry-run       what would be removed
   cairn layer prune /backup/layers                 what interrupted syncs have left behind
   cairn layer prune /backup/layers --keep 30d      also the history that nothing of the last 30 days needs
@@ -19,12 +19,12 @@ constexpr const char* kExamples = R"(Examples:
 Syncs and restores may go on meanwhile, from any machine. A full layer and its increments go together, so somewhat more
 than asked for is kept; the newest sync always is.)";
 
-struct Options {
+struct LayerPruneCommand {
   std::string url, keep, grace = "24h";
   bool dry_run = false, json = false;
 };
 
-Result<LayerPruneOptions> prune_options_of(const Options& options) {
+Result<LayerPruneOptions> prune_options_of(const LayerPruneCommand& options) {
   LayerPruneOptions pruning;
   pruning.dry_run = options.dry_run;
   const Result<std::int64_t> grace = parse_duration_ms(options.grace);
@@ -37,7 +37,7 @@ Result<LayerPruneOptions> prune_options_of(const Options& options) {
   return pruning;
 }
 
-void print_report(const std::string& url, const LayerPruneReport& pruned, const Options& options) {
+void print_report(const std::string& url, const LayerPruneReport& pruned, const LayerPruneCommand& options) {
   if (options.json) {
     Json json;
     json["store_url"] = url;
@@ -61,7 +61,7 @@ void print_report(const std::string& url, const LayerPruneReport& pruned, const 
   print_line(text);
 }
 
-int prune(const Options& options) {
+int prune(const LayerPruneCommand& options) {
   const Style style = style_of(options.json);
   const Result<LayerPruneOptions> pruning = prune_options_of(options);
   if (!pruning) return report({pruning.error()}, style);
@@ -77,7 +77,7 @@ int prune(const Options& options) {
 }  // namespace
 
 void add_layer_prune(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerPruneCommand>();
   CLI::App* command = layer.add_subcommand("prune", "Removes layers, temporary objects and unfinished uploads that no\n"
                                                     "container needs any more.");
   command->add_option("URL", options->url, "the store")->required()->type_name("");
@@ -90,7 +90,7 @@ void add_layer_prune(CLI::App& layer, Run& run) {
       ->capture_default_str();
   command->add_flag("--dry-run", options->dry_run, "say what would be removed, and end");
   command->add_flag("--json", options->json, "the report as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kLayerPruneExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return prune(*options); }; });
 }
 

@@ -14,7 +14,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kLayerRestoreExamples = R"(Examples:
   cairn layer restore s3://bucket/layers --name web_1 -o /srv/web/upper     the newest sync, to be mounted again
   cairn layer restore /backup/layers --name web_1 -o old --at '2026-11-21 08:00:00'
   cairn layer restore /backup/layers --name web_1 -o etc --path etc         one path, and what is below it
@@ -26,7 +26,7 @@ constexpr const char* kExamples = R"(Examples:
 A directory that is there stays as it was until the new one is complete and checked. After a restore of the newest sync
 the directory can be synced under the same name, from this machine on.)";
 
-struct Options {
+struct LayerRestoreCommand {
   std::string url, name, output, at, form = "upper", state_root;
   std::optional<std::uint64_t> sequence;
   std::optional<std::string> path;
@@ -34,7 +34,7 @@ struct Options {
   bool overwrite = false, dry_run = false, user_marks = false, json = false;
 };
 
-Result<LayerRestoreOptions> restore_options_of(const Options& options) {
+Result<LayerRestoreOptions> restore_options_of(const LayerRestoreCommand& options) {
   LayerRestoreOptions restoring;
   restoring.sequence = options.sequence;
   restoring.path = options.path;
@@ -90,7 +90,8 @@ struct Restorer {
 
 // Only what may be synced on from here is worth keeping state for; and state that is not to be had (another process is
 // at work with it, the place is read-only) keeps nobody from restoring.
-Result<void> open_manager(const Options& options, const LayerRestoreOptions& restoring, Restorer& restorer) {
+Result<void> open_manager(const LayerRestoreCommand& options, const LayerRestoreOptions& restoring,
+                          Restorer& restorer) {
   const bool goes_on = restoring.form == LayerForm::upper && !restoring.path && !restoring.dry_run;
   const auto open_in = [&](const std::string& directory) -> Result<void> {
     LayerOptions managing;
@@ -107,7 +108,7 @@ Result<void> open_manager(const Options& options, const LayerRestoreOptions& res
   return open_in(restorer.scratch->path());
 }
 
-Json result_json(const Options& options, const Store& store, const LayerRestoreResult& result) {
+Json result_json(const LayerRestoreCommand& options, const Store& store, const LayerRestoreResult& result) {
   Json json;
   json["container"] = options.name;
   json["store_url"] = store.url();
@@ -124,7 +125,7 @@ Json result_json(const Options& options, const Store& store, const LayerRestoreR
   return json;
 }
 
-std::string result_text(const Options& options, const LayerRestoreResult& result) {
+std::string result_text(const LayerRestoreCommand& options, const LayerRestoreResult& result) {
   const std::string what = fmt::format("sync {} of {}: {} {}, {} from {}", result.snapshot.sequence,
                                        format_time(result.snapshot.created_at_ms), result.entries,
                                        result.entries == 1 ? "entry" : "entries", size_text(result.size_bytes),
@@ -134,7 +135,7 @@ std::string result_text(const Options& options, const LayerRestoreResult& result
                      count_text(result.requests, "request"));
 }
 
-int restore(const Options& options, const Tools& tools) {
+int restore(const LayerRestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   Result<LayerRestoreOptions> restoring = restore_options_of(options);
   if (!restoring) return report({restoring.error()}, style);
@@ -170,7 +171,7 @@ int restore(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_layer_restore(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerRestoreCommand>();
   CLI::App* command = layer.add_subcommand(
       "restore", "Brings back the newest sync of a container's directory, or an earlier one.\n"
                  "It is exactly what was published, or the restore fails and touches nothing.");
@@ -202,7 +203,7 @@ void add_layer_restore(CLI::App& layer, Run& run) {
   command->add_flag("--dry-run", options->dry_run, "say what would be fetched, and end");
   command->add_option("--state-dir", options->state_root, "where local state lies, as for sync")->type_name("DIR");
   command->add_flag("--json", options->json, "what was restored as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kLayerRestoreExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return restore(*options, tools); }; });
 }
 

@@ -23,7 +23,7 @@ The container may go on meanwhile. The first sync stores everything, later ones 
 has, nothing is read and nothing is asked of the store. One that was interrupted is gone on with by the next.
 A name has one writer: another machine, or another directory, is refused (exit status 4).)";
 
-constexpr const char* kCheckNotes = R"(Exit status 0: a sync would publish something. 3: nothing has changed.
+constexpr const char* kLayerSyncNotes = R"(Exit status 0: a sync would publish something. 3: nothing has changed.
 The store is not asked: whether somebody else has published meanwhile is found out by the sync.
 
 Example:
@@ -94,7 +94,7 @@ void add_layer_check(CLI::App& layer, Run& run) {
   CLI::App* command = layer.add_subcommand("check", "Says whether a sync would publish something.");
   add_sync_options(*command, *options);
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kCheckNotes);
+  command->footer(kLayerSyncNotes);
   command->callback([options, &run] { run = [options](const Tools& tools) { return check(*options, tools); }; });
 }
 

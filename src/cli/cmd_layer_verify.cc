@@ -10,13 +10,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kLayerVerifyExamples = R"(Examples:
   cairn layer verify /backup/layers                 all containers
   cairn layer verify s3://bucket/layers --name web_1
 
 Every byte is fetched and decompressed, and compared with every hash there is. Problems give exit status 5.)";
 
-struct Options {
+struct LayerVerifyCommand {
   std::string url, name;
   bool json = false;
 };
@@ -57,14 +57,14 @@ void print_report(const Verified& verified) {
                          report.problems.empty() ? "all is well" : count_text(report.problems.size(), "problem")));
 }
 
-Result<std::vector<std::string>> names_of(const Options& options, Store& store) {
+Result<std::vector<std::string>> names_of(const LayerVerifyCommand& options, Store& store) {
   if (!options.name.empty()) return std::vector<std::string>{options.name};
   CAIRN_ASSIGN(std::vector<std::string> names, stored_container_names(store));
   if (names.empty()) return Error(ErrorKind::not_found, fmt::format("there is no container in {}", store.url()));
   return names;
 }
 
-int verify(const Options& options) {
+int verify(const LayerVerifyCommand& options) {
   const Style style = style_of(options.json);
   const Result<LayerStore> at = open_layer_store(options.url);
   if (!at) return report({at.error()}, style);
@@ -90,14 +90,14 @@ int verify(const Options& options) {
 }  // namespace
 
 void add_layer_verify(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerVerifyCommand>();
   CLI::App* command =
       layer.add_subcommand("verify", "Reads every layer and checks all that can be checked.\n"
                                      "Each problem is one sentence; none means that every sync can be restored.");
   command->add_option("URL", options->url, "the store")->required()->type_name("");
   command->add_option("--name", options->name, "only this container")->type_name("NAME");
   command->add_flag("--json", options->json, "the report as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kLayerVerifyExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return verify(*options); }; });
 }
 

@@ -17,21 +17,21 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kLayerWatchExamples = R"(Examples:
   cairn layer watch /srv/web/upper --to s3://bucket/layers --name web_1
   cairn layer watch /srv/web/upper --to /backup/layers --name web_1 --interval 5m --quiet 10s
 
 SIGINT, SIGTERM or SIGHUP: what has changed is synced once more, and it ends; a second one ends at once, which is as
 safe as a crash. A store that is away is tried again after growing waits. Run one for each container.)";
 
-struct Options {
+struct LayerWatchCommand {
   SyncOptions sync;
   std::string interval = "30s", quiet = "2s";
 };
 
 class Watching {
  public:
-  Watching(const Options& options, const Tools& tools, SyncedContainer& container)
+  Watching(const LayerWatchCommand& options, const Tools& tools, SyncedContainer& container)
       : options_(options.sync), tools_(tools), container_(container) {}
 
   // Until a signal, or what ends the watching by itself.
@@ -69,7 +69,7 @@ Result<void> Watching::run(std::int64_t interval_ms, std::int64_t quiet_ms) {
   return *ended;
 }
 
-int watch(const Options& options, const Tools& tools) {
+int watch(const LayerWatchCommand& options, const Tools& tools) {
   const Style style = style_of(options.sync.json);
   const Result<std::int64_t> interval_ms = parse_duration_ms(options.interval);
   if (!interval_ms) return report_usage(interval_ms.error().with("--interval").message(), style);
@@ -87,7 +87,7 @@ int watch(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_layer_watch(CLI::App& layer, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LayerWatchCommand>();
   CLI::App* command = layer.add_subcommand(
       "watch", "Syncs a container's directory whenever it has changed, until it is stopped.");
   add_sync_options(*command, options->sync);
@@ -100,7 +100,7 @@ void add_layer_watch(CLI::App& layer, Run& run) {
       ->type_name("TIME")
       ->capture_default_str();
   command->add_flag("--json", options->sync.json, "a line of JSON for every sync");
-  command->footer(kExamples);
+  command->footer(kLayerWatchExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return watch(*options, tools); }; });
 }
 

@@ -12,13 +12,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kListExamples = R"(Examples:
   cairn list /backup
   cairn list /backup --json
 
 A replica that lies at the URL itself is shown as ".". When there is none at all, the exit status is 3.)";
 
-struct Options {
+struct ListCommand {
   std::string url;
   bool json = false;
 };
@@ -54,7 +54,7 @@ void print_list_json(const std::string& url, const std::vector<ReplicaInfo>& rep
   print_json(json);
 }
 
-int list(const Options& options) {
+int list(const ListCommand& options) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
@@ -74,12 +74,12 @@ int list(const Options& options) {
 }  // namespace
 
 void add_list(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ListCommand>();
   CLI::App* command = app.add_subcommand("list", "Lists the databases that have a replica below a URL.\n"
                                                  "It reads names and the newest object of each, no data.");
   command->add_option("URL", options->url, "where replicas lie")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kListExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return list(*options); }; });
 }
 

@@ -15,7 +15,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kPruneExamples = R"(Examples:
   cairn prune /backup/app.db --dry-run                   what would go and what would stay
   cairn prune /backup/app.db                             every state of the last 24 h, one an hour for 30 days of use,
                                                          one a day for a year, and one a month for good
@@ -26,7 +26,7 @@ in which something was published, the state that takes the fewest objects stays.
 stay in any case: make one now and then (cairn snapshot). Replicators and restores may be at work meanwhile. What is
 removed is gone: begin with --dry-run.)";
 
-struct Options {
+struct PruneCommand {
   std::string url, keep_all = "24h", grace = "1h", hourly = "720", daily = "365", weekly = "0", monthly = "all";
   bool dry_run = false, json = false;
 };
@@ -43,7 +43,7 @@ Result<std::uint32_t> count_of(const std::string& text) {
   return Error(ErrorKind::invalid, fmt::format("'{}' is neither a number nor 'all'", text));
 }
 
-Result<PruneOptions> prune_options_of(const Options& options) {
+Result<PruneOptions> prune_options_of(const PruneCommand& options) {
   PruneOptions pruning;
   pruning.dry_run = options.dry_run;
   PrunePolicy& policy = pruning.policy;
@@ -103,7 +103,7 @@ const char* text_of(Fate fate) {
   return "";
 }
 
-void print_report_json(const std::string& url, const PruneReport& pruned, const Options& options) {
+void print_report_json(const std::string& url, const PruneReport& pruned, const PruneCommand& options) {
   const Sums total = total_of(pruned);
   Json json;
   json["replica"] = url;
@@ -128,7 +128,7 @@ void print_report_json(const std::string& url, const PruneReport& pruned, const 
   print_json(json);
 }
 
-void print_report_text(const std::string& url, const PruneReport& pruned, const Options& options) {
+void print_report_text(const std::string& url, const PruneReport& pruned, const PruneCommand& options) {
   const char* going = options.dry_run ? "would go" : "go";
   std::vector<std::vector<std::string>> rows{{"objects", "stay", "bytes", going, "bytes"}};
   for (const auto& [name, sums] : classes_of(pruned)) {
@@ -158,7 +158,7 @@ void print_report_text(const std::string& url, const PruneReport& pruned, const 
                          size_text(total.kept_bytes), count_text(kept, "restore point")));
 }
 
-int prune(const Options& options) {
+int prune(const PruneCommand& options) {
   const Style style = style_of(options.json);
   const Result<PruneOptions> pruning = prune_options_of(options);
   if (!pruning) return report({pruning.error()}, style);
@@ -179,7 +179,7 @@ int prune(const Options& options) {
 }  // namespace
 
 void add_prune(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<PruneCommand>();
   CLI::App* command = app.add_subcommand("prune",
                                          "Thins the restore points of a replica, and removes the objects that none of\n"
                                          "those that stay needs. It reads the index of every object, no data.");
@@ -200,7 +200,7 @@ void add_prune(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_flag("--dry-run", options->dry_run, "say what would be removed, and end");
   command->add_flag("--json", options->json, "the report as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kPruneExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return prune(*options); }; });
 }
 

@@ -19,7 +19,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kReplicateExamples = R"(Examples:
   cairn replicate app.db                              into the folder app.db-cairn beside it, until Ctrl-C
   cairn replicate app.db --to /backup/app.db          the replica is exactly that folder
   cairn replicate a.db b.db --to /backup              into /backup/a.db and /backup/b.db
@@ -33,14 +33,14 @@ The database stays in use meanwhile, and is never written to (but see --no-wal-s
 everything that is committed and ends; a second one ends at once, which loses nothing that is committed either.
 With --exec, signals go to the program, and its exit status is cairn's. With --config, SIGHUP reads the file again.)";
 
-struct Options {
+struct ReplicateCommand {
   std::vector<std::string> databases;
   std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
   bool once = false, no_wal_switch = false, json = false;
 };
 
 // The values of the options, checked; the error says which is wrong.
-Result<ReplicationOptions> common_options(const Options& options, const Tools& tools) {
+Result<ReplicationOptions> common_options(const ReplicateCommand& options, const Tools& tools) {
   ReplicationOptions common;
   Result<std::int64_t> interval = parse_duration_ms(options.interval);
   if (!interval) return interval.error().with("--interval");
@@ -64,7 +64,7 @@ Result<ReplicationOptions> common_options(const Options& options, const Tools& t
   return common;
 }
 
-int replicate_configured(const Options& options, const Tools& tools, Style style) {
+int replicate_configured(const ReplicateCommand& options, const Tools& tools, Style style) {
   if (!tools.behind_dashes.empty()) {
     return report_usage("a program behind -- is for databases that are named: leave it out beside a configuration",
                         style);
@@ -81,7 +81,7 @@ int replicate_configured(const Options& options, const Tools& tools, Style style
   return run_configured(std::move(*loaded), path, style, tools.signals, tools.log);
 }
 
-int replicate(const Options& options, const Tools& tools) {
+int replicate(const ReplicateCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   if (options.databases.empty()) return replicate_configured(options, tools, style);
   FollowOptions following;
@@ -120,7 +120,7 @@ int replicate(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_replicate(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ReplicateCommand>();
   CLI::App* command = app.add_subcommand(
       "replicate", "Follows live SQLite databases into a store, commit by commit, until it is stopped.\n"
                    "Every published state can be restored later.");
@@ -174,7 +174,7 @@ void add_replicate(CLI::App& app, Run& run) {
     config->excludes(command->get_option(name));
     command->get_option(name)->needs(databases);
   }
-  command->footer(kExamples);
+  command->footer(kReplicateExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return replicate(*options, tools); }; });
 }
 

@@ -16,7 +16,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kRestoreExamples = R"(Examples:
   cairn restore /backup/app.db -o app.db                              the newest state
   cairn restore /backup/app.db -o old.db --at '2026-11-21 08:00:00'   the newest state at or before that time (UTC)
   cairn restore /backup/app.db -o old.db --sequence 42                exactly that state (see cairn history)
@@ -26,7 +26,7 @@ constexpr const char* kExamples = R"(Examples:
 A database that is there stays as it was until the new one is complete and checked. A database that is in use is not
 replaced: stop the program first.)";
 
-struct Options {
+struct RestoreCommand {
   std::string url, output, at;
   std::optional<std::uint64_t> sequence;
   bool overwrite = false, onto = false, dry_run = false, json = false;
@@ -79,7 +79,7 @@ void print_result(const std::string& output, const RestoreResult& result, Style 
                          count_text(result.requests, "request")));
 }
 
-Result<RestoreTarget> target_of(const Options& options) {
+Result<RestoreTarget> target_of(const RestoreCommand& options) {
   RestoreTarget target;
   target.sequence = options.sequence;
   if (options.at.empty()) return target;
@@ -89,7 +89,7 @@ Result<RestoreTarget> target_of(const Options& options) {
   return target;
 }
 
-int restore(const Options& options, const Tools& tools) {
+int restore(const RestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   const Result<RestoreTarget> target = target_of(options);
   if (!target) return report({target.error()}, style);
@@ -128,7 +128,7 @@ int restore(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_restore(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<RestoreCommand>();
   CLI::App* command = app.add_subcommand(
       "restore", "Brings back the newest state of a replica, or an earlier one, as a database file.\n"
                  "It is byte for byte what was published, or the restore fails and touches nothing.");
@@ -144,7 +144,7 @@ void add_restore(CLI::App& app, Run& run) {
   command->add_flag("--onto", options->onto, "replace it, and fetch only what differs from it");
   command->add_flag("--dry-run", options->dry_run, "print which objects would be read, and end");
   command->add_flag("--json", options->json, "what was restored as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kRestoreExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return restore(*options, tools); }; });
 }
 

@@ -12,18 +12,18 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kSnapshotExamples = R"(Examples:
   cairn snapshot app.db --to /backup/app.db
 
 It takes over from a `cairn replicate` that has ended and leaves the replica to the next one. While one is running it
 is refused (exit status 4): a replica has one writer.)";
 
-struct Options {
+struct SnapshotCommand {
   std::string database, to, timeout = "10s", state_root;
   bool no_wal_switch = false, json = false;
 };
 
-int snapshot(const Options& options, const Tools& tools) {
+int snapshot(const SnapshotCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   FollowOptions following;
   following.style = style;
@@ -55,7 +55,7 @@ int snapshot(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_snapshot(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<SnapshotCommand>();
   CLI::App* command = app.add_subcommand(
       "snapshot", "Publishes everything that is committed and a whole copy of the database, and ends.\n"
                   "Restores from there on begin with that copy.");
@@ -69,7 +69,7 @@ void add_snapshot(CLI::App& app, Run& run) {
       ->type_name("TIME")
       ->capture_default_str();
   command->add_flag("--json", options->json, "the status at the end as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kSnapshotExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return snapshot(*options, tools); }; });
 }
 

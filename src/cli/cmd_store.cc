@@ -11,13 +11,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kTeaching = R"(URLs of stores, wherever a command takes one:
+constexpr const char* kStoreTeaching = R"(URLs of stores, wherever a command takes one:
   /backup, backup/app, file:///backup       a folder
   s3://bucket/prefix                        Amazon S3
   s3://bucket/prefix?endpoint=https://host:9000&region=eu-1
                                             whatever speaks its protocol; quote it, for the shell takes '?' and '&'
 
-Options of an s3:// URL, after '?', joined with '&':
+StoreCommand of an s3:// URL, after '?', joined with '&':
   endpoint=URL        the server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, Amazon's
   region=NAME         Default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1
   profile=NAME        of the shared files. Default: AWS_PROFILE, "default"
@@ -48,7 +48,7 @@ races some of them, and removes them again. The exit status is 0 when replicas c
 Example:
   cairn store probe 's3://my-bucket/backup?endpoint=https://s3.example.com')";
 
-struct Options {
+struct StoreCommand {
   std::string url;
   bool json = false;
 };
@@ -89,7 +89,7 @@ void print_report(const s3::ProbeReport& report) {
   print_line(report.verdict);
 }
 
-int probe(const Options& options) {
+int probe(const StoreCommand& options) {
   const Style style = style_of(options.json);
   if (options.url.find("://") == std::string::npos || options.url.starts_with("file://")) {
     return report_usage("a folder can do everything: only s3:// URLs need to be probed", style);
@@ -111,8 +111,8 @@ int probe(const Options& options) {
 
 void add_store(CLI::App& app, Run& run) {
   CLI::App* store = app.add_subcommand("store", "What a store is, where its keys come from, and what it can do.");
-  store->footer(kTeaching);
-  const auto options = std::make_shared<Options>();
+  store->footer(kStoreTeaching);
+  const auto options = std::make_shared<StoreCommand>();
   CLI::App* command = store->add_subcommand(
       "probe", "Tries what an S3 store can do, and says what is missing and what that costs.");
   command->add_option("URL", options->url, "a place in the store")->required()->type_name("");

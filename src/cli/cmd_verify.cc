@@ -13,13 +13,13 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kVerifyExamples = R"(Examples:
   cairn verify /backup/app.db          every object, every checksum, every hash, and that nothing is missing between
   cairn verify /backup/app.db --deep   also restores the newest state and lets SQLite check it
 
 Problems give exit status 5. A replica that holds nothing is no good replica: exit status 3.)";
 
-struct Options {
+struct VerifyCommand {
   std::string url, scratch;
   bool deep = false, json = false;
 };
@@ -43,7 +43,7 @@ void print_report(const std::string& url, const VerifyReport& report, Style styl
                          report.problems.empty() ? "all is well" : count_text(report.problems.size(), "problem")));
 }
 
-int verify(const Options& options) {
+int verify(const VerifyCommand& options) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
@@ -65,7 +65,7 @@ int verify(const Options& options) {
 }  // namespace
 
 void add_verify(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<VerifyCommand>();
   CLI::App* command = app.add_subcommand("verify",
                                          "Reads every object of a replica and checks all that can be checked.\n"
                                          "Each problem is one sentence; none means that it can be restored.");
@@ -74,7 +74,7 @@ void add_verify(CLI::App& app, Run& run) {
   command->add_option("--scratch", options->scratch, "folder for the restored copy. Default: the temporary folder")
       ->type_name("DIR");
   command->add_flag("--json", options->json, "the report as one line of JSON");
-  command->footer(kExamples);
+  command->footer(kVerifyExamples);
   command->callback([options, &run] { run = [options](const Tools&) { return verify(*options); }; });
 }
 

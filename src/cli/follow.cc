@@ -12,6 +12,7 @@
 #include <stop_token>
 #include <thread>
 
+#include "base/clock.h"
 #include "cli/child.h"
 #include "cli/places.h"
 #include "cli/spending.h"
@@ -23,11 +24,6 @@ namespace {
 
 constexpr std::int64_t kLongestWaitMs = 3'600'000;
 constexpr std::int64_t kLookAtStoreMs = 1'000;  // while one is in trouble
-
-std::int64_t now_ms() {
-  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
-}
 
 class Follower {
  public:
@@ -63,7 +59,7 @@ class Follower {
   std::optional<Child> child_;
   bool child_wanted_ = false;
   std::optional<int> child_status_;
-  const std::int64_t begun_ms_ = now_ms();
+  const std::int64_t begun_ms_ = monotonic_ms();
   Days days_{begun_ms_, options_.day_ms};
   std::vector<StoreUsage> day_before_;  // of each replication, when this day began
 
@@ -76,7 +72,7 @@ class Follower {
 
 int Follower::run() {
   child_wanted_ = !options_.child.empty();
-  const std::int64_t patience_until_ms = now_ms() + options_.timeout_ms;
+  const std::int64_t patience_until_ms = monotonic_ms() + options_.timeout_ms;
   {
     MutexLock lock(mutex_);
     running_ = replications_.size();
@@ -93,13 +89,13 @@ int Follower::run() {
   while (any_left() || child_) {
     const std::int64_t until_ms = child_wanted_ ? std::min(patience_until_ms, days_.end_ms()) : days_.end_ms();
     const std::int64_t longest_ms = a_store_is_in_trouble() ? kLookAtStoreMs : kLongestWaitMs;
-    const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - now_ms(), 0, longest_ms);
+    const std::int64_t wait_ms = std::clamp<std::int64_t>(until_ms - monotonic_ms(), 0, longest_ms);
     const std::optional<Event> event = signals_.wait(static_cast<int>(wait_ms));
     if (!event) look_at_stores();
-    if (const std::int64_t days = days_.take(now_ms()); days > 0) tell_days(days);
+    if (const std::int64_t days = days_.take(monotonic_ms()); days > 0) tell_days(days);
     if (event && event->kind == Event::Kind::signal) on_signal(*event);
     look_at_child();
-    start_child_when_ready(now_ms() < patience_until_ms ? Patience::left : Patience::gone);
+    start_child_when_ready(monotonic_ms() < patience_until_ms ? Patience::left : Patience::gone);
   }
   for (std::thread& thread : threads) thread.join();
   return status();
@@ -150,14 +146,14 @@ void Follower::run_one(std::size_t index) {
 }
 
 Json Follower::store_of(const Replication& replication) const {
-  return store_json(replication.store_status(), now_ms() - begun_ms_, options_.prices);
+  return store_json(replication.store_status(), monotonic_ms() - begun_ms_, options_.prices);
 }
 
 void Follower::tell_spending(const Replication& replication) const {
   const StoreStatus store = replication.store_status();
   if (store.service.empty() || store.usage.is_zero()) return;
   log_.info("{}: asked of {}: {}", replication.database(), store.service,
-            spending_text({store.usage, store.service, now_ms() - begun_ms_}, options_.prices));
+            spending_text({store.usage, store.service, monotonic_ms() - begun_ms_}, options_.prices));
 }
 
 bool Follower::a_store_is_in_trouble() const {

@@ -14,7 +14,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr std::size_t kNamed = 3;
+constexpr std::size_t kContainersNamed = 3;
 constexpr int kTransfers = 8;  // requests wait for a network more than for a processor
 
 // "; containers there: web_1, web_2 and 4 more"
@@ -22,8 +22,8 @@ std::string containers_there(Store& store) {
   const Result<std::vector<std::string>> names = stored_container_names(store);
   if (!names || names->empty()) return "";
   std::string text;
-  for (std::size_t i = 0; i < std::min(kNamed, names->size()); ++i) text += (i > 0 ? ", " : "") + (*names)[i];
-  if (names->size() > kNamed) text += fmt::format(" and {} more", names->size() - kNamed);
+  for (std::size_t i = 0; i < std::min(kContainersNamed, names->size()); ++i) text += (i > 0 ? ", " : "") + (*names)[i];
+  if (names->size() > kContainersNamed) text += fmt::format(" and {} more", names->size() - kContainersNamed);
   return "; containers there: " + text;
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 bool is_file_url(std::string_view url) { return url.starts_with("file://"); }
 
-const char* environment(const char* name) {
+const char* variable(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
@@ -29,7 +29,7 @@ const char* environment(const char* name) {
 std::string server_of(const s3::Location& location) {
   std::string endpoint = location.options.endpoint;
   for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
-    if (const char* value = environment(name); value != nullptr && endpoint.empty()) endpoint = value;
+    if (const char* value = variable(name); value != nullptr && endpoint.empty()) endpoint = value;
   }
   if (endpoint.empty()) return "";
   const Result<s3::Endpoint> parsed = s3::parse_endpoint(endpoint, "endpoint");
@@ -71,8 +71,8 @@ std::string file_name(const std::string& path) { return fs::path(path).filename(
 
 Result<std::string> default_state_root() {
   if (::geteuid() == 0) return std::string("/var/lib/cairn");
-  if (const char* state = environment("XDG_STATE_HOME")) return join_path(state, "cairn");
-  if (const char* home = environment("HOME")) return join_path(home, ".local/state/cairn");
+  if (const char* state = variable("XDG_STATE_HOME")) return join_path(state, "cairn");
+  if (const char* home = variable("HOME")) return join_path(home, ".local/state/cairn");
   return Error(ErrorKind::invalid, "there is no HOME to keep local state in: say where with --state-dir");
 }
 

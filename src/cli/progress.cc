@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "cli/output.h"
 
 namespace cairn::cli {
@@ -16,11 +17,6 @@ namespace {
 constexpr std::int64_t kRedrawMs = 100;
 constexpr std::uint64_t kWidth = 30;
 
-std::int64_t now_ms() {
-  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
-}
-
 }  // namespace
 
 ProgressBar::ProgressBar(std::string label, Unit unit)
@@ -29,7 +25,7 @@ ProgressBar::ProgressBar(std::string label, Unit unit)
 void ProgressBar::show(std::uint64_t done, std::uint64_t total) {
   if (!on_terminal_ || total == 0) return;
   MutexLock lock(mutex_);
-  const std::int64_t now = now_ms();
+  const std::int64_t now = monotonic_ms();
   if (visible_ && now - drawn_ms_ < kRedrawMs && done < total) return;
   drawn_ms_ = now;
   visible_ = true;

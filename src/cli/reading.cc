@@ -8,18 +8,18 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr std::size_t kNamed = 3;
+constexpr std::size_t kReplicasNamed = 3;
 
 // "; replicas below it: a.db, b.db and 4 more"
 std::string replicas_below(Store& store) {
   const Result<std::vector<ReplicaInfo>> replicas = list_replicas(store, "");
   if (!replicas || replicas->empty()) return "";
   std::string names;
-  for (std::size_t i = 0; i < std::min(kNamed, replicas->size()); ++i) {
+  for (std::size_t i = 0; i < std::min(kReplicasNamed, replicas->size()); ++i) {
     if ((*replicas)[i].path.empty()) return "";
     names += (i > 0 ? ", " : "") + (*replicas)[i].path;
   }
-  if (replicas->size() > kNamed) names += fmt::format(" and {} more", replicas->size() - kNamed);
+  if (replicas->size() > kReplicasNamed) names += fmt::format(" and {} more", replicas->size() - kReplicasNamed);
   return "; replicas lie below it: " + names;
 }
 

@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "cairn/compactor.h"
 #include "compact/survey.h"
+#include "compact/test_times.h"
 #include "restore/test_replica.h"
 #include "segment/keys.h"
 #include "store/around.h"
@@ -29,7 +30,6 @@ using segment::ObjectKind;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::int64_t kMinute = 60'000, kHour = 60 * kMinute, kDay = 24 * kHour;
 
 class HandClock final : public Clock {
  public:

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/clock.h"
+#include "compact/test_times.h"
 #include "restore/plan.h"
 #include "segment/keys.h"
 
@@ -20,7 +21,6 @@ using segment::ObjectKind;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr std::int64_t kMinute = 60'000, kHour = 60 * kMinute, kDay = 24 * kHour;
 constexpr std::int64_t kNow = 400 * kDay;
 
 // A history of states with times, and objects over it.

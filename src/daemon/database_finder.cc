@@ -24,7 +24,7 @@ std::string in(const std::string& directory, const std::string& name) {
   return directory == "/" ? "/" + name : directory + "/" + name;
 }
 
-std::vector<std::string> components_of(std::string_view pattern) {
+std::vector<std::string> steps_of(std::string_view pattern) {
   std::vector<std::string> components;
   while (!pattern.empty()) {
     const std::size_t slash = std::min(pattern.find('/'), pattern.size());
@@ -105,7 +105,7 @@ class Finder {
     }
     for (const DatabaseEntry& entry : config_.databases) {
       if (!entry.path.empty()) continue;
-      const std::vector<std::string> components = components_of(entry.pattern);
+      const std::vector<std::string> components = steps_of(entry.pattern);
       Walk walk(components);
       walk.at(entry.directory, "", 0);
       found_.directories.merge(walk.directories);

@@ -40,7 +40,7 @@ class DatabaseFinderTest : public ::testing::Test {
     return pairs;
   }
 
-  const testing::Scratch scratch_{"finder"};
+  const cairn::testing::Scratch scratch_{"finder"};
 };
 
 TEST_F(DatabaseFinderTest, ADirectoryMeansItsFilesOfAPatternButNotWhatLiesBesideThem) {

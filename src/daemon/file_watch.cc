@@ -14,20 +14,6 @@
 
 namespace cairn::daemon {
 
-namespace {
-
-constexpr std::uint32_t kNames = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
-constexpr std::uint32_t kWrites = IN_MODIFY;
-
-// The path without symbolic links, as SQLite opens it; what does not exist yet stays as it is.
-std::filesystem::path resolved(const std::string& path) {
-  std::error_code ignored;
-  std::filesystem::path real = std::filesystem::weakly_canonical(path, ignored);
-  return real.empty() ? std::filesystem::path(path) : real;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<FileWatch>> FileWatch::open(const std::string& database_path) {
   CAIRN_ASSIGN(Notifier notifier, Notifier::open());
   const int error_number = notifier.error();
@@ -54,7 +40,7 @@ bool FileWatch::add(const std::string& path, std::uint32_t mask) {
 void FileWatch::refresh() {
   if (!is_watching()) return;
   const std::string path = directory_ + "/" + name_;
-  if (add(directory_, kNames) && add(path, kWrites)) add(path + "-wal", kWrites);
+  if (add(directory_, kNameEvents) && add(path, kWriteEvents)) add(path + "-wal", kWriteEvents);
 }
 
 void FileWatch::stop_watching(int error_number) {

@@ -12,20 +12,6 @@
 
 namespace cairn::daemon {
 
-namespace {
-
-constexpr std::uint32_t kNames = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
-constexpr std::uint32_t kWrites = IN_MODIFY;
-
-// The path without symbolic links, as SQLite opens it; what does not exist yet stays as it is.
-std::filesystem::path resolved(const std::string& path) {
-  std::error_code ignored;
-  std::filesystem::path real = std::filesystem::weakly_canonical(path, ignored);
-  return real.empty() ? std::filesystem::path(path) : real;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<FilesWatch>> FilesWatch::open() {
   CAIRN_ASSIGN(Notifier notifier, Notifier::open());
   return std::unique_ptr<FilesWatch>(new FilesWatch(std::move(notifier)));
@@ -49,13 +35,13 @@ void FilesWatch::refresh(Id id) {
 void FilesWatch::watch(Id id, File& file) {
   file.trouble.clear();
   const std::string path = file.directory + "/" + file.name;
-  if (Watch* names = add_watch(file, file.directory, kNames)) {
+  if (Watch* names = add_watch(file, file.directory, kNameEvents)) {
     names->names[file.name] = id;
     names->names[file.name + "-wal"] = id;
   }
   for (const std::string& written : {path, path + "-wal"}) {
     if (!file.trouble.empty()) return;
-    if (Watch* writes = add_watch(file, written, kWrites)) writes->written.insert(id);
+    if (Watch* writes = add_watch(file, written, kWriteEvents)) writes->written.insert(id);
   }
 }
 

@@ -26,7 +26,7 @@ class FilesWatchTest : public ::testing::Test {
   // Queued by the kernel before the call that made it returns.
   Ids changed() { return watch_->wait(0) == FilesWatch::Wake::event ? watch_->drain() : Ids(); }
 
-  const testing::Scratch scratch_{"files"};
+  const cairn::testing::Scratch scratch_{"files"};
   std::unique_ptr<FilesWatch> watch_;
 };
 

@@ -13,6 +13,8 @@
 
 namespace cairn::daemon {
 
+inline constexpr std::int64_t kJudgeUs = 100'000;  // between two judgements while a limit runs
+
 bool has_content(const std::string& path);
 
 // Everything in a status that makes another part's next step worth taking, or that people care about.

@@ -157,7 +157,7 @@ TEST_F(LayerWatcherTest, WhatTheLastSyncCouldNotPublishIsAnError) {
 }
 
 TEST_F(LayerWatcherTest, AStopSyncsOnceMore) {
-  const testing::Scratch scratch("watch");
+  const cairn::testing::Scratch scratch("watch");
   SystemClock clock;
   manager_.will_answer(snapshot(1));
   manager_.will_answer(snapshot(2));

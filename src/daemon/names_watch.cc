@@ -12,8 +12,7 @@ namespace cairn::daemon {
 
 namespace {
 
-constexpr std::uint32_t kNames = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
-                                 IN_ONLYDIR;
+constexpr std::uint32_t kTreeNames = kNameEvents | IN_DELETE_SELF | IN_MOVE_SELF;
 
 }  // namespace
 
@@ -26,7 +25,7 @@ bool NamesWatch::watch(const std::set<std::string>& directories) {
   trouble_.clear();
   bool all = true;
   for (const std::string& directory : directories) {
-    const int error_number = notifier_.is_watching() ? notifier_.add(directory, kNames) : notifier_.error();
+    const int error_number = notifier_.is_watching() ? notifier_.add(directory, kTreeNames) : notifier_.error();
     if (error_number == 0) continue;
     all = false;
     if (error_number == ENOENT || error_number == ENOTDIR || !trouble_.empty()) continue;

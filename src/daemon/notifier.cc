@@ -80,6 +80,12 @@ void Notifier::ring() const {
   [[maybe_unused]] const ssize_t written = ::write(bell_.get(), &one, sizeof one);
 }
 
+std::filesystem::path resolved(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::path real = std::filesystem::weakly_canonical(path, ignored);
+  return real.empty() ? std::filesystem::path(path) : real;
+}
+
 const char* inotify_remedy(int error_number) {
   if (error_number == ENOSPC) return ": raise fs.inotify.max_user_watches with sysctl";
   if (error_number == EMFILE) return ": raise fs.inotify.max_user_instances with sysctl";

@@ -1,7 +1,10 @@
 // inotify, and a bell that other threads ring, waited for together.
 #pragma once
 
+#include <sys/inotify.h>
+
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -43,6 +46,13 @@ class Notifier {
   FileDescriptor inotify_, bell_;
   int error_ = 0;
 };
+
+// What a directory is watched for where files come and go in it, and what a file is watched for.
+inline constexpr std::uint32_t kNameEvents = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+inline constexpr std::uint32_t kWriteEvents = IN_MODIFY;
+
+// The path without symbolic links, as SQLite opens it; what does not exist yet stays as it is.
+std::filesystem::path resolved(const std::string& path);
 
 // What to do about an errno of inotify's: ": raise ..." or "".
 const char* inotify_remedy(int error_number);

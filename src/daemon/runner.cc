@@ -15,6 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace cairn {
 
 Result<void> run_replicator(Replicator& replicator, Clock& clock, std::stop_token stop, const RunOptions& options) {
@@ -22,13 +24,6 @@ Result<void> run_replicator(Replicator& replicator, Clock& clock, std::stop_toke
 }
 
 namespace daemon {
-
-namespace {
-
-constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of "never" and now from overflowing
-constexpr std::int64_t kJudgeUs = 100'000;              // between two judgements while a limit runs
-
-}  // namespace
 
 Runner::Runner(Replicator& replicator, Clock& clock, const RunOptions& options, const RunTiming& timing)
     : replicator_(replicator), clock_(clock), options_(options), timing_(timing), judge_(replicator, options) {}

@@ -26,7 +26,7 @@ RunTiming only_when_woken() {
 
 enum class Driver { runner, scheduler };
 
-class RunnerTest : public testing::TestWithParam<Driver> {
+class RunnerTest : public ::testing::TestWithParam<Driver> {
  protected:
   ~RunnerTest() override {
     stop_.request_stop();
@@ -288,7 +288,7 @@ TEST_P(RunnerTest, ChangesAreToldOnTheCallersThread) {
   for (const std::thread::id& teller : tellers) EXPECT_EQ(teller, std::this_thread::get_id());
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, RunnerTest, testing::Values(Driver::runner, Driver::scheduler),
+INSTANTIATE_TEST_SUITE_P(Both, RunnerTest, ::testing::Values(Driver::runner, Driver::scheduler),
                          [](const auto& driver) { return driver.param == Driver::runner ? "Runner" : "Scheduler"; });
 
 }  // namespace

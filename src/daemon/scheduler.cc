@@ -12,12 +12,11 @@
 #include <chrono>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace cairn::daemon {
 
 namespace {
-
-constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of "never" and now from overflowing
-constexpr std::int64_t kJudgeUs = 100'000;              // between two judgements while a limit runs
 
 // A quarter is kept for the other stores, and at least one.
 std::size_t most_of_a_lane(int workers) {

@@ -115,7 +115,7 @@ class SchedulerTest : public ::testing::Test {
     return options;
   }
 
-  const testing::Scratch scratch_{"scheduler"};
+  const cairn::testing::Scratch scratch_{"scheduler"};
   SystemClock clock_;
   RunOptions options_;
   std::stop_source stop_;

@@ -28,7 +28,7 @@ bool is_s3_url(std::string_view url) {
          });
 }
 
-std::string normal(const std::string& path) {
+std::string normal_path(const std::string& path) {
   std::string text = std::filesystem::path(path).lexically_normal().string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
@@ -56,14 +56,14 @@ Result<std::string> place_of(std::string_view url) {
   }
   if (is_file_url(url)) {
     CAIRN_ASSIGN(const std::string path, path_of_file_url(url));
-    return file_url(normal(path));
+    return file_url(normal_path(path));
   }
   if (!url.starts_with('/')) {
     return Error(ErrorKind::invalid,
                  fmt::format("'{}' is no place: write s3://bucket/prefix, file:///path or a path that begins with /",
                              url.substr(0, url.find('?'))));
   }
-  return file_url(normal(std::string(url)));
+  return file_url(normal_path(std::string(url)));
 }
 
 std::string with_options(std::string_view url, const std::vector<std::pair<std::string, std::string>>& options) {

@@ -25,7 +25,7 @@ class TreeWatchTest : public ::testing::Test {
   // Queued by the kernel before the call that made it returns.
   bool changed() { return watch_->wait(kLong) == TreeWatch::Wake::event && watch_->drain(); }
 
-  const testing::Scratch scratch_{"tree"};
+  const cairn::testing::Scratch scratch_{"tree"};
   std::unique_ptr<TreeWatch> watch_;
 };
 
@@ -60,7 +60,7 @@ TEST_F(TreeWatchTest, ANewDirectoryIsWatchedAfterTheNextRefresh) {
 }
 
 TEST_F(TreeWatchTest, LinksAreNotFollowed) {
-  const testing::Scratch elsewhere("elsewhere");
+  const cairn::testing::Scratch elsewhere("elsewhere");
   fs::create_directory_symlink(elsewhere.path(), scratch_ / "a/link");
   EXPECT_TRUE(changed());
   fs::create_directory(scratch_ / "a/c");

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/clock.h"
 #include "cairn/daemon.h"
 #include "daemon/layer_watcher.h"
 #include "daemon/tree_watch.h"
@@ -10,7 +11,6 @@ namespace cairn {
 
 namespace {
 
-constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of "never" and now from overflowing
 constexpr int kLooksAWhile = 4;                         // how finely the end of a burst of changes is seen
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "layer/archive.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,8 +9,6 @@
 
 namespace cairn::layer {
 namespace {
-
-std::uint64_t hash_of(ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 bool is_big(const OpenEntry& open) { return open.has_contents() && open.entry().size_bytes >= kBigFileBytes; }
 

@@ -1,7 +1,6 @@
 // Layers that no writer would make, for tests and fuzz targets.
 #pragma once
 
-#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "layer/object_format.h"
@@ -12,7 +11,6 @@ namespace cairn::layer::testing {
 // An object whose checksums are all right and whose index has `records`, of `entries` entries, for its only chunk.
 inline Bytes layer_around(ByteView records, std::uint64_t entries, ByteView path, std::uint64_t tar_bytes) {
   segment::BlockCompressor compressor(1);
-  const auto hash_of = [](ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); };
   const auto append = [](Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); };
   const Bytes tar(tar_bytes);
   const Bytes frame = compressor.compress(tar).value();

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/errors.h"
 #include "layer/layer_reader.h"
 #include "segment/zstd_block.h"
 
@@ -14,8 +15,6 @@ namespace cairn::layer {
 namespace {
 
 constexpr std::uint64_t kFetchTarget = 1u << 20;
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 class Cursor final : public EntryCursor {
  public:

@@ -19,7 +19,7 @@ constexpr std::uint64_t kFetchedBytes = 24u << 20;
 constexpr std::uint64_t kDecodedBytes = 16u << 20;
 constexpr std::uint64_t kUsualBytes = 4u << 20;
 
-enum class Stage : std::uint8_t { waiting, begun, done };
+enum class RunStage : std::uint8_t { waiting, begun, done };
 
 // Used again and again: fresh memory costs a page fault and a zero for every byte.
 struct Buffer {
@@ -32,12 +32,12 @@ struct Buffer {
 
 struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   struct Run {
-    Stage stage = Stage::waiting;
+    RunStage stage = RunStage::waiting;
     Result<Bytes> stored = Bytes{};
     std::uint64_t uses_left = 0;
   };
   struct Frame {
-    Stage stage = Stage::waiting;
+    RunStage stage = RunStage::waiting;
     Result<Buffer> buffer = Buffer{};
   };
 
@@ -56,7 +56,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
       MutexLock lock(mutex);
       if (cancelled) return;
       while (may_fetch()) {
-        runs.push_back({.stage = Stage::waiting, .stored = Bytes{}, .uses_left = plan.runs[fetch_next].uses});
+        runs.push_back({.stage = RunStage::waiting, .stored = Bytes{}, .uses_left = plan.runs[fetch_next].uses});
         fetched_bytes += plan.runs[fetch_next].compressed_bytes;
         fetches.push_back(fetch_next++);
       }
@@ -79,14 +79,14 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   bool may_decode() const REQUIRES(mutex) {
     if (decode_next == plan.uses.size()) return false;
     const FrameUse& use = plan.uses[decode_next];
-    if (use.run >= fetch_next || runs[use.run].stage != Stage::done) return false;
+    if (use.run >= fetch_next || runs[use.run].stage != RunStage::done) return false;
     return decode_next <= next_use || decoded_bytes + info(use).size_bytes <= kDecodedBytes;
   }
 
   // Takes a piece of work unless somebody else has it, or nobody wants it any more.
-  bool claim(Stage& stage) REQUIRES(mutex) {
-    if (stage != Stage::waiting || cancelled) return false;
-    stage = Stage::begun;
+  bool claim(RunStage& stage) REQUIRES(mutex) {
+    if (stage != RunStage::waiting || cancelled) return false;
+    stage = RunStage::begun;
     ++under_way;
     return true;
   }
@@ -102,7 +102,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
     {
       MutexLock lock(mutex);
       runs[number].stored = std::move(stored);
-      runs[number].stage = Stage::done;
+      runs[number].stage = RunStage::done;
       --under_way;
       changed.notify_all();
     }
@@ -122,7 +122,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
     MutexLock lock(mutex);
     Frame& frame = frames[number - frames_begin];
     frame.buffer = std::move(buffer);
-    frame.stage = Stage::done;
+    frame.stage = RunStage::done;
     Run& run = runs[use.run];
     if (--run.uses_left == 0 && run.stored) {
       fetched_bytes -= plan.runs[use.run].compressed_bytes;
@@ -181,13 +181,13 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   Step next_step(std::uint64_t number) EXCLUDES(mutex) {
     MutexLock lock(mutex);
     for (;;) {
-      const Stage run = runs[plan.uses[number].run].stage;
-      if (run == Stage::waiting) return Step::fetch;
+      const RunStage run = runs[plan.uses[number].run].stage;
+      if (run == RunStage::waiting) return Step::fetch;
       if (number < decode_next) {
-        const Stage frame = frames[number - frames_begin].stage;
-        if (frame == Stage::done) return Step::done;
-        if (frame == Stage::waiting) return Step::unpack;
-      } else if (run == Stage::done) {
+        const RunStage frame = frames[number - frames_begin].stage;
+        if (frame == RunStage::done) return Step::done;
+        if (frame == RunStage::waiting) return Step::unpack;
+      } else if (run == RunStage::done) {
         return Step::pump;
       }
       changed.wait(mutex);

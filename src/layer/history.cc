@@ -12,8 +12,8 @@
 namespace cairn::layer {
 namespace {
 
-constexpr int kAttempts = 3;  // a history is seldom pruned twice while it is read
-constexpr std::size_t kSequenceDigits = 20, kTokenDigits = 32;
+constexpr int kReadings = 3;  // a history is seldom pruned twice while it is read
+constexpr std::size_t kSequenceDigits = 20, kPartTokenDigits = 32;
 // Of another end than manifests: in a directory a folder and a file of one name would be in each other's way.
 constexpr std::string_view kFolderSuffix = ".old", kSuffix = ".json";
 
@@ -22,7 +22,7 @@ std::string history_key(std::string_view name, std::uint64_t first, std::uint64_
                      token.hex(), kSuffix);
 }
 
-Error damaged(const HistoryPart& part) {
+Error damaged_part(const HistoryPart& part) {
   return Error(ErrorKind::corrupt, fmt::format("{} is not the history that the manifest means", part.object));
 }
 
@@ -34,11 +34,11 @@ Result<void> append_part(Store& store, const HistoryPart& part, Manifest& whole)
   std::vector<SyncRecord>& syncs = history->syncs;
   const bool is_ours = history->lineage == whole.lineage && history->name == whole.name;
   const bool has_all = syncs.front().sequence <= part.first && syncs.back().sequence >= part.last;
-  if (!is_ours || !has_all) return damaged(part);
+  if (!is_ours || !has_all) return damaged_part(part);
   const auto at = [&](std::uint64_t sequence) {  // they have no gap
     return syncs.begin() + static_cast<std::ptrdiff_t>(sequence - syncs.front().sequence);
   };
-  if (at(part.first)->kind != SyncKind::full) return damaged(part);
+  if (at(part.first)->kind != SyncKind::full) return damaged_part(part);
   whole.syncs.insert(whole.syncs.end(), std::make_move_iterator(at(part.first)),
                      std::make_move_iterator(at(part.last) + 1));
   return {};
@@ -65,12 +65,12 @@ bool is_history_key(std::string_view key) {
   if (slash == std::string_view::npos || !folder.ends_with(kFolderSuffix) || !percent_decoded(folder)) return false;
   const std::string_view name = key.substr(slash + 1);
   constexpr std::size_t kLast = kSequenceDigits + 1, kToken = kLast + kSequenceDigits + 1;
-  if (name.size() != kToken + kTokenDigits || name[kLast - 1] != '-' || name[kToken - 1] != '-') return false;
+  if (name.size() != kToken + kPartTokenDigits || name[kLast - 1] != '-' || name[kToken - 1] != '-') return false;
   const auto consists_of = [&](std::size_t begin, std::size_t length, std::string_view digits) {
     return name.substr(begin, length).find_first_not_of(digits) == std::string_view::npos;
   };
   return consists_of(0, kSequenceDigits, "0123456789") && consists_of(kLast, kSequenceDigits, "0123456789") &&
-         consists_of(kToken, kTokenDigits, "0123456789abcdef");
+         consists_of(kToken, kPartTokenDigits, "0123456789abcdef");
 }
 
 Result<void> move_history_out(Store& store, Random& random, Manifest& manifest, std::size_t most) {
@@ -115,7 +115,7 @@ Result<StoredHistory> read_history(Store& store, std::string_view name) {
     if (whole) return StoredHistory{std::move(stored), std::move(*whole)};
     if (whole.error().kind() != ErrorKind::not_found) return whole.error();
     // A prune takes what the manifest has ceased to name: then the manifest is another one.
-    if (stored.etag == etag || attempt == kAttempts) {
+    if (stored.etag == etag || attempt == kReadings) {
       return Error(ErrorKind::corrupt, fmt::format("older history of '{}' is not there: {}", name,
                                                    whole.error().message()));
     }

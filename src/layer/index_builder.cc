@@ -3,7 +3,6 @@
 // interrupted, saved and restored writes the same object as one that was not.
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <utility>
 
@@ -17,10 +16,6 @@ namespace {
 
 constexpr int kIndexLevel = 3;
 constexpr std::uint32_t kSavedMagic = 0x58495943;  // of a saved builder: it never leaves the machine
-
-std::uint64_t hash_of(ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
-
-void append(Bytes& bytes, ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
 
 template <class Number>
 void append_number(Bytes& bytes, Number number) {

@@ -5,12 +5,12 @@
 #include "layer/layer_reader.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/errors.h"
 #include "segment/zstd_block.h"
 
 namespace cairn::layer {
@@ -19,10 +19,6 @@ namespace {
 // All of the object for most increments; of a full layer the index of some 5,000 entries. A chain of 65 layers that are
 // open at once keeps 32 MiB.
 constexpr std::uint64_t kFirstReadBytes = 512 * 1024;
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
-
-std::uint64_t hash_of(ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 }  // namespace
 

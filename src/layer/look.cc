@@ -58,7 +58,7 @@ Result<std::optional<std::string>> link_target_at(int directory, const std::stri
   }
 }
 
-EntryKind kind_of(std::uint16_t mode) {
+EntryKind kind_of_mode(std::uint16_t mode) {
   switch (mode & S_IFMT) {
     case S_IFDIR: return EntryKind::directory;
     case S_IFLNK: return EntryKind::symlink;
@@ -71,7 +71,7 @@ EntryKind kind_of(std::uint16_t mode) {
 
 Entry entry_of(const struct statx& status) {
   Entry entry;
-  entry.kind = kind_of(status.stx_mode);
+  entry.kind = kind_of_mode(status.stx_mode);
   entry.mode = status.stx_mode & 07777u;
   entry.uid = status.stx_uid;
   entry.gid = status.stx_gid;

@@ -17,20 +17,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kManifestFormat = 1;
 // Of a manifest that names older history: a reader that does not know of it would take the layers there for garbage.
 constexpr std::uint64_t kFormatWithOlder = 2;
 constexpr std::string_view kManifestSuffix = ".json";
-constexpr std::size_t kDigestDigits = 64;
+constexpr std::size_t kSha256Digits = 64;
 // Far more than a manifest ever is: history moves out of it.
 constexpr std::uint64_t kMaxManifestBytes = 64u << 20;
 
-Error damaged(std::string_view what) {
+Error damaged_manifest(std::string_view what) {
   return Error(ErrorKind::corrupt, fmt::format("it is not what Cairn writes there: {}", what));
 }
 
 bool is_digest(std::string_view text) {
-  return text.size() == kDigestDigits &&
+  return text.size() == kSha256Digits &&
          std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
@@ -73,7 +73,7 @@ class Fields {
     if (!fault_) fault_ = name;
   }
   Result<void> outcome() const {
-    if (fault_) return damaged(fmt::format("'{}' is missing or wrong", fault_));
+    if (fault_) return damaged_manifest(fmt::format("'{}' is missing or wrong", fault_));
     return {};
   }
 
@@ -90,11 +90,11 @@ class Fields {
 // The document, when its format is one that this Cairn knows.
 Result<Json> parse_document(ByteView bytes, std::uint64_t newest) {
   Json json = Json::parse(as_text(bytes), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return damaged("no JSON object");
+  if (json.is_discarded() || !json.is_object()) return damaged_manifest("no JSON object");
   Fields fields(json);
   const std::uint64_t format = fields.number("format");
   CAIRN_TRY(fields.outcome());
-  if (format == 0) return damaged("'format' is 0");
+  if (format == 0) return damaged_manifest("'format' is 0");
   if (format > newest) {
     return Error(ErrorKind::unsupported, fmt::format("it was written by a newer Cairn (format {}); this one reads up "
                                                      "to {}: update Cairn", format, newest));
@@ -124,13 +124,13 @@ LayerMeta read_layer(Fields& fields) {
   return layer;
 }
 
-std::string_view name_of(SyncKind kind) { return kind == SyncKind::full ? "full" : "increment"; }
+std::string_view name_of_kind(SyncKind kind) { return kind == SyncKind::full ? "full" : "increment"; }
 
 Json sync_json(const SyncRecord& sync) {
   Json json;
   json["sequence"] = sync.sequence;
   json["time"] = format_time(sync.time_ms);
-  json["kind"] = name_of(sync.kind);
+  json["kind"] = name_of_kind(sync.kind);
   write_layer(sync.layer, json);
   json["torn_files"] = sync.torn_files;
   json["skipped_sockets"] = sync.skipped_sockets;
@@ -173,12 +173,12 @@ Result<HistoryPart> parse_part(const Json& json) {
 }
 
 Result<void> check_history(const std::vector<SyncRecord>& syncs) {
-  if (syncs.empty()) return damaged("it names no sync");
-  if (syncs.front().sequence == 0) return damaged("a sync has the sequence 0");
-  if (syncs.front().kind != SyncKind::full) return damaged("its first sync is not a full one");
+  if (syncs.empty()) return damaged_manifest("it names no sync");
+  if (syncs.front().sequence == 0) return damaged_manifest("a sync has the sequence 0");
+  if (syncs.front().kind != SyncKind::full) return damaged_manifest("its first sync is not a full one");
   for (std::size_t i = 1; i < syncs.size(); ++i) {
     if (syncs[i].sequence != syncs[i - 1].sequence + 1) {
-      return damaged(fmt::format("sync {} comes after sync {}", syncs[i].sequence, syncs[i - 1].sequence));
+      return damaged_manifest(fmt::format("sync {} comes after sync {}", syncs[i].sequence, syncs[i - 1].sequence));
     }
   }
   return {};
@@ -190,7 +190,7 @@ Result<void> check_older(const Manifest& manifest) {
     const bool is_last = i + 1 == manifest.older.size();
     const std::uint64_t next = is_last ? manifest.syncs.front().sequence : manifest.older[i + 1].first;
     if (manifest.older[i].last + 1 == next) continue;
-    return damaged(fmt::format("sync {} comes after sync {}", next, manifest.older[i].last));
+    return damaged_manifest(fmt::format("sync {} comes after sync {}", next, manifest.older[i].last));
   }
   return {};
 }
@@ -271,13 +271,13 @@ Result<void> check_container_name(std::string_view name) {
 
 Bytes write_meta(const LayerMeta& meta) {
   Json json;
-  json["format"] = kFormat;
+  json["format"] = kManifestFormat;
   write_layer(meta, json);
   return bytes_of(json.dump(2) + "\n");
 }
 
 Result<LayerMeta> parse_meta(ByteView bytes) {
-  CAIRN_ASSIGN(const Json json, parse_document(bytes, kFormat));
+  CAIRN_ASSIGN(const Json json, parse_document(bytes, kManifestFormat));
   Fields fields(json);
   LayerMeta meta = read_layer(fields);
   CAIRN_TRY(fields.outcome());
@@ -287,7 +287,7 @@ Result<LayerMeta> parse_meta(ByteView bytes) {
 Bytes write_manifest(const Manifest& manifest) {
   std::string text = fmt::format("{{\n  \"format\": {},\n  \"name\": {},\n  \"lineage\": \"{}\",\n"
                                  "  \"writer\": \"{}\"",
-                                 manifest.older.empty() ? kFormat : kFormatWithOlder, json_text(manifest.name),
+                                 manifest.older.empty() ? kManifestFormat : kFormatWithOlder, json_text(manifest.name),
                                  manifest.lineage.hex(), manifest.writer.hex());
   if (!manifest.older.empty()) write_lines(text.append(",\n  \"older\": ["), manifest.older, part_json);
   write_lines(text.append(",\n  \"syncs\": ["), manifest.syncs, sync_json);
@@ -316,13 +316,13 @@ Result<Manifest> parse_manifest(ByteView bytes) {
 Bytes write_history(const Manifest& history) {
   std::string text = fmt::format("{{\n  \"format\": {},\n  \"name\": {},\n  \"lineage\": \"{}\",\n"
                                  "  \"syncs\": [",
-                                 kFormat, json_text(history.name), history.lineage.hex());
+                                 kManifestFormat, json_text(history.name), history.lineage.hex());
   write_lines(text, history.syncs, sync_json);
   return bytes_of(text.append("\n}\n"));
 }
 
 Result<Manifest> parse_history(ByteView bytes) {
-  CAIRN_ASSIGN(const Json json, parse_document(bytes, kFormat));
+  CAIRN_ASSIGN(const Json json, parse_document(bytes, kManifestFormat));
   Fields fields(json);
   Manifest history;
   history.name = fields.text("name");
@@ -340,10 +340,10 @@ Result<StoredManifest> read_manifest(Store& store, std::string_view name) {
     if (object.error().kind() != ErrorKind::not_found) return object.error();
     return Error(ErrorKind::not_found, fmt::format("{} has no container '{}'", store.url(), name));
   }
-  if (object->info.size_bytes > kMaxManifestBytes) return damaged("it is too large").with(key);
+  if (object->info.size_bytes > kMaxManifestBytes) return damaged_manifest("it is too large").with(key);
   auto manifest = parse_manifest(object->bytes);
   if (!manifest) return manifest.error().with(key);
-  if (manifest->name != name) return damaged("it is of another container").with(key);
+  if (manifest->name != name) return damaged_manifest("it is of another container").with(key);
   return StoredManifest{std::move(*manifest), std::move(object->info.etag)};
 }
 
@@ -375,10 +375,10 @@ Result<std::vector<SyncRecord>> chain_of(const Manifest& manifest, std::uint64_t
   auto first = wanted;
   while (first->kind != SyncKind::full && first != syncs.begin()) --first;
   std::vector<SyncRecord> chain(first, wanted + 1);
-  if (chain.front().kind != SyncKind::full) return damaged("its first sync is not a full one");
+  if (chain.front().kind != SyncKind::full) return damaged_manifest("its first sync is not a full one");
   for (std::size_t i = 0; i < chain.size(); ++i) {
     if (chain[i].sequence != chain.front().sequence + i) {
-      return damaged(fmt::format("between sync {} and sync {} something is missing", chain[i - 1].sequence,
+      return damaged_manifest(fmt::format("between sync {} and sync {} something is missing", chain[i - 1].sequence,
                                  chain[i].sequence));
     }
   }

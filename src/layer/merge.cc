@@ -23,12 +23,11 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/errors.h"
 #include "layer/merge_source.h"
 
 namespace cairn::layer {
 namespace {
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 bool is_below(std::string_view path, std::string_view directory) {
   return directory.empty() ? !path.empty()

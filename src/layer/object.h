@@ -30,6 +30,9 @@ inline constexpr std::uint32_t kFrameTarget = 1u << 20;
 inline constexpr std::uint64_t kBigFileBytes = 2u << 20;
 inline constexpr std::uint32_t kMaxFrameBytes = 32u << 20;  // before compression: an entry with the largest header fits
 
+// XXH3, as an index has it of each file's contents and of each frame before compression.
+std::uint64_t hash_of(ByteView bytes);
+
 struct FrameInfo {
   std::uint64_t offset = 0;            // in the object
   std::uint64_t tar_offset = 0;        // of its first byte, in the tar

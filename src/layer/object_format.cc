@@ -1,15 +1,15 @@
 #include "layer/object_format.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/errors.h"
 
 namespace cairn::layer {
 namespace {
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 // The eleven numbers behind the digest, in their order.
 template <class Tail, class Visit>
@@ -28,6 +28,8 @@ void each_number(Tail& tail, Visit visit) {
 }
 
 }  // namespace
+
+std::uint64_t hash_of(ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 std::array<std::byte, kIndexTailBytes> write_index_tail(const IndexTail& tail) {
   std::array<std::byte, kIndexTailBytes> bytes{};

@@ -35,7 +35,7 @@ void note_kernel_mark(std::string_view what, const Xattr& xattr, Mark form, Over
   }
 }
 
-std::optional<std::uint32_t> number(std::string_view text, int base) {
+std::optional<std::uint32_t> parsed_number(std::string_view text, int base) {
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
@@ -51,7 +51,7 @@ bool parse_override_kind(std::string_view text, OverlayMarks::Override& into) {
   text.remove_prefix(block ? 6 : 5);
   const std::size_t dash = text.find('-');
   if (dash == std::string_view::npos) return false;
-  const auto major = number(text.substr(0, dash), 10), minor = number(text.substr(dash + 1), 10);
+  const auto major = parsed_number(text.substr(0, dash), 10), minor = parsed_number(text.substr(dash + 1), 10);
   if (!major || !minor) return false;
   into.kind = block ? EntryKind::block_device : EntryKind::char_device;
   into.dev_major = *major;
@@ -90,7 +90,7 @@ Result<OverlayMarks::Override> parse_override_stat(std::string_view value) {
     rest.remove_prefix(colon + 1);
   }
   if (count < 3) return refused();
-  const auto uid = number(fields[0], 10), gid = number(fields[1], 10), mode = number(fields[2], 8);
+  const auto uid = parsed_number(fields[0], 10), gid = parsed_number(fields[1], 10), mode = parsed_number(fields[2], 8);
   OverlayMarks::Override parsed;
   if (!uid || !gid || !mode || !parse_override_kind(fields[3], parsed)) return refused();
   parsed.uid = *uid;

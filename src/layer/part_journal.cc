@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kWait_ms = 100;  // between two looks at whether the caller wants to stop
 
-Error damaged(int number) {
+Error damaged_spool_part(int number) {
   return Error(ErrorKind::io, fmt::format("part {} in the spool is not what was written to it: is the disk sound? Run "
                                           "the sync again",
                                           number));
@@ -132,7 +132,7 @@ Result<void> PartJournal::send(const JournaledPart& part) {
     return {};
   }
   CAIRN_ASSIGN(auto source, n_.spool.find(part));
-  if (!source) return damaged(part.number);
+  if (!source) return damaged_spool_part(part.number);
   uploads_->put(part.number, std::move(source));
   return {};
 }

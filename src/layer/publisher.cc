@@ -17,7 +17,7 @@ namespace cairn::layer {
 namespace {
 
 constexpr std::uint64_t kCopyBytes = 1ull << 30;  // of one part of a copy on the server
-constexpr int kAttempts = 4;                      // against others who change the manifest at the same moment
+constexpr int kCasAttempts = 4;                   // against others who change the manifest at the same moment
 
 Error gone(const std::string& what) { return Error(ErrorKind::not_found, what + ": the sync begins anew"); }
 
@@ -287,7 +287,7 @@ Result<SyncRecord> Publisher::publish() {
     const auto published = publish_manifest(n_.store, manifest, stored->etag);
     CAIRN_TRY(pass(n_.hook, "published"));
     if (published) return record;
-    if (published.error().kind() != ErrorKind::conflict || attempt == kAttempts) return published.error();
+    if (published.error().kind() != ErrorKind::conflict || attempt == kCasAttempts) return published.error();
   }
 }
 

@@ -117,7 +117,7 @@ Result<Chain> open_chain(Store& store, std::vector<SyncRecord> syncs, const Laye
 }
 
 // Something was not there. If it is a layer: a prune takes what the manifest has ceased to name, and nothing else.
-Error vanished(Store& store, const StoredManifest& before, const SyncRecord& sync, const Error& error) {
+Error vanished_meanwhile(Store& store, const StoredManifest& before, const SyncRecord& sync, const Error& error) {
   const auto syncs = chain_of(before.manifest, sync.sequence);
   const bool is_layer = syncs && std::ranges::any_of(*syncs, [&](const SyncRecord& one) {
     const auto there = store.head(one.layer.object);
@@ -149,7 +149,7 @@ Result<Chain> choose_chain(Store& store, std::string_view name, const LayerResto
     restored.result.layers = syncs.size();
     Result<Chain> chain = open_chain(store, std::move(syncs), options, machine);
     if (chain || chain.error().kind() != ErrorKind::not_found) return chain;
-    const Error error = vanished(store, restored.stored, restored.sync, chain.error());
+    const Error error = vanished_meanwhile(store, restored.stored, restored.sync, chain.error());
     if (error.kind() != ErrorKind::retry_later || attempt == kPlans) return error;
   }
 }
@@ -335,7 +335,7 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
     CAIRN_TRY(check_room(target, needed, free));
     const auto written = write(counting, chain, plan, path, target, options, machine, on_restored, result);
     if (!written && written.error().kind() != ErrorKind::not_found) return written.error();
-    if (!written) return vanished(counting, restored.stored, restored.sync, written.error());
+    if (!written) return vanished_meanwhile(counting, restored.stored, restored.sync, written.error());
   }
   const OperationCount counts = counting.counts().total();
   result.requests = counts.calls + (options.dry_run ? plan.runs.size() : 0);

@@ -19,11 +19,11 @@ namespace cairn::layer {
 namespace {
 
 constexpr std::string_view kInfix = ".cairn-";
-constexpr std::size_t kTokenDigits = 32;
+constexpr std::size_t kTargetTokenDigits = 32;
 constexpr const char* kOldName = "before";
 
 bool is_leftover(std::string_view name, std::string_view target) {
-  if (name.size() != 1 + target.size() + kInfix.size() + kTokenDigits || name.front() != '.') return false;
+  if (name.size() != 1 + target.size() + kInfix.size() + kTargetTokenDigits || name.front() != '.') return false;
   name.remove_prefix(1);
   if (!name.starts_with(target)) return false;
   name.remove_prefix(target.size());

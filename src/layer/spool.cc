@@ -26,7 +26,7 @@ class OpenPart final : public Source {
   FileSource source_;
 };
 
-Result<std::uint64_t> hash_of(const Source& source) {
+Result<std::uint64_t> hash_of_part(const Source& source) {
   constexpr std::uint64_t kChunkBytes = 1u << 20;
   segment::RunningHash hash;
   Bytes chunk;
@@ -71,7 +71,7 @@ Result<std::shared_ptr<const Source>> Spool::find(const JournaledPart& part) {
   CAIRN_ASSIGN(const std::uint64_t size, (*file)->size());
   if (size != part.size_bytes) return none;
   auto source = std::make_shared<const OpenPart>(std::move(*file), size);
-  CAIRN_ASSIGN(const std::uint64_t hash, hash_of(*source));
+  CAIRN_ASSIGN(const std::uint64_t hash, hash_of_part(*source));
   if (hash != part.hash) return none;
   return std::shared_ptr<const Source>(std::move(source));
 }

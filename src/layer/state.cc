@@ -12,7 +12,7 @@
 namespace cairn::layer {
 namespace {
 
-constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kStateFormat = 1;
 
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS layer_state(
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS layer_checkpoint(
   index_written INTEGER, PRIMARY KEY(container, part));
 )";
 
-Bytes bytes_of(ByteView view) { return {view.begin(), view.end()}; }
+Bytes copied(ByteView view) { return {view.begin(), view.end()}; }
 std::uint64_t number(const sqlite::Statement& row, int column) {
   return static_cast<std::uint64_t>(row.integer(column));
 }
@@ -82,11 +82,11 @@ Result<std::unique_ptr<State>> State::open_beside(const std::string& path) {
 
 Result<void> State::identify(Random& random) {
   CAIRN_ASSIGN(auto insert, database_->prepare("INSERT OR IGNORE INTO layer_state VALUES (1, ?1, ?2)"));
-  CAIRN_TRY(insert.run(kFormat, random.id().hex()));
+  CAIRN_TRY(insert.run(kStateFormat, random.id().hex()));
   CAIRN_ASSIGN(auto select, database_->prepare("SELECT format, writer FROM layer_state"));
   CAIRN_TRY(select.begin());
   CAIRN_ASSIGN(const bool found, select.next());
-  if (found && select.integer(0) > kFormat)
+  if (found && select.integer(0) > kStateFormat)
     return Error(ErrorKind::invalid, "the state directory was written by a newer Cairn: use that, or another one");
   auto writer = Id128::from_hex(found ? select.text(1) : std::string_view());
   if (!writer) return Error(ErrorKind::corrupt, "state.db is damaged: the writer in it is no id");
@@ -277,17 +277,17 @@ Result<Checkpoint> State::checkpoint(std::int64_t container, int part, Where whe
   found.position.ended = select.integer(5) != 0;
   if (!select.is_null(6)) {
     found.position.inside = ArchivePosition::Inside{
-        .header = bytes_of(select.blob(6)),
+        .header = copied(select.blob(6)),
         .stamp = {.inode = number(select, 7),
                   .ctime_ns = select.integer(8),
                   .mtime_ns = select.integer(9),
                   .size_bytes = number(select, 10)},
         .next_block = number(select, 11),
-        .hash = bytes_of(select.blob(12))};
+        .hash = copied(select.blob(12))};
   }
-  found.digest = bytes_of(select.blob(13));
-  found.index = bytes_of(select.blob(14));
-  found.carry = bytes_of(select.blob(15));
+  found.digest = copied(select.blob(13));
+  found.index = copied(select.blob(14));
+  found.carry = copied(select.blob(15));
   found.index_written = select.integer(16) != 0;
   return found;
 }

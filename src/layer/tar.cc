@@ -98,8 +98,6 @@ std::string records_of(const Entry& entry, std::string_view name, std::string_vi
   return records;
 }
 
-void append(Bytes& bytes, ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
-
 // The extended header: a block that says how long the records are, the records, zeros up to a whole block.
 void append_extended(Bytes& bytes, std::string_view records) {
   Block block{};

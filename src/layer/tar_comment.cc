@@ -32,7 +32,7 @@ std::string_view take_until(std::string_view& text, char separator) {
   return piece;
 }
 
-bool parse_number(std::string_view text, std::uint64_t& number) {
+bool parse_offset(std::string_view text, std::uint64_t& number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -41,7 +41,7 @@ bool parse_holes(std::string_view text, std::vector<Hole>& holes) {
   while (!text.empty()) {
     std::string_view piece = take_until(text, ',');
     Hole hole;
-    if (!parse_number(take_until(piece, '+'), hole.offset) || !parse_number(piece, hole.length)) return false;
+    if (!parse_offset(take_until(piece, '+'), hole.offset) || !parse_offset(piece, hole.length)) return false;
     holes.push_back(hole);
   }
   return true;

@@ -15,7 +15,7 @@
 namespace cairn::layer {
 namespace {
 
-Error damaged(std::string_view what) { return Error(ErrorKind::corrupt, fmt::format("a tar header {}", what)); }
+Error damaged_header(std::string_view what) { return Error(ErrorKind::corrupt, fmt::format("a tar header {}", what)); }
 
 std::string_view text_of(ByteView block, UstarField field) {
   const std::string_view text = as_text(block.subspan(field.at, field.size));
@@ -36,7 +36,7 @@ bool has_right_checksum(ByteView block) {
   return octal_of(block, kChecksumField) == ustar_checksum(block.data());
 }
 
-bool is_zero(ByteView block) {
+bool is_zero_block(ByteView block) {
   return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{}; });
 }
 
@@ -145,7 +145,7 @@ Result<std::optional<Extent>> extent_of(ByteView bytes) {
   const ByteView first = bytes.first(kTarBlockBytes);
   if (static_cast<char>(first[kTypeField.at]) != kExtendedType) return Extent{};
   const std::uint64_t size = octal_of(first, kSizeField);
-  if (size > kMaxTarHeaderBytes) return damaged("is larger than any of Cairn's");
+  if (size > kMaxTarHeaderBytes) return damaged_header("is larger than any of Cairn's");
   const std::uint64_t block_at = kTarBlockBytes + size + tar_padding(size);
   if (bytes.size() < block_at + kTarBlockBytes) return std::optional<Extent>();
   return Extent{as_text(bytes.subspan(kTarBlockBytes, size)), block_at};
@@ -156,26 +156,26 @@ Result<std::optional<Extent>> extent_of(ByteView bytes) {
 Result<std::optional<TarHeader>> parse_tar_header(ByteView bytes) {
   if (bytes.size() < kTarBlockBytes) return std::optional<TarHeader>();
   const ByteView first = bytes.first(kTarBlockBytes);
-  if (is_zero(first)) return std::optional<TarHeader>();
-  if (!has_right_checksum(first)) return damaged("has a wrong checksum");
+  if (is_zero_block(first)) return std::optional<TarHeader>();
+  if (!has_right_checksum(first)) return damaged_header("has a wrong checksum");
   CAIRN_ASSIGN(const std::optional<Extent> extent, extent_of(bytes));
   if (!extent) return std::optional<TarHeader>();
   const ByteView block = bytes.subspan(extent->block_at, kTarBlockBytes);
   const std::optional<EntryKind> kind = kind_of(static_cast<char>(block[kTypeField.at]));
-  if (!kind) return damaged("is of a type that Cairn does not write");
+  if (!kind) return damaged_header("is of a type that Cairn does not write");
   Member member;
   member.entry.kind = *kind;
   take_block(block, member);
   for (std::string_view records = extent->records; !records.empty();) {
     const std::optional<Record> record = take_record(records);
-    if (!record || !apply(*record, member)) return damaged("has a record that Cairn does not write");
+    if (!record || !apply(*record, member)) return damaged_header("has a record that Cairn does not write");
   }
   resolve(member);
 
   const ByteView header = bytes.first(extent->block_at + kTarBlockBytes);
   auto again = write_tar_header(member.entry);
   if (!again) return again.error().as(ErrorKind::corrupt);
-  if (!std::ranges::equal(*again, header)) return damaged("is not spelled as Cairn spells it");
+  if (!std::ranges::equal(*again, header)) return damaged_header("is not spelled as Cairn spells it");
   return TarHeader{std::move(member.entry), header.size()};
 }
 

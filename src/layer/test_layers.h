@@ -2,7 +2,6 @@
 #pragma once
 
 #include <openssl/evp.h>
-#include <xxhash.h>
 
 #include <string>
 #include <vector>
@@ -14,8 +13,6 @@
 #include "segment/zstd_block.h"
 
 namespace cairn::layer::testing {
-
-inline std::uint64_t hash_of(ByteView bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 inline std::array<std::uint8_t, 32> sha256_of(ByteView bytes) {
   std::array<std::uint8_t, 32> digest{};

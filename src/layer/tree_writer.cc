@@ -27,7 +27,7 @@ std::array<timespec, 2> times_of(const Entry& entry) {
   return {time, time};
 }
 
-mode_t type_of(EntryKind kind) {
+mode_t mode_of(EntryKind kind) {
   switch (kind) {
     case EntryKind::char_device:
     case EntryKind::whiteout: return S_IFCHR;
@@ -168,7 +168,7 @@ Result<void> TreeWriter::make_empty_file(const Entry& entry, int parent, const s
 
 Result<void> TreeWriter::add_special(const Entry& entry, int parent, const std::string& name) {
   const dev_t device = makedev(entry.dev_major, entry.dev_minor);
-  if (::mknodat(parent, name.c_str(), type_of(entry.kind) | 0600, device) != 0)
+  if (::mknodat(parent, name.c_str(), mode_of(entry.kind) | 0600, device) != 0)
     return failed(errno, entry.kind == EntryKind::fifo ? "the FIFO" : "the device", entry);
   return set_attributes(entry, parent, name);
 }

@@ -12,8 +12,8 @@ namespace cairn::replicate {
 namespace {
 
 constexpr std::int64_t kSecond_us = 1'000'000;
-constexpr std::int64_t kIdle_us = 2 * kSecond_us;
-constexpr std::int64_t kSoon_us = 5'000;
+constexpr std::int64_t kRest_us = 2 * kSecond_us;
+constexpr std::int64_t kAgain_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
 constexpr std::int64_t kSync_us = 200'000;
 
@@ -33,10 +33,10 @@ Result<Step> Capturer::step(const Time& now) {
   if (!state_ && !take_base()) {
     auto presumed = presume_when_due(now);
     if (!presumed) return trouble(presumed.error(), now);
-    if (!*presumed) return Step{std::max(waiting_since_us_ + kStorePatience_us, now.mono_us + kSoon_us)};
+    if (!*presumed) return Step{std::max(waiting_since_us_ + kStorePatience_us, now.mono_us + kAgain_us)};
   }
   if (now.mono_us < retry_at_us_) return Step{retry_at_us_};
-  wake_us_ = now.mono_us + kIdle_us;
+  wake_us_ = now.mono_us + kRest_us;
   if (auto walked = walk(now); !walked) return trouble(walked.error(), now);
   report(now);
   return Step{wake_us_};
@@ -205,13 +205,13 @@ Result<void> Capturer::keep_hold(const Time& now) {
       CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
       // Also when all read marks are in use by older readers, so that ours could only be an old one, too.
       const bool newest = moved && database_->pinned_frame() >= index_.max_frame;
-      if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
+      if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);
     }
     return {};
   }
   if (!state_->is_all_of(index_) || !backfilled) {
     CAIRN_ASSIGN(const bool pinned, database_->advance(now.mono_us, preserve));
-    if (!pinned) wake_us_ = std::min(wake_us_, now.mono_us + kSoon_us);
+    if (!pinned) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);
     if (restart_wait_until_us_ >= 0 && (pinned || now.mono_us >= restart_wait_until_us_)) {
       database_->release_checkpoint_lock();
       restart_wait_until_us_ = -1;

@@ -47,7 +47,7 @@ class BacklogTest : public ::testing::Test {
     return pages;
   }
 
-  testing::Scratch scratch_{"backlog"};
+  cairn::testing::Scratch scratch_{"backlog"};
   std::unique_ptr<FileSystem> files_ = make_real_file_system();
   Backlog backlog_{*files_, scratch_ / "backlog"};
 };

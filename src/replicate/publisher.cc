@@ -20,7 +20,7 @@
 
 namespace cairn::replicate {
 namespace {
-constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
+constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
@@ -46,7 +46,7 @@ Result<Step> Publisher::step(const Time& now) {
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
     return Step{now.mono_us};
   }
-  return Step{now.mono_us + kIdle_us};
+  return Step{now.mono_us + kNothingDue_us};
 }
 
 // True: what the store says is what capture stands on from now on. False: capture has to do something first.

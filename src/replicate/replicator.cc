@@ -86,7 +86,7 @@ class ReplicatorImpl final : public Replicator {
   SnapshotUpload upload_;
 };
 
-Result<void> check(const ReplicatorOptions& options) {
+Result<void> check_options(const ReplicatorOptions& options) {
   if (options.database.empty()) return Error(ErrorKind::invalid, "no database is named");
   if (options.state_directory.empty()) return Error(ErrorKind::invalid, "no state directory is named");
   if (options.interval_ms < 0) return Error(ErrorKind::invalid, "the interval is negative");
@@ -98,7 +98,7 @@ Result<void> check(const ReplicatorOptions& options) {
 
 Result<std::unique_ptr<Replicator>> Replicator::open(Store& store, FileSystem& files, Executor& executor,
                                                      Random& random, ReplicatorOptions options) {
-  CAIRN_TRY(replicate::check(options));
+  CAIRN_TRY(replicate::check_options(options));
   auto replicator =
       std::make_unique<replicate::ReplicatorImpl>(store, files, executor, random, std::move(options));
   CAIRN_TRY(replicator->open());

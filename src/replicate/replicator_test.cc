@@ -159,7 +159,7 @@ TEST_F(ReplicatorTest, AutoVacuumAndIncrementalVacuum) {
   }
 }
 
-class PageSizes : public ReplicatorTest, public testing::WithParamInterface<int> {};
+class PageSizes : public ReplicatorTest, public ::testing::WithParamInterface<int> {};
 TEST_P(PageSizes, AreFollowed) {
   make_database(fmt::format("PRAGMA page_size={}", GetParam()));
   App app(db_path_);
@@ -170,7 +170,7 @@ TEST_P(PageSizes, AreFollowed) {
   app.must("DELETE FROM t; VACUUM");
   expect_replica_is_current();
 }
-INSTANTIATE_TEST_SUITE_P(All, PageSizes, testing::Values(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536));
+INSTANTIATE_TEST_SUITE_P(All, PageSizes, ::testing::Values(512, 1024, 2048, 4096, 8192, 16384, 32768, 65536));
 
 TEST_F(ReplicatorTest, LongReaderPinsTheWal) {
   make_database();

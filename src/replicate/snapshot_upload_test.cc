@@ -47,7 +47,7 @@ class FewParts final : public CountingStore {
   bool has_refused_ = false;
 };
 
-class SnapshotUploadTest : public testing::Test {
+class SnapshotUploadTest : public ::testing::Test {
  public:
   SnapshotUploadTest() {
     std::string pattern = (fs::temp_directory_path() / "cairn-upload-XXXXXX").string();

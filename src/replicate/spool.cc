@@ -12,7 +12,7 @@ constexpr std::string_view kSuffix = ".wal.zst";
 
 std::string file_name(Sequence sequence) { return fmt::format("{:020}{}", sequence.value, kSuffix); }
 
-SpooledSegment describe(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
+SpooledSegment described(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
   return {.sequence = footer.last,
           .path = std::move(path),
           .size_bytes = size_bytes,
@@ -24,7 +24,7 @@ SpooledSegment describe(const segment::Footer& footer, std::string path, std::ui
 }
 
 // The footer of a spool file, if all of it is as it was written.
-Result<SpooledSegment> check(FileSystem& files, const std::string& path, const Id128& lineage) {
+Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path, const Id128& lineage) {
   CAIRN_ASSIGN(auto file, files.open(path, OpenMode::read));
   CAIRN_ASSIGN(const std::uint64_t size, file->size());
   const FileSource source(*file, size);
@@ -33,7 +33,7 @@ Result<SpooledSegment> check(FileSystem& files, const std::string& path, const I
   if (footer.lineage != lineage || footer.first != footer.last) {
     return Error(ErrorKind::corrupt, fmt::format("{} belongs to another replica", path));
   }
-  return describe(footer, path, size);
+  return described(footer, path, size);
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ Result<void> Spool::load(const Id128& lineage) {
   for (const std::string& name : names) {  // sorted: ascending by sequence
     const std::string path = join_path(directory_, name);
     auto segment = name.ends_with(kSuffix)
-                       ? check(files_, path, lineage)
+                       ? check_segment(files_, path, lineage)
                        : Result<SpooledSegment>(Error(ErrorKind::corrupt, "not a segment"));
     if (!segment && segment.error().kind() != ErrorKind::corrupt) return segment.error();
     const bool follows = segment && path == path_of(segment->sequence) &&
@@ -87,7 +87,7 @@ std::string Spool::path_of(Sequence sequence) const { return join_path(directory
 std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
 
 Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes) {
-  SpooledSegment segment = describe(footer, path_of(footer.last), size_bytes);
+  SpooledSegment segment = described(footer, path_of(footer.last), size_bytes);
   CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
   size_bytes_ += segment.size_bytes;

@@ -26,7 +26,7 @@ const StoredObject& ending_at(const std::vector<StoredObject>& snapshots, const 
   return best != nullptr ? *best : snapshots.back();
 }
 
-Error foreign(const std::string& key, const Id128& theirs, const Id128& claimed) {
+Error foreign_to_claim(const std::string& key, const Id128& theirs, const Id128& claimed) {
   return Error(ErrorKind::conflict, fmt::format("{} belongs to another history (lineage {}) than metadata.json says "
                                                 "({})", key, theirs.hex(), claimed.hex()));
 }
@@ -77,7 +77,7 @@ Result<HeadState> read_head(Store& store, std::string_view replica) {
   head.footer = reader->footer();
   head.lineage = head.footer.lineage;
   CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) -> Result<void> {
-    if (claimed && *claimed != head.lineage) return foreign(head.key, head.lineage, *claimed);
+    if (claimed && *claimed != head.lineage) return foreign_to_claim(head.key, head.lineage, *claimed);
     return {};
   }));
   if (!snapshots.empty()) {

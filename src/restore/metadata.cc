@@ -14,10 +14,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Far more than Cairn writes: what is larger is not ours, and is not read into memory.
-constexpr std::uint64_t kMaxBytes = 64 * 1024;
-constexpr int kReadings = 4;
+constexpr std::uint64_t kMaxMetadataBytes = 64 * 1024;
+constexpr int kMetadataReadings = 4;
 
-Error damaged(std::string_view what) {
+Error damaged_metadata(std::string_view what) {
   return Error(ErrorKind::corrupt,
                fmt::format("it is not the metadata of a replica: {}. Is something else stored here?", what));
 }
@@ -57,15 +57,15 @@ std::string metadata_json(const Metadata& metadata) {
 
 Result<Metadata> parse_metadata(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return damaged("not a JSON object");
+  if (json.is_discarded() || !json.is_object()) return damaged_metadata("not a JSON object");
   const std::uint64_t format = number_or_zero(json, "format");
-  if (format == 0) return damaged("no format number");
+  if (format == 0) return damaged_metadata("no format number");
   if (format > kMetadataFormat) {
     return Error(ErrorKind::unsupported, fmt::format("it was written by a newer Cairn (format {}); this one reads up "
                                                      "to {}: update Cairn", format, kMetadataFormat));
   }
   auto lineage = Id128::from_hex(text_or_empty(json, "db_identifier"));
-  if (!lineage || lineage->is_zero()) return damaged("no db_identifier");
+  if (!lineage || lineage->is_zero()) return damaged_metadata("no db_identifier");
   Metadata metadata;
   metadata.format = static_cast<int>(format);
   metadata.lineage = *lineage;
@@ -84,11 +84,11 @@ Result<Metadata> parse_metadata(std::string_view text) {
 Result<Metadata> read_metadata(Store& store, std::string_view replica) {
   const std::string key = segment::metadata_key(replica);
   for (int reading = 1;; ++reading) {
-    CAIRN_ASSIGN(Object object, store.get(key, 0, kMaxBytes));
-    if (object.info.size_bytes > kMaxBytes) return damaged("too large").with(key);
+    CAIRN_ASSIGN(Object object, store.get(key, 0, kMaxMetadataBytes));
+    if (object.info.size_bytes > kMaxMetadataBytes) return damaged_metadata("too large").with(key);
     auto metadata = parse_metadata(as_text(object.bytes));
     // It may have been garbled on its way.
-    if (!metadata && metadata.error().kind() == ErrorKind::corrupt && reading < kReadings) continue;
+    if (!metadata && metadata.error().kind() == ErrorKind::corrupt && reading < kMetadataReadings) continue;
     if (!metadata) return metadata.error().with(key);
     metadata->etag = object.info.etag;
     return metadata;

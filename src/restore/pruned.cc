@@ -15,16 +15,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kFormat = 1;
-constexpr std::uint64_t kMaxBytes = 64u << 20;  // some million ranges: what is larger is not ours
-constexpr int kReadings = 4;
+constexpr std::uint64_t kMaxRecordBytes = 64u << 20;  // some million ranges: what is larger is not ours
+constexpr int kRecordReadings = 4;
 
-Error damaged(std::string_view what) {
+Error damaged_record(std::string_view what) {
   return Error(ErrorKind::corrupt, fmt::format("it is not the record of a prune: {}", what));
 }
 
 Result<std::pair<Sequence, Sequence>> range_of(const Json& json) {
   const bool two = json.is_array() && json.size() == 2 && json[0].is_number_unsigned() && json[1].is_number_unsigned();
-  if (!two) return damaged("a range is no pair of sequences");
+  if (!two) return damaged_record("a range is no pair of sequences");
   return std::pair(Sequence(json[0].get<std::uint64_t>()), Sequence(json[1].get<std::uint64_t>()));
 }
 
@@ -58,19 +58,19 @@ std::string pruned_json(const Pruned& pruned) {
 
 Result<Pruned> parse_pruned(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return damaged("not a JSON object");
+  if (json.is_discarded() || !json.is_object()) return damaged_record("not a JSON object");
   const auto format = json.find("format"), ranges = json.find("pruned");
-  if (format == json.end() || !format->is_number_unsigned()) return damaged("no format number");
+  if (format == json.end() || !format->is_number_unsigned()) return damaged_record("no format number");
   if (format->get<std::uint64_t>() > kFormat) {
     return Error(ErrorKind::unsupported, fmt::format("it was written by a newer Cairn (format {}); this one reads up "
                                                      "to {}: update Cairn", format->get<std::uint64_t>(), kFormat));
   }
-  if (ranges == json.end() || !ranges->is_array()) return damaged("no ranges");
+  if (ranges == json.end() || !ranges->is_array()) return damaged_record("no ranges");
   Pruned pruned;
   for (const Json& each : *ranges) {
     CAIRN_ASSIGN(const auto range, range_of(each));
     const bool ascends = pruned.ranges.empty() || pruned.ranges.back().second < range.first;
-    if (range.second < range.first || !ascends) return damaged("its ranges do not ascend");
+    if (range.second < range.first || !ascends) return damaged_record("its ranges do not ascend");
     pruned.ranges.push_back(range);
   }
   return pruned;
@@ -91,7 +91,7 @@ Result<Pruned> read_pruned(Store& store, std::string_view replica) {
     if (numbers.empty()) return Pruned{};
     const std::string key = segment::pruned_key(replica, numbers.back());
     auto pruned = [&]() -> Result<Pruned> {
-      CAIRN_ASSIGN(const Object object, store.get(key, 0, kMaxBytes));
+      CAIRN_ASSIGN(const Object object, store.get(key, 0, kMaxRecordBytes));
       return parse_pruned(as_text(object.bytes));
     }();
     if (pruned) {
@@ -101,7 +101,7 @@ Result<Pruned> read_pruned(Store& store, std::string_view replica) {
     // It may have been garbled on its way, or a newer one has taken its place.
     const ErrorKind kind = pruned.error().kind();
     const bool again = kind == ErrorKind::corrupt || kind == ErrorKind::not_found;
-    if (!again || reading == kReadings) return pruned.error().with(key);
+    if (!again || reading == kRecordReadings) return pruned.error().with(key);
   }
 }
 

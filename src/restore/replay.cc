@@ -14,7 +14,7 @@ namespace cairn::restore {
 namespace {
 
 constexpr std::uint64_t kLargestTableInMemory = 16u << 20;
-constexpr std::uint64_t kHashesAtOnce = 64 * 1024;
+constexpr std::uint64_t kHashesReplayed = 64 * 1024;
 
 // Room for the largest state of the history.
 class Table {
@@ -108,8 +108,8 @@ class Replay {
   Result<void> each_hash(const ReadObject& snapshot, Each each) {
     CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store_, snapshot.object.name.key));
     const std::uint64_t count = snapshot.footer.page_count();
-    for (std::uint64_t first = 0; first < count; first += kHashesAtOnce) {
-      CAIRN_ASSIGN(const segment::PageIndex index, reader->index(first, std::min(kHashesAtOnce, count - first)));
+    for (std::uint64_t first = 0; first < count; first += kHashesReplayed) {
+      CAIRN_ASSIGN(const segment::PageIndex index, reader->index(first, std::min(kHashesReplayed, count - first)));
       for (std::size_t i = 0; i < index.hashes.size(); ++i) each(first + i, index.hashes[i]);
     }
     return {};

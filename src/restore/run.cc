@@ -49,7 +49,7 @@ RestorePointInfo point_info(const segment::RestorePoint& point, const segment::F
           point.hash_after,     object.name.key, object.size_bytes, object.name.kind == segment::KeyKind::snapshot};
 }
 
-RestorePlan describe(const std::vector<StoredObject>& cover, const Id128& lineage, RestorePointInfo point) {
+RestorePlan plan_of(const std::vector<StoredObject>& cover, const Id128& lineage, RestorePointInfo point) {
   RestorePlan plan;
   plan.lineage = lineage.hex();
   plan.point = std::move(point);
@@ -111,7 +111,7 @@ class Run {
                           {options_.progress, options_.stop}));
     CAIRN_TRY(check_whole(chain, totals));
     const ChainLink& last = chain.links.back();
-    result.plan = describe(planned.cover, chain.lineage, point_info(chain.point, last.footer(), last.object));
+    result.plan = plan_of(planned.cover, chain.lineage, point_info(chain.point, last.footer(), last.object));
     result.fetched_bytes = store.fetched_bytes();
     result.requests = store.requests();
     return result;
@@ -158,7 +158,7 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
     CAIRN_ASSIGN(auto last, segment::ObjectReader::open(watched, planned.cover.back().name.key));
     for (const segment::RestorePoint& point : last->footer().points) {
       if (point.sequence != planned.target) continue;
-      return describe(planned.cover, last->footer().lineage, point_info(point, last->footer(), planned.cover.back()));
+      return plan_of(planned.cover, last->footer().lineage, point_info(point, last->footer(), planned.cover.back()));
     }
     return Error(ErrorKind::corrupt, fmt::format("{} does not hold sequence {} although its name says so",
                                                  planned.cover.back().name.key, planned.target.value));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/bytes.h"
+#include "s3/answers.h"
 #include "s3/checksum.h"
 #include "s3/sign.h"
 #include "s3/uri.h"
@@ -40,8 +41,6 @@ std::string target_of(const Settings& settings, const Call& call) {
 bool has_code(const Refusal& refusal, std::initializer_list<std::string_view> codes) {
   return std::any_of(codes.begin(), codes.end(), [&](std::string_view code) { return refusal.is(code); });
 }
-
-bool is_success(const HttpResponse& response) { return response.status >= 200 && response.status < 300; }
 
 }  // namespace
 

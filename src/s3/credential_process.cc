@@ -14,6 +14,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/os.h"
 #include "s3/credentials_json.h"
 
@@ -22,11 +23,6 @@ namespace cairn::s3 {
 namespace {
 
 constexpr std::size_t kMaxOutputBytes = 1 << 20;
-
-std::int64_t now_ms() {
-  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
-}
 
 // A program and the end of the pipe that it prints into. Its group is killed and waited for when this is destroyed.
 class Process {
@@ -88,7 +84,7 @@ bool Process::read_all(std::int64_t until_ms, std::string& output) const {
   std::array<char, 4096> piece{};
   while (output.size() <= kMaxOutputBytes) {
     pollfd readable{output_.get(), POLLIN, 0};
-    const std::int64_t left_ms = until_ms - now_ms();
+    const std::int64_t left_ms = until_ms - monotonic_ms();
     if (left_ms <= 0) return false;
     if (::poll(&readable, 1, static_cast<int>(left_ms)) <= 0) continue;
     const ssize_t got = ::read(output_.get(), piece.data(), piece.size());
@@ -108,7 +104,7 @@ int Process::wait_until(std::int64_t until_ms) {
       id_ = 0;
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    if (now_ms() >= until_ms) return -1;
+    if (monotonic_ms() >= until_ms) return -1;
     std::this_thread::sleep_for(kLook);
   }
 }
@@ -178,7 +174,7 @@ Result<Credentials> run_credential_process(std::string_view command, std::int64_
   const auto failed = [&](const std::string& how) {
     return Error(ErrorKind::denied, fmt::format("{}: {} {}", source, words[0], how));
   };
-  const std::int64_t until_ms = now_ms() + limit_ms;
+  const std::int64_t until_ms = monotonic_ms() + limit_ms;
   Process process;
   if (const Result<void> started = process.start(words); !started) {
     return failed("cannot be started: " + started.error().message());

@@ -98,7 +98,7 @@ std::optional<std::string> sentence_of_denial(const Refusal& refusal, const Subj
   return std::nullopt;
 }
 
-bool is_passing(const Refusal& refusal) {
+bool will_pass(const Refusal& refusal) {
   static constexpr std::array<std::string_view, 12> kCodes{"SlowDown",
                                                            "ServiceUnavailable",
                                                            "RequestTimeout",
@@ -194,7 +194,7 @@ Error error_of(const Refusal& refusal, const Subject& subject) {
     return made(ErrorKind::not_found,
                 refusal.is("NoSuchUpload") ? "there is no such upload" : "there is no such object");
   }
-  if (is_passing(refusal)) return made(ErrorKind::retry_later, "the store asks for patience: " + quoted(refusal));
+  if (will_pass(refusal)) return made(ErrorKind::retry_later, "the store asks for patience: " + quoted(refusal));
   if (const auto kind = kind_of_mistake(refusal)) return made(*kind, sentence_of_mistake(refusal));
   if (refusal.status >= 500) {
     const bool changes = subject.action != Action::list && subject.action != Action::read;

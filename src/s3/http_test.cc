@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "s3/scripted_http.h"
 
 namespace cairn::s3 {
 namespace {
@@ -119,11 +120,6 @@ HttpRequest get(const RawServer& server, std::string target = "/") {
   request.origin = server.origin();
   request.target = std::move(target);
   return request;
-}
-
-template <class T>
-std::string kind_of(const Result<T>& result) {
-  return result ? "ok" : std::string(name_of(result.error().kind()));
 }
 
 // The client is declared after the server in each test: it ends first, so that kept-alive connections end.

@@ -28,7 +28,7 @@ constexpr std::string_view kProbeText =
     "Cairn puts this object to see whether the store refuses to replace what is there. It may be deleted.\n";
 // No object has it, whatever its etags are made of.
 constexpr std::string_view kNoEtag = "00000000000000000000000000000000";
-constexpr int kRaces = 3, kRacers = 8;
+constexpr int kQuickRaces = 3, kQuickRacers = 8;
 
 // A trial changes nothing that anybody needs. So what may have been applied is to be tried again, and so is what met
 // bytes that were damaged on their way, or an upload that has just expired.
@@ -99,7 +99,7 @@ Result<Condition> S3Store::try_put_new() {
 }
 
 Result<Condition> S3Store::try_race() {
-  for (int race = 0; race < kRaces; ++race) {
+  for (int race = 0; race < kQuickRaces; ++race) {
     const std::string key = fmt::format("{}-{}", probe_key(), new_token());
     const int winners = winners_of_race(key);
     (void)remove_at(key);  // keys that may not delete leave it behind
@@ -113,9 +113,9 @@ Result<Condition> S3Store::try_race() {
 // How many are told that they put it. Nothing is sent twice, so more than one is proof, whatever else goes wrong.
 int S3Store::winners_of_race(const std::string& key) {
   std::atomic<int> winners = 0;
-  std::latch start(kRacers), done(kRacers);
-  const auto pool = make_thread_pool(kRacers);
-  for (int i = 0; i < kRacers; ++i) {
+  std::latch start(kQuickRacers), done(kQuickRacers);
+  const auto pool = make_thread_pool(kQuickRacers);
+  for (int i = 0; i < kQuickRacers; ++i) {
     const std::string token = new_token();
     pool->run([&, token] {
       const BytesSource body(as_bytes(kProbeText));

@@ -29,7 +29,7 @@ bool may_stand_in_xml(std::string_view key) {
 }
 
 // The status that a request for this one key would have got.
-int status_of(std::string_view code) {
+int status_of_code(std::string_view code) {
   if (code == "AccessDenied") return 403;
   if (code == "NoSuchKey") return 404;
   if (code == "SlowDown" || code == "ServiceUnavailable") return 503;
@@ -122,7 +122,7 @@ Result<HttpResponse> S3Store::send_batch(std::span<const std::string> fulls) {
 
 Error S3Store::error_of_one(const NotDeleted& one) const {
   Refusal refusal;
-  refusal.status = status_of(one.error.code);
+  refusal.status = status_of_code(one.error.code);
   refusal.document = one.error;
   refusal.has_document = true;
   Call call;

@@ -50,11 +50,6 @@ struct Fixture {
   S3Store store;
 };
 
-template <class T>
-std::string kind_of(const Result<T>& result) {
-  return result ? "ok" : std::string(name_of(result.error().kind()));
-}
-
 ScriptedHttp::Headers object(const std::string& etag, const std::string& length) {
   return {{"etag", "\"" + etag + "\""}, {"content-length", length}};
 }

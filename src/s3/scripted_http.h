@@ -15,6 +15,12 @@
 
 namespace cairn::s3 {
 
+// "ok", or the kind of the error.
+template <class T>
+std::string kind_of(const Result<T>& result) {
+  return result ? "ok" : std::string(name_of(result.error().kind()));
+}
+
 struct Asked {
   std::string method, origin, target, body;
   std::vector<std::pair<std::string, std::string>> headers;

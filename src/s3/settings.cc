@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/errors.h"
 #include "s3/checksum.h"
 
 namespace cairn::s3 {
@@ -12,8 +13,6 @@ namespace {
 
 constexpr std::string_view kDefaultRegion = "us-east-1";
 constexpr std::size_t kCustomerKeyBytes = 32;
-
-Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
 
 // Regions become part of host names and signatures.
 bool is_region(std::string_view text) {

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
+#include "base/utf8.h"
 
 namespace cairn::s3 {
 
@@ -19,13 +20,6 @@ std::string_view trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kSpace);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
 }
 
 // "[profile  x]  # note" is "profile x": one space between the words, no quotes around the name.
@@ -106,7 +100,7 @@ Sections parse_shared_file(std::string_view text) {
     const bool nested = indent != std::string_view::npos && own_indent > indent;
     if (section == nullptr || nested || equals == std::string_view::npos) continue;
     indent = own_indent;
-    const std::string name = lower(trim(line.substr(0, equals)));
+    const std::string name = ascii_lower(trim(line.substr(0, equals)));
     (*section)[name] = without_comment(name, trim(line.substr(equals + 1)));
   }
   return sections;

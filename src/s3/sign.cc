@@ -10,18 +10,13 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "s3/checksum.h"
 #include "s3/uri.h"
 
 namespace cairn::s3 {
 
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
-}
 
 // Without spaces at both ends, and one where there are several.
 std::string squeezed(std::string_view value) {
@@ -63,7 +58,7 @@ std::string canonical_query(std::string_view query) {
 std::map<std::string, std::string> canonical_headers(const Headers& headers) {
   std::map<std::string, std::string> out;
   for (const auto& [name, value] : headers) {
-    const auto [at, first] = out.try_emplace(lower(name), squeezed(value));
+    const auto [at, first] = out.try_emplace(ascii_lower(name), squeezed(value));
     if (!first) at->second += "," + squeezed(value);
   }
   return out;

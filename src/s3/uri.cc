@@ -9,6 +9,9 @@
 #include <functional>
 #include <utility>
 
+#include "base/errors.h"
+#include "base/utf8.h"
+
 namespace cairn::s3 {
 
 namespace {
@@ -28,15 +31,6 @@ int digit_of(char c) {
   return -1;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
-Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
-
 // Header values and URLs are made of it: no line breaks, no other control characters.
 bool is_printable(std::string_view text) {
   return std::none_of(text.begin(), text.end(),
@@ -50,7 +44,7 @@ Result<void> set_text(std::string& to, std::string_view name, std::string_view v
 }
 
 Result<void> set_flag(bool& to, std::string_view name, std::string_view value) {
-  const std::string word = lower(value);
+  const std::string word = ascii_lower(value);
   if (word.empty() || word == "1" || word == "true" || word == "yes" || word == "on") {
     to = true;
   } else if (word == "0" || word == "false" || word == "no" || word == "off") {
@@ -72,7 +66,7 @@ Result<void> set_connections(S3Options& options, std::string_view value) {
 }
 
 Result<void> set_addressing(S3Options& options, std::string_view value) {
-  const std::string word = lower(value);
+  const std::string word = ascii_lower(value);
   if (word == "path") {
     options.addressing = S3Options::Addressing::path;
   } else if (word == "virtual" || word == "virtual_host" || word == "virtual-host") {
@@ -140,7 +134,7 @@ Result<void> parse_query(std::string_view query,
         percent_decode(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1));
     if (!name || !value) return invalid("a '%' in the options has no two hexadecimal digits behind it: write it %25");
     std::replace(name->begin(), name->end(), '-', '_');
-    CAIRN_TRY(each(lower(*name), *value));
+    CAIRN_TRY(each(ascii_lower(*name), *value));
   }
   return {};
 }
@@ -215,7 +209,7 @@ std::string Location::url() const {
 }
 
 Result<Location> parse_s3_url(std::string_view url, const S3Options& options) {
-  const std::string_view rest = lower(url.substr(0, kScheme.size())) == kScheme ? url.substr(kScheme.size()) : "";
+  const std::string_view rest = ascii_lower(url.substr(0, kScheme.size())) == kScheme ? url.substr(kScheme.size()) : "";
   const std::size_t question = rest.find('?');
   const std::string_view path = rest.substr(0, question);
   const std::string_view bucket = path.substr(0, path.find('/'));
@@ -247,7 +241,7 @@ bool Endpoint::is_loopback() const {
 Result<Endpoint> parse_endpoint(std::string_view url, std::string_view what) {
   Endpoint endpoint;
   const std::size_t colons = url.find("://");
-  const std::string scheme = lower(url.substr(0, colons == std::string_view::npos ? 0 : colons));
+  const std::string scheme = ascii_lower(url.substr(0, colons == std::string_view::npos ? 0 : colons));
   if (scheme != "http" && scheme != "https") {
     return invalid(fmt::format("{} is to begin with https:// or http://, as in https://s3.example.com:9000", what));
   }
@@ -263,7 +257,7 @@ Result<Endpoint> parse_endpoint(std::string_view url, std::string_view what) {
   }
   const std::size_t bracket = authority.rfind(']');
   const std::size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  endpoint.host = lower(authority.substr(0, colon));
+  endpoint.host = ascii_lower(authority.substr(0, colon));
   if (colon != std::string_view::npos) endpoint.port = authority.substr(colon + 1);
   while (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
   endpoint.base_path = rest;

@@ -18,14 +18,13 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/errors.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
 namespace {
 
 constexpr TailMagic kTailMagic = {'C', 'A', 'I', 'R', 'N', 'O', 'B', 'J'};
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 Result<void> check_runs(const Footer& footer) {
   std::uint64_t frames = 0;

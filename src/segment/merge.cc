@@ -20,6 +20,7 @@
 #include <limits>
 #include <optional>
 
+#include "base/errors.h"
 #include "base/mutex.h"
 #include "base/parallel.h"
 #include "segment/footer.h"
@@ -37,8 +38,6 @@ constexpr std::uint64_t kPieceBytes = 1 << 20;
 // Of a bundle's window, whose pages are not waited for: what the processor's caches hold.
 constexpr std::uint64_t kBundleWindowBytes = 8 << 20;
 constexpr std::uint64_t kMostPages = 1u << 31;  // in a window; their numbers are 32 bits
-
-Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
 
 // Neighbouring blocks of an input.
 struct Piece {

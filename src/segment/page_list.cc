@@ -3,12 +3,11 @@
 
 #include <fmt/format.h>
 
+#include "base/errors.h"
 #include "segment/footer.h"
 
 namespace cairn::segment {
 namespace {
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 // One LEB128 number of at most 32 bits, in its shortest form; nothing when the bytes do not hold one.
 std::optional<std::uint32_t> take_leb128(ByteView& bytes) {

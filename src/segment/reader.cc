@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/errors.h"
 #include "segment/keys.h"
 #include "segment/object_reader.h"
 #include "segment/wal_layout.h"
@@ -22,7 +23,6 @@
 namespace cairn::segment {
 namespace {
 
-Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 }  // namespace
 
@@ -45,7 +45,7 @@ Result<std::unique_ptr<ObjectReader>> ObjectReaderImpl::open(std::unique_ptr<Obj
 
 Result<void> ObjectReaderImpl::read_footer() {
   CAIRN_ASSIGN(EndWindow end, EndWindow::open(*input_, kFirstReadBytes));
-  if (input_->size_bytes() == 0) return corrupt("it is empty");
+  if (input_->size_bytes() == 0) return damaged("it is empty");
   CAIRN_TRY(read_tail(end));
   // All that is still needed, with one read when the first one was too short.
   const bool snapshot = footer_.kind == ObjectKind::snapshot;
@@ -59,24 +59,24 @@ Result<void> ObjectReaderImpl::read_footer() {
 // Sets tail_, footer_ (without points), footer_begin_ and seek_table_begin_.
 Result<void> ObjectReaderImpl::read_tail(EndWindow& end) {
   const std::uint64_t size = input_->size_bytes();
-  if (size < kSeekTrailerBytes) return corrupt("it is too short to be an object of Cairn");
+  if (size < kSeekTrailerBytes) return damaged("it is too short to be an object of Cairn");
   ByteView trailer = end.view(size - kSeekTrailerBytes, kSeekTrailerBytes);
   CAIRN_ASSIGN(std::uint64_t block_count, parse_seek_trailer(trailer.first<kSeekTrailerBytes>()));
   const std::uint64_t table_bytes = seek_table_bytes(block_count);
-  if (table_bytes > size || size - table_bytes < kTailEndBytes) return corrupt("it is shorter than its seek table");
+  if (table_bytes > size || size - table_bytes < kTailEndBytes) return damaged("it is shorter than its seek table");
   seek_table_begin_ = size - table_bytes;
 
   const std::uint64_t tail_end_begin = seek_table_begin_ - kTailEndBytes;
   if (!end.has(tail_end_begin))
     CAIRN_TRY(end.extend_to(seek_table_begin_ - std::min(seek_table_begin_, kFirstReadBytes)));
   CAIRN_ASSIGN(TailEnd tail_end, parse_tail_end(end.view(tail_end_begin, kTailEndBytes).first<kTailEndBytes>()));
-  if (tail_end.tail_bytes > seek_table_begin_) return corrupt("it is shorter than its footer");
+  if (tail_end.tail_bytes > seek_table_begin_) return damaged("it is shorter than its footer");
   const std::uint64_t tail_begin = seek_table_begin_ - tail_end.tail_bytes;
   CAIRN_TRY(end.extend_to(tail_begin));
   CAIRN_ASSIGN(tail_, parse_tail(end.view(tail_begin, tail_end.tail_bytes)));
   footer_ = tail_.footer;
   if (tail_.footer_bytes() > kMaxFooterBytes || tail_.footer_bytes() + kSkippableHeaderBytes > seek_table_begin_)
-    return corrupt("it is shorter than its footer");
+    return damaged("it is shorter than its footer");
   footer_begin_ = seek_table_begin_ - tail_.footer_bytes() - kSkippableHeaderBytes;
   return {};
 }
@@ -84,7 +84,7 @@ Result<void> ObjectReaderImpl::read_tail(EndWindow& end) {
 Result<void> ObjectReaderImpl::read_seek_table(EndWindow& end) {
   ByteView frame = end.view(seek_table_begin_, input_->size_bytes() - seek_table_begin_);
   CAIRN_ASSIGN(SeekTable table, parse_seek_table(frame, tail_));
-  if (table.data_end != footer_begin_) return corrupt("its seek table does not add up to its data");
+  if (table.data_end != footer_begin_) return damaged("its seek table does not add up to its data");
   const std::uint64_t full = tail_.entries_per_block * entry_bytes(footer_.kind, footer_.page_size);
   const std::uint64_t wal_header = data_bytes(footer_.kind, footer_.page_size, 0);
   std::uint64_t offset = 0;
@@ -102,7 +102,7 @@ Result<void> ObjectReaderImpl::read_seek_table(EndWindow& end) {
 Result<void> ObjectReaderImpl::read_points(EndWindow& end) {
   ByteView bytes = end.view(points_begin(), tail_.points_bytes);
   if (XXH3_64bits(bytes.data(), bytes.size()) != tail_.points_checksum)
-    return corrupt("the checksum of its restore points is wrong");
+    return damaged("the checksum of its restore points is wrong");
   CAIRN_ASSIGN(footer_.points, parse_points(bytes, tail_.point_count));
   return check_footer(footer_);
 }
@@ -110,10 +110,10 @@ Result<void> ObjectReaderImpl::read_points(EndWindow& end) {
 Result<void> ObjectReaderImpl::read_segment_index(EndWindow& end) {
   ByteView header = end.view(footer_begin_, kSkippableHeaderBytes);
   if (!is_skippable_header(header.first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
-    return corrupt("its footer does not begin where its end says");
+    return damaged("its footer does not begin where its end says");
   ByteView pages = end.view(footer_begin_ + kSkippableHeaderBytes, tail_.pages_bytes);
   if (XXH3_64bits(pages.data(), pages.size()) != tail_.pages_checksum)
-    return corrupt("the checksum of its page list is wrong");
+    return damaged("the checksum of its page list is wrong");
   CAIRN_ASSIGN(index_.pages, parse_page_list(pages, footer_));
   index_.hashes.reserve(footer_.index_count);
   return parse_hash_groups(end.view(hashes_begin(), tail_.hashes_bytes), 0, index_.hashes);
@@ -127,9 +127,9 @@ Result<void> ObjectReaderImpl::check_name() const {
                    : name->level == 0              ? footer_.kind == ObjectKind::segment
                                                    : footer_.kind == ObjectKind::bundle ||
                                                          footer_.kind == ObjectKind::squashed;
-  if (!kind_fits) return corrupt("it holds another kind of object than its name says");
+  if (!kind_fits) return damaged("it holds another kind of object than its name says");
   if (name->first != footer_.first || name->last != footer_.last)
-    return corrupt(fmt::format("it holds sequences {} to {}, not those of its name", footer_.first.value,
+    return damaged(fmt::format("it holds sequences {} to {}, not those of its name", footer_.first.value,
                                footer_.last.value));
   return {};
 }
@@ -234,7 +234,7 @@ Result<void> ObjectReaderImpl::decompress(std::uint32_t block, ByteView stored, 
   into.resize(blocks_[block].size_bytes);
   Result<void> raw = decompressor.decompress(stored, into);
   if (raw) return {};
-  return corrupt(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), raw.error().message()));
+  return damaged(fmt::format("block {} of {}: {}", block + 1, blocks_.size(), raw.error().message()));
 }
 
 Error ObjectReaderImpl::about(const Error& error) const {

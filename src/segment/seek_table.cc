@@ -12,13 +12,12 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/errors.h"
 #include "segment/footer.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
 namespace {
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 }  // namespace
 

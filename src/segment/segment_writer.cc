@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/errors.h"
 #include "segment/block_pipeline.h"
 #include "segment/footer.h"
 #include "segment/object_end.h"
@@ -23,8 +24,6 @@
 
 namespace cairn::segment {
 namespace {
-
-Error invalid(std::string message) { return Error(ErrorKind::invalid, std::move(message)); }
 
 class SegmentWriterImpl final : public SegmentWriter {
  public:

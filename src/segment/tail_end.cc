@@ -6,14 +6,13 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/errors.h"
 #include "segment/running_hash.h"
 
 namespace cairn::segment {
 namespace {
 
 constexpr std::uint32_t kMaxTailBytes = 64 * 1024;  // of any version to come
-
-Error damaged(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 // The tail's checksum, with its own field read as zero. A tail is at least kTailEndBytes long.
 std::uint64_t tail_checksum(ByteView tail) {

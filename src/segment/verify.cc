@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "base/bytes.h"
+#include "base/errors.h"
 #include "segment/object_reader.h"
 #include "segment/running_hash.h"
 #include "segment/wal_layout.h"
@@ -25,7 +26,6 @@ constexpr std::uint32_t kReadBlocks = 16;             // at most
 constexpr std::uint64_t kIndexChunk = 8 * kHashesPerGroup;
 constexpr std::uint64_t kBlockSumsChunkBytes = 64 * 1024;
 
-Error corrupt(std::string message) { return Error(ErrorKind::corrupt, std::move(message)); }
 
 bool is_zero(ByteView bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
@@ -53,9 +53,9 @@ class PageChecker {
 
   Result<void> check_page(ByteView bytes, std::uint64_t hash) {
     if (page() == lock_byte_page(footer_.page_size)) {
-      if (hash != 0 || !is_zero(bytes)) return corrupt(fmt::format("page {} must be empty", page().value));
+      if (hash != 0 || !is_zero(bytes)) return damaged(fmt::format("page {} must be empty", page().value));
     } else if (page_hash(page(), bytes) != hash) {
-      return corrupt(fmt::format("page {} does not match its hash", page().value));
+      return damaged(fmt::format("page {} does not match its hash", page().value));
     }
     xor_of_hashes_ ^= hash;
     return {};
@@ -89,7 +89,7 @@ class BlockSums {
   }
   Result<void> check(ByteView stored) const {
     if (block_checksum(stored) == load_le<std::uint64_t>(chunk_.data() + at_)) return {};
-    return corrupt(fmt::format("the checksum of block {} is wrong", block_));
+    return damaged(fmt::format("the checksum of block {} is wrong", block_));
   }
   // The checksums may be what was garbled.
   Result<void> read_anew() {
@@ -99,7 +99,7 @@ class BlockSums {
   Result<void> check_end() {
     sum_of_sums_.add(chunk_);
     if (sum_of_sums_.value() != tail_.block_sums_checksum)
-      return corrupt("the checksum of its block checksums is wrong");
+      return damaged("the checksum of its block checksums is wrong");
     return {};
   }
 
@@ -133,7 +133,7 @@ class WalChecker {
   Result<void> check_block(ByteView block, PageChecker& pages) {
     if (pages.entry() == 0) {
       if (!std::equal(layout_.header().begin(), layout_.header().end(), block.begin()))
-        return corrupt("its WAL header is not what its footer calls for");
+        return damaged("its WAL header is not what its footer calls for");
       block = block.subspan(kWalHeaderBytes);
     }
     for (; !block.empty(); block = block.subspan(kWalFrameHeaderBytes + footer_.page_size)) {
@@ -143,7 +143,7 @@ class WalChecker {
       WalFrameHeaderBytes expected = layout_.next_frame(pages.page(), commit ? run_->page_count : 0, page);
       if (commit) ++run_;
       if (std::memcmp(expected.data(), block.data(), expected.size()) != 0)
-        return corrupt(fmt::format("the header of WAL frame {} is not what its footer calls for", pages.entry()));
+        return damaged(fmt::format("the header of WAL frame {} is not what its footer calls for", pages.entry()));
       CAIRN_TRY(pages.check_page(page, hash));
     }
     return {};
@@ -169,7 +169,7 @@ Result<Footer> ObjectReaderImpl::verify() {
 Result<void> ObjectReaderImpl::check_footer_header() {
   return read_until_good(footer_begin_, kSkippableHeaderBytes, [&](ByteView header) -> Result<void> {
     if (!is_skippable_header(header.first<kSkippableHeaderBytes>(), kFooterFrameMagic, tail_.footer_bytes()))
-      return corrupt("its footer does not begin where its end says");
+      return damaged("its footer does not begin where its end says");
     return {};
   });
 }
@@ -206,7 +206,7 @@ Result<void> ObjectReaderImpl::verify_data() {
   }
   CAIRN_TRY(sums.check_end());
   if (footer_.kind == ObjectKind::snapshot && pages.xor_of_hashes() != footer_.hash_after())
-    return corrupt("its page hashes do not add up to its database hash");
+    return damaged("its page hashes do not add up to its database hash");
   return {};
 }
 

@@ -46,7 +46,7 @@ int begin_read(sqlite3* connection) {
   return code;
 }
 
-ErrorKind kind_of(int code) {
+ErrorKind kind_of_failure(int code) {
   switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -106,7 +106,7 @@ Error Database::failure(sqlite3* connection, int code, const char* what) const {
   if ((code & 0xff) == SQLITE_NOTADB) {
     return Error(ErrorKind::invalid, fmt::format("{} is not a SQLite database, or it is encrypted", path_));
   }
-  return Error(kind_of(code), fmt::format("{}: {}: {} (SQLite code {})", path_, what, said, code));
+  return Error(kind_of_failure(code), fmt::format("{}: {}: {} (SQLite code {})", path_, what, said, code));
 }
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwitch wal_switch, Reach reach) {

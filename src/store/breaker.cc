@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+
 namespace cairn {
 
 namespace {
 
-constexpr std::int64_t kUsPerMs = 1000;
 // A call that was let through and takes longer than that keeps the others waiting no more.
 constexpr std::int64_t kLookUs = 10'000'000;
 

@@ -52,10 +52,6 @@ namespace {
 constexpr std::string_view kInSlot = "slot";
 constexpr std::size_t kMaxRecordBytes = 4096;
 
-Error no_upload(std::string_view key) {
-  return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key));
-}
-
 bool is_upload_id(std::string_view text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }

@@ -83,4 +83,8 @@ Result<void> check_parts_order(std::string_view key, std::span<const PartInfo> p
 
 bool is_key(std::string_view key) { return fault_of_key(key) == nullptr; }
 
+Error no_upload(std::string_view key) {
+  return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key));
+}
+
 }  // namespace cairn

@@ -27,5 +27,7 @@ Result<void> check_prefix(std::string_view prefix);
 Result<void> check_parts_order(std::string_view key, std::span<const PartInfo> parts);
 Result<void> check_part_number(int number);
 bool is_key(std::string_view key);
+// not_found: what every store says of an upload that it does not have.
+Error no_upload(std::string_view key);
 
 }  // namespace cairn

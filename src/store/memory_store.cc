@@ -44,9 +44,6 @@ Result<SharedBytes> read_all(const Source& body) {
 Error no_object(std::string_view key) {
   return Error(ErrorKind::not_found, fmt::format("{}: there is no such object", key));
 }
-Error no_upload(std::string_view key) {
-  return Error(ErrorKind::not_found, fmt::format("{}: there is no such upload", key));
-}
 Error exists(std::string_view key) {
   return Error(ErrorKind::conflict, fmt::format("{}: the object exists already", key));
 }

@@ -4,13 +4,13 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "store/around.h"
 
 namespace cairn {
 
 namespace {
 
-constexpr std::int64_t kUsPerMs = 1000;
 
 // Twice is the same as once: the second answer is as good as the first. (An upload begun twice leaves one that is never
 // completed, which who looks after unfinished uploads finds like any other.)

@@ -28,11 +28,11 @@ Bytes part_of(const Bytes& bytes, std::size_t offset, std::size_t length) {
 Error dead(const std::string& what) { return Error(ErrorKind::io, what + ": the process is dead"); }
 
 template <class T>
-T must(Result<T> result) {
+T done(Result<T> result) {
   if (!result) check_failed(result.error().message().c_str(), __FILE__, __LINE__);
   return std::move(*result);
 }
-void must(const Result<void>& result) {
+void done(const Result<void>& result) {
   if (!result) check_failed(result.error().message().c_str(), __FILE__, __LINE__);
 }
 
@@ -127,7 +127,7 @@ void CrashFileSystem::learn_what_is_there() {
   durable_names_ = names_;
 }
 
-Bytes CrashFileSystem::contents(const std::string& path) const { return must(read_file(*real_, path)); }
+Bytes CrashFileSystem::contents(const std::string& path) const { return done(read_file(*real_, path)); }
 
 void CrashFileSystem::writeback(Node& node, Bytes written) {
   for (const std::uint64_t page : node.lost_pages) {
@@ -348,11 +348,11 @@ Bytes CrashFileSystem::after_power_loss(const Node& node, const Bytes& written) 
 }
 
 void CrashFileSystem::replace_all(const std::map<std::string, Bytes>& files) {
-  for (const auto& [path, node] : names_) must(real_->remove(path));
+  for (const auto& [path, node] : names_) done(real_->remove(path));
   for (const auto& [path, bytes] : files) {
-    must(real_->make_directories(parent_directory(path)));
-    const auto file = must(real_->open(path, OpenMode::create_new));
-    must(file->write_at(0, bytes));
+    done(real_->make_directories(parent_directory(path)));
+    const auto file = done(real_->open(path, OpenMode::create_new));
+    done(file->write_at(0, bytes));
   }
 }
 

@@ -18,7 +18,7 @@ std::uint32_t big_endian(ByteView bytes, std::size_t at) {
 }
 
 // As the header on page 1 says it; 0: there is none.
-std::size_t page_size_of(ByteView image) {
+std::size_t page_size_in(ByteView image) {
   if (image.size() < 512) return 0;
   const std::size_t stored = std::to_integer<std::size_t>(image[16]) << 8 | std::to_integer<std::size_t>(image[17]);
   return stored == 1 ? 65536 : stored;
@@ -61,7 +61,7 @@ std::string apply_wal(ByteView wal, Bytes& image) {
   if (page_size < 512 || page_size > 65536) return "no page size";
   const std::size_t frame_size = kFrameHeader + page_size;
   if (wal.size() == kHeader || (wal.size() - kHeader) % frame_size != 0) return "not a whole number of frames";
-  if (page_size_of(image) != page_size) image.clear();  // another page size: everything is stated anew
+  if (page_size_in(image) != page_size) image.clear();  // another page size: everything is stated anew
   std::uint32_t pages = 0;
   for (std::size_t at = kHeader; at < wal.size(); at += frame_size) {
     const std::size_t page = big_endian(wal, at);

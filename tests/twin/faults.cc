@@ -5,7 +5,7 @@
 namespace cairn::twin {
 namespace {
 
-constexpr std::array<std::string_view, kFaultCount> kNames{
+constexpr std::array<std::string_view, kFaultCount> kFaultNames{
     "error_before", "slow_down",       "slow_down_wait", "too_many",   "request_timeout",  "proxy_error",
     "empty_error",  "burst",           "clock_skew",     "conflict",   "expired_upload",   "reset_before",
     "reset_in_request", "error_after", "reset_after",    "lost_complete", "ok_then_error_after", "ok_then_error",
@@ -64,11 +64,11 @@ std::uint64_t hash_of(std::uint64_t seed, const FaultSubject& subject, std::uint
 
 }  // namespace
 
-std::string_view name_of(Fault fault) { return kNames[static_cast<std::size_t>(fault)]; }
+std::string_view name_of(Fault fault) { return kFaultNames[static_cast<std::size_t>(fault)]; }
 
 std::optional<Fault> fault_named(std::string_view name) {
   for (std::size_t i = 0; i < kFaultCount; ++i) {
-    if (kNames[i] == name) return static_cast<Fault>(i);
+    if (kFaultNames[i] == name) return static_cast<Fault>(i);
   }
   return std::nullopt;
 }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kNewestHidden = 3;  // how many objects a stale listing does not show
 
-Response invalid_argument(std::string_view name, std::string_view value, std::string_view message) {
+Response invalid_parameter(std::string_view name, std::string_view value, std::string_view message) {
   return error_answer(400, "InvalidArgument", message,
                       {{"ArgumentName", std::string(name)}, {"ArgumentValue", std::string(value)}});
 }
@@ -26,7 +26,7 @@ std::expected<std::uint64_t, Response> read_limit(const Request& request, std::s
   if (text == nullptr) return most;
   const auto value = parse_number(*text);
   if (!value || *value > 0x7FFFFFFF) {
-    return std::unexpected(invalid_argument(name, *text, "Provided value not an integer or within integer range"));
+    return std::unexpected(invalid_parameter(name, *text, "Provided value not an integer or within integer range"));
   }
   return std::min(*value, most);
 }
@@ -37,7 +37,7 @@ class KeyText {
   static std::expected<KeyText, Response> of(const Request& request, bool plus_for_space) {
     const std::string* const kind = request.argument("encoding-type");
     if (kind != nullptr && *kind != "url") {
-      return std::unexpected(invalid_argument("encoding-type", *kind, "Invalid Encoding Method specified in Request"));
+      return std::unexpected(invalid_parameter("encoding-type", *kind, "Invalid Encoding Method specified in Request"));
     }
     return KeyText(kind != nullptr, plus_for_space);
   }
@@ -77,7 +77,7 @@ void write_object(Xml& xml, const KeyText& text, const std::string& key, const S
   xml.open("Contents")
       .element("Key", text(key))
       .element("LastModified", iso_date(object.modified_ms))
-      .element("ETag", quoted(object.etag));
+      .element("ETag", in_quotes(object.etag));
   if (object.checksum) xml.element("ChecksumAlgorithm", name_of(object.checksum->algorithm));
   xml.element("Size", object.body.size_bytes()).element("StorageClass", storage_class).close();
 }
@@ -147,7 +147,7 @@ Response Service::list_objects(const Request& request, const Twist& twist) {
   if (token != nullptr) {
     const auto last = last_of(*token);
     if (!last) {
-      return invalid_argument("continuation-token", *token, "The continuation token provided is incorrect");
+      return invalid_parameter("continuation-token", *token, "The continuation token provided is incorrect");
     }
     wanted.after = *last;
   }
@@ -195,7 +195,7 @@ Response Service::list_parts(const Request& request, const Twist& twist) {
   if (!text) return std::move(text.error());
   const std::string marker_text = argument_or(request, "part-number-marker");
   const auto marker = marker_text.empty() ? std::optional<std::uint64_t>(0) : parse_number(marker_text);
-  if (!marker) return invalid_argument("part-number-marker", marker_text, "Provided value not an integer");
+  if (!marker) return invalid_parameter("part-number-marker", marker_text, "Provided value not an integer");
 
   std::vector<std::pair<int, const StoredPart*>> page;
   bool more = false;
@@ -219,7 +219,7 @@ Response Service::list_parts(const Request& request, const Twist& twist) {
     xml.open("Part")
         .element("PartNumber", static_cast<std::uint64_t>(number))
         .element("LastModified", iso_date(part->modified_ms))
-        .element("ETag", quoted(part->etag))
+        .element("ETag", in_quotes(part->etag))
         .element("Size", part->body.size_bytes());
     if (part->checksum) xml.element(element_of(part->checksum->algorithm), part->checksum->text());
     xml.close();

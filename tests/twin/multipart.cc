@@ -147,7 +147,7 @@ Response complete_result(const Request& request, const std::string& etag, const 
   xml.element("Location", "/" + request.bucket + "/" + percent_encode(request.key, "/"))
       .element("Bucket", request.bucket)
       .element("Key", request.key)
-      .element("ETag", quoted(etag));
+      .element("ETag", in_quotes(etag));
   if (checksum) {
     xml.element(element_of(checksum->algorithm), checksum->text())
         .element("ChecksumType", checksum->type == ChecksumType::composite ? "COMPOSITE" : "FULL_OBJECT");
@@ -219,7 +219,7 @@ Response Service::upload_part(const Request& request, const BodyFacts& facts) {
   change.body = request.body;
   if (Refusal refusal = commit(change)) return *refusal;
   Response response;
-  response.with("etag", quoted(change.etag)).with(encryption_headers(upload->attributes));
+  response.with("etag", in_quotes(change.etag)).with(encryption_headers(upload->attributes));
   if (change.checksum) response.with(headers_of(*change.checksum));
   return response;
 }
@@ -265,7 +265,7 @@ Response Service::copy_part(const Request& request) {
   if (upload->algorithm) change.checksum = Checksum{*upload->algorithm, checksum(*upload->algorithm, bytes)};
   if (Refusal refusal = commit(change)) return *refusal;
   Xml xml("CopyPartResult");
-  xml.element("LastModified", iso_date(change.time_ms)).element("ETag", quoted(change.etag));
+  xml.element("LastModified", iso_date(change.time_ms)).element("ETag", in_quotes(change.etag));
   if (change.checksum) xml.element(element_of(change.checksum->algorithm), change.checksum->text());
   return xml_answer(xml.finish());
 }

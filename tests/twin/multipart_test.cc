@@ -18,7 +18,7 @@ TwinOptions small_parts() {
   return options;
 }
 
-std::vector<Header> with_checksum(Algorithm algorithm, std::string_view body) {
+std::vector<Header> with_part_checksum(Algorithm algorithm, std::string_view body) {
   return {{"x-amz-sdk-checksum-algorithm", std::string(name_of(algorithm))},
           {std::string(header_of(algorithm)), base64(checksum(algorithm, as_bytes(body)))}};
 }
@@ -201,10 +201,10 @@ TEST_F(Multipart, PartsAreCopiedFromObjects) {
 TEST_F(Multipart, ChecksumsOfPartsMakeThatOfTheObject) {
   const Algorithm crc = Algorithm::crc64nvme;
   const std::string id = client().begin("big", {{"x-amz-checksum-algorithm", "CRC64NVME"}});
-  const std::string one = part(id, 1, "1111", with_checksum(crc, "1111"));
-  const std::string two = part(id, 2, "2222", with_checksum(crc, "2222"));
-  EXPECT_EQ(client().put_part("big", id, 3, "3", with_checksum(crc, "4")).code(), "BadDigest");
-  EXPECT_EQ(client().put_part("big", id, 3, "3", with_checksum(Algorithm::crc32, "3")).code(), "InvalidRequest");
+  const std::string one = part(id, 1, "1111", with_part_checksum(crc, "1111"));
+  const std::string two = part(id, 2, "2222", with_part_checksum(crc, "2222"));
+  EXPECT_EQ(client().put_part("big", id, 3, "3", with_part_checksum(crc, "4")).code(), "BadDigest");
+  EXPECT_EQ(client().put_part("big", id, 3, "3", with_part_checksum(Algorithm::crc32, "3")).code(), "InvalidRequest");
   EXPECT_EQ(list_parts(id).element("ChecksumCRC64NVME"), base64(checksum(crc, as_bytes("1111"))));
   const std::string whole = base64(checksum(crc, as_bytes("11112222")));
   const std::string wrong = base64(checksum(crc, as_bytes("1111")));
@@ -217,7 +217,7 @@ TEST_F(Multipart, ChecksumsOfPartsMakeThatOfTheObject) {
 
 TEST_F(Multipart, ChecksumsThatAreNotOfTheWholeAreAskedForAgain) {
   const std::string id = client().begin("big", {{"x-amz-checksum-algorithm", "SHA256"}});
-  const std::string one = part(id, 1, "1111", with_checksum(Algorithm::sha256, "1111"));
+  const std::string one = part(id, 1, "1111", with_part_checksum(Algorithm::sha256, "1111"));
   EXPECT_EQ(client().complete("big", id, {{1, one}}).code(), "InvalidRequest");
   Call call{.method = "POST", .target = "/bucket/big?uploadId=" + percent_encode(id)};
   call.body = fmt::format(

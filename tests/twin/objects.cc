@@ -60,7 +60,7 @@ Refusal check_read_condition(const Request& request, const StoredObject& object)
     if (*etag == "*" || unquoted(*etag) == object.etag) {
       Response unchanged;
       unchanged.status = 304;
-      return unchanged.with("etag", quoted(object.etag));
+      return unchanged.with("etag", in_quotes(object.etag));
     }
   }
   return std::nullopt;
@@ -96,7 +96,7 @@ Response Service::put_object(const Request& request, const Twist& twist, const B
   change.body = request.body;
   if (Refusal refusal = commit(change)) return *refusal;
   Response response;
-  response.with("etag", quoted(change.etag)).with(encryption_headers(change.attributes));
+  response.with("etag", in_quotes(change.etag)).with(encryption_headers(change.attributes));
   if (change.checksum) response.with(headers_of(*change.checksum));
   return response;
 }
@@ -117,7 +117,7 @@ Response Service::get_object(const Request& request) {
                                                object->body.size_bytes()));
   }
   response.body = object->body.slice(range.offset, range.length);
-  response.with("etag", quoted(object->etag))
+  response.with("etag", in_quotes(object->etag))
       .with("last-modified", http_date(object->modified_ms))
       .with("accept-ranges", "bytes")
       .with(object->attributes.headers);

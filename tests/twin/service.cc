@@ -19,7 +19,7 @@ Response access_denied() { return error_answer(403, "AccessDenied", "Access Deni
 
 }  // namespace
 
-std::string quoted(std::string_view etag) { return fmt::format("\"{}\"", etag); }
+std::string in_quotes(std::string_view etag) { return fmt::format("\"{}\"", etag); }
 
 std::string_view unquoted(std::string_view etag) {
   const bool has_both = etag.size() >= 2 && etag.front() == '"' && etag.back() == '"';

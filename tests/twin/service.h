@@ -141,7 +141,7 @@ class Service {
 
 Response no_such_key(const Request& request);
 Response no_such_upload(const Request& request);
-std::string quoted(std::string_view etag);
+std::string in_quotes(std::string_view etag);
 // Without quotes, when it has both.
 std::string_view unquoted(std::string_view etag);
 
