@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 
@@ -16,6 +15,7 @@
 #include "base/files.h"
 #include "cairn/restore.h"
 #include "support/replica_builder.h"
+#include "support/whole_file.h"
 
 namespace cairn::restore::testing {
 
@@ -40,8 +40,7 @@ class ReplicaTest : public ::testing::Test {
 
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   Bytes read(const std::string& name) const {
-    std::ifstream file(path(name), std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    const std::string text = cairn::testing::whole_file(path(name));
     const auto* begin = reinterpret_cast<const std::byte*>(text.data());
     return Bytes(begin, begin + text.size());
   }

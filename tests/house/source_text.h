@@ -7,7 +7,6 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <regex>
@@ -15,11 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "support/whole_file.h"
+
 namespace cairn::house {
 
 inline std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  return cairn::testing::whole_file(path);
 }
 
 inline std::vector<std::string> lines_of(std::string_view text) {

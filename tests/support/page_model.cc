@@ -6,12 +6,11 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "fmt/format.h"
+#include "support/whole_file.h"
 
 namespace cairn::testing {
 namespace {
@@ -19,8 +18,7 @@ namespace {
 namespace stdfs = std::filesystem;
 
 Bytes read_whole(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = whole_file(path);
   const ByteView bytes = as_bytes(text);
   return Bytes(bytes.begin(), bytes.end());
 }

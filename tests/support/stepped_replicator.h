@@ -5,7 +5,6 @@
 #include <sqlite3.h>
 
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +16,7 @@
 #include "cairn/replicator.h"
 #include "cairn/restore.h"
 #include "fmt/format.h"
+#include "support/whole_file.h"
 
 namespace cairn::replicator_test {
 
@@ -52,10 +52,7 @@ class App {
   sqlite3* db_ = nullptr;
 };
 
-inline std::string read_all(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
+inline std::string read_all(const fs::path& path) { return cairn::testing::whole_file(path); }
 
 class ReplicatorTest : public ::testing::Test {
  public:
