@@ -55,6 +55,7 @@ Result<void> PartJournal::go_on_behind(int last) {
   parts_.erase(parts_.upper_bound(last), parts_.end());
   CAIRN_TRY(n_.state.begin());
   CAIRN_TRY(n_.state.drop_behind(n_.container, last));
+  CAIRN_TRY(n_.state.put_pending(n_.container, n_.pending));  // without its end it is not archived any more
   for (const auto& [number, part] : parts_) CAIRN_TRY(n_.state.put_part(n_.container, part));
   CAIRN_TRY(n_.state.commit());
   CAIRN_TRY(n_.spool.keep_only(first_open(), last));

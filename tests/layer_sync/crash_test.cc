@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -163,6 +164,41 @@ TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
     ASSERT_TRUE(synced) << at << ": " << synced.error().message();
     expect_whole(world, *store, at);
     EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+  }
+}
+
+// The last part is damaged in the spool of a sync that has read all: it is read again. Thrown away once more before
+// that is done, it is still not taken for complete.
+TEST(LayerCrash, ThrownAwayWhileADamagedLastPartIsMadeAgain) {
+  for (const bool late_names : {true, false}) {
+    const LayerWorld world;
+    fill(world);
+    const auto inner = make_memory_store();
+    RecordingStore store(*inner);
+    store.can.late_names = late_names;
+    {
+      store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+        if (call.operation != Operation::put_part || call.part < 8) return {};
+        return Error(ErrorKind::retry_later, "away");
+      };
+      EXPECT_FALSE(world.open(store, options_of(world), {})->sync_layer("web"));
+    }
+    store.before = {};
+    std::string last;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(world.state() + "/spool"))
+      if (file.is_regular_file()) last = std::max(last, file.path().string());
+    ASSERT_TRUE(last.ends_with("part-00008")) << last;
+    std::filesystem::resize_file(last, 1000);
+    {
+      const layer::Hook hook([](std::string_view point) -> Result<void> {
+        if (point == "resumed") return Error(ErrorKind::cancelled, "thrown away");
+        return {};
+      });
+      EXPECT_FALSE(world.open(store, options_of(world), hook)->sync_layer("web"));
+    }
+    const auto synced = world.open(store, options_of(world), {})->sync_layer("web");
+    ASSERT_TRUE(synced) << synced.error().message();
+    expect_whole(world, store, "late names: " + std::to_string(late_names));
   }
 }
 
