@@ -64,6 +64,7 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
     CAIRN_ASSIGN(pending_, n_.state.pending(container_.id));
     const bool is_left = pending_.has_value();
     if (!pending_) {
+      (void)spool_.clear();  // of one that was killed at its very end
       CAIRN_ASSIGN(const bool changed, plan());
       if (!changed) break;
     }
@@ -155,6 +156,7 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
                      .spool = spool_,
                      .transfers = n_.transfers,
                      .container = container_.id,
+                     .spool_limit_bytes = is_disk_full_ ? 0 : n_.options.spool_limit_bytes,
                      .pending = *pending_,
                      .hook = n_.hook,
                      .stop = n_.sync.stop});
@@ -167,7 +169,13 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
     return Outcome::published;
   }
   n_.state.roll_back();
-  const Error& error = record.error();
+  return recover(parts, record.error());
+}
+
+// From an error that ended a round: another one may do better.
+Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error) {
+  if (n_.hook.has_fired() || error.kind() == ErrorKind::cancelled) return error;
+  if (make_room(parts, error)) return Outcome::again;
   if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
     notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
     container_.may_copy = false;
@@ -175,19 +183,52 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
   } else if (error.kind() == ErrorKind::conflict) {
     CAIRN_TRY(drop_pending());
     return error;
-  } else if (!parts.upload_is_gone() && error.kind() != ErrorKind::not_found) {
+  } else if (parts.upload_is_gone()) {
+    const auto started = start_over(parts);
+    if (!started && make_room(parts, started.error())) return Outcome::again;
+    if (!started) return started.error();
+    if (*started) return Outcome::again;
+  } else if (error.kind() != ErrorKind::not_found) {
     return error;
   }
   notice(fmt::format("{}: an interrupted sync begins anew ({})", container_.name, error.message()));
   CAIRN_TRY(drop_pending());
-  return Outcome::begin_anew;
+  return Outcome::again;
+}
+
+// The store has dropped the upload. False: so does this side, since the spool does not have all of it.
+Result<bool> SyncRun::start_over(PartJournal& parts) {
+  CAIRN_ASSIGN(const int missing, parts.first_not_kept());
+  if (missing > 0) {
+    notice(fmt::format("{}: the store has dropped an upload that was not complete, and part {} of it is not whole in "
+                       "the spool any more: the directory is read again. Parts stay there while they take no more than "
+                       "the spool limit, {} MiB",
+                       container_.name, missing, n_.options.spool_limit_bytes / kMiB));
+    return false;
+  }
+  CAIRN_TRY(parts.start_over());
+  notice(fmt::format("{}: the store has dropped an upload that was not complete: its parts are sent again from the "
+                     "spool",
+                     container_.name));
+  return true;
+}
+
+// What the spool keeps only to be on the safe side must not be what fills the disk.
+bool SyncRun::make_room(PartJournal& parts, const Error& error) {
+  if (error.kind() != ErrorKind::io || !parts.let_go()) return false;
+  notice(fmt::format("{}: parts that the store has are let go of, in case it's them that the disk has no room for ({})",
+                     container_.name, error.message()));
+  is_disk_full_ = true;
+  return true;
 }
 
 Result<SyncRecord> SyncRun::archive_and_publish(PartJournal& parts, Plan& plan) {
   if (pending_->stage <= Stage::archived) {
     auto last = parts.look();
     // It may be gone because it was completed, and the reply was lost.
-    const bool completed = !last && last.error().kind() == ErrorKind::not_found && pending_->stage == Stage::archived;
+    const bool gone = !last && last.error().kind() == ErrorKind::not_found;
+    const bool completed = gone && pending_->stage == Stage::archived;
+    if (gone && !completed) parts.lose_upload();
     if (!last && !completed) return last.error();
     if (!completed && *last < parts.last()) pending_->stage = Stage::archiving;  // what lay in the spool is damaged
     if (!completed) CAIRN_TRY(archive(parts, plan, *last));

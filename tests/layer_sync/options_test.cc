@@ -45,6 +45,7 @@ TEST_F(LayerConfiguration, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(LayerStorage().prefix, "layers/");
   EXPECT_EQ(options.part_size_bytes, 64u << 20);
   EXPECT_EQ(options.concurrent_uploads, 4);
+  EXPECT_EQ(options.spool_limit_bytes, 256u << 20);
   EXPECT_EQ(options.compression_level, 3);
   EXPECT_EQ(options.sync_interval_ms, 30'000);
   const auto manager = world.open(store);
