@@ -11,12 +11,16 @@
 #include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
+#include "store/part_size.h"
 
 namespace cairn::layer {
 namespace {
 
 constexpr int kMostRounds = 4;  // what was interrupted, and then what has changed since; begun anew now and then
 constexpr std::uint64_t kMiB = 1u << 20;
+
+std::uint64_t with_headers(const PlanHead& head) { return head.total_bytes + head.rows * 4096; }
+std::uint64_t grown(std::uint64_t total_bytes) { return total_bytes + total_bytes / 8; }
 
 }  // namespace
 
@@ -104,12 +108,26 @@ Result<bool> SyncRun::plan() {
   return true;
 }
 
+// How many parts of an upload the store takes. It is asked where that may matter, since some take fewer than they say:
+// of a large layer, or one that copies may cut into small parts.
+Result<int> SyncRun::most_parts_for(std::uint64_t total_bytes) {
+  const StoreCapabilities can = n_.store.capabilities();
+  const bool copies = container_.may_copy && can.copy_part;
+  const std::uint64_t wanted = std::max({n_.options.part_size_bytes, can.min_part_bytes, std::uint64_t{1}});
+  const std::uint64_t smallest = copies ? std::min(wanted, std::max(can.min_part_bytes, kMiB)) : wanted;
+  if (!can.multipart || grown(total_bytes) / smallest < kPartsThatAllTake / 2) return can.max_parts;
+  const std::string key = temporary_layer_key(n_.random.id().hex());
+  CAIRN_TRY(n_.state.add_leftover(key));  // for when this process is killed
+  CAIRN_ASSIGN(const int most, most_parts(n_.store, key));
+  CAIRN_TRY(n_.state.drop_leftover(key));
+  return most;
+}
+
 // Never more parts than the store takes, even if nothing compresses, and half of them for copies.
-std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes) const {
+std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes, int most_parts) const {
   const StoreCapabilities can = n_.store.capabilities();
   if (!can.multipart) return can.max_put_bytes;
-  const std::uint64_t most_parts = static_cast<std::uint64_t>(std::max(2, can.max_parts)) / 2;
-  const std::uint64_t needed = (total_bytes + total_bytes / 8) / most_parts + 1;
+  const std::uint64_t needed = grown(total_bytes) / (static_cast<std::uint64_t>(std::max(2, most_parts)) / 2) + 1;
   const std::uint64_t wanted = std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes);
   // A part in front of a copied one ends with a frame, and is not smaller than the smallest: there has to be room for
   // that between the two sizes.
@@ -123,7 +141,8 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
   CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
   const PlanHead& head = plan->head();
   const Id128 lineage = container_.head ? container_.head->lineage : n_.random.id();
-  const std::uint64_t total_bytes = head.total_bytes + head.rows * 4096;
+  const std::uint64_t total_bytes = with_headers(head);
+  CAIRN_ASSIGN(const int most_parts, most_parts_for(total_bytes));
   pending_ = PendingSync{
       .lineage = lineage,
       .sequence = container_.head ? container_.head->sequence + 1 : 1,
@@ -131,7 +150,7 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .time_ms = head.scan_began_ms,
       .temporary_key = temporary_layer_key(n_.random.id().hex()),
       .upload_id = {},
-      .part_bytes = part_bytes_for(total_bytes),
+      .part_bytes = part_bytes_for(total_bytes, most_parts),
       .may_copy = container_.may_copy,
       .skipped_sockets = scanned.skipped_sockets,
       .digest = {},
@@ -255,6 +274,8 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
     } else {
       CAIRN_TRY(open_tree());
       const std::uint64_t total_bytes = plan.head().total_bytes;
+      StoreCapabilities can = n_.store.capabilities();
+      CAIRN_ASSIGN(can.max_parts, most_parts_for(with_headers(plan.head())));
       Archiver archiver({.tree = *tree_,
                          .plan = plan,
                          .catalogue = catalogue_,
@@ -266,7 +287,7 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
                          .pending = *pending_,
                          .compression_level = n_.options.compression_level,
                          .store = n_.store,
-                         .can = n_.store.capabilities(),
+                         .can = can,
                          .progress = [&](std::uint64_t done) {
                            if (n_.sync.progress) n_.sync.progress(std::min(done, total_bytes), total_bytes);
                          },

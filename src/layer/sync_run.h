@@ -55,7 +55,8 @@ class SyncRun {
   Result<void> drop_pending();
   Result<void> remove_leftovers();
   void notice(const std::string& text) const;
-  std::uint64_t part_bytes_for(std::uint64_t total_bytes) const;
+  Result<int> most_parts_for(std::uint64_t total_bytes);
+  std::uint64_t part_bytes_for(std::uint64_t total_bytes, int most_parts) const;
 
   Needs n_;
   Container container_;
