@@ -52,10 +52,13 @@ Result<std::unique_ptr<Store>> open_layer_store(const LayerStorage& storage, S3O
 // What is local is used by one process at a time; all of it is made when absent.
 struct LayerOptions {
   std::string state_directory = {};    // what is named below lies in it. May be empty when both are
-  std::string staging_directory = {};  // of parts until the store has acknowledged them. Empty: "spool"
+  std::string staging_directory = {};  // of parts on their way to the store. Empty: "spool"
   std::string state_database = {};     // a file, the catalogue and the journal. Empty: "state.db"
   std::uint64_t part_size_bytes = 64ull << 20;  // of uploads; at least the store's smallest part
   int concurrent_uploads = 4;
+  // Parts that the store has acknowledged stay in the staging directory until their layer is complete, as long as no
+  // more than this lies there: a sync whose upload the store drops meanwhile sends them again and reads nothing twice.
+  std::uint64_t spool_limit_bytes = 256ull << 20;
   int compression_level = 3;                    // zstd
   std::int64_t sync_interval_ms = 30'000;       // of watching: watch_options_of() takes it from here
   std::size_t manifest_syncs = 256;             // when a manifest has more of them, older ones move out of it

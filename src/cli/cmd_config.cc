@@ -50,6 +50,7 @@ Json layer_json(const daemon::LayerEntry& layer) {
   json["databases_as_files"] = layer.settings.databases_as_files;
   json["part_size_bytes"] = layer.settings.part_size_bytes;
   json["uploads"] = layer.settings.uploads;
+  json["spool_limit_bytes"] = layer.settings.spool_limit_bytes;
   json["level"] = layer.settings.level;
   return json;
 }

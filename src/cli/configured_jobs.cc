@@ -84,6 +84,7 @@ SyncOptions sync_options_of(const daemon::LayerEntry& layer, const std::string& 
   options.databases_as_files = layer.settings.databases_as_files;
   options.part_size_bytes = layer.settings.part_size_bytes;
   options.uploads = layer.settings.uploads;
+  options.spool_limit_bytes = layer.settings.spool_limit_bytes;
   options.level = layer.settings.level;
   options.json = style == Style::json;
   return options;
@@ -127,9 +128,10 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
   const daemon::LayerSettings& s = layer.settings;
   daemon::Job job;
   job.name = std::string(kLayer) + layer.name;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", layer.directory, layer.url,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", layer.directory, layer.url,
                              fmt::join(layer.lower, "|"), state_root, s.interval_ms, s.quiet_ms, s.marks,
-                             s.databases_as_files, s.part_size_bytes, s.uploads, s.level);
+                             s.databases_as_files, s.part_size_bytes, s.uploads, s.spool_limit_bytes,
+                             s.level);
   job.run = [this, layer, state_root](std::stop_token stop) { return run_layer(layer, state_root, std::move(stop)); };
   return job;
 }

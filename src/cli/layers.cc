@@ -89,6 +89,14 @@ void add_sync_options(CLI::App& command, SyncOptions& options) {
       ->check(CLI::Range(1, 64).description(""))
       ->type_name("N")
       ->capture_default_str();
+  command.add_option("--spool-limit", options.spool_limit_bytes,
+                     "how much of a layer may lie on disk until it is whole in\n"
+                     "the store. Up to there an upload that the store drops is\n"
+                     "sent again from disk; beyond it DIR is read again. 0: only\n"
+                     "what is on its way lies there")
+      ->transform(CLI::AsSizeValue(true).description(""))
+      ->default_str("256MiB")
+      ->type_name("SIZE");
   command.add_option("--level", options.level, "of zstd's compression")
       ->check(CLI::Range(1, 19).description(""))
       ->type_name("N")
@@ -131,6 +139,7 @@ std::optional<Failure> open_container(const SyncOptions& options, SyncedContaine
   }
   managing.part_size_bytes = options.part_size_bytes;
   managing.concurrent_uploads = options.uploads;
+  managing.spool_limit_bytes = options.spool_limit_bytes;
   managing.compression_level = options.level;
   Result<std::unique_ptr<LayerManager>> manager =
       LayerManager::open(*container.at.store, *container.at.machine, std::move(managing));

@@ -44,6 +44,7 @@ struct SyncOptions {
   std::string directory, url, name, state_root, staging_root, marks = "auto", adopt;
   std::vector<std::string> lower;
   std::uint64_t part_size_bytes = 64ull << 20;
+  std::uint64_t spool_limit_bytes = 256ull << 20;
   int uploads = 4, level = 3;
   bool databases_as_files = false, json = false;
 };

@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 using Keys = std::vector<std::string>;
 
 const Keys kDatabaseSettings{"interval", "wal_switch", "spool_limit", "segment_level", "snapshot_level"};
-const Keys kLayerSettings{"interval", "quiet", "marks", "databases_as_files", "part_size", "uploads", "level"};
+const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
+                          "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
                        "storage_class", "encryption", "kms_key_id", "tags"};
 const Keys kStoreFlags{"requester_pays", "create_bucket", "accept_single_writer"};
@@ -216,6 +217,7 @@ void Parser::read_settings(const TomlSection& section, LayerSettings& settings) 
     section.complain("part_size", "'part_size' is 0: give it some, as \"64MiB\"");
   }
   section.read_number("uploads", settings.uploads, 1, 64);
+  section.read_size("spool_limit", settings.spool_limit_bytes);  // 0: nothing is kept
   section.read_number("level", settings.level, 1, 19);
 }
 

@@ -81,6 +81,7 @@ TEST(Config, WhatIsNotSaidIsTheDefault) {
   EXPECT_EQ(layer.uploads, 4);
   EXPECT_EQ(layer.level, 3);
   EXPECT_EQ(layer.part_size_bytes, 64u << 20);
+  EXPECT_EQ(layer.spool_limit_bytes, 256u << 20);
 }
 
 TEST(Config, DefaultsAreTakenWhereverTheyStandAndEntriesOverrideThem) {
@@ -98,6 +99,7 @@ directory = "/u"
 [[layer]]
 name = "v"
 directory = "/v"
+spool_limit = "0"
 level = 1
 [defaults]
 to = "/backup/"
@@ -109,6 +111,7 @@ state_dir = "/state/"
 prices = "r2"
 [defaults.layer]
 interval = "1h"
+spool_limit = "1GiB"
 level = 7
 )");
   EXPECT_EQ(config.state_dir, "/state");
@@ -124,6 +127,8 @@ level = 7
   EXPECT_EQ(config.layers[0].url, "/backup/layers");
   EXPECT_EQ(config.layers[0].settings.level, 7);
   EXPECT_EQ(config.layers[1].settings.level, 1);
+  EXPECT_EQ(config.layers[0].settings.spool_limit_bytes, 1u << 30);
+  EXPECT_EQ(config.layers[1].settings.spool_limit_bytes, 0u);
   EXPECT_EQ(config.layers[1].settings.interval_ms, 3'600'000);
 }
 

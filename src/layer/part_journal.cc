@@ -29,13 +29,16 @@ Result<int> PartJournal::look() {
   CAIRN_ASSIGN(const auto journaled, n_.state.parts(n_.container));
   parts_.clear();
   for (const JournaledPart& part : journaled) parts_[part.number] = part;
+  CAIRN_TRY(find_kept());
   if (!n_.pending.upload_id.empty()) {
     CAIRN_ASSIGN(const auto listed, n_.store.list_parts(n_.pending.temporary_key, n_.pending.upload_id));
     for (auto& [number, part] : parts_) {
       const bool there = std::ranges::any_of(listed, [&](const PartInfo& info) {
         return info.number == part.number && info.etag == part.etag && info.size_bytes == part.size_bytes;
       });
-      if (!there) part.etag.clear();
+      if (there) continue;
+      part.etag.clear();
+      kept_.erase(number);
     }
     if (!listed.empty()) highest_there_ = listed.back().number;
   }
@@ -55,9 +58,13 @@ Result<void> PartJournal::go_on_behind(int last) {
   parts_.erase(parts_.upper_bound(last), parts_.end());
   CAIRN_TRY(n_.state.begin());
   CAIRN_TRY(n_.state.drop_behind(n_.container, last));
+  CAIRN_TRY(n_.state.put_pending(n_.container, n_.pending));  // without its end it is not archived any more
   for (const auto& [number, part] : parts_) CAIRN_TRY(n_.state.put_part(n_.container, part));
   CAIRN_TRY(n_.state.commit());
-  CAIRN_TRY(n_.spool.keep_only(first_open(), last));
+  CAIRN_TRY(n_.spool.keep_only(last));
+  kept_.erase(kept_.upper_bound(last), kept_.end());
+  count_spooled();
+  make_room();
   CAIRN_TRY(pass(n_.hook, "resumed"));
   if (is_one_put() && n_.pending.stage == Stage::archived) return {};
   for (const auto& [number, part] : parts_) {
@@ -71,6 +78,7 @@ Result<void> PartJournal::go_on_behind(int last) {
 Result<void> PartJournal::note(const std::vector<JournaledPart>& parts) {
   for (const JournaledPart& part : parts) {
     parts_[part.number] = part;
+    if (!part.is_copy()) spooled_bytes_ += part.size_bytes;
     CAIRN_TRY(n_.state.put_part(n_.container, part));
   }
   return {};
@@ -83,6 +91,7 @@ Result<void> PartJournal::add(std::vector<JournaledPart> parts, const Checkpoint
   CAIRN_TRY(note(parts));
   CAIRN_TRY(n_.state.put_checkpoint(n_.container, behind, first_open()));
   CAIRN_TRY(n_.state.commit());
+  make_room();  // for the next one
   CAIRN_TRY(pass(n_.hook, "part-journaled"));
   for (const JournaledPart& part : parts) CAIRN_TRY(send(part));
   return collect();
@@ -168,11 +177,7 @@ Result<void> PartJournal::collect() {
 Result<void> PartJournal::finished(const Result<PartInfo>& info, int number) {
   JournaledPart& part = parts_.at(number);
   if (!info) {
-    const ErrorKind kind = info.error().kind();
-    const bool passes = kind == ErrorKind::retry_later || kind == ErrorKind::maybe_done ||
-                        kind == ErrorKind::denied || kind == ErrorKind::io || kind == ErrorKind::corrupt;
-    if (part.is_copy() && !passes) copies_are_refused_ = true;
-    else if (kind == ErrorKind::not_found) upload_is_gone_ = true;
+    find_cause(part, info.error().kind());
     if (!failure_) failure_ = info.error().with(fmt::format("send part {} of a layer", number));
     return {};
   }
@@ -183,8 +188,80 @@ Result<void> PartJournal::finished(const Result<PartInfo>& info, int number) {
   CAIRN_TRY(n_.state.acknowledge(n_.container, number, part.etag));
   CAIRN_TRY(n_.state.commit());
   CAIRN_TRY(pass(n_.hook, "part-acknowledged"));
-  if (!part.is_copy()) n_.spool.remove(number);
+  if (part.is_copy()) return {};
+  kept_[number] = part.size_bytes;
+  make_room();
   return {};
+}
+
+void PartJournal::find_cause(const JournaledPart& part, ErrorKind kind) {
+  const auto is_there = [&] {
+    const auto listed = n_.store.list_parts(n_.pending.temporary_key, n_.pending.upload_id);
+    return listed || listed.error().kind() != ErrorKind::not_found;
+  };
+  const bool passes = kind == ErrorKind::retry_later || kind == ErrorKind::maybe_done || kind == ErrorKind::denied ||
+                      kind == ErrorKind::io || kind == ErrorKind::corrupt;
+  // Of a copy it may be the source that is not found.
+  if (kind == ErrorKind::not_found && (!part.is_copy() || !is_there())) lose_upload();
+  else if (part.is_copy() && !passes) copies_are_refused_ = true;
+}
+
+// After a crash the spool itself tells which ones have stayed.
+Result<void> PartJournal::find_kept() {
+  CAIRN_ASSIGN(const auto there, n_.spool.numbers());
+  kept_.clear();
+  for (const auto& [number, part] : parts_) {
+    if (part.is_acknowledged() && !part.is_copy() && there.contains(number)) kept_[number] = part.size_bytes;
+  }
+  return {};
+}
+
+void PartJournal::count_spooled() {
+  spooled_bytes_ = 0;
+  for (const auto& [number, part] : parts_) {
+    const bool is_open = !part.is_acknowledged() && !part.is_copy();
+    if (is_open || kept_.contains(number)) spooled_bytes_ += part.size_bytes;
+  }
+}
+
+void PartJournal::make_room() {
+  const std::uint64_t next_bytes = n_.pending.stage == Stage::archiving ? n_.pending.part_bytes : 0;
+  while (!kept_.empty() && spooled_bytes_ + next_bytes > n_.spool_limit_bytes) let_go_of_oldest();
+}
+
+void PartJournal::let_go_of_oldest() {
+  const auto& [number, size_bytes] = *kept_.begin();
+  n_.spool.remove(number);
+  spooled_bytes_ -= size_bytes;
+  kept_.erase(kept_.begin());
+}
+
+bool PartJournal::let_go() {
+  const bool had_any = !kept_.empty();
+  while (!kept_.empty()) let_go_of_oldest();
+  return had_any;
+}
+
+// A copy needs no bytes, and what is not acknowledged has a checkpoint before it.
+Result<int> PartJournal::first_not_kept() {
+  CAIRN_ASSIGN(const auto journaled, n_.state.parts(n_.container));
+  for (const JournaledPart& part : journaled) {
+    if (!part.is_acknowledged() || part.is_copy()) continue;
+    CAIRN_ASSIGN(const auto source, n_.spool.find(part));
+    if (!source) return part.number;
+  }
+  return 0;
+}
+
+// In the journal alone: what this has in memory may have failed to become part of it.
+Result<void> PartJournal::start_over() {
+  uploads_.reset();
+  CAIRN_TRY(n_.store.abort_upload(n_.pending.temporary_key, n_.pending.upload_id));  // it may be there, and of no use
+  CAIRN_TRY(pass(n_.hook, "upload-given-up"));
+  CAIRN_TRY(n_.state.begin());
+  CAIRN_TRY(n_.state.forget_upload(n_.container));
+  CAIRN_TRY(n_.state.commit());
+  return pass(n_.hook, "upload-forgotten");
 }
 
 Result<void> PartJournal::settle() {

@@ -1,5 +1,9 @@
-// The parts of one object on their way: each is in the journal before it is sent, lies in the spool until it is
-// acknowledged, and is in the journal as such afterwards. After a crash the journal is held against what the store has.
+// The parts of one object on their way: each lies in the spool and is in the journal before it is sent, and is in the
+// journal as acknowledged afterwards. After a crash the journal is held against what the store has.
+//
+// An upload may be lost as a whole: stores drop one that is not completed in time. So acknowledged parts stay in the
+// spool until the object is complete, as long as they fit into it beside those under way; the oldest go first. As long
+// as none has gone, all can be sent once more, whatever has become of the files that they were made of.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +31,7 @@ class PartJournal {
     Spool& spool;
     Executor& transfers;
     std::int64_t container = 0;
+    std::uint64_t spool_limit_bytes = 0;
     PendingSync& pending;
     const Hook& hook;
     std::stop_token stop;
@@ -64,6 +69,16 @@ class PartJournal {
   // What an error of the calls above meant, besides itself.
   bool upload_is_gone() const { return upload_is_gone_; }
   bool copies_are_refused() const { return copies_are_refused_; }
+  // To be called when the upload turns out to be gone elsewhere, or to be of no use.
+  void lose_upload() { upload_is_gone_ = true; }
+
+  // The first part that an upload begun anew would lack: acknowledged by the lost one, and not whole in the spool.
+  // 0: there is none.
+  Result<int> first_not_kept();
+  // Gives the lost upload up: the next look() finds every part open. Nothing can be sent by this one afterwards.
+  Result<void> start_over();
+  // Lets the spool have nothing but open parts. False: that was so.
+  bool let_go();
 
  private:
   Result<void> note(const std::vector<JournaledPart>& parts);
@@ -71,10 +86,17 @@ class PartJournal {
   Result<void> send(const JournaledPart& part);
   Result<void> wait_for_room();
   Result<void> finished(const Result<PartInfo>& part, int number);
+  void find_cause(const JournaledPart& part, ErrorKind kind);
+  Result<void> find_kept();
+  void count_spooled();
+  void make_room();
+  void let_go_of_oldest();
   int first_open() const;
 
   Needs n_;
   std::map<int, JournaledPart> parts_;
+  std::map<int, std::uint64_t> kept_;  // acknowledged, and in the spool: their sizes
+  std::uint64_t spooled_bytes_ = 0;    // of those and of the open ones
   std::unique_ptr<PartUploads> uploads_;
   std::optional<Error> failure_;  // of a part: nothing more is sent, what is under way is waited for
   int highest_there_ = 0;

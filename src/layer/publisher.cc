@@ -132,6 +132,7 @@ Result<void> Publisher::put_whole() {
 
 Result<void> Publisher::complete() {
   if (n_.parts.has_too_many() && !n_.store.capabilities().leaves_out_parts) {
+    n_.parts.lose_upload();
     return gone("the store has more parts of the layer than it needs");
   }
   CAIRN_TRY(want());
@@ -160,6 +161,7 @@ Result<void> Publisher::complete_upload(const std::string& key) {
     case ErrorKind::not_found:
     case ErrorKind::maybe_done: {
       CAIRN_ASSIGN(const bool there, use_existing(key));
+      if (!there && error.kind() == ErrorKind::not_found) n_.parts.lose_upload();
       if (!there) return error;
       return n_.store.abort_upload(n_.pending.temporary_key, n_.pending.upload_id);
     }

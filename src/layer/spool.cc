@@ -11,6 +11,13 @@ namespace {
 
 constexpr std::string_view kPrefix = "part-";
 
+// Of a part's file; 0: it is another one.
+int number_of(std::string_view name) {
+  int number = 0;
+  if (name.starts_with(kPrefix)) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number);
+  return number;
+}
+
 // A file that lives as long as somebody reads it.
 class OpenPart final : public Source {
  public:
@@ -78,15 +85,25 @@ Result<std::shared_ptr<const Source>> Spool::find(const JournaledPart& part) {
 
 void Spool::remove(int number) { (void)files_.remove(path_of(number)); }
 
-Result<void> Spool::keep_only(int first, int last) {
+Result<std::vector<std::string>> Spool::names() {
   auto names = files_.list(directory_);
-  if (!names && names.error().kind() == ErrorKind::not_found) return {};
-  if (!names) return names.error();
-  for (const std::string& name : *names) {
-    int number = 0;
-    const bool is_part = name.starts_with(kPrefix);
-    if (is_part) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number);
-    if (is_part && number >= first && number <= last) continue;
+  if (!names && names.error().kind() == ErrorKind::not_found) return std::vector<std::string>();
+  return names;
+}
+
+Result<std::set<int>> Spool::numbers() {
+  CAIRN_ASSIGN(const auto all, names());
+  std::set<int> numbers;
+  for (const std::string& name : all) numbers.insert(number_of(name));
+  numbers.erase(0);
+  return numbers;
+}
+
+Result<void> Spool::keep_only(int last) {
+  CAIRN_ASSIGN(const auto all, names());
+  for (const std::string& name : all) {
+    const int number = number_of(name);
+    if (number >= 1 && number <= last) continue;
     CAIRN_TRY(files_.remove(join_path(directory_, name)));
   }
   return {};

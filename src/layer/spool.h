@@ -1,10 +1,12 @@
-// Parts of an object that the store has not acknowledged, as files. A part is written from its beginning on, is whole
-// when the journal knows its size and hash, and goes when it is acknowledged.
+// Parts of an object that is not complete in the store yet, as files. A part is written from its beginning on, and is
+// whole when the journal knows its size and hash. How long it stays is the journal's to say.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 #include "cairn/error.h"
@@ -43,12 +45,13 @@ class Spool {
   Result<std::unique_ptr<SpoolPart>> begin(int number);
   // Null: it is not there, or not what the journal says.
   Result<std::shared_ptr<const Source>> find(const JournaledPart& part);
-  void remove(int number);  // one that stays is removed later, by clear()
-  // All but the parts from `first` to `last`.
-  Result<void> keep_only(int first, int last);
-  Result<void> clear() { return keep_only(1, 0); }
+  Result<std::set<int>> numbers();  // of the parts that lie there, whole or not
+  void remove(int number);          // one that stays is removed later, by clear()
+  Result<void> keep_only(int last);  // the parts up to that one
+  Result<void> clear() { return keep_only(0); }
 
  private:
+  Result<std::vector<std::string>> names();
   std::string path_of(int number) const;
 
   FileSystem& files_;

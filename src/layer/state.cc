@@ -249,6 +249,13 @@ Result<void> State::acknowledge(std::int64_t container, int part, std::string_vi
   return update.run(container, part, etag);
 }
 
+Result<void> State::forget_upload(std::int64_t container) {
+  CAIRN_ASSIGN(auto upload, database_->prepare("UPDATE layer_pending SET upload_id = '' WHERE container = ?1"));
+  CAIRN_TRY(upload.run(container));
+  CAIRN_ASSIGN(auto parts, database_->prepare("UPDATE layer_part SET etag = '' WHERE container = ?1"));
+  return parts.run(container);
+}
+
 Result<void> State::drop_behind(std::int64_t container, int part) {
   CAIRN_ASSIGN(auto parts, database_->prepare("DELETE FROM layer_part WHERE container = ?1 AND number > ?2"));
   CAIRN_TRY(parts.run(container, part));

@@ -118,6 +118,7 @@ class State {
   Result<std::vector<JournaledPart>> parts(std::int64_t container);  // ascending
   Result<void> put_part(std::int64_t container, const JournaledPart& part);
   Result<void> acknowledge(std::int64_t container, int part, std::string_view etag);
+  Result<void> forget_upload(std::int64_t container);  // no part is acknowledged any more
   // Parts behind `part`, and their checkpoints.
   Result<void> drop_behind(std::int64_t container, int part);
 

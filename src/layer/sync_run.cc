@@ -11,12 +11,16 @@
 #include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
+#include "store/part_size.h"
 
 namespace cairn::layer {
 namespace {
 
 constexpr int kMostRounds = 4;  // what was interrupted, and then what has changed since; begun anew now and then
 constexpr std::uint64_t kMiB = 1u << 20;
+
+std::uint64_t with_headers(const PlanHead& head) { return head.total_bytes + head.rows * 4096; }
+std::uint64_t grown(std::uint64_t total_bytes) { return total_bytes + total_bytes / 8; }
 
 }  // namespace
 
@@ -64,6 +68,7 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
     CAIRN_ASSIGN(pending_, n_.state.pending(container_.id));
     const bool is_left = pending_.has_value();
     if (!pending_) {
+      (void)spool_.clear();  // of one that was killed at its very end
       CAIRN_ASSIGN(const bool changed, plan());
       if (!changed) break;
     }
@@ -103,12 +108,26 @@ Result<bool> SyncRun::plan() {
   return true;
 }
 
+// How many parts of an upload the store takes. It is asked where that may matter, since some take fewer than they say:
+// of a large layer, or one that copies may cut into small parts.
+Result<int> SyncRun::most_parts_for(std::uint64_t total_bytes) {
+  const StoreCapabilities can = n_.store.capabilities();
+  const bool copies = container_.may_copy && can.copy_part;
+  const std::uint64_t wanted = std::max({n_.options.part_size_bytes, can.min_part_bytes, std::uint64_t{1}});
+  const std::uint64_t smallest = copies ? std::min(wanted, std::max(can.min_part_bytes, kMiB)) : wanted;
+  if (!can.multipart || grown(total_bytes) / smallest < kPartsThatAllTake / 2) return can.max_parts;
+  const std::string key = temporary_layer_key(n_.random.id().hex());
+  CAIRN_TRY(n_.state.add_leftover(key));  // for when this process is killed
+  CAIRN_ASSIGN(const int most, most_parts(n_.store, key));
+  CAIRN_TRY(n_.state.drop_leftover(key));
+  return most;
+}
+
 // Never more parts than the store takes, even if nothing compresses, and half of them for copies.
-std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes) const {
+std::uint64_t SyncRun::part_bytes_for(std::uint64_t total_bytes, int most_parts) const {
   const StoreCapabilities can = n_.store.capabilities();
   if (!can.multipart) return can.max_put_bytes;
-  const std::uint64_t most_parts = static_cast<std::uint64_t>(std::max(2, can.max_parts)) / 2;
-  const std::uint64_t needed = (total_bytes + total_bytes / 8) / most_parts + 1;
+  const std::uint64_t needed = grown(total_bytes) / (static_cast<std::uint64_t>(std::max(2, most_parts)) / 2) + 1;
   const std::uint64_t wanted = std::min<std::uint64_t>(n_.options.part_size_bytes, can.max_put_bytes);
   // A part in front of a copied one ends with a frame, and is not smaller than the smallest: there has to be room for
   // that between the two sizes.
@@ -122,7 +141,8 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
   CAIRN_ASSIGN(const auto plan, Plan::load(catalogue_));
   const PlanHead& head = plan->head();
   const Id128 lineage = container_.head ? container_.head->lineage : n_.random.id();
-  const std::uint64_t total_bytes = head.total_bytes + head.rows * 4096;
+  const std::uint64_t total_bytes = with_headers(head);
+  CAIRN_ASSIGN(const int most_parts, most_parts_for(total_bytes));
   pending_ = PendingSync{
       .lineage = lineage,
       .sequence = container_.head ? container_.head->sequence + 1 : 1,
@@ -130,7 +150,7 @@ Result<void> SyncRun::begin(const ScanResult& scanned) {
       .time_ms = head.scan_began_ms,
       .temporary_key = temporary_layer_key(n_.random.id().hex()),
       .upload_id = {},
-      .part_bytes = part_bytes_for(total_bytes),
+      .part_bytes = part_bytes_for(total_bytes, most_parts),
       .may_copy = container_.may_copy,
       .skipped_sockets = scanned.skipped_sockets,
       .digest = {},
@@ -155,6 +175,7 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
                      .spool = spool_,
                      .transfers = n_.transfers,
                      .container = container_.id,
+                     .spool_limit_bytes = is_disk_full_ ? 0 : n_.options.spool_limit_bytes,
                      .pending = *pending_,
                      .hook = n_.hook,
                      .stop = n_.sync.stop});
@@ -167,7 +188,13 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
     return Outcome::published;
   }
   n_.state.roll_back();
-  const Error& error = record.error();
+  return recover(parts, record.error());
+}
+
+// From an error that ended a round: another one may do better.
+Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error) {
+  if (n_.hook.has_fired() || error.kind() == ErrorKind::cancelled) return error;
+  if (make_room(parts, error)) return Outcome::again;
   if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
     notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
     container_.may_copy = false;
@@ -175,19 +202,52 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
   } else if (error.kind() == ErrorKind::conflict) {
     CAIRN_TRY(drop_pending());
     return error;
-  } else if (!parts.upload_is_gone() && error.kind() != ErrorKind::not_found) {
+  } else if (parts.upload_is_gone()) {
+    const auto started = start_over(parts);
+    if (!started && make_room(parts, started.error())) return Outcome::again;
+    if (!started) return started.error();
+    if (*started) return Outcome::again;
+  } else if (error.kind() != ErrorKind::not_found) {
     return error;
   }
   notice(fmt::format("{}: an interrupted sync begins anew ({})", container_.name, error.message()));
   CAIRN_TRY(drop_pending());
-  return Outcome::begin_anew;
+  return Outcome::again;
+}
+
+// The store has dropped the upload. False: so does this side, since the spool does not have all of it.
+Result<bool> SyncRun::start_over(PartJournal& parts) {
+  CAIRN_ASSIGN(const int missing, parts.first_not_kept());
+  if (missing > 0) {
+    notice(fmt::format("{}: the store has dropped an upload that was not complete, and part {} of it is not whole in "
+                       "the spool any more: the directory is read again. Parts stay there while they take no more than "
+                       "the spool limit, {} MiB",
+                       container_.name, missing, n_.options.spool_limit_bytes / kMiB));
+    return false;
+  }
+  CAIRN_TRY(parts.start_over());
+  notice(fmt::format("{}: the store has dropped an upload that was not complete: its parts are sent again from the "
+                     "spool",
+                     container_.name));
+  return true;
+}
+
+// What the spool keeps only to be on the safe side must not be what fills the disk.
+bool SyncRun::make_room(PartJournal& parts, const Error& error) {
+  if (error.kind() != ErrorKind::io || !parts.let_go()) return false;
+  notice(fmt::format("{}: parts that the store has are let go of, in case it's them that the disk has no room for ({})",
+                     container_.name, error.message()));
+  is_disk_full_ = true;
+  return true;
 }
 
 Result<SyncRecord> SyncRun::archive_and_publish(PartJournal& parts, Plan& plan) {
   if (pending_->stage <= Stage::archived) {
     auto last = parts.look();
     // It may be gone because it was completed, and the reply was lost.
-    const bool completed = !last && last.error().kind() == ErrorKind::not_found && pending_->stage == Stage::archived;
+    const bool gone = !last && last.error().kind() == ErrorKind::not_found;
+    const bool completed = gone && pending_->stage == Stage::archived;
+    if (gone && !completed) parts.lose_upload();
     if (!last && !completed) return last.error();
     if (!completed && *last < parts.last()) pending_->stage = Stage::archiving;  // what lay in the spool is damaged
     if (!completed) CAIRN_TRY(archive(parts, plan, *last));
@@ -214,6 +274,8 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
     } else {
       CAIRN_TRY(open_tree());
       const std::uint64_t total_bytes = plan.head().total_bytes;
+      StoreCapabilities can = n_.store.capabilities();
+      CAIRN_ASSIGN(can.max_parts, most_parts_for(with_headers(plan.head())));
       Archiver archiver({.tree = *tree_,
                          .plan = plan,
                          .catalogue = catalogue_,
@@ -225,7 +287,7 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
                          .pending = *pending_,
                          .compression_level = n_.options.compression_level,
                          .store = n_.store,
-                         .can = n_.store.capabilities(),
+                         .can = can,
                          .progress = [&](std::uint64_t done) {
                            if (n_.sync.progress) n_.sync.progress(std::min(done, total_bytes), total_bytes);
                          },

@@ -41,7 +41,7 @@ class SyncRun {
   Result<bool> look();
 
  private:
-  enum class Outcome { published, begin_anew };
+  enum class Outcome { published, again };
   Result<void> open_tree();
   Result<ScanResult> look_for_changes(ScanGoal goal);
   Result<bool> plan();
@@ -49,10 +49,14 @@ class SyncRun {
   Result<Outcome> finish_pending();
   Result<SyncRecord> archive_and_publish(PartJournal& parts, Plan& plan);
   Result<void> archive(PartJournal& parts, Plan& plan, int last);
+  Result<Outcome> recover(PartJournal& parts, const Error& error);
+  Result<bool> start_over(PartJournal& parts);
+  bool make_room(PartJournal& parts, const Error& error);
   Result<void> drop_pending();
   Result<void> remove_leftovers();
   void notice(const std::string& text) const;
-  std::uint64_t part_bytes_for(std::uint64_t total_bytes) const;
+  Result<int> most_parts_for(std::uint64_t total_bytes);
+  std::uint64_t part_bytes_for(std::uint64_t total_bytes, int most_parts) const;
 
   Needs n_;
   Container container_;
@@ -62,6 +66,7 @@ class SyncRun {
   std::optional<PendingSync> pending_;
   std::optional<LayerSnapshot> published_;
   std::uint64_t sent_bytes_ = 0;
+  bool is_disk_full_ = false;  // the spool keeps nothing that it need not
 };
 
 }  // namespace cairn::layer

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -13,6 +14,7 @@
 #include "store/memory_store.h"
 #include "support/layer_world.h"
 #include "support/recording_store.h"
+#include "support/scratch.h"
 
 namespace cairn {
 namespace {
@@ -57,6 +59,8 @@ void fill(const LayerWorld& world) {
 }
 
 void expect_whole(const LayerWorld& world, Store& store, const std::string& at) {
+  for (const auto& file : std::filesystem::recursive_directory_iterator(world.state() + "/spool"))
+    EXPECT_FALSE(file.is_regular_file()) << at << ": " << file.path();
   EXPECT_EQ(difference_to(store, "web", world.upper()), "") << at;
   EXPECT_TRUE(store.list("tmp/")->objects.empty()) << at << ": " << store.list("tmp/")->objects[0].key;
   const bool is_prunes = at.starts_with("copy-not-journaled");
@@ -130,24 +134,32 @@ TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithRandomNames) { end_everywhere(Nam
 TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithCopiedBlocks) { end_everywhere(Naming::copy, Layer::increment); }
 TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithLateNames) { end_everywhere(Naming::late, Layer::increment); }
 
+// How a process ended that did nothing but sync.
+int sync_in_child(const LayerWorld& world, Store& store, layer::Hook hook) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto manager = world.open_in_child(store, options_of(world), std::move(hook));
+    ::_exit(manager->sync_layer("web") ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+layer::Hook kill_at(int n) {
+  return layer::Hook([n, passed = 0](std::string_view) mutable {
+    if (++passed == n) ::kill(::getpid(), SIGKILL);
+    return Result<void>();
+  });
+}
+
 // The same with a process that is killed, and sources that change before the next one runs.
 TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
   for (int n = 1;; ++n) {
     const LayerWorld world;
     fill(world);
     const auto store = *make_directory_store(world.beside("store"));
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      const auto manager =
-          world.open_in_child(*store, options_of(world), layer::Hook([n, passed = 0](std::string_view) mutable {
-                                if (++passed == n) ::kill(::getpid(), SIGKILL);
-                                return Result<void>();
-                              }));
-      ::_exit(manager->sync_layer("web") ? 0 : 1);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    const int status = sync_in_child(world, *store, kill_at(n));
     const std::string at = "point " + std::to_string(n);
     const bool was_killed = WIFSIGNALED(status);
     if (!was_killed) {
@@ -163,6 +175,130 @@ TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
     ASSERT_TRUE(synced) << at << ": " << synced.error().message();
     expect_whole(world, *store, at);
     EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+  }
+}
+
+// The upload of a sync has been dropped by the store: all of it is sent again from the spool. Ended at any point of
+// that, it goes on, and publishes what was read at first, although nothing of that is in the directory any more.
+struct LostUpload {
+  explicit LostUpload(Store& inner) : store(inner) {
+    fill(world);
+    was = testing::describe_directory(world.upper());
+    RecordingStore without_end(store);
+    without_end.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+      if (call.operation != Operation::complete_new) return {};
+      return Error(ErrorKind::retry_later, "away");
+    };
+    EXPECT_FALSE(world.open(without_end, options_of(world), {})->sync_layer("web"));
+    const auto uploads = store.list_uploads("tmp/");
+    for (const UploadInfo& upload : *uploads)
+      EXPECT_TRUE(store.abort_upload(upload.key, upload.upload_id));
+    for (const auto& entry : std::filesystem::directory_iterator(world.upper()))
+      std::filesystem::remove_all(entry.path());
+    world.write("other", "contents, and nothing of what was");
+  }
+  // What is there at the end, wherever it was ended.
+  void expect_both_states(Store& asked, const std::string& at) {
+    const auto manager = world.open(asked, options_of(world), {});
+    const auto synced = manager->sync_layer("web");
+    ASSERT_TRUE(synced) << at << ": " << synced.error().message();
+    EXPECT_EQ(testing::difference(testing::describe_sync(store, "web", 1), was), "") << at;
+    expect_whole(world, store, at);
+    EXPECT_EQ(manager->sync_state("web")->sequence, 2u) << at;
+    EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+  }
+
+  Store& store;
+  const LayerWorld world;
+  std::string was;
+};
+
+void end_everywhere_of_starting_over(Naming naming) {
+  std::map<std::string, int> points;
+  for (int n = 1;; ++n) {
+    const auto inner = make_memory_store();
+    LostUpload lost(*inner);
+    RecordingStore store(*inner);
+    store.can.late_names = naming == Naming::late;
+    std::string point;
+    std::uint64_t acknowledged = 0;
+    {
+      const auto manager = lost.world.open(store, options_of(lost.world), end_at(n, &point));
+      const auto synced = manager->sync_layer("web");
+      if (synced) break;
+      ASSERT_FALSE(point.empty()) << synced.error().message();
+      acknowledged = manager->sync_state("web")->pending_parts_done;
+    }
+    ++points[point];
+    const std::string at = point + " (point " + std::to_string(n) + ")";
+    const auto there = arrived(*inner);
+    store.forget_calls();
+    lost.expect_both_states(store, at);
+    std::size_t again = 0;
+    for (const auto& call : store.calls()) {
+      if (call.operation == Operation::put_part && there.contains(call.part)) ++again;
+    }
+    EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size())) << at;
+  }
+  for (const char* point : {"upload-given-up", "upload-forgotten", "upload-wanted", "upload-begun", "upload-journaled",
+                            "resumed", "part-arrived", "part-acknowledged"})
+    EXPECT_GT(points[point], 0) << point;
+}
+
+TEST(LayerCrash, ThrownAwayAtAnyPointOfSendingALostUploadAgainWithLateNames) {
+  end_everywhere_of_starting_over(Naming::late);
+}
+TEST(LayerCrash, ThrownAwayAtAnyPointOfSendingALostUploadAgainWithCopies) {
+  end_everywhere_of_starting_over(Naming::copy);
+}
+
+TEST(LayerCrash, KilledAtAnyPointOfSendingALostUploadAgain) {
+  for (int n = 1;; ++n) {
+    testing::Scratch scratch("lost-upload");
+    const auto store = *make_directory_store(scratch / "store");
+    LostUpload lost(*store);
+    const int status = sync_in_child(lost.world, *store, kill_at(n));
+    if (!WIFSIGNALED(status)) {
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      EXPECT_GT(n, 20);
+      return;
+    }
+    lost.expect_both_states(*store, "point " + std::to_string(n));
+  }
+}
+
+// The last part is damaged in the spool of a sync that has read all: it is read again. Thrown away once more before
+// that is done, it is still not taken for complete.
+TEST(LayerCrash, ThrownAwayWhileADamagedLastPartIsMadeAgain) {
+  for (const bool late_names : {true, false}) {
+    const LayerWorld world;
+    fill(world);
+    const auto inner = make_memory_store();
+    RecordingStore store(*inner);
+    store.can.late_names = late_names;
+    {
+      store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+        if (call.operation != Operation::put_part || call.part < 8) return {};
+        return Error(ErrorKind::retry_later, "away");
+      };
+      EXPECT_FALSE(world.open(store, options_of(world), {})->sync_layer("web"));
+    }
+    store.before = {};
+    std::string last;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(world.state() + "/spool"))
+      if (file.is_regular_file()) last = std::max(last, file.path().string());
+    ASSERT_TRUE(last.ends_with("part-00008")) << last;
+    std::filesystem::resize_file(last, 1000);
+    {
+      const layer::Hook hook([](std::string_view point) -> Result<void> {
+        if (point == "resumed") return Error(ErrorKind::cancelled, "thrown away");
+        return {};
+      });
+      EXPECT_FALSE(world.open(store, options_of(world), hook)->sync_layer("web"));
+    }
+    const auto synced = world.open(store, options_of(world), {})->sync_layer("web");
+    ASSERT_TRUE(synced) << synced.error().message();
+    expect_whole(world, store, "late names: " + std::to_string(late_names));
   }
 }
 

@@ -45,6 +45,7 @@ TEST_F(LayerConfiguration, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(LayerStorage().prefix, "layers/");
   EXPECT_EQ(options.part_size_bytes, 64u << 20);
   EXPECT_EQ(options.concurrent_uploads, 4);
+  EXPECT_EQ(options.spool_limit_bytes, 256u << 20);
   EXPECT_EQ(options.compression_level, 3);
   EXPECT_EQ(options.sync_interval_ms, 30'000);
   const auto manager = world.open(store);
@@ -111,6 +112,50 @@ TEST_F(LayerConfiguration, PartsAreOfTheirSize) {
     EXPECT_TRUE(call.sent_bytes == 300'000 || call.part == 4) << call.part << ": " << call.sent_bytes;
   }
   EXPECT_EQ(parts, 4u);
+}
+
+// A store that says 10,000 parts and takes 1,000, as some do: found out before the first part is made.
+TEST_F(LayerConfiguration, PartsAreNoMoreThanTheStoreTakes) {
+  world.write("noise", LayerWorld::noise(1, 3'000'000));
+  LayerOptions options = world.options();
+  options.part_size_bytes = 2'000;
+  for (const bool copies : {true, false}) {
+    inner = make_memory_store();
+    RecordingStore fresh(*inner);
+    fresh.can.copy_part = copies;
+    fs::remove_all(world.state());
+    int most = 0;
+    fresh.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+      if (call.operation == Operation::put_part && call.part > 1'000) return Error(ErrorKind::invalid, "too many");
+      return {};
+    };
+    const auto synced = world.open(fresh, options, {})->sync_layer("web");
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+    EXPECT_EQ((*synced)->sent_bytes, (*synced)->compressed_size_bytes);  // at the first attempt
+    for (const auto& call : fresh.calls()) {
+      if (call.operation == Operation::put_part && call.succeeded) most = std::max(most, call.part);
+    }
+    EXPECT_GT(most, 1);
+    EXPECT_LE(most, 500);  // the others are for copies
+    EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+    EXPECT_TRUE(inner->list_uploads("")->empty());
+  }
+}
+
+// One that is known to take few.
+TEST_F(LayerConfiguration, PartsAreLargerWhereAStoreTakesFew) {
+  world.write("noise", LayerWorld::noise(1, 9'000'000));
+  LayerOptions options = world.options();
+  options.part_size_bytes = 100'000;
+  store.can.max_parts = 12;
+  sync(options);
+  int most = 0;
+  for (const auto& call : store.calls()) {
+    if (call.operation == Operation::put_part) most = std::max(most, call.part);
+  }
+  EXPECT_GT(most, 1);
+  EXPECT_LE(most, 6);
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
 }
 
 // The fourth part to come lets the others go; were they sent one after the other, or three at a time, it never came.

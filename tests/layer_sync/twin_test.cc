@@ -2,6 +2,7 @@
 // goes wrong on the way hurts nothing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "layer/manifest.h"
@@ -14,6 +15,9 @@ namespace {
 
 using s3::TwinStore;
 using s3::TwinStoreOptions;
+using testing::describe_directory;
+using testing::describe_sync;
+using testing::difference;
 using testing::difference_to;
 using testing::LayerWorld;
 using testing::RecordingStore;
@@ -76,6 +80,38 @@ TEST_P(LayerTwin, ThereAndOn) {
   EXPECT_FALSE(*same);
   EXPECT_FALSE(*manager->check_for_changes("web"));
   EXPECT_EQ(on.twin.counts().all_requests(), before);
+}
+
+// A rule for unfinished uploads has worked while nobody synced, or does so in the middle of a sync.
+TEST_P(LayerTwin, UploadThatTheServerDropsIsSentAgainFromTheSpool) {
+  TwinStore on(options_of(GetParam()));
+  RecordingStore store(*on.store);
+  const LayerWorld world;
+  world.fill();
+  world.write("big", LayerWorld::noise(1, 24 * kMiB + 5));
+  const std::string first = describe_directory(world.upper());
+  const auto manager = world.open(store, small_parts(world), {});
+  store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::complete_new) return {};
+    return Error(ErrorKind::retry_later, "away");
+  };
+  ASSERT_FALSE(manager->sync_layer("web"));
+  store.before = {};
+  on.twin.expire_uploads();
+  world.write("big", LayerWorld::noise(2, 11 * kMiB));
+  const std::string second = describe_directory(world.upper());
+  on.twin.fail_next(twin::Operation::upload_part, twin::Fault::expired_upload, 1, 1);
+  std::string notices;
+  LayerSyncOptions told;
+  told.on_notice = [&](std::string_view notice) { notices += std::string(notice) + "\n"; };
+  const auto synced = manager->sync_layer("web", told);
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(difference(describe_sync(store, "web", 1), first), "");
+  EXPECT_EQ(difference(describe_sync(store, "web", 2), second), "");
+  EXPECT_EQ(std::ranges::count(notices, '\n'), 2) << notices;
+  EXPECT_EQ(on.twin.counts().all_faults(), 1u);
+  EXPECT_TRUE(on.store->list_uploads("")->empty());
+  EXPECT_TRUE(on.store->list("tmp/")->objects.empty());
 }
 
 TEST_P(LayerTwin, UnderFaults) {
