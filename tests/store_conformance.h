@@ -293,6 +293,59 @@ TEST_P(StoreConformance, RangePastTheEndIsInvalid) {
   }
 }
 
+// A range that is read in pieces: its text; or "error: not_found", ...
+inline std::string read_text(Store& store, std::string_view key, std::uint64_t offset, std::uint64_t length) {
+  std::string text;
+  std::vector<ObjectInfo> seen;
+  const auto read = store.read(key, offset, length, [&](const ObjectInfo& whole, ByteView piece) -> Result<void> {
+    seen.push_back(whole);
+    EXPECT_FALSE(piece.empty());
+    text += as_text(piece);
+    return {};
+  });
+  if (!read) return "error: " + std::string(name_of(read.error().kind()));
+  seen.push_back(*read);
+  const auto head = store.head(key);
+  EXPECT_TRUE(std::ranges::all_of(seen, [&](const ObjectInfo& whole) {
+    return whole.key == key && whole.etag == head->etag && whole.size_bytes == head->size_bytes;
+  }));
+  return text;
+}
+
+TEST_P(StoreConformance, RangeIsReadFromItsBeginningToItsEnd) {
+  ASSERT_TRUE(put_new("a", "0123456789"));
+  EXPECT_EQ(read_text(store(), "a", 0, 10), "0123456789");
+  EXPECT_EQ(read_text(store(), "a", 4, 2), "45");
+  EXPECT_EQ(read_text(store(), "a", 3, 100), "3456789");
+  EXPECT_EQ(read_text(store(), "a", 3, ~std::uint64_t{0}), "3456789");
+  EXPECT_EQ(read_text(store(), "a", 9, 1), "9");
+  EXPECT_EQ(read_text(store(), "a", 3, 0), "");
+  EXPECT_EQ(read_text(store(), "a", 10, 1), "error: invalid");
+  EXPECT_EQ(read_text(store(), "a", ~std::uint64_t{0}, 1), "error: invalid");
+  EXPECT_EQ(read_text(store(), "b", 0, 1), "error: not_found");
+  ASSERT_TRUE(put_new("empty", ""));
+  EXPECT_EQ(read_text(store(), "empty", 0, 10), "");
+  constexpr std::size_t kSize = 20 << 20;
+  const std::string text = bytes_of(1, kSize);
+  ASSERT_TRUE(put_new("large", text));
+  EXPECT_TRUE(read_text(store(), "large", 1, kSize) == text.substr(1));
+}
+
+TEST_P(StoreConformance, WhoReadsMayEndIt) {
+  ASSERT_TRUE(put_new("a", bytes_of(1, 20 << 20)));
+  for (const ErrorKind kind : {ErrorKind::io, ErrorKind::retry_later, ErrorKind::corrupt}) {
+    int taken = 0;
+    const auto read = store().read("a", 0, 20 << 20, [&](const ObjectInfo&, ByteView) -> Result<void> {
+      ++taken;
+      return Error(kind, "the reader's own");
+    });
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().kind(), kind);
+    EXPECT_EQ(read.error().message(), "the reader's own");
+    EXPECT_EQ(taken, 1);
+  }
+}
+
 TEST_P(StoreConformance, SuffixIsTheEndOrAll) {
   ASSERT_TRUE(put_new("a", "0123456789"));
   EXPECT_EQ(text_of(store().get_suffix("a", 1)), "9");

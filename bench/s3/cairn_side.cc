@@ -1,5 +1,5 @@
-// As the product does it: a put of one large object, and a get in ranges by as many threads as there are connections,
-// which is how a restore reads a snapshot.
+// As the product does it: a put of one large object, and ranges read by as many threads as there are connections, which
+// is how a restore reads a snapshot.
 #include <fmt/format.h>
 
 #include <atomic>
@@ -54,14 +54,20 @@ std::unique_ptr<cairn::Store> open(const Job& job) {
 }
 
 // With work for every connection from the first moment on.
-void get_all(cairn::Store& store, const Job& job, std::uint64_t size_bytes, std::uint64_t piece_bytes) {
+void read_all(cairn::Store& store, const Job& job, std::uint64_t size_bytes, std::uint64_t piece_bytes) {
   std::atomic<std::uint64_t> next = 0, moved_bytes = 0;
   std::vector<std::jthread> threads;
   for (int i = 0; i < job.connections; ++i) {
     threads.emplace_back([&] {
+      Received received;
+      const auto take = [&](const cairn::ObjectInfo&, cairn::ByteView piece) -> cairn::Result<void> {
+        received.add(piece);
+        return {};
+      };
       for (std::uint64_t at; (at = next.fetch_add(piece_bytes)) < size_bytes;) {
-        moved_bytes += checked(store.get(job.key, at, std::min(piece_bytes, size_bytes - at))).bytes.size();
+        checked(store.read(job.key, at, std::min(piece_bytes, size_bytes - at), take));
       }
+      moved_bytes += received.bytes();
     });
   }
   threads.clear();
@@ -84,9 +90,9 @@ Taken put_by_cairn(const Job& job) {
 
 Taken get_by_cairn(const Job& job) {
   const auto store = open(job);
-  get_all(*store, job, static_cast<std::uint64_t>(job.connections) * job.piece_bytes, job.piece_bytes);
+  read_all(*store, job, static_cast<std::uint64_t>(job.connections) * job.piece_bytes, job.piece_bytes);
   const Meter meter;
-  get_all(*store, job, job.size_bytes, job.piece_bytes);
+  read_all(*store, job, job.size_bytes, job.piece_bytes);
   return meter.taken(job.size_bytes);
 }
 

@@ -1,6 +1,5 @@
 // libcurl as plainly as it can be used: a thread and an easy handle for each connection, each moves its share of the
-// bytes in one request. It is signed before the clock runs, and what is sent was hashed before as well. What comes is
-// put into memory, as Cairn does it, but always the same.
+// bytes in one request. It is signed before the clock runs, and what is sent was hashed before as well.
 #include <curl/curl.h>
 #include <fmt/format.h>
 
@@ -38,27 +37,15 @@ std::size_t give(char* buffer, std::size_t one, std::size_t count, void* to) {
   return size;
 }
 
-struct Received {
-  std::vector<char> place;
-  std::uint64_t bytes = 0;
-};
-
 std::size_t take(char* data, std::size_t one, std::size_t count, void* to) {
-  auto& [place, bytes] = *static_cast<Received*>(to);
-  for (std::size_t left = one * count; left > 0;) {
-    const std::size_t at = bytes % place.size(), size = std::min(left, place.size() - at);
-    std::memcpy(place.data() + at, data, size);
-    data += size;
-    bytes += size;
-    left -= size;
-  }
+  static_cast<Received*>(to)->add(std::as_bytes(std::span(data, one * count)));
   return one * count;
 }
 
 // One connection and what goes over it.
 class Line {
  public:
-  explicit Line(const Job& job) : job_(job), curl_(curl_easy_init()) { received_.place.resize(job.piece_bytes); }
+  explicit Line(const Job& job) : job_(job), curl_(curl_easy_init()) {}
 
   // Signs it. Sends nothing.
   void prepare(const std::string& method, const std::string& key, std::uint64_t size_bytes,
@@ -81,7 +68,7 @@ class Line {
     method_ = method;
     url_ = job_.endpoint + request.target;
     left_ = method == "PUT" ? size_bytes : 0;
-    received_.bytes = 0;
+    received_ = {};
   }
 
   void perform() {
@@ -104,7 +91,7 @@ class Line {
     if (code != CURLE_OK) die(fmt::format("{} {}: {}", method_, url_, curl_easy_strerror(code)));
   }
 
-  std::uint64_t received_bytes() const { return received_.bytes; }
+  std::uint64_t received_bytes() const { return received_.bytes(); }
 
  private:
   const Job& job_;

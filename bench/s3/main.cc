@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <random>
@@ -72,6 +74,15 @@ const std::vector<char>& filler() {
     return made;
   }();
   return bytes;
+}
+
+void Received::add(std::span<const std::byte> piece) {
+  while (!piece.empty()) {
+    const std::size_t at = bytes_ % place_.size(), size = std::min(piece.size(), place_.size() - at);
+    std::memcpy(place_.data() + at, piece.data(), size);
+    piece = piece.subspan(size);
+    bytes_ += size;
+  }
 }
 
 Meter::Meter() : wall_s_(seconds_now()), cpu_s_(cpu_seconds_now()) {}

@@ -4,7 +4,9 @@
 // This is a benchmark, not the product: what goes wrong is printed, and the program ends with status 1.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,7 +18,7 @@ struct Job {
   std::string access_key = "twin-access-key", secret_key = "twin-secret-key";
   std::string key;  // of the object
   std::uint64_t size_bytes = 1 << 30;
-  std::uint64_t piece_bytes = 8 << 20;  // what one request moves
+  std::uint64_t piece_bytes = 8 << 20;  // what one request of a get moves
   int connections = 8;
   bool keeps = false;  // what Cairn has put, for a get
 };
@@ -32,6 +34,17 @@ Taken put_by_cairn(const Job& job);
 Taken get_by_cairn(const Job& job);
 Taken put_by_curl(const Job& job);
 Taken get_by_curl(const Job& job);
+
+// What comes is put into memory, as if it were used: always the same.
+class Received {
+ public:
+  void add(std::span<const std::byte> piece);
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<std::byte> place_ = std::vector<std::byte>(1 << 20);
+  std::uint64_t bytes_ = 0;
+};
 
 [[noreturn]] void die(const std::string& message);
 

@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -133,6 +134,15 @@ class Store {
 
   // The last `length` bytes (all of it, when the object is shorter). length >= 1.
   virtual Result<Object> get_suffix(std::string_view key, std::uint64_t length) = 0;
+
+  // The bytes [offset, offset + length) of an object, cut at its end, given to `take` from the first to the last, a
+  // piece as soon as it has come: for ranges that are too long to lie in memory. `take` is called on the caller's
+  // thread, with what the whole object is (the same one for all pieces); an error of it ends the call, and is returned
+  // as it is. After any other error `take` may have had a beginning of the range. Returns what the whole object is.
+  // invalid: as get says.
+  using TakePiece = std::function<Result<void>(const ObjectInfo& whole, ByteView piece)>;
+  virtual Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                                  const TakePiece& take);
 
   virtual Result<ObjectInfo> head(std::string_view key) = 0;
 

@@ -11,11 +11,13 @@
 namespace cairn::restore {
 namespace {
 
+constexpr std::uint64_t kWritebackBytes = 8 << 20;
+
 // Cuts the wanted blocks of one link into ranges.
 class Grouper {
  public:
-  Grouper(const ChainLink& link, std::uint32_t number, std::vector<BlockRange>& ranges)
-      : link_(link), blocks_(link.reader->blocks()), number_(number), ranges_(ranges) {}
+  Grouper(const ChainLink& link, std::uint32_t number, std::uint64_t most_bytes, std::vector<BlockRange>& ranges)
+      : link_(link), blocks_(link.reader->blocks()), number_(number), most_bytes_(most_bytes), ranges_(ranges) {}
 
   Result<void> add(std::uint64_t entry) {
     const std::uint32_t block = link_.reader->locate(entry).block;
@@ -37,7 +39,7 @@ class Grouper {
         compressed += blocks_[i].compressed_bytes;
         size += blocks_[i].size_bytes;
       }
-      if (gap <= kRequestCostBytes && compressed <= kRangeBytes && size <= kRangeBytes) {
+      if (gap <= kRequestCostBytes && compressed <= most_bytes_ && size <= most_bytes_) {
         BlockRange& range = ranges_.back();
         range.block_count = block + 1 - range.first_block;
         range.compressed_bytes = compressed;
@@ -55,6 +57,7 @@ class Grouper {
   const ChainLink& link_;
   const std::vector<segment::BlockInfo>& blocks_;
   const std::uint32_t number_;
+  const std::uint64_t most_bytes_;  // of a range
   std::vector<BlockRange>& ranges_;
   bool open_ = false;
   std::uint32_t end_ = 0;  // the block behind the range that is being grown
@@ -129,20 +132,42 @@ Result<void> write_block(Shared& shared, const BlockRange& range, const Bitmap& 
   return writer.flush();
 }
 
-Result<void> fetch_range(Shared& shared, const BlockRange& range, const Bitmap& wanted) {
+// Tells the disk to begin with pages of a snapshot, some MiB at a time, while more of them are on their way: most of
+// the final fsync is done by then.
+class Writeback {
+ public:
+  Writeback(Shared& shared, const BlockRange& range)
+      : shared_(shared), wanted_(range.link == 0), from_(range.first_entry) {}
+
+  // Everything before `entry` has been written.
+  void written_to(std::uint64_t entry, std::uint64_t least_bytes) {
+    const std::uint64_t page_size = shared_.chain.page_size, bytes = (entry - from_) * page_size;
+    if (!wanted_ || bytes < least_bytes) return;
+    shared_.file.start_writeback(from_ * page_size, bytes);
+    from_ = entry;
+  }
+
+ private:
+  Shared& shared_;
+  const bool wanted_;
+  std::uint64_t from_;
+};
+
+// `on_block` is called after each block, with its bytes as they were fetched.
+Result<void> fetch_range(Shared& shared, const BlockRange& range, const Bitmap& wanted,
+                         const std::function<Result<void>(std::uint64_t fetched_bytes)>& on_block) {
   const ChainLink& link = shared.chain.links[range.link];
   Entries entries(link, shared.hashes_of(range.link));
   CAIRN_TRY(entries.load(range.first_entry, range.end_entry));
   std::uint64_t entry = range.first_entry;
-  CAIRN_TRY(link.reader->visit_blocks(range.first_block, range.block_count,
-                                      [&](std::uint32_t block, std::span<std::byte> bytes) {
-                                        return write_block(shared, range, wanted, entries, block, bytes, entry);
-                                      }));
-  // The disk begins while the next range is on its way: most of the final fsync is done by then.
-  if (range.link == 0) {
-    const std::uint64_t page_size = shared.chain.page_size;
-    shared.file.start_writeback(range.first_entry * page_size, (range.end_entry - range.first_entry) * page_size);
-  }
+  Writeback writeback(shared, range);
+  CAIRN_TRY(link.reader->visit_blocks(
+      range.first_block, range.block_count, [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
+        CAIRN_TRY(write_block(shared, range, wanted, entries, block, bytes, entry));
+        writeback.written_to(entry, kWritebackBytes);
+        return on_block(link.reader->blocks()[block].compressed_bytes);
+      }));
+  writeback.written_to(range.end_entry, 1);
   return {};
 }
 
@@ -198,11 +223,13 @@ Result<void> reuse_piece(Shared& shared, const File& existing, const ReusePiece&
 
 }  // namespace
 
-Result<std::vector<BlockRange>> group_blocks(const Chain& chain, const Selection& selection) {
+Result<std::vector<BlockRange>> group_blocks(const Chain& chain, const Selection& selection, int threads) {
+  const std::uint64_t all_bytes = std::uint64_t{chain.point.page_count} * chain.page_size;
+  const std::uint64_t most_bytes = longest_range_bytes(all_bytes, threads);
   std::vector<BlockRange> ranges;
   for (std::uint32_t i = 0; i < chain.links.size(); ++i) {
     const Bitmap& wanted = selection.wanted[i];
-    Grouper grouper(chain.links[i], i, ranges);
+    Grouper grouper(chain.links[i], i, most_bytes, ranges);
     for (std::uint64_t entry = 0; entry < wanted.size(); ++entry) {
       if (wanted.test(entry)) CAIRN_TRY(grouper.add(entry));
     }
@@ -217,14 +244,15 @@ Result<void> fetch_pages(const Chain& chain, const Selection& selection, const s
   if (options.progress) options.progress(0, total);
   Shared shared(chain, file, totals);
   std::atomic<std::uint64_t> done = 0;
+  const auto on_block = [&](std::uint64_t fetched_bytes) -> Result<void> {
+    const std::uint64_t bytes = done.fetch_add(fetched_bytes) + fetched_bytes;
+    if (options.progress) options.progress(bytes, total);
+    if (options.stop.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");
+    return {};
+  };
   return parallel_for(
       executor, ranges.size(),
-      [&](std::uint64_t i) -> Result<void> {
-        CAIRN_TRY(fetch_range(shared, ranges[i], selection.wanted[ranges[i].link]));
-        const std::uint64_t bytes = done.fetch_add(ranges[i].compressed_bytes) + ranges[i].compressed_bytes;
-        if (options.progress) options.progress(bytes, total);
-        return {};
-      },
+      [&](std::uint64_t i) { return fetch_range(shared, ranges[i], selection.wanted[ranges[i].link], on_block); },
       options.stop);
 }
 

@@ -1,6 +1,7 @@
 // Fetching the wanted pages of a chain into a file, in parallel.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <stop_token>
@@ -24,9 +25,17 @@ struct BlockRange {
   std::uint64_t size_bytes = 0;
 };
 
-// The requests that fetch every wanted page. Blocks without a wanted page are skipped, unless they are so small that
-// another request would cost more. corrupt: an index entry points outside of its object.
-Result<std::vector<BlockRange>> group_blocks(const Chain& chain, const Selection& selection);
+// The requests that fetch every wanted page, with some for each of `threads`. Blocks without a wanted page are skipped,
+// unless they are so small that another request would cost more. corrupt: an index entry points outside of its object.
+Result<std::vector<BlockRange>> group_blocks(const Chain& chain, const Selection& selection, int threads);
+
+// Such that each of `threads` gets some ranges of all that is fetched (`size_bytes`, decompressed), and none is left
+// working on the last one alone for long.
+constexpr std::uint64_t longest_range_bytes(std::uint64_t size_bytes, int threads) {
+  constexpr std::uint64_t kRangesOfAThread = 4;
+  const std::uint64_t ranges = kRangesOfAThread * static_cast<std::uint64_t>(std::max(1, threads));
+  return std::clamp(size_bytes / ranges, kRangeBytes, kLongestRangeBytes);
+}
 
 struct FetchOptions {
   std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;

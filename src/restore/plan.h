@@ -12,9 +12,12 @@ namespace cairn::restore {
 // What asking for one more object costs, in bytes: about what arrives while a request is under way.
 inline constexpr std::uint64_t kRequestCostBytes = 256 * 1024;
 
-// A request fetches no more than this, compressed or not: it bounds memory (one range a thread) and the work that is
-// lost when a connection breaks, while at 8 MiB a request's own cost no longer matters.
+// A request fetches no more than this, compressed or not, of a restore that is so small that all threads have enough
+// to do only with small ranges: at 8 MiB a request's own cost hardly matters.
 inline constexpr std::uint64_t kRangeBytes = 8u << 20;
+// Of a large one no more than this: each request waits once for its answer, which on a fast wire is as long as many
+// MiB take. A range is written to its place as it comes, so its size costs no memory.
+inline constexpr std::uint64_t kLongestRangeBytes = 64u << 20;
 
 // What a request and a byte cost, in a unit of the caller's: seconds, or money.
 struct Prices {

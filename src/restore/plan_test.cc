@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "restore/fetch.h"
 
 namespace cairn::restore {
 namespace {
@@ -351,6 +352,16 @@ TEST(Plan, TheOrderOfTheInputsDoesNotMatter) {
   const auto reversed = cheapest_cover({snapshot(0)}, segments, Sequence(8));
   ASSERT_TRUE(reversed);
   EXPECT_EQ(keys(*expected), keys(*reversed));
+}
+
+// Long where much is to come, and never so long that a thread has nothing to do.
+TEST(RangeBytes, GrowWithWhatIsFetched) {
+  constexpr std::uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(longest_range_bytes(0, 8), 8 * kMiB);
+  EXPECT_EQ(longest_range_bytes(100 * kMiB, 8), 8 * kMiB);
+  EXPECT_EQ(longest_range_bytes(1024 * kMiB, 8), 32 * kMiB);
+  EXPECT_EQ(longest_range_bytes(1024 * kMiB, 4), 64 * kMiB);
+  EXPECT_EQ(longest_range_bytes(kMiB * kMiB, 1), 64 * kMiB);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ class Run {
     PageTotals totals;
     if (options_.base == Base::existing) CAIRN_TRY(reuse(chain, selection, totals));
     result.reused_pages = totals.pages;
-    CAIRN_ASSIGN(const std::vector<BlockRange> ranges, group_blocks(chain, selection));
+    CAIRN_ASSIGN(const std::vector<BlockRange> ranges, group_blocks(chain, selection, executor_.width()));
     CAIRN_TRY(fetch_pages(chain, selection, ranges, output_.file(), executor_, totals,
                           {options_.progress, options_.stop}));
     CAIRN_TRY(check_whole(chain, totals));

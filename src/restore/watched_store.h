@@ -46,6 +46,9 @@ class ReadingStore : public Store {
   Result<void> abort_upload(std::string_view, std::string_view) override { return refused(); }
   Result<std::vector<UploadInfo>> list_uploads(std::string_view) override { return refused(); }
 
+ protected:
+  Store& inner() { return inner_; }
+
  private:
   static Error refused() { return Error(ErrorKind::unsupported, "a restore never writes to a store"); }
 
@@ -66,10 +69,17 @@ class WatchedStore final : public ReadingStore {
   std::uint64_t fetched_bytes() const { return fetched_bytes_.load(); }
 
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
-    return note(key, ReadingStore::get(key, offset, length));
+    return counted(note(key, ReadingStore::get(key, offset, length)));
   }
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
-    return note(key, ReadingStore::get_suffix(key, length));
+    return counted(note(key, ReadingStore::get_suffix(key, length)));
+  }
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override {
+    return note(key, inner().read(key, offset, length, [&](const ObjectInfo& whole, ByteView piece) {
+      fetched_bytes_ += piece.size();
+      return take(whole, piece);
+    }));
   }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     ++requests_;
@@ -77,16 +87,19 @@ class WatchedStore final : public ReadingStore {
   }
 
  private:
-  Result<Object> note(std::string_view key, Result<Object> object) {
+  Result<Object> counted(Result<Object> object) {
+    if (object) fetched_bytes_ += object->bytes.size();
+    return object;
+  }
+  template <class T>
+  Result<T> note(std::string_view key, Result<T> result) EXCLUDES(mutex_) {
     ++requests_;
-    if (object) {
-      fetched_bytes_ += object->bytes.size();
-    } else if (object.error().kind() == ErrorKind::not_found) {
+    if (!result && result.error().kind() == ErrorKind::not_found) {
       vanished_ = true;
       const MutexLock lock(mutex_);
       gone_.emplace(key);
     }
-    return object;
+    return result;
   }
 
   Mutex mutex_;

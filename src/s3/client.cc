@@ -94,6 +94,7 @@ HttpRequest Client::request_of(const Call& call) const {
   request.headers = call.headers;
   request.headers.insert(request.headers.end(), settings_.every_request.begin(), settings_.every_request.end());
   request.body = call.body;
+  request.take = call.take;
   request.max_body_bytes = call.max_body_bytes;
   request.stall_ms = call.stall_ms;
   return request;

@@ -29,6 +29,7 @@ struct Call {
   HeaderFields headers;
   const Source* body = nullptr;
   Payload payload = Payload::signed_body;
+  const TakeBody* take = nullptr;  // see HttpRequest
   std::uint64_t max_body_bytes = 64ull << 20;
   std::int64_t stall_ms = 30'000;
 };

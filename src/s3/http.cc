@@ -48,6 +48,7 @@ struct Transfer {
   bool headers_done = false;  // of the final answer, not of a 100 Continue
   bool too_long = false;
   std::uint64_t handed_bytes = 0;  // of the body: how much curl has had of it
+  std::uint64_t received_bytes = 0;  // of the answer's body
   std::optional<Error> body_error;
 
   std::uint64_t body_size() const { return request.body == nullptr ? 0 : request.body->size_bytes(); }
@@ -103,10 +104,16 @@ std::uint64_t announced_bytes(const Transfer& transfer) {
 
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* to) {
   auto& transfer = *static_cast<Transfer*>(to);
-  Bytes& body = transfer.response.body;
+  HttpResponse& response = transfer.response;
   const ByteView piece = as_bytes({data, size});
-  transfer.too_long = body.size() + size > transfer.request.max_body_bytes;
+  transfer.received_bytes += size;
+  transfer.too_long = transfer.received_bytes > transfer.request.max_body_bytes;
   if (transfer.too_long) return 0;
+  if (transfer.request.take != nullptr && response.status >= 200 && response.status < 300) {
+    response.whole = false;
+    return (*transfer.request.take)(response, piece) ? size : 0;
+  }
+  Bytes& body = response.body;
   if (body.empty()) body.reserve(announced_bytes(transfer));
   body.insert(body.end(), piece.begin(), piece.end());
   return size;
@@ -205,7 +212,7 @@ class CurlClient final : public HttpClient {
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
     EasyHandle handle = borrow();
-    Transfer transfer{request, {}, false, false, 0, std::nullopt};
+    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt};
     std::array<char, CURL_ERROR_SIZE> text{};
     const HeaderList headers = header_list(request);
     set_up(handle.get(), transfer, headers.get(), text.data());

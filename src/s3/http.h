@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,10 @@ namespace cairn::s3 {
 // As curl reads them from http_proxy, https_proxy, all_proxy and no_proxy; or a straight line in any case.
 enum class Proxy { as_configured, never };
 
+struct HttpResponse;
+// `head`: status and headers; no body, and not yet whole.
+using TakeBody = std::function<bool(const HttpResponse& head, ByteView piece)>;
+
 struct HttpRequest {
   std::string method = "GET";
   std::string origin;                                        // "https://host:port"
@@ -26,6 +31,9 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;  // all of them: none is added but Host and Content-Length
   const Source* body = nullptr;                              // sent with Content-Length
   std::uint64_t max_body_bytes = 64ull << 20;                // of the answer; longer is an error
+  // The body of a success (2xx) goes there, piece by piece as it comes, instead of into the answer. False: enough, the
+  // rest is not wanted.
+  const TakeBody* take = nullptr;
   std::int64_t stall_ms = 30'000;  // no byte moves for so long: give up
   std::int64_t total_ms = 0;       // 0: no limit beside the stall limit
   Proxy proxy = Proxy::as_configured;
@@ -35,7 +43,7 @@ struct HttpResponse {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   Bytes body;
-  bool whole = true;  // false: the body broke off (its start is in `body`), but status and headers are good
+  bool whole = true;  // false: the body broke off (what came before is there), but status and headers are good
 
   // The first header of that name, or null.
   const std::string* header(std::string_view lower_case_name) const;

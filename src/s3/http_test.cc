@@ -411,6 +411,51 @@ TEST(Http, BodyThatBreaksOffIsToldFromAWholeOne) {
   }
 }
 
+TEST(Http, BodyOfASuccessGoesToWhoTakesIt) {
+  const std::string text(1 << 20, 'x');
+  RawServer server([&](Peer& peer, int) {
+    for (std::string head; !(head = peer.read_headers()).empty();) {
+      const bool good = head.starts_with("GET /good");
+      peer.say(std::string(good ? "HTTP/1.1 206 Partial" : "HTTP/1.1 404 Not") + "\r\nETag: \"e\"\r\nContent-Length: " +
+               std::to_string(text.size()) + "\r\n\r\n" + text);
+    }
+  });
+  const auto client = make_http_client({});
+  std::string taken;
+  std::size_t most = ~std::size_t{0};
+  const TakeBody take = [&](const HttpResponse& head, ByteView piece) {
+    EXPECT_EQ(head.status, 206);
+    EXPECT_EQ(*head.header("etag"), "\"e\"");
+    EXPECT_FALSE(head.whole);
+    taken += as_text(piece);
+    return taken.size() < most;
+  };
+  HttpRequest request = get(server, "/good");
+  request.take = &take;
+  auto response = client->send(request);
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_TRUE(response->whole);
+  EXPECT_TRUE(response->body.empty());
+  EXPECT_TRUE(taken == text);
+  request.target = "/bad";
+  response = client->send(request);
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_EQ(response->body.size(), text.size());
+  EXPECT_EQ(taken.size(), text.size()) << "what is no success is no body to take";
+  request.target = "/good";
+  taken.clear();
+  most = 1;
+  response = client->send(request);
+  ASSERT_TRUE(response) << response.error().message();
+  EXPECT_FALSE(response->whole);
+  EXPECT_LT(taken.size(), text.size());
+  taken.clear();
+  most = ~std::size_t{0};
+  request.max_body_bytes = text.size() - 1;
+  EXPECT_EQ(kind_of(client->send(request)), "corrupt");
+  EXPECT_LT(taken.size(), text.size());
+}
+
 TEST(Http, StallAndTotalTimeEndTheRequest) {
   std::atomic<bool> done = false;
   RawServer server([&](Peer& peer, int connection) {

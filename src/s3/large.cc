@@ -22,6 +22,7 @@
 #include "store/around.h"
 #include "store/key.h"
 #include "store/part_size.h"
+#include "store/range.h"
 
 namespace cairn::s3 {
 
@@ -239,24 +240,33 @@ Result<Object> LargeObjectStore::get_in_ranges(std::string_view key, std::uint64
   const std::uint64_t wanted = std::min(rest, length.value_or(rest));
   if (wanted <= have) return object;
   object.bytes.resize(wanted);
-  const std::uint64_t pieces = (wanted - have + options_.range_bytes - 1) / options_.range_bytes;
-  CAIRN_TRY(run_all(executor(), pieces, [&](std::uint64_t at) -> Result<void> {
-    const std::uint64_t begin = have + at * options_.range_bytes;
-    const std::uint64_t size = std::min(options_.range_bytes, wanted - begin);
-    CAIRN_ASSIGN(const Object piece, inner_->get(key, offset + begin, size));
-    if (piece.info.etag != object.info.etag || piece.bytes.size() != size) {
-      return Error(ErrorKind::conflict, fmt::format("{}: the object changed while it was read", key));
-    }
-    std::memcpy(object.bytes.data() + begin, piece.bytes.data(), size);
+  const std::uint64_t share = (wanted - have) / static_cast<std::uint64_t>(std::max(1, options_.connections));
+  const std::uint64_t range_bytes = std::clamp(share + 1, options_.range_bytes, options_.longest_range_bytes);
+  const std::uint64_t pieces = (wanted - have + range_bytes - 1) / range_bytes;
+  const auto read = run_all(executor(), pieces, [&](std::uint64_t at) -> Result<void> {
+    const Error changed = changed_while_read(key).as(ErrorKind::conflict);
+    std::uint64_t next = have + at * range_bytes;
+    const std::uint64_t end = std::min(next + range_bytes, wanted);
+    const auto take = [&](const ObjectInfo& whole, ByteView piece) -> Result<void> {
+      if (whole.etag != object.info.etag || piece.size() > end - next) return changed;
+      std::memcpy(object.bytes.data() + next, piece.data(), piece.size());
+      next += piece.size();
+      return {};
+    };
+    CAIRN_TRY(inner_->read(key, offset + next, end - next, take));
+    if (next != end) return changed;
     return {};
-  }));
+  });
+  if (!read) return read.error();
   return object;
 }
 
 }  // namespace
 
 std::uint64_t part_size_bytes(std::uint64_t object_bytes, std::uint64_t least_bytes, int most_parts) {
-  const std::uint64_t grown_bytes = object_bytes <= least_bytes * kPartsThatAllTake ? least_bytes : 2 * least_bytes;
+  // Each part waits once for its answer. Twice the size waits half as often, from where all connections have some.
+  constexpr std::uint64_t kManyParts = 32;
+  const std::uint64_t grown_bytes = object_bytes < least_bytes * kManyParts ? least_bytes : 2 * least_bytes;
   const std::uint64_t size = part_bytes_for(object_bytes, grown_bytes, most_parts);
   return size == grown_bytes ? size : (size + kMiB - 1) / kMiB * kMiB;
 }

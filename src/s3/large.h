@@ -19,7 +19,7 @@ struct LargeOptions {
   std::uint64_t one_put_bytes = 16ull << 20;  // up to here an object is one request
   std::uint64_t one_get_bytes = 16ull << 20;
   std::uint64_t part_bytes = 8ull << 20;  // of an object that needs few of them
-  std::uint64_t range_bytes = 8ull << 20;
+  std::uint64_t range_bytes = 8ull << 20, longest_range_bytes = 64ull << 20;
 };
 
 // The size of all parts but the last, of an object of that size: the same at every try, so that what an earlier one

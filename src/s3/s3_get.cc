@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/bytes.h"
@@ -57,7 +58,7 @@ Result<Object> S3Store::fetch_nothing(std::string_view key, const Range& range) 
     CAIRN_ASSIGN(const ByteRange cut, cut_range(key, object.info.size_bytes, range.first, range.length));
     if (cut.length == 0) return object;
   }
-  return Error(ErrorKind::retry_later, fmt::format("{}: the object changed while it was read", key));
+  return changed_while_read(key);
 }
 
 Call S3Store::range_call(const std::string& full, const Range& range) const {
@@ -78,17 +79,94 @@ Call S3Store::range_call(const std::string& full, const Range& range) const {
   return call;
 }
 
+Result<HttpResponse> S3Store::send_get(const Call& call) {
+  CAIRN_ASSIGN(HttpResponse response, client_.send(call));
+  const bool no_bucket = response.status == 404 && client_.settings().location.options.create_bucket &&
+                         !bucket_seen_ &&
+                         client_.error_of(response, call).kind() == ErrorKind::denied;  // no object would be not_found
+  if (!no_bucket) return response;
+  // As before a listing: a container's history begins with a look at its manifest.
+  CAIRN_ASSIGN(const bool there, bucket_exists());
+  if (!there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
+  return client_.send(call);
+}
+
+// What comes of a range, over one request or several: every piece is looked at before it is passed on.
+class S3Store::Receiver {
+ public:
+  Receiver(const S3Store& store, std::string_view key, const TakePiece& take)
+      : store_(store), key_(key), take_(take) {}
+  // `have` bytes of the extent have been received otherwise.
+  Receiver(const S3Store& store, std::string_view key, const TakePiece& take, ObjectInfo info, const Extent& extent,
+           std::uint64_t have)
+      : store_(store), key_(key), take_(take), info_(std::move(info)), extent_(extent), have_(have) {}
+
+  const ObjectInfo& info() const { return *info_; }
+  std::uint64_t have() const { return have_; }
+  std::uint64_t missing() const { return extent_.length - have_; }
+  Range rest() const { return {Range::From::start, extent_.first + have_, missing()}; }
+  bool is_refused() const { return refused_; }  // by the taker
+
+  // The answer to a request for `range`, before its body.
+  Result<void> begin(const HttpResponse& head, const Range& range) {
+    if (info_ && head.status != 206) {
+      return Error(ErrorKind::corrupt, fmt::format("{}: the store gives no ranges of objects", key_));
+    }
+    CAIRN_ASSIGN(const Extent extent, store_.extent_of(head, range, 0));
+    due_ = extent.length;
+    CAIRN_ASSIGN(const ObjectInfo info, info_of(head, key_, extent.total));
+    if (!info_) extent_ = extent;
+    else if (info.etag != info_->etag || info.size_bytes != info_->size_bytes) return changed_while_read(key_);
+    if (!info_) info_ = info;
+    return {};
+  }
+
+  Result<void> add(ByteView piece) {
+    if (piece.size() > due_) {
+      return Error(ErrorKind::corrupt, fmt::format("{}: more bytes came than the store said", key_));
+    }
+    auto taken = take_(*info_, piece);
+    refused_ = !taken;
+    if (!taken) return taken;
+    due_ -= piece.size();
+    have_ += piece.size();
+    return {};
+  }
+
+ private:
+  const S3Store& store_;
+  const std::string_view key_;
+  const TakePiece& take_;
+  std::optional<ObjectInfo> info_;
+  Extent extent_;            // of all requests together
+  std::uint64_t have_ = 0;   // of them
+  std::uint64_t due_ = 0;    // of this request's answer
+  bool refused_ = false;
+};
+
+// Sends a request for a range. The body of a success goes to the receiver.
+Result<HttpResponse> S3Store::receive(Call call, const Range& range, Receiver& receiver) {
+  bool begun = false;
+  std::optional<Error> wrong;
+  const TakeBody take = [&](const HttpResponse& head, ByteView piece) {
+    const auto fine = [&]() -> Result<void> {
+      if (!std::exchange(begun, true)) CAIRN_TRY(receiver.begin(head, range));
+      return receiver.add(piece);
+    }();
+    if (!fine) wrong = fine.error();
+    return fine.has_value();
+  };
+  call.take = &take;
+  CAIRN_ASSIGN(HttpResponse response, send_get(call));
+  if (wrong) return *wrong;
+  if (is_success(response) && !begun) CAIRN_TRY(receiver.begin(response, range));  // and nothing came
+  return response;
+}
+
 Result<Object> S3Store::fetch(std::string_view key, const Range& range) {
   const std::string full = full_key(key);
   const Call call = range_call(full, range);
-  CAIRN_ASSIGN(HttpResponse response, client_.send(call));
-  if (response.status == 404 && client_.settings().location.options.create_bucket && !bucket_seen_ &&
-      client_.error_of(response, call).kind() == ErrorKind::denied) {  // no bucket; an object would be not_found
-    // As before a listing: a container's history begins with a look at its manifest.
-    CAIRN_ASSIGN(const bool there, bucket_exists());
-    if (!there) CAIRN_TRY(make_bucket());  // or else somebody made it just now
-    CAIRN_ASSIGN(response, client_.send(call));
-  }
+  CAIRN_ASSIGN(HttpResponse response, send_get(call));
   if (response.status == 416) return fetch_nothing(key, range);
   if (response.status != 200 && response.status != 206) return client_.error_of(response, call);
   bucket_seen_ = true;
@@ -96,7 +174,12 @@ Result<Object> S3Store::fetch(std::string_view key, const Range& range) {
   object.bytes = std::move(response.body);
   CAIRN_ASSIGN(const Extent extent, extent_of(response, range, object.bytes.size()));
   CAIRN_ASSIGN(object.info, info_of(response, key, extent.total));
-  CAIRN_TRY(resume(full, object, extent));
+  const TakePiece append = [&](const ObjectInfo&, ByteView piece) -> Result<void> {
+    object.bytes.insert(object.bytes.end(), piece.begin(), piece.end());
+    return {};
+  };
+  Receiver receiver(*this, key, append, object.info, extent, object.bytes.size());
+  CAIRN_TRY(resume(full, receiver));
   const std::string stated = header_or_empty(response, "x-amz-checksum-crc64nvme");
   // Of the whole object, not of a range of it nor of its parts ("...-3").
   const bool comparable = object.bytes.size() == extent.total && stated.size() == base64_be(std::uint64_t{0}).size();
@@ -137,47 +220,59 @@ Result<S3Store::Extent> S3Store::extent_of(const HttpResponse& response, const R
 }
 
 // Fetches what is missing at the end of a body that broke off.
-Result<void> S3Store::resume(const std::string& full, Object& object, const Extent& extent) {
-  for (int tries = 0; object.bytes.size() < extent.length; ++tries) {
-    const std::uint64_t have = object.bytes.size();
-    const Error broke_off(ErrorKind::retry_later, fmt::format("{}: the body broke off after {} of {} bytes",
-                                                              client_.name_of(full), have, extent.length));
+Result<void> S3Store::resume(const std::string& full, Receiver& receiver) {
+  for (int tries = 0; receiver.missing() > 0; ++tries) {
+    const Error broke_off(ErrorKind::retry_later,
+                          fmt::format("{}: the body broke off after {} of {} bytes", client_.name_of(full),
+                                      receiver.have(), receiver.have() + receiver.missing()));
     if (tries == kTriesWithoutProgress) return broke_off;
-    const auto rest = get_rest(full, object.info, {Range::From::start, extent.first + have, extent.length - have});
-    if (!rest && rest.error().kind() != ErrorKind::retry_later) return rest.error();
-    if (!rest || rest->empty()) continue;
-    object.bytes.insert(object.bytes.end(), rest->begin(), rest->end());
-    tries = -1;
+    const std::uint64_t before = receiver.have();
+    const auto rest = get_rest(full, receiver);
+    if (!rest && (receiver.is_refused() || rest.error().kind() != ErrorKind::retry_later)) return rest.error();
+    if (receiver.have() > before) tries = -1;
   }
   return {};
 }
 
-// Some bytes of the range, from its beginning on, of just the object that `info` tells of.
-Result<Bytes> S3Store::get_rest(const std::string& full, const ObjectInfo& info, const Range& range) {
-  const Error changed(ErrorKind::retry_later,
-                      fmt::format("{}: the object changed while it was read", client_.name_of(full)));
+// Some bytes of what is missing, from its beginning on, of just the object that the others are of.
+Result<void> S3Store::get_rest(const std::string& full, Receiver& receiver) {
+  const Error changed = changed_while_read(client_.name_of(full));
+  const Range range = receiver.rest();
   Call call = range_call(full, range);
   const bool condition = dialect_.now().get_if_match;
-  if (condition) call.headers.emplace_back("If-Match", fmt::format("\"{}\"", info.etag));
-  CAIRN_ASSIGN(HttpResponse response, client_.send(call));
+  if (condition) call.headers.emplace_back("If-Match", fmt::format("\"{}\"", receiver.info().etag));
+  CAIRN_ASSIGN(const HttpResponse response, receive(call, range, receiver));
   if (response.status == 412 && condition) {
     // It changed, or the store does not understand the condition: then the answer's own etag has to do.
     CAIRN_ASSIGN(const auto there, look(full));
-    if (!there || there->info.etag != info.etag) return changed;
+    if (!there || there->info.etag != receiver.info().etag) return changed;
     dialect_.learn(&Dialect::get_if_match, false);
-    return get_rest(full, info, range);
+    return get_rest(full, receiver);
   }
   if (response.status == 416) return changed;
-  if (response.status != 206) {
-    if (is_success(response)) {
-      return Error(ErrorKind::corrupt,
-                   fmt::format("{}: the store gives no ranges of objects", client_.name_of(full)));
-    }
-    return client_.error_of(response, call);
-  }
-  CAIRN_ASSIGN(const Extent extent, extent_of(response, range, response.body.size()));
-  if (etag_of(response) != info.etag || extent.total != info.size_bytes) return changed;
-  return std::move(response.body);
+  if (!is_success(response)) return client_.error_of(response, call);
+  return {};
+}
+
+Result<ObjectInfo> S3Store::read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                                 const TakePiece& take) {
+  CAIRN_TRY(check_key(key));
+  CAIRN_TRY(check_length(key));
+  const Range range{Range::From::start, offset, length};
+  const auto nothing = [&]() -> Result<ObjectInfo> {
+    CAIRN_ASSIGN(Object object, fetch_nothing(key, range));
+    return std::move(object.info);
+  };
+  if (length == 0 || offset >= kFarAway) return nothing();
+  const std::string full = full_key(key);
+  const Call call = range_call(full, range);
+  Receiver receiver(*this, key, take);
+  CAIRN_ASSIGN(const HttpResponse response, receive(call, range, receiver));
+  if (response.status == 416) return nothing();
+  if (!is_success(response)) return client_.error_of(response, call);
+  bucket_seen_ = true;
+  CAIRN_TRY(resume(full, receiver));
+  return receiver.info();
 }
 
 Result<ObjectInfo> S3Store::head(std::string_view key) {

@@ -50,6 +50,8 @@ class S3Store final : public Store {
   Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override;
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override;
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override;
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override;
   Result<ObjectInfo> head(std::string_view key) override;
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override;
   Result<void> remove(std::string_view key) override;
@@ -146,8 +148,11 @@ class S3Store final : public Store {
   Result<Object> fetch_nothing(std::string_view key, const Range& range);
   Call range_call(const std::string& full, const Range& range) const;
   Result<Extent> extent_of(const HttpResponse& response, const Range& range, std::uint64_t got) const;
-  Result<void> resume(const std::string& full, Object& object, const Extent& extent);
-  Result<Bytes> get_rest(const std::string& full, const ObjectInfo& info, const Range& range);
+  class Receiver;
+  Result<HttpResponse> send_get(const Call& call);
+  Result<HttpResponse> receive(Call call, const Range& range, Receiver& receiver);
+  Result<void> resume(const std::string& full, Receiver& receiver);
+  Result<void> get_rest(const std::string& full, Receiver& receiver);
   // After an answer to HEAD, which never says why.
   Error explain(const std::string& full, const HttpResponse& response);
   Result<void> confirm_bucket();

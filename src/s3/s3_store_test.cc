@@ -285,6 +285,89 @@ TEST(Get, WrongChecksumIsCorrupt) {
   EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "corrupt");
 }
 
+// read: as what comes is taken, and not held
+
+struct Taken {
+  Store::TakePiece take() {
+    return [this](const ObjectInfo& whole, ByteView piece) -> Result<void> {
+      size_bytes = whole.size_bytes;
+      text += as_text(piece);
+      if (text.size() >= most) return Error(ErrorKind::retry_later, "enough");
+      return {};
+    };
+  }
+  std::string text;
+  std::uint64_t size_bytes = 0;
+  std::size_t most = 1000;
+};
+
+ScriptedHttp::Headers range_of(const std::string& etag, const std::string& range, const std::string& length) {
+  auto headers = object(etag, length);
+  headers.emplace_back("content-range", "bytes " + range);
+  return headers;
+}
+
+TEST(Read, GoesOnBehindWhatWasTakenWithTheSameObject) {
+  Fixture f;
+  f.http.say(206, "cdef", range_of("e", "2-9/12", "8"));
+  f.http.and_break_off();
+  f.http.fail(ErrorKind::maybe_done);
+  f.http.say(206, "", range_of("e", "6-9/12", "4"));
+  f.http.and_break_off();
+  f.http.say(206, "ghij", range_of("e", "6-9/12", "4"));
+  Taken taken;
+  const auto read = f.store.read("k", 2, 8, taken.take());
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(taken.text, "cdefghij");
+  EXPECT_EQ(taken.size_bytes, 12u);
+  EXPECT_EQ(read->size_bytes, 12u);
+  EXPECT_EQ(f.asked(0).header("Range"), "bytes=2-9");
+  EXPECT_EQ(f.asked(3).header("Range"), "bytes=6-9");
+  EXPECT_EQ(f.asked(3).header("If-Match"), "\"e\"");
+}
+
+TEST(Read, NothingIsTakenOfWhatDoesNotFit) {
+  Fixture f;
+  Taken taken;
+  f.http.say(206, "defg", range_of("e", "3-6/12", "4"));  // another range
+  EXPECT_EQ(kind_of(f.store.read("k", 2, 4, taken.take())), "corrupt");
+  f.http.say(206, "cdefg", range_of("e", "2-5/12", "4"));  // more than it says
+  EXPECT_EQ(kind_of(f.store.read("k", 2, 4, taken.take())), "corrupt");
+  EXPECT_EQ(taken.text, "cde");
+  f.http.say_code(503, "SlowDown");  // a document
+  EXPECT_EQ(kind_of(f.store.read("k", 2, 4, taken.take())), "retry_later");
+  f.http.say_code(404, "NoSuchKey");
+  EXPECT_EQ(kind_of(f.store.read("k", 2, 4, taken.take())), "not_found");
+  f.http.say(200, "abcdefghijkl", object("e", "12"));  // ranges are not known there
+  EXPECT_EQ(kind_of(f.store.read("k", 2, 4, taken.take())), "corrupt");
+  EXPECT_EQ(taken.text, "cde");
+}
+
+TEST(Read, RestOfAnotherObjectIsNotTaken) {
+  Fixture f;
+  f.http.say(206, "abcd", range_of("e", "0-5/6", "6"));
+  f.http.and_break_off();
+  for (int i = 0; i < 2; ++i) f.http.say(206, "xx", range_of("other", "4-5/6", "2"));
+  f.http.say(206, "xx", range_of("e", "4-5/7", "2"));
+  Taken taken;
+  EXPECT_EQ(kind_of(f.store.read("k", 0, 6, taken.take())), "retry_later");
+  EXPECT_EQ(taken.text, "abcd");
+}
+
+TEST(Read, WhoHasEnoughIsNotAskedAgain) {
+  Fixture f;
+  f.http.say(206, "abcdef", range_of("e", "0-5/6", "6"));
+  Taken taken;
+  taken.most = 3;
+  EXPECT_EQ(f.store.read("k", 0, 6, taken.take()).error().message(), "enough");
+  EXPECT_EQ(taken.text, "abc");
+  f.http.say(206, "abc", range_of("e", "0-5/6", "6"));
+  f.http.and_break_off();
+  f.http.say(206, "def", range_of("e", "3-5/6", "3"));
+  taken = {.text = {}, .most = 5};
+  EXPECT_EQ(f.store.read("k", 0, 6, taken.take()).error().message(), "enough");
+}
+
 TEST(Get, OnlyAReal404IsNotFound) {
   Fixture f;
   f.http.say_code(404, "NoSuchKey");

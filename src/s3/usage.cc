@@ -34,7 +34,14 @@ std::uint64_t StoreUsage::*kind_of(const HttpRequest& request) {
 }  // namespace
 
 Result<HttpResponse> UsageCounter::send(const HttpRequest& request) {
-  Result<HttpResponse> response = inner_->send(request);
+  std::uint64_t taken_bytes = 0;  // of a body that does not go into the answer
+  HttpRequest counted = request;
+  const TakeBody take = [&](const HttpResponse& head, ByteView piece) {
+    taken_bytes += piece.size();
+    return (*request.take)(head, piece);
+  };
+  if (request.take != nullptr) counted.take = &take;
+  Result<HttpResponse> response = inner_->send(counted);
   MutexLock lock(mutex_);
   if (!response || response->status >= kFirstServerError) {
     ++usage_.unanswered;
@@ -42,7 +49,7 @@ Result<HttpResponse> UsageCounter::send(const HttpRequest& request) {
   }
   ++(usage_.*kind_of(request));
   if (request.body != nullptr) usage_.sent_bytes += request.body->size_bytes();
-  usage_.received_bytes += response->body.size();
+  usage_.received_bytes += taken_bytes + response->body.size();
   return response;
 }
 

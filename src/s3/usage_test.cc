@@ -11,11 +11,15 @@ namespace {
 class OneAnswer final : public HttpClient {
  public:
   explicit OneAnswer(int status) : status_(status) {}
-  Result<HttpResponse> send(const HttpRequest&) override {
+  Result<HttpResponse> send(const HttpRequest& request) override {
     if (status_ == 0) return Error(ErrorKind::maybe_done, "no answer");
     HttpResponse response;
     response.status = status_;
     response.body.resize(15);
+    if (request.take != nullptr) {
+      (void)(*request.take)(response, response.body);
+      response.body.clear();
+    }
     return response;
   }
 
@@ -54,6 +58,20 @@ TEST(UsageCounter, RequestsAreCountedByWhatTheyCost) {
   EXPECT_EQ(usage.unanswered, 0u);
   EXPECT_EQ(usage.sent_bytes, 14u);
   EXPECT_EQ(usage.received_bytes, 12u * 15);
+}
+
+TEST(UsageCounter, WhatIsTakenAsItComesCountsToo) {
+  UsageCounter counter(std::make_unique<OneAnswer>(206));
+  std::size_t taken = 0;
+  const TakeBody take = [&](const HttpResponse&, ByteView piece) {
+    taken += piece.size();
+    return true;
+  };
+  HttpRequest request;
+  request.take = &take;
+  ASSERT_TRUE(counter.send(request));
+  EXPECT_EQ(taken, 15u);
+  EXPECT_EQ(counter.usage().received_bytes, 15u);
 }
 
 TEST(UsageCounter, WhatNobodyBillsIsCountedApart) {

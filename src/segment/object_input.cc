@@ -31,11 +31,26 @@ class StoreInput final : public ObjectInput {
     return read_anew(offset, length);
   }
 
+  Result<void> stream(std::uint64_t offset, std::uint64_t length,
+                      const std::function<Result<void>(ByteView piece)>& take) override {
+    if (offset >= info_.size_bytes - end_.size()) {
+      CAIRN_ASSIGN(const Bytes bytes, read(offset, length));
+      return take(bytes);
+    }
+    std::uint64_t come_bytes = 0;
+    const auto take_same = [&](const ObjectInfo& whole, ByteView piece) -> Result<void> {
+      CAIRN_TRY(expect_same(whole));
+      come_bytes += piece.size();
+      return take(piece);
+    };
+    CAIRN_TRY(store_.read(key_, offset, length, take_same));
+    if (come_bytes != length) return short_answer(come_bytes);
+    return {};
+  }
+
   Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) override {
     CAIRN_ASSIGN(Object object, store_.get(key_, offset, length));
-    // Objects are immutable; one that is replaced while it is read must not give a mixture.
-    if (object.info.size_bytes != info_.size_bytes || object.info.etag != info_.etag)
-      return Error(ErrorKind::corrupt, "it was replaced while it was read");
+    CAIRN_TRY(expect_same(object.info));
     if (object.bytes.size() != length) return short_answer(object.bytes.size());
     return std::move(object.bytes);
   }
@@ -43,8 +58,14 @@ class StoreInput final : public ObjectInput {
   int readings() const override { return kReadingsOfStore; }
 
  private:
+  // Objects are immutable; one that is replaced while it is read must not give a mixture.
+  Result<void> expect_same(const ObjectInfo& whole) const {
+    if (whole.size_bytes == info_.size_bytes && whole.etag == info_.etag) return {};
+    return Error(ErrorKind::corrupt, "it was replaced while it was read");
+  }
+
   // The store broke its contract or the connection was cut: nothing is known about the object itself.
-  Error short_answer(std::size_t size) const {
+  Error short_answer(std::uint64_t size) const {
     return Error(ErrorKind::retry_later, fmt::format("{} answered with {} bytes of {}, fewer than it has: try again",
                                                      store_.url(), size, key_));
   }
@@ -71,6 +92,16 @@ class SourceInput final : public ObjectInput {
     Bytes bytes(length);
     if (length > 0) CAIRN_TRY(source_.read_at(offset, bytes));
     return bytes;
+  }
+
+  Result<void> stream(std::uint64_t offset, std::uint64_t length,
+                      const std::function<Result<void>(ByteView piece)>& take) override {
+    constexpr std::uint64_t kPieceBytes = 1 << 20;
+    for (std::uint64_t done = 0; done < length; done += kPieceBytes) {
+      CAIRN_ASSIGN(const Bytes piece, read(offset + done, std::min(kPieceBytes, length - done)));
+      CAIRN_TRY(take(piece));
+    }
+    return {};
   }
 
   Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) override { return read(offset, length); }

@@ -1,6 +1,7 @@
 // Where a reader's bytes come from: a store's object, or a local file. And a window on an object's end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,7 +18,10 @@ class ObjectInput {
   virtual std::uint64_t size_bytes() const = 0;
   // Exactly [offset, offset + length), which the caller has bounded by size_bytes(). Safe from many threads.
   virtual Result<Bytes> read(std::uint64_t offset, std::uint64_t length) = 0;
-  // The same, whatever is kept of earlier reads: they turned out to be damaged.
+  // The same in pieces, as they come: for what is too long to lie in memory. An error of `take` ends it.
+  virtual Result<void> stream(std::uint64_t offset, std::uint64_t length,
+                              const std::function<Result<void>(ByteView piece)>& take) = 0;
+  // As read(), whatever is kept of earlier reads: they turned out to be damaged.
   virtual Result<Bytes> read_anew(std::uint64_t offset, std::uint64_t length) = 0;
   // How many readings have to agree before an object is called damaged.
   virtual int readings() const = 0;

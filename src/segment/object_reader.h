@@ -56,9 +56,11 @@ class ObjectReaderImpl final : public ObjectReader {
   // Reads, hands it to `take`, and reads again while that finds it damaged, up to the input's number of readings.
   Result<void> read_until_good(std::uint64_t offset, std::uint64_t length,
                                const std::function<Result<void>(ByteView)>& take);
-  // Blocks [first, first + count) as stored; one of them; and decompressed.
-  Result<Bytes> fetch(std::uint32_t first, std::uint32_t count);
-  ByteView stored_block(ByteView stored, std::uint32_t first, std::uint32_t block) const;
+  // Calls `take` with one block after the other of [first, first + count), as it is stored.
+  Result<void> stream_blocks(std::uint32_t first, std::uint32_t count,
+                             const std::function<Result<void>(std::uint32_t block, ByteView stored)>& take);
+  // A block decompressed; read again while that finds it damaged.
+  Result<void> decompress_good(std::uint32_t block, ByteView stored, BlockScratch& scratch);
   Result<void> decompress(std::uint32_t block, ByteView stored, BlockDecompressor& decompressor, Bytes& into) const;
   Result<void> verify_data();
   Result<void> check_footer_header();

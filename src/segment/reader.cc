@@ -208,25 +208,47 @@ Result<void> ObjectReader::visit_blocks(std::uint32_t first, std::uint32_t count
 Result<void> ObjectReaderImpl::visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit,
                                             BlockScratch& scratch) {
   CAIRN_CHECK(count > 0 && first < blocks_.size() && count <= blocks_.size() - first);
-  Result<Bytes> stored = fetch(first, count);
-  if (!stored) return about(stored.error());
-  for (std::uint32_t block = first; block < first + count; ++block) {
-    const auto take = [&](ByteView bytes) { return decompress(block, bytes, scratch.decompressor, scratch.bytes); };
-    Result<void> raw = take(stored_block(*stored, first, block));
-    if (may_be_garbled(raw)) raw = read_until_good(blocks_[block].offset, blocks_[block].compressed_bytes, take);
-    if (!raw) return about(raw.error());
-    CAIRN_TRY(visit(block, scratch.bytes));
-  }
-  return {};
+  std::optional<Error> refused;  // by `visit`: not of the object
+  Result<void> read = stream_blocks(first, count, [&](std::uint32_t block, ByteView stored) -> Result<void> {
+    CAIRN_TRY(decompress_good(block, stored, scratch));
+    Result<void> visited = visit(block, scratch.bytes);
+    if (!visited) refused = visited.error();
+    return visited;
+  });
+  return read || refused ? read : about(read.error());
 }
 
-Result<Bytes> ObjectReaderImpl::fetch(std::uint32_t first, std::uint32_t count) {
+// A block that lies in a piece whole is taken from there; one that comes in several is put together.
+Result<void> ObjectReaderImpl::stream_blocks(
+    std::uint32_t first, std::uint32_t count,
+    const std::function<Result<void>(std::uint32_t block, ByteView stored)>& take) {
   const BlockInfo& last = blocks_[first + count - 1];
-  return input_->read(blocks_[first].offset, last.offset + last.compressed_bytes - blocks_[first].offset);
+  const std::uint64_t begin = blocks_[first].offset, end = last.offset + last.compressed_bytes;
+  std::uint32_t block = first;
+  Bytes begun;  // of `block`
+  return input_->stream(begin, end - begin, [&](ByteView piece) -> Result<void> {
+    while (!piece.empty()) {
+      const std::size_t size = blocks_[block].compressed_bytes, wanted = std::min(size - begun.size(), piece.size());
+      if (begun.empty() && wanted == size) {
+        CAIRN_TRY(take(block++, piece.first(size)));
+      } else {
+        begun.insert(begun.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(wanted));
+        if (begun.size() == size) {
+          CAIRN_TRY(take(block++, begun));
+          begun.clear();
+        }
+      }
+      piece = piece.subspan(wanted);
+    }
+    return {};
+  });
 }
 
-ByteView ObjectReaderImpl::stored_block(ByteView stored, std::uint32_t first, std::uint32_t block) const {
-  return stored.subspan(blocks_[block].offset - blocks_[first].offset, blocks_[block].compressed_bytes);
+Result<void> ObjectReaderImpl::decompress_good(std::uint32_t block, ByteView stored, BlockScratch& scratch) {
+  const auto take = [&](ByteView bytes) { return decompress(block, bytes, scratch.decompressor, scratch.bytes); };
+  Result<void> raw = take(stored);
+  if (may_be_garbled(raw)) raw = read_until_good(blocks_[block].offset, blocks_[block].compressed_bytes, take);
+  return raw;
 }
 
 Result<void> ObjectReaderImpl::decompress(std::uint32_t block, ByteView stored, BlockDecompressor& decompressor,

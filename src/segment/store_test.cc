@@ -74,6 +74,41 @@ TEST_F(FromStore, RangeOfBlocksIsOneRequest) {
             last.offset + last.compressed_bytes - reader->blocks()[2].offset);
 }
 
+// Gives what is read in pieces of some size.
+class InPieces final : public CountingStore {
+ public:
+  InPieces(Store& inner, std::size_t size) : CountingStore(inner), size_(size) {}
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override {
+    return CountingStore::read(key, offset, length, [&](const ObjectInfo& whole, ByteView bytes) -> Result<void> {
+      for (; !bytes.empty(); bytes = bytes.subspan(std::min(size_, bytes.size())))
+        CAIRN_TRY(take(whole, bytes.first(std::min(size_, bytes.size()))));
+      return {};
+    });
+  }
+
+ private:
+  const std::size_t size_;
+};
+
+TEST_F(FromStore, BlocksArePutTogetherFromWhateverPiecesCome) {
+  const Bytes object = snapshot_of(4096, 500);
+  put(snapshot_, object);
+  const BytesSource source(object);
+  const auto local = *ObjectReader::open(source, "object");
+  const std::vector<Bytes> blocks = *local->read_blocks(1, 7);
+  const std::size_t first_bytes = local->blocks()[1].compressed_bytes;
+  for (const std::size_t size : {std::size_t{1}, std::size_t{1000}, first_bytes - 1, first_bytes, first_bytes + 1,
+                                 2 * first_bytes + 1, object.size()}) {
+    InPieces store(*inner_, size);
+    const auto reader = *ObjectReader::open(store, snapshot_);
+    const auto read = reader->read_blocks(1, 7);
+    ASSERT_TRUE(read) << size << ": " << read.error().message();
+    EXPECT_TRUE(*read == blocks) << size;
+    EXPECT_TRUE(verify_object(*reader)) << size;
+  }
+}
+
 TEST_F(FromStore, AbsentStaysNotFound) {
   auto reader = ObjectReader::open(store_, segment_);
   ASSERT_FALSE(reader);

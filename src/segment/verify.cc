@@ -21,8 +21,7 @@
 namespace cairn::segment {
 namespace {
 
-constexpr std::uint64_t kReadBytes = 4 << 20;         // of compressed blocks, a request
-constexpr std::uint32_t kReadBlocks = 16;             // at most
+constexpr std::uint64_t kReadBytes = 64 << 20;  // of compressed blocks, a request
 constexpr std::uint64_t kIndexChunk = 8 * kHashesPerGroup;
 constexpr std::uint64_t kBlockSumsChunkBytes = 64 * 1024;
 
@@ -91,9 +90,11 @@ class BlockSums {
     if (block_checksum(stored) == load_le<std::uint64_t>(chunk_.data() + at_)) return {};
     return damaged(fmt::format("the checksum of block {} is wrong", block_));
   }
-  // The checksums may be what was garbled.
+  // The checksums may be what was garbled. Those of earlier blocks were right: they stay, whatever comes now.
   Result<void> read_anew() {
-    CAIRN_ASSIGN(chunk_, input_.read_anew(begin_ + chunk_begin_, chunk_bytes()));
+    CAIRN_ASSIGN(const Bytes again, input_.read_anew(begin_ + chunk_begin_, chunk_bytes()));
+    const auto at = static_cast<std::ptrdiff_t>(at_);
+    std::copy(again.begin() + at, again.end(), chunk_.begin() + at);
     return {};
   }
   Result<void> check_end() {
@@ -180,28 +181,27 @@ Result<void> ObjectReaderImpl::verify_data() {
   WalChecker wal(footer_);
   BlockDecompressor decompressor;
   Bytes raw;
+  const auto check = [&](std::uint32_t block, ByteView stored) -> Result<void> {
+    CAIRN_TRY(sums.next());
+    const auto take = [&](ByteView bytes) -> Result<void> {
+      CAIRN_TRY(sums.check(bytes));
+      return decompress(block, bytes, decompressor, raw);
+    };
+    Result<void> good = take(stored);
+    for (int reading = 2; may_be_garbled(good) && reading <= input_->readings(); ++reading) {
+      CAIRN_TRY(sums.read_anew());
+      CAIRN_ASSIGN(const Bytes again, input_->read_anew(blocks_[block].offset, blocks_[block].compressed_bytes));
+      good = take(again);
+    }
+    if (!good) return good.error();
+    return footer_.kind == ObjectKind::snapshot ? check_snapshot_block(raw, footer_.page_size, pages)
+                                                : wal.check_block(raw, pages);
+  };
   for (std::uint32_t first = 0; first < blocks_.size();) {
     std::uint32_t count = 1;
     std::uint64_t bytes = blocks_[first].compressed_bytes;
-    while (first + count < blocks_.size() && bytes < kReadBytes && count < kReadBlocks)
-      bytes += blocks_[first + count++].compressed_bytes;
-    CAIRN_ASSIGN(Bytes stored, fetch(first, count));
-    for (std::uint32_t block = first; block < first + count; ++block) {
-      CAIRN_TRY(sums.next());
-      const auto take = [&](ByteView bytes) -> Result<void> {
-        CAIRN_TRY(sums.check(bytes));
-        return decompress(block, bytes, decompressor, raw);
-      };
-      Result<void> good = take(stored_block(stored, first, block));
-      for (int reading = 2; may_be_garbled(good) && reading <= input_->readings(); ++reading) {
-        CAIRN_TRY(sums.read_anew());
-        CAIRN_ASSIGN(const Bytes again, input_->read_anew(blocks_[block].offset, blocks_[block].compressed_bytes));
-        good = take(again);
-      }
-      if (!good) return good.error();
-      CAIRN_TRY(footer_.kind == ObjectKind::snapshot ? check_snapshot_block(raw, footer_.page_size, pages)
-                                                     : wal.check_block(raw, pages));
-    }
+    while (first + count < blocks_.size() && bytes < kReadBytes) bytes += blocks_[first + count++].compressed_bytes;
+    CAIRN_TRY(stream_blocks(first, count, check));
     first += count;
   }
   CAIRN_TRY(sums.check_end());

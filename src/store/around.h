@@ -48,6 +48,10 @@ class StoreAround : public Store {
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
     return self().around({Operation::get_suffix, key}, [&] { return inner().get_suffix(key, length); });
   }
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override {
+    return self().around({Operation::get, key}, [&] { return inner().read(key, offset, length, take); });
+  }
   Result<ObjectInfo> head(std::string_view key) override {
     return self().around({Operation::head, key}, [&] { return inner().head(key); });
   }

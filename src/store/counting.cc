@@ -25,6 +25,17 @@ void CountingStore::reset() {
   counts_ = StoreCounts{};
 }
 
+Result<ObjectInfo> CountingStore::read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                                       const TakePiece& take) {
+  std::uint64_t received_bytes = 0;
+  auto read = inner_.read(key, offset, length, [&](const ObjectInfo& whole, ByteView piece) {
+    received_bytes += piece.size();
+    return take(whole, piece);
+  });
+  count({Operation::get, key}, read.has_value(), read ? received_bytes : 0);
+  return read;
+}
+
 void CountingStore::count(const StoreCall& about, bool succeeded, std::uint64_t received_bytes) {
   MutexLock lock(mutex_);
   OperationCount& count = counts_.by_operation[static_cast<std::size_t>(about.operation)];

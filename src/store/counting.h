@@ -44,6 +44,8 @@ class CountingStore : public StoreAround<CountingStore> {
     count(about, result.has_value(), received_bytes);
     return result;
   }
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override;
 
  private:
   void count(const StoreCall& about, bool succeeded, std::uint64_t received_bytes) EXCLUDES(mutex_);

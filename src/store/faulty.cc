@@ -37,6 +37,11 @@ class FaultyStore final : public StoreAround<FaultyStore> {
   Result<Object> get_suffix(std::string_view key, std::uint64_t length) override {
     return run(Operation::get_suffix, key, [&] { return spoil(inner_.get_suffix(key, length)); });
   }
+  // Each piece of it may be struck.
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override {
+    return Store::read(key, offset, length, take);
+  }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     return run(Operation::list, prefix, [&] { return list_visible(prefix, start_after, limit); });
   }

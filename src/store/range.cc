@@ -29,4 +29,8 @@ Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, 
                                                offset + length, size_bytes));
 }
 
+Error changed_while_read(std::string_view key) {
+  return Error(ErrorKind::retry_later, fmt::format("{}: the object changed while it was read", key));
+}
+
 }  // namespace cairn

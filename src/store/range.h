@@ -24,4 +24,8 @@ Result<ByteRange> cut_suffix(std::string_view key, std::uint64_t size_bytes, std
 Result<void> check_copied_range(std::string_view key, std::uint64_t size_bytes, std::uint64_t offset,
                                 std::uint64_t length);
 
+
+// retry_later: pieces of what is read are of two versions of the object.
+Error changed_while_read(std::string_view key);
+
 }  // namespace cairn

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "store/around.h"
+#include "store/range.h"
 
 namespace cairn {
 
@@ -130,6 +131,8 @@ class RetryingStore : public StoreAround<RetryingStore> {
   auto around(const StoreCall& about, const Call& call) -> decltype(call()) {
     return retrier_.run(about.operation, call);
   }
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override;
   Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
 
  private:
@@ -139,6 +142,36 @@ class RetryingStore : public StoreAround<RetryingStore> {
 
 bool is_worth_repeating(const Error& error) {
   return error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
+}
+
+// What was taken is not read again: a repetition goes on behind it. And as long as something comes, a long range has as
+// much patience at its end as at its beginning.
+Result<ObjectInfo> RetryingStore::read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                                       const TakePiece& take) {
+  std::uint64_t done = 0;
+  std::optional<ObjectInfo> whole;  // once the first piece has come
+  std::optional<Error> ended;       // by the taker, or because there is nothing to go on with
+  const auto go_on = [&](const ObjectInfo& now, ByteView piece) -> Result<void> {
+    if (whole && whole->etag != now.etag) {
+      ended = changed_while_read(key);
+      return *ended;
+    }
+    whole = now;
+    auto taken = take(now, piece);
+    if (!taken) ended = taken.error();
+    done += piece.size();
+    return taken;
+  };
+  for (;;) {
+    const std::uint64_t before = done;
+    auto read = retrier_.run(Operation::get, [&]() -> Result<ObjectInfo> {
+      if (whole && done == std::min(length, whole->size_bytes - offset)) return *whole;
+      auto once = inner_->read(key, offset + done, length - done, go_on);
+      return ended ? *whole : std::move(once);  // the store is well
+    });
+    if (ended) return *ended;
+    if (read || done == before || !is_worth_repeating(read.error())) return read;
+  }
 }
 
 // An answer may name keys that a repetition would remove: then it is made with these alone.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "store/around.h"
 #include "store/counting.h"
 #include "store/faulty.h"
 
@@ -327,6 +328,95 @@ TEST_P(RetryingStoreTest, NothingIsLostOrDoubledAtAnyRateOfFaults) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Percent, RetryingStoreTest, ::testing::Values(0, 1, 10, 30));
+
+// Gives a few bytes of a range at a time, and fails then.
+class Faltering final : public StoreAround<Faltering> {
+ public:
+  explicit Faltering(Store& inner) : inner_(inner) {}
+  Store& inner() const { return inner_; }
+  template <class Call>
+  auto around(const StoreCall&, const Call& call) -> decltype(call()) {
+    return call();
+  }
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override {
+    offsets.push_back(offset);
+    if (before_read) before_read();
+    CAIRN_TRY(inner_.read(key, offset, std::min(length, at_a_time), take));
+    return Error(ErrorKind::retry_later, "the line broke");
+  }
+  std::vector<std::uint64_t> offsets;
+  std::uint64_t at_a_time = 3;
+  std::function<void()> before_read;
+
+ private:
+  Store& inner_;
+};
+
+class RetryingRead : public ::testing::Test {
+ protected:
+  RetryingRead() {
+    EXPECT_TRUE(memory_->put_new("k", BytesSource(as_bytes(text_))));
+    auto faltering = std::make_unique<Faltering>(*memory_);
+    inner_ = faltering.get();
+    RetryOptions options;
+    options.attempts = 2;
+    store_ = make_retrying_store(std::move(faltering), options, time_, random_, time_);
+  }
+  Result<ObjectInfo> read(std::uint64_t offset, std::uint64_t length) {
+    taken_.clear();
+    return store_->read("k", offset, length, [&](const ObjectInfo&, ByteView piece) -> Result<void> {
+      taken_ += as_text(piece);
+      if (taken_.size() >= most_) return Error(ErrorKind::retry_later, "the reader's own");
+      return {};
+    });
+  }
+
+  const std::string text_ = "0123456789abcdefghijklmnopqrstuvwxyz";
+  const std::unique_ptr<Store> memory_ = make_memory_store();
+  FakeTime time_;
+  SeededRandom random_{1};
+  Faltering* inner_ = nullptr;
+  std::unique_ptr<Store> store_;
+  std::string taken_;
+  std::size_t most_ = 1000;
+};
+
+// As long as something comes, there are more attempts than any call has by itself.
+TEST_F(RetryingRead, GoesOnBehindWhatWasTaken) {
+  const auto read_all = read(1, 20);
+  ASSERT_TRUE(read_all) << read_all.error().message();
+  EXPECT_EQ(taken_, text_.substr(1, 20));
+  EXPECT_EQ(inner_->offsets, (std::vector<std::uint64_t>{1, 4, 7, 10, 13, 16, 19}));
+  ASSERT_TRUE(read(30, 1000));  // all came, and then the line broke
+  EXPECT_EQ(taken_, text_.substr(30));
+}
+
+TEST_F(RetryingRead, EndsWhenNothingComesAnyMore) {
+  inner_->before_read = [&] {
+    if (inner_->offsets.size() == 3) inner_->at_a_time = 0;
+  };
+  EXPECT_EQ(read(0, 20).error().message(), "the line broke");
+  EXPECT_EQ(taken_, text_.substr(0, 6));
+  EXPECT_LE(inner_->offsets.size(), 6u);
+}
+
+TEST_F(RetryingRead, WhoTakesMayEndItAndTheStoreIsNotBlamed) {
+  most_ = 5;
+  EXPECT_EQ(read(0, 20).error().message(), "the reader's own");
+  EXPECT_EQ(taken_, text_.substr(0, 6));
+  EXPECT_EQ(inner_->offsets.size(), 2u);
+}
+
+TEST_F(RetryingRead, AnotherObjectIsNotGoneOnWith) {
+  inner_->before_read = [&] {
+    if (inner_->offsets.size() != 3) return;
+    ASSERT_TRUE(memory_->put_if("k", BytesSource(as_bytes(text_)), memory_->head("k")->etag));
+  };
+  EXPECT_EQ(read(0, 20).error().kind(), ErrorKind::retry_later);
+  EXPECT_EQ(taken_, text_.substr(0, 6));
+  EXPECT_EQ(inner_->offsets.size(), 3u);
+}
 
 // The keys that may go at the next try are asked for again, and they alone.
 TEST(RetryingStore, OfManyOnlyWhatMayPassIsRemovedAgain) {

@@ -43,6 +43,18 @@ TEST(FewParts, AreFoundOutByTryingOne) {
   EXPECT_EQ(many.twin.upload_count("bucket"), 0u);
 }
 
+// Of few bytes many connections get parts, of many each part waits once for its answer.
+TEST(PartSize, GrowsWithTheObject) {
+  constexpr std::uint64_t kMiB = 1 << 20;
+  EXPECT_EQ(part_size_bytes(17 * kMiB, 8 * kMiB, 10'000), 8 * kMiB);
+  EXPECT_EQ(part_size_bytes(255 * kMiB, 8 * kMiB, 10'000), 8 * kMiB);
+  EXPECT_EQ(part_size_bytes(256 * kMiB, 8 * kMiB, 10'000), 16 * kMiB);
+  EXPECT_EQ(part_size_bytes(1024 * kMiB, 8 * kMiB, 10'000), 16 * kMiB);
+  EXPECT_EQ(part_size_bytes(16'000 * kMiB, 8 * kMiB, 1000), 16 * kMiB);
+  EXPECT_EQ(part_size_bytes(16'001 * kMiB, 8 * kMiB, 1000), 17 * kMiB);
+  EXPECT_EQ(part_size_bytes(160'000 * kMiB, 8 * kMiB, 10'000), 16 * kMiB);
+}
+
 TEST(FewParts, AreEnoughForALargeObject) {
   TwinStore on(few_parts(256));
   SeededRandom random(1);

@@ -63,7 +63,7 @@ class Worker {
   void step() {
     const std::string key = "w" + std::to_string(number_) + "/" + std::to_string(random_.below(8));
     if (!states_.contains(key)) states_[key] = {std::nullopt};
-    switch (random_.below(13)) {
+    switch (random_.below(14)) {
       case 0:
       case 1:
         return put_new(key, body(random_.below(3000)));
@@ -87,6 +87,8 @@ class Worker {
         return copy(key);
       case 11:
         return list_uploads();
+      case 12:
+        return get("read", key, [&] { return read(key); });
       default:
         return list();
     }
@@ -216,6 +218,15 @@ class Worker {
     EXPECT_TRUE(std::ranges::any_of(states, [&](const State& state) {
       return state && differing_bits(*state, text) <= struck;
     })) << what << " " << key << ": more is wrong than was garbled";
+  }
+  // All of it, but in pieces.
+  Result<Object> read(const std::string& key) {
+    Object object;
+    CAIRN_ASSIGN(object.info, store_.read(key, 0, 10 * kPart, [&](const ObjectInfo&, ByteView piece) -> Result<void> {
+      object.bytes.insert(object.bytes.end(), piece.begin(), piece.end());
+      return {};
+    }));
+    return object;
   }
   static std::uint64_t differing_bits(const std::string& a, const std::string& b) {
     if (a.size() != b.size()) return ~0ull;
