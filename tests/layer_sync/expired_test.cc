@@ -24,7 +24,7 @@ using testing::difference_to;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::uint64_t kPartBytes = 300'000;
+constexpr std::uint64_t kLostPartBytes = 300'000;
 
 struct LayerExpired : ::testing::Test {
   LayerWorld world;
@@ -42,7 +42,7 @@ struct LayerExpired : ::testing::Test {
 
   LayerOptions small_parts(int uploads = 4) const {
     LayerOptions options = world.options();
-    options.part_size_bytes = kPartBytes;
+    options.part_size_bytes = kLostPartBytes;
     options.concurrent_uploads = uploads;
     return options;
   }
@@ -112,7 +112,7 @@ TEST_F(LayerExpired, WhatWasReadIsPublishedThoughEverythingHasChangedSince) {
     RecordingStore asked(*memory);
     asked.can.late_names = late_names;
     LayerOptions options = here.options();
-    options.part_size_bytes = kPartBytes;
+    options.part_size_bytes = kLostPartBytes;
     asked.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
       if (call.operation != Operation::complete_new) return {};
       return Error(ErrorKind::retry_later, "away");
@@ -166,7 +166,7 @@ TEST_F(LayerExpired, UnderWayGoesOnFromTheSpool) {
 
 TEST_F(LayerExpired, BeyondTheLimitTheDirectoryIsReadAgain) {
   LayerOptions options = small_parts(1);
-  options.spool_limit_bytes = 10 * kPartBytes;
+  options.spool_limit_bytes = 10 * kLostPartBytes;
   interrupt_before_completing(options);
   EXPECT_FALSE(spooled().empty());
   EXPECT_FALSE(spooled().front().string().ends_with("part-00001"));  // the oldest has gone
@@ -177,7 +177,7 @@ TEST_F(LayerExpired, BeyondTheLimitTheDirectoryIsReadAgain) {
 
 // With a limit of nothing it has what is under way: two parts that are sent, and the one that is written.
 TEST_F(LayerExpired, SpoolStaysWithinItsLimit) {
-  for (const std::uint64_t limit : {std::uint64_t{0}, 8 * kPartBytes}) {
+  for (const std::uint64_t limit : {std::uint64_t{0}, 8 * kLostPartBytes}) {
     inner = make_memory_store();
     fs::remove_all(world.state());
     RecordingStore fresh(*inner);
@@ -189,8 +189,8 @@ TEST_F(LayerExpired, SpoolStaysWithinItsLimit) {
     LayerOptions options = small_parts(2);
     options.spool_limit_bytes = limit;
     ASSERT_TRUE(world.open(fresh, options, {})->sync_layer("web"));
-    EXPECT_GT(most, limit == 0 ? 0 : limit - 2 * kPartBytes);
-    EXPECT_LE(most, std::max(limit, 3 * kPartBytes));
+    EXPECT_GT(most, limit == 0 ? 0 : limit - 2 * kLostPartBytes);
+    EXPECT_LE(most, std::max(limit, 3 * kLostPartBytes));
     expect_nothing_left();
   }
 }
