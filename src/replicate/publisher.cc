@@ -17,6 +17,7 @@
 #include "replicate/claim.h"
 #include "replicate/still_there.h"
 #include "segment/keys.h"
+#include "store/what_lies_there.h"
 
 namespace cairn::replicate {
 namespace {
@@ -24,8 +25,6 @@ constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
-constexpr std::uint64_t kCompareBytes = 1 << 20;
-constexpr int kReadings = 4;
 }  // namespace
 
 Result<Step> Publisher::step(const Time& now) {
@@ -199,34 +198,13 @@ Result<bool> Publisher::put(const SpooledSegment& segment) {
 
 // True: the object under `key` is `body`. False: there is none. conflict: there is another one.
 Result<bool> Publisher::is_ours(const std::string& key, const Source& body) {
-  const Error other(ErrorKind::conflict,
-                    fmt::format("another writer has published {}: this one stops, so that the replica keeps one "
-                                "history. If the local database is the right one, run again with --adopt local; if "
-                                "the replica is, with --adopt remote.",
-                                key));
-  auto head = shared_.store.head(key);
-  if (!head && head.error().kind() == ErrorKind::not_found) return false;
-  if (!head) return head.error().with("look at " + key);
-  if (head->size_bytes != body.size_bytes()) return other;
-  Bytes mine;
-  for (std::uint64_t at = 0; at < body.size_bytes(); at += kCompareBytes) {
-    const std::uint64_t length = std::min(kCompareBytes, body.size_bytes() - at);
-    mine.resize(length);
-    CAIRN_TRY(body.read_at(at, mine));
-    auto same = lies_there(key, at, mine);
-    if (!same) return same.error().with("look at " + key);
-    if (!*same) return other;
-  }
-  return true;
-}
-
-// A difference is believed when every reading shows one: what was garbled on its way must not look like another writer.
-Result<bool> Publisher::lies_there(const std::string& key, std::uint64_t offset, ByteView mine) {
-  for (int reading = 0; reading < kReadings; ++reading) {
-    CAIRN_ASSIGN(const Object theirs, shared_.store.get(key, offset, mine.size()));
-    if (std::ranges::equal(theirs.bytes, mine)) return true;
-  }
-  return false;
+  CAIRN_ASSIGN(const Lies there, what_lies_there(shared_.store, key, body));
+  if (there != Lies::other) return there == Lies::same;
+  return Error(ErrorKind::conflict,
+               fmt::format("another writer has published {}: this one stops, so that the replica keeps one history. If "
+                           "the local database is the right one, run again with --adopt local; if the replica is, "
+                           "with --adopt remote.",
+                           key));
 }
 
 void Publisher::finish() {

@@ -23,7 +23,6 @@ class Publisher {
   Result<void> write_summary(const Time& now);
   Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);
-  Result<bool> lies_there(const std::string& key, std::uint64_t offset, ByteView mine);
   Result<Step> trouble(const Error& error, const Time& now);
 
   Shared& shared_;
