@@ -126,7 +126,7 @@ class PruneTest : public restore::testing::ReplicaTest {
 
   std::vector<KeptPoint> kept_by(const PruneOptions& options) {
     KnownFooters known;
-    const auto found = survey(*store_, "app.db", known, *executor_);
+    const auto found = survey(*store_, "app.db", known, Holes::refuse, *executor_);
     EXPECT_TRUE(found) << found.error().message();
     return decide_retention(found->objects, clock_.wall_ms, options.policy).kept;
   }
