@@ -187,7 +187,6 @@ Result<void> CompactRun::take(const MergeJob& job, MergeOutcome outcome) {
     tried_.erase(name_of_job(job));  // another may be put in the place of what has gone
     return n_.catalogue.update(n_.replica, {}, outcome.gone);
   }
-  if (!outcome.contradiction.empty()) return split(job, outcome.contradiction);
   if (!outcome.merged) return {};
   segment::PublishedMerge& merged = *outcome.merged;
   KnownObject object;
@@ -199,19 +198,6 @@ Result<void> CompactRun::take(const MergeJob& job, MergeOutcome outcome) {
   done.size_bytes = merged.size_bytes;
   done.was_there = merged.outcome != segment::Outcome::put;
   report_.merged.push_back(std::move(done));
-  return {};
-}
-
-// Each of the inputs is whole, but together they are no history. Which of them lies is found by merging halves of them.
-Result<void> CompactRun::split(const MergeJob& job, const std::string& contradiction) {
-  if (job.inputs.size() <= 2) {
-    for (const restore::StoredObject& input : job.inputs) leave_out(input.name.key, contradiction);
-    return {};
-  }
-  const auto middle = job.inputs.begin() + static_cast<std::ptrdiff_t>(job.inputs.size() / 2);
-  for (const auto& [begin, end] : {std::pair(job.inputs.begin(), middle), std::pair(middle, job.inputs.end())}) {
-    if (end - begin > 1) CAIRN_TRY(merge({{begin, end}, job.kind, job.level}));
-  }
   return {};
 }
 

@@ -43,7 +43,6 @@ class CompactRun {
   Result<void> merge_all(const std::vector<Due>& due);
   Result<void> merge(const MergeJob& job);
   Result<void> take(const MergeJob& job, MergeOutcome outcome);
-  Result<void> split(const MergeJob& job, const std::string& contradiction);
   void leave_out(const std::string& key, const std::string& problem);
   void promise(const std::vector<Due>& due);
   Result<void> remove_sources();

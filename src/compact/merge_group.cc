@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/parallel.h"
+#include "restore/head.h"
 #include "segment/merge.h"
 
 namespace cairn::compact {
@@ -23,6 +24,11 @@ class FileSink final : public segment::Sink {
  private:
   File& file_;
   std::uint64_t size_bytes_ = 0;
+};
+
+class NoSink final : public segment::Sink {
+ public:
+  Result<void> write(ByteView) override { return {}; }
 };
 
 // Of what was read: it is not as it must be. All else is the store's or the disk's.
@@ -90,15 +96,12 @@ Result<void> MergeDesk::publish(const MergeJob& job, const segment::Footer& foot
     }
     if (published) continue;  // it keeps fewer restore points
     const ErrorKind kind = published.error().kind();
-    if (kind == ErrorKind::conflict) {
-      outcome.contradiction = published.error().message();
-      return {};
-    }
-    if (kind != ErrorKind::corrupt) return published.error();
+    if (kind != ErrorKind::conflict && kind != ErrorKind::corrupt) return published.error();
     outcome.notes.push_back(published.error().message());
+    if (kind == ErrorKind::conflict) return {};
   }
-  outcome.contradiction = fmt::format("{} levels are taken by other objects of the sequences {} to {}", kLevelsTried,
-                                      footer.first.value, footer.last.value);
+  outcome.notes.push_back(fmt::format("{} levels are taken by other objects of the sequences {} to {}", kLevelsTried,
+                                      footer.first.value, footer.last.value));
   return {};
 }
 
@@ -117,8 +120,59 @@ Result<void> MergeDesk::find_fault(const MergeJob& job, const Readers& readers, 
   }
   if (!outcome.gone.empty() || !outcome.damaged.empty()) return {};
   if (error.kind() == ErrorKind::not_found) return error.as(ErrorKind::retry_later);
-  outcome.contradiction = error.message();
+  return find_liar(job, readers, outcome);
+}
+
+// Each is whole, and together they are no history. Of the inputs up to some one the indexes tell whether they are, and
+// whatever comes behind a liar is none either: so it is found by halving. Where the state before them cannot be had, the
+// liar may be any of those in front of where it shows.
+Result<void> MergeDesk::find_liar(const MergeJob& job, const Readers& readers, MergeOutcome& outcome) {
+  CAIRN_ASSIGN(const std::vector<std::uint64_t> before, hashes_before(job, readers));
+  segment::MergeOptions options;
+  options.hashes_before = before;
+  const auto check = [&](std::size_t count) -> Result<void> {
+    std::vector<segment::ObjectReader*> inputs;
+    for (std::size_t i = 0; i < count; ++i) inputs.push_back(readers[i].get());
+    NoSink nowhere;
+    CAIRN_TRY(segment::Merge::open(std::move(inputs), job.kind, nowhere, executor_, options));
+    return {};
+  };
+  std::size_t good = 0, bad = readers.size();  // so many from the first on
+  Result<void> says = check(bad);
+  if (says) return Error(ErrorKind::retry_later, fmt::format("{} was garbled on its way: try again later",
+                                                             job.inputs.front().name.key));
+  while (bad - good > 1) {
+    const std::size_t middle = good + (bad - good) / 2;
+    if (Result<void> answer = check(middle)) {
+      good = middle;
+    } else {
+      bad = middle;
+      says = std::move(answer);
+    }
+  }
+  for (std::size_t i = before.empty() ? 0 : good; i < bad; ++i) {
+    outcome.damaged.emplace_back(job.inputs[i].name.key, says.error().message());
+  }
   return {};
+}
+
+// Of the state that the first input builds on. Empty: it cannot be had, or it has another page size.
+Result<std::vector<std::uint64_t>> MergeDesk::hashes_before(const MergeJob& job, const Readers& readers) {
+  std::vector<std::uint64_t> hashes;
+  std::uint32_t page_size = 0;
+  const auto point = restore::read_page_hashes(
+      store_, replica_, Sequence(job.inputs.front().name.first.value - 1),
+      [&](std::uint32_t size, std::uint32_t count) -> Result<std::span<std::uint64_t>> {
+        page_size = size;
+        hashes.resize(count);
+        return std::span(hashes);
+      });
+  const segment::Footer& first = readers.front()->footer();
+  if (point && page_size == first.page_size && point->hash_after == first.hash_before) return hashes;
+  if (point || is_of_the_inputs(point.error().kind()) || point.error().kind() == ErrorKind::not_found) {
+    return std::vector<std::uint64_t>();
+  }
+  return point.error();
 }
 
 // It has no name once it is open: whatever happens, nothing is left of it.

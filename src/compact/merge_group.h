@@ -28,11 +28,9 @@ struct MergeJob {
 struct MergeOutcome {
   std::optional<segment::PublishedMerge> merged;
   std::vector<std::string> gone;  // inputs that are not there any more: to be planned anew
-  // Inputs that are damaged, with a sentence each.
+  // Inputs that are damaged, or are whole and not what they claim to be, with a sentence each.
   std::vector<std::pair<std::string, std::string>> damaged;
-  // The inputs are each whole, but do not make one history; or what lies under the key of the output contradicts them.
-  std::string contradiction;
-  std::vector<std::string> notes;  // about other objects: what lies under a key that was to be used is damaged
+  std::vector<std::string> notes;  // what lies under the key that was to be used is damaged, or contradicts the inputs
 };
 
 class MergeDesk {
@@ -42,7 +40,8 @@ class MergeDesk {
       : store_(store), replica_(replica), files_(files), scratch_(std::move(scratch_directory)), executor_(executor),
         stop_(std::move(stop)) {}
 
-  // Errors: of the store and the disk, cancelled. The input that is at fault is found by reading each of them alone.
+  // Errors: of the store and the disk, cancelled. The input that is at fault is found by reading each of them alone;
+  // when each is whole, by holding their claims against the state before the first of them.
   // When another object that keeps fewer restore points, or a damaged one, lies under the key, the next level is taken.
   Result<MergeOutcome> run(const MergeJob& job);
 
@@ -52,6 +51,8 @@ class MergeDesk {
   Result<segment::Footer> merge(const MergeJob& job, const Readers& readers, File& file);
   Result<void> publish(const MergeJob& job, const segment::Footer& footer, const File& file, MergeOutcome& outcome);
   Result<void> find_fault(const MergeJob& job, const Readers& readers, const Error& error, MergeOutcome& outcome);
+  Result<void> find_liar(const MergeJob& job, const Readers& readers, MergeOutcome& outcome);
+  Result<std::vector<std::uint64_t>> hashes_before(const MergeJob& job, const Readers& readers);
   Result<std::unique_ptr<File>> scratch_file();
 
   Store& store_;

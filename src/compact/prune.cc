@@ -145,9 +145,12 @@ class Prune {
     const auto put = store_.put_new(key, BytesSource(as_bytes(json)));
     if (!put && put.error().kind() == ErrorKind::conflict) return other_at_work();
     if (!put) return put.error().with("nothing was removed: the record of what is given up cannot be written");
-    CAIRN_ASSIGN(const ObjectInfo placed, store_.head(key));
+    const auto placed = store_.head(key);
+    // Whoever has recorded after us removes older records.
+    if (!placed && placed.error().kind() == ErrorKind::not_found) return other_at_work();
+    if (!placed) return placed.error();
     // The earlier of the two clocks counts: one that is ahead makes everything look old.
-    now_ms_ = std::min(now_ms_, placed.modified_ms);
+    now_ms_ = std::min(now_ms_, placed->modified_ms);
     return {};
   }
 
