@@ -100,7 +100,7 @@ using StoreOpener = std::function<Result<std::shared_ptr<Store>>(const std::stri
 
 struct CompactorOptions {
   std::string catalogue;          // a file, made when absent (0600)
-  std::string scratch_directory;  // one merged object at a time lies in it; made when absent. Nothing stays after a crash
+  std::string scratch_directory;  // made when absent; one merged object at a time lies in it, and nothing after a crash
   StoreOpener open_store;
 };
 

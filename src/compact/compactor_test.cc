@@ -131,7 +131,7 @@ TEST_F(Compacting, ADamagedSourceIsNamedAndTheRestIsCompacted) {
                                     segment::merged_key("", 1, Sequence(8), Sequence(20))));
     // What can be restored still can; what lies behind it is there for whoever brings segment 7 back.
     for (std::uint64_t at = 0; at <= 6; ++at) expect_restores(*store_, *replica_, Sequence(at));
-    // The footer of 7 still tells how the states behind it are reached; without it nothing leads to them, and all stays.
+    // The footer of 7 still tells how the states behind it are reached; without it nothing leads there, and all stays.
     EXPECT_EQ(count("wal/"), in_data ? 2u : 14u);
   }
 }
@@ -167,6 +167,34 @@ TEST_F(Compacting, WhatIsDamagedUnderTheKeyOfTheOutputIsLeftThere) {
   ASSERT_EQ(report->merged.size(), 1u);
   EXPECT_EQ(report->merged[0].key, segment::merged_key("", 2, Sequence(1), Sequence(4)));
   ASSERT_TRUE(store_->remove(key));
+  expect_all_states();
+}
+
+TEST_F(Compacting, WhatKeepsFewerStatesUnderTheKeyOfTheOutputDoesNotStandForTheSources) {
+  publish_plainly(4);
+  replica_->merge(1, Sequence(1), Sequence(4), segment::ObjectKind::squashed);
+  publish_plainly(1);
+  for (int run = 0; run < 2; ++run) {
+    const auto report = compact(*store_, options_of(Strategy::identity));
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_EQ(report->points_after, 6u);
+    clock_.wall_ms += 2 * kHour;
+  }
+  const std::string key = segment::merged_key("", 1, Sequence(1), Sequence(4));
+  EXPECT_FALSE(store_->head(key)) << "the bundle has all of it";
+  expect_all_states();
+  begin();
+  publish_plainly(4);
+  replica_->merge(1, Sequence(1), Sequence(4), segment::ObjectKind::squashed);
+  for (int run = 0; run < 2; ++run) {
+    const auto report = compact(*store_, options_of(Strategy::identity), "other");
+    ASSERT_TRUE(report) << report.error().message();
+    if (run == 0) {
+      ASSERT_EQ(report->merged.size(), 1u);
+      EXPECT_EQ(report->merged[0].key, segment::merged_key("", 2, Sequence(1), Sequence(4)));
+    }
+    clock_.wall_ms += 2 * kHour;
+  }
   expect_all_states();
 }
 
@@ -216,6 +244,21 @@ TEST_F(Compacting, EverythingOlderThanNothingIsSquashedAndTheNewestStateStays) {
     expect_restores(*store_, *replica_, Sequence(point.sequence));
   }
   expect_verified();
+}
+
+TEST_F(Compacting, ABundleAloneIsSquashedAndGoes) {
+  publish_plainly(20);
+  CompactOptions options = options_of(Strategy::identity);
+  options.grace_ms = 0;
+  ASSERT_TRUE(compact(*store_, options));
+  publish_plainly(2);
+  options.squash_older_ms = 0;
+  const auto report = compact(*store_, options);
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_EQ(report->points_after, 3u) << "of 0, 21 and 22";
+  EXPECT_EQ(count("levels/"), 1u);
+  EXPECT_THAT(compact(*store_, options)->merged, IsEmpty());
+  expect_restores(*store_, *replica_, Sequence(22));
 }
 
 TEST_F(Compacting, WithoutTheRightToDeleteItMergesAndSaysSo) {

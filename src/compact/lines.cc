@@ -1,8 +1,8 @@
 // States are nodes, segments are edges from the state before them to their last one; a node is a state as it is, so two
 // objects that say different things of one sequence never join. Edges are taken by where they end: all that ends where
-// one begins has been looked at before it. Of the ways to a node the one that begins first is taken, then the one of the
-// fewest objects. No distance is guessed, and no edge stands for "the next sequence": so an object of one sequence, an
-// overlap or a gap is nothing special.
+// one begins has been looked at before it. Of the ways to a node the one that begins first is taken, then the one of
+// the fewest objects. No distance is guessed, and no edge stands for "the next sequence": so an object of one sequence,
+// an overlap or a gap is nothing special.
 
 #include "compact/lines.h"
 

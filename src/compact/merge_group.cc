@@ -124,8 +124,8 @@ Result<void> MergeDesk::find_fault(const MergeJob& job, const Readers& readers, 
 }
 
 // Each is whole, and together they are no history. Of the inputs up to some one the indexes tell whether they are, and
-// whatever comes behind a liar is none either: so it is found by halving. Where the state before them cannot be had, the
-// liar may be any of those in front of where it shows.
+// whatever comes behind a liar is none either: so it is found by halving. Where the state before them cannot be had,
+// the liar may be any of those in front of where it shows.
 Result<void> MergeDesk::find_liar(const MergeJob& job, const Readers& readers, MergeOutcome& outcome) {
   CAIRN_ASSIGN(const std::vector<std::uint64_t> before, hashes_before(job, readers));
   segment::MergeOptions options;

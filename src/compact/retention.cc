@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <tuple>
 
 namespace cairn::compact {
@@ -40,15 +41,19 @@ struct Node {
 
 bool is_snapshot(const AgedObject& object) { return object.read.footer.kind == segment::ObjectKind::snapshot; }
 
-// By end; of equal ends snapshots first, the newest of them, then the widest segment: the first of equal costs wins.
+// By end; of equal ends snapshots first, the newest of them, then the widest segment, squashed before all that holds
+// the same range with more states: the first of equal costs wins. For every purpose alike: see prune.cc.
 bool comes_first(const Edge& a, const Edge& b, const std::vector<AgedObject>& objects) {
   const AgedObject &x = objects[a.object], &y = objects[b.object];
   const auto order = [](const Edge& edge, const AgedObject& object) {
     return std::tuple(edge.end, !is_snapshot(object), -object.read.object.name.time_ms, object.read.footer.first);
   };
+  const auto holds_more = [](const AgedObject& object) {
+    return object.read.footer.kind != segment::ObjectKind::squashed;
+  };
   const segment::ObjectName &p = x.read.object.name, &q = y.read.object.name;
-  return std::tuple_cat(order(a, x), std::tie(q.last, p.level, p.key)) <
-         std::tuple_cat(order(b, y), std::tie(p.last, q.level, q.key));
+  return std::tuple_cat(order(a, x), std::tuple(q.last, holds_more(x), p.level, std::string_view(p.key))) <
+         std::tuple_cat(order(b, y), std::tuple(p.last, holds_more(y), q.level, std::string_view(q.key)));
 }
 
 std::vector<Edge> edges_of(const std::vector<AgedObject>& objects, const std::vector<char>& usable) {

@@ -48,9 +48,9 @@ void join_all(std::span<const Item> items, const Limits& limits, std::vector<Ite
   }
 }
 
-// From the oldest on: what is left falls into a piece that is large enough (a third of what is left, or more) to stay as
-// it is, or into as many as make up half of it. So of eight equal ones the first four, the next two, one and one; and
-// one more behind them changes nothing.
+// From the oldest on: what is left falls into a piece that is large enough (a third of what is left, or more) to stay
+// as it is, or into as many as make up half of it. So of eight equal ones the first four, the next two, one and one;
+// and one more behind them changes nothing.
 std::vector<Item> logarithmic(std::span<const Piece> line, const Limits& limits) {
   const std::vector<Item> items = items_of(line);
   std::uint64_t left = 0;
@@ -69,8 +69,8 @@ std::vector<Item> logarithmic(std::span<const Piece> line, const Limits& limits)
   return result;
 }
 
-// An item counts as of the highest level that it or a newer one has: so what others have left among larger objects grows
-// with them. Then levels descend from the oldest to the newest, and `fan` neighbours of one level make one of the next.
+// An item counts as of the highest level that it or a newer one has: so what others have left among larger objects
+// grows with them. Then levels descend from the oldest to the newest, and `fan` neighbours of one make one of the next.
 bool raise_level(std::vector<Item>& items, const Limits& limits) {
   std::vector<int> heights(items.size());
   int height = 0;

@@ -105,8 +105,8 @@ class Sync {
     if (reader) {
       object.read.footer = (*reader)->footer();
       if (object.read.footer.lineage == replica_.lineage) return false;
-      object.problem = fmt::format("{} belongs to another history (lineage {}) than this replica ({}): it is left alone",
-                                   key, object.read.footer.lineage.hex(), replica_.lineage.hex());
+      object.problem = fmt::format("{} belongs to another history (lineage {}) than this replica ({}): it is left "
+                                   "alone", key, object.read.footer.lineage.hex(), replica_.lineage.hex());
       return false;
     }
     const ErrorKind kind = reader.error().kind();

@@ -1,4 +1,4 @@
-// What the tests of the compactor share: a replica in memory, a clock that is set by hand, and compactors over any store.
+// What the tests of the compactor share: a replica in memory, a clock that is set by hand, compactors over any store.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -87,7 +87,8 @@ class CompactorTest : public restore::testing::ReplicaTest {
     }
     for (std::uint64_t i = 0; i < count; ++i) {
       clock_.wall_ms += 1000;
-      image.change(1 + static_cast<std::uint32_t>(clock_.wall_ms / 1000 % 4), static_cast<std::uint64_t>(clock_.wall_ms));
+      const auto seed = static_cast<std::uint64_t>(clock_.wall_ms);
+      image.change(1 + static_cast<std::uint32_t>(seed / 1000 % 4), seed);
       replica_->add(image, clock_.wall_ms);
     }
   }
