@@ -12,6 +12,7 @@
 #include "replicate/publisher.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "fmt/format.h"
 #include "replicate/claim.h"
@@ -25,6 +26,7 @@ constexpr std::int64_t kIdle_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
+constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
 }  // namespace
 
 Result<Step> Publisher::step(const Time& now) {
@@ -71,6 +73,7 @@ Result<bool> Publisher::attach_now(const Time& now) {
   const auto confirmed = confirm(shared_.attach_context(), finding, presumed, *spool, now);
   if (confirmed && *confirmed) {
     stand_firm(presumed.lineage, finding, nullptr);
+    looked_ = now;
     return true;
   }
   MutexLock hold(shared_.mutex);
@@ -88,6 +91,7 @@ Result<bool> Publisher::attach_afresh(const Finding& finding, const Time& now) {
     return base.error();
   }
   stand_firm(base->lineage, finding, &*base);
+  looked_ = now;
   return true;
 }
 
@@ -115,7 +119,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1)));
+  CAIRN_TRY(look_around(*segment, now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
@@ -136,6 +140,19 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   spool.pop();
   last_time_ = now;
   return true;
+}
+
+// By either clock: the one stands still while a machine sleeps, the other may be set back.
+Result<void> Publisher::look_around(const SpooledSegment& segment, const Time& now) {
+  const Sequence published(segment.sequence.value - 1);
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published));
+  const std::int64_t away_ms = std::max((now.mono_us - looked_.mono_us) / 1000,
+                                        std::abs(now.wall_ms - looked_.wall_ms));
+  if (away_ms > kAway_ms) {
+    CAIRN_TRY(expect_not_overtaken(shared_.store, shared_.options.replica, published));
+  }
+  looked_ = now;
+  return {};
 }
 
 // Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is gone
