@@ -251,6 +251,25 @@ TEST_F(PruneTest, AFaultAtAnyRequestHurtsNothing) {
   }
 }
 
+TEST_F(PruneTest, WhatIsKnownOfAnObjectIsBelievedOnlyOfThatOne) {
+  live_twenty();
+  replica_->merge(1, Sequence(2), Sequence(4), ObjectKind::bundle);
+  KnownFooters known;
+  ASSERT_TRUE(survey(*store_, "app.db", known, Holes::refuse, *executor_));
+  CountingStore counting(*store_);
+  ASSERT_TRUE(survey(counting, "app.db", known, Holes::refuse, *executor_));
+  EXPECT_EQ(counting.counts().of(Operation::get_suffix).calls, 0u);
+  const std::string key = segment::merged_key("app.db", 1, Sequence(2), Sequence(4));
+  ASSERT_TRUE(store_->remove(key));
+  replica_->merge(1, Sequence(2), Sequence(4), ObjectKind::squashed);
+  const auto found = survey(*store_, "app.db", known, Holes::refuse, *executor_);
+  ASSERT_TRUE(found);
+  for (const AgedObject& object : found->objects) {
+    if (object.read.object.name.key != key) continue;
+    EXPECT_EQ(object.read.footer.points.size(), 1u) << "it is another one than was known";
+  }
+}
+
 TEST_F(PruneTest, WithoutTheRightToDeleteItSaysSoAndChangesNothing) {
   live_twenty();
   const std::map<std::string, Bytes> before = all_objects(*store_);
