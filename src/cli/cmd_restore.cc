@@ -36,16 +36,7 @@ Json plan_json(const RestorePlan& plan) {
   Json json;
   json["lineage"] = plan.lineage;
   json["restore_point"] = point_json(plan.point);
-  json["objects"] = Json::array();
-  for (const PlannedObject& object : plan.objects) {
-    Json one;
-    one["key"] = object.key;
-    one["size_bytes"] = object.size_bytes;
-    one["snapshot"] = object.is_snapshot;
-    one["first_sequence"] = object.first_sequence;
-    one["last_sequence"] = object.last_sequence;
-    json["objects"].push_back(std::move(one));
-  }
+  json["objects"] = planned_json(plan.objects);
   json["plan_size_bytes"] = plan.size_bytes;
   return json;
 }
@@ -79,19 +70,9 @@ void print_result(const std::string& output, const RestoreResult& result, Style 
                          count_text(result.requests, "request")));
 }
 
-Result<RestoreTarget> target_of(const RestoreCommand& options) {
-  RestoreTarget target;
-  target.sequence = options.sequence;
-  if (options.at.empty()) return target;
-  Result<std::int64_t> time = parse_time(options.at);
-  if (!time) return time.error().with("--at");
-  target.time_ms = *time;
-  return target;
-}
-
 int restore(const RestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
-  const Result<RestoreTarget> target = target_of(options);
+  const Result<RestoreTarget> target = restore_target(options.at, options.sequence);
   if (!target) return report({target.error()}, style);
   if (options.output.empty() && !options.dry_run) {
     return report_usage("where to? Name the file with -o FILE, or ask for the plan with --dry-run", style);

@@ -28,6 +28,7 @@ void add_restore(CLI::App& app, Run& run);
 void add_list(CLI::App& app, Run& run);
 void add_history(CLI::App& app, Run& run);
 void add_verify(CLI::App& app, Run& run);
+void add_compact(CLI::App& app, Run& run);
 void add_prune(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_store(CLI::App& app, Run& run);

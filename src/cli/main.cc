@@ -36,6 +36,12 @@ std::vector<std::string> names_of_commands(const CLI::App& app) {
   return names;
 }
 
+// cairn compact URL: what is no command below it may be something else.
+bool takes_words(const CLI::App& command) {
+  const std::vector<const CLI::Option*> options = command.get_options();
+  return std::any_of(options.begin(), options.end(), [](const CLI::Option* each) { return each->get_positional(); });
+}
+
 // A word where a command has to stand, and is none: CLI11 would only say that it did not expect it.
 int refuse_unknown_command(const CLI::App& app, const std::string& word) {
   const std::string meant = nearest(word, names_of_commands(app));
@@ -85,6 +91,7 @@ int run_command(std::vector<std::string> arguments) {
   add_list(app, run);
   add_history(app, run);
   add_verify(app, run);
+  add_compact(app, run);
   add_prune(app, run);
   add_layer(app, run);
   add_store(app, run);
@@ -99,7 +106,10 @@ int run_command(std::vector<std::string> arguments) {
   for (const std::string& word : arguments) {  // cairn layer sync: two words, each of which may be mistyped
     const std::vector<std::string> names = names_of_commands(*above);
     if (names.empty() || word.empty() || word[0] == '-') break;
-    if (std::find(names.begin(), names.end(), word) == names.end()) return refuse_unknown_command(*above, word);
+    if (std::find(names.begin(), names.end(), word) == names.end()) {
+      if (takes_words(*above)) break;
+      return refuse_unknown_command(*above, word);
+    }
     above = above->get_subcommand(word);
   }
   try {

@@ -76,6 +76,13 @@ Result<std::string> default_state_root() {
   return Error(ErrorKind::invalid, "there is no HOME to keep local state in: say where with --state-dir");
 }
 
+Result<std::string> default_cache_root() {
+  if (::geteuid() == 0) return std::string("/var/cache/cairn");
+  if (const char* cache = environment("XDG_CACHE_HOME")) return join_path(cache, "cairn");
+  if (const char* home = environment("HOME")) return join_path(home, ".cache/cairn");
+  return Error(ErrorKind::invalid, "there is no HOME to keep the catalogue in: say where with --catalogue");
+}
+
 std::string pair_hash(std::string_view database, std::string_view replica_url) {
   std::string both(database);
   both += '\0';

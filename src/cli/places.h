@@ -27,6 +27,10 @@ std::string file_name(const std::string& path);
 // ~/.local/state/cairn. invalid: there is no home either.
 Result<std::string> default_state_root();
 
+// Where what can be found out again lies: /var/cache/cairn for root, else $XDG_CACHE_HOME/cairn or ~/.cache/cairn.
+// invalid: there is no home either.
+Result<std::string> default_cache_root();
+
 // 16 hexadecimal digits that stand for a database and its replica. They must not change from one version of Cairn to
 // the next: local state would be lost.
 std::string pair_hash(std::string_view database, std::string_view replica_url);

@@ -34,6 +34,30 @@ Failure reading_failure(RememberingStore& store, const Error& error) {
   return {error, store.origin_of(error)};
 }
 
+Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::uint64_t> sequence) {
+  RestoreTarget target;
+  target.sequence = sequence;
+  if (at.empty()) return target;
+  Result<std::int64_t> time = parse_time(at);
+  if (!time) return time.error().with("--at");
+  target.time_ms = *time;
+  return target;
+}
+
+Json planned_json(const std::vector<PlannedObject>& objects) {
+  Json json = Json::array();
+  for (const PlannedObject& object : objects) {
+    Json one;
+    one["key"] = object.key;
+    one["size_bytes"] = object.size_bytes;
+    one["snapshot"] = object.is_snapshot;
+    one["first_sequence"] = object.first_sequence;
+    one["last_sequence"] = object.last_sequence;
+    json.push_back(std::move(one));
+  }
+  return json;
+}
+
 Json point_json(const RestorePointInfo& point) {
   Json json;
   json["sequence"] = point.sequence;

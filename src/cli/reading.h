@@ -1,7 +1,10 @@
 // What the commands that only read a replica have in common.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "cairn/restore.h"
 #include "cli/exit_status.h"
@@ -15,6 +18,10 @@ namespace cairn::cli {
 // URL is the folder of several, the message names them.
 Failure reading_failure(RememberingStore& store, const Error& error);
 
+// --at and --sequence.
+Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::uint64_t> sequence);
+
+Json planned_json(const std::vector<PlannedObject>& objects);
 Json point_json(const RestorePointInfo& point);
 
 }  // namespace cairn::cli

@@ -19,12 +19,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "cairn/compactor.h"
-#include "compact/survey.h"
+#include "compact/prune.h"
 #include "restore/replica.h"
 #include "segment/keys.h"
 
@@ -58,17 +58,27 @@ restore::Pruned given_up(const Retention& retention, const restore::Pruned& befo
   return pruned;
 }
 
+// The same where all other states stay, those too that only young objects lead to.
+restore::Pruned given_up_one_by_one(const Retention& retention, const restore::Pruned& before) {
+  restore::Pruned pruned;
+  for (const Sequence at : retention.dropped) pruned.ranges.emplace_back(at, at);
+  pruned.add(before);
+  return pruned;
+}
+
 class Prune {
  public:
-  Prune(Store& store, std::string_view replica, const PruneOptions& options, Clock& clock, Executor& executor)
-      : store_(store), replica_(replica), options_(options), clock_(clock), executor_(executor) {}
+  Prune(Store& store, std::string_view replica, const PruneOptions& options, Purpose purpose, KnownFooters& known,
+        Clock& clock, Executor& executor)
+      : store_(store), replica_(replica), options_(options), purpose_(purpose), known_(known), clock_(clock),
+        executor_(executor) {}
 
-  Result<PruneReport> run() {
+  Result<Removal> run() {
     now_ms_ = clock_.now().wall_ms;
     CAIRN_ASSIGN(const Decided first, decide());
     fill_report(first);
     const std::set<std::string> going = keys_that_go(first);
-    if (options_.dry_run || going.empty()) return std::move(report_);
+    if (options_.dry_run || going.empty()) return std::move(removal_);
     CAIRN_TRY(announce(first));
     while (true) {
       const std::int64_t begun_us = clock_.now().mono_us;
@@ -77,14 +87,15 @@ class Prune {
       if (done) break;
     }
     forget_older_records();
-    return std::move(report_);
+    return std::move(removal_);
   }
 
  private:
   Result<Decided> decide() {
     Decided decided;
-    CAIRN_ASSIGN(decided.found, survey(store_, replica_, known_, executor_));
-    decided.retention = decide_retention(decided.found.objects, now_ms_, options_.policy);
+    const Holes holes = purpose_ == Purpose::thin ? Holes::refuse : Holes::leave;
+    CAIRN_ASSIGN(decided.found, survey(store_, replica_, known_, holes, executor_));
+    decided.retention = decide_retention(decided.found.objects, now_ms_, options_.policy, purpose_);
     return decided;
   }
 
@@ -101,6 +112,18 @@ class Prune {
     for (const KeptPoint& point : decided.retention.kept) ++report_.kept_points[static_cast<int>(point.why)];
     report_.kept_points[static_cast<int>(Density::recent)] = decided.retention.recent;
     report_.dropped_points = decided.retention.dropped.size();
+    if (purpose_ == Purpose::replace) count_waiting(decided);
+  }
+
+  void count_waiting(const Decided& decided) {
+    PrunePolicy policy = options_.policy;
+    policy.grace_ms = std::numeric_limits<std::int64_t>::min() / 2;  // all is old, whatever the clocks say
+    const Retention later = decide_retention(decided.found.objects, now_ms_, policy, purpose_);
+    for (std::size_t i = 0; i < later.fates.size(); ++i) {
+      if (later.fates[i] != Fate::goes || decided.retention.fates[i] == Fate::goes) continue;
+      ++removal_.waiting_objects;
+      removal_.waiting_bytes += decided.found.objects[i].read.object.size_bytes;
+    }
   }
 
   static std::set<std::string> keys_that_go(const Decided& decided) {
@@ -116,13 +139,18 @@ class Prune {
     if (auto allowed = store_.remove(segment::pruned_key(replica_, 0)); !allowed) return with_rights(allowed.error());
     number_ = decided.found.pruned.number + 1;
     const std::string key = segment::pruned_key(replica_, number_);
-    const std::string json = restore::pruned_json(given_up(decided.retention, decided.found.pruned));
+    const std::string json = restore::pruned_json(purpose_ == Purpose::thin
+                                                      ? given_up(decided.retention, decided.found.pruned)
+                                                      : given_up_one_by_one(decided.retention, decided.found.pruned));
     const auto put = store_.put_new(key, BytesSource(as_bytes(json)));
     if (!put && put.error().kind() == ErrorKind::conflict) return other_at_work();
     if (!put) return put.error().with("nothing was removed: the record of what is given up cannot be written");
-    CAIRN_ASSIGN(const ObjectInfo placed, store_.head(key));
+    const auto placed = store_.head(key);
+    // Whoever has recorded after us removes older records.
+    if (!placed && placed.error().kind() == ErrorKind::not_found) return other_at_work();
+    if (!placed) return placed.error();
     // The earlier of the two clocks counts: one that is ahead makes everything look old.
-    now_ms_ = std::min(now_ms_, placed.modified_ms);
+    now_ms_ = std::min(now_ms_, placed->modified_ms);
     return {};
   }
 
@@ -194,15 +222,23 @@ class Prune {
   Store& store_;
   const std::string_view replica_;
   const PruneOptions& options_;
+  const Purpose purpose_;
+  KnownFooters& known_;
   Clock& clock_;
   Executor& executor_;
   std::int64_t now_ms_ = 0;
   std::uint64_t number_ = 0;  // of our record
-  KnownFooters known_;
-  PruneReport report_;
+  Removal removal_;
+  PruneReport& report_ = removal_.report;
 };
 
 }  // namespace
+
+Result<Removal> remove_unneeded(Store& store, std::string_view replica, const PruneOptions& options, Purpose purpose,
+                                KnownFooters& known, Clock& clock, Executor& executor) {
+  return Prune(store, replica, options, purpose, known, clock, executor).run();
+}
+
 }  // namespace compact
 
 Result<PruneReport> prune_replica(Store& store, std::string_view replica, const PruneOptions& options, Clock& clock,
@@ -210,9 +246,10 @@ Result<PruneReport> prune_replica(Store& store, std::string_view replica, const 
   if (options.policy.grace_ms < 0 || options.policy.keep_all_ms < 0) {
     return Error(ErrorKind::invalid, "a length of time cannot be negative");
   }
-  auto report = compact::Prune(store, replica, options, clock, executor).run();
-  if (!report) return report.error().with(restore::location(store, replica));
-  return report;
+  compact::KnownFooters known;
+  auto removal = compact::remove_unneeded(store, replica, options, compact::Purpose::thin, known, clock, executor);
+  if (!removal) return removal.error().with(restore::location(store, replica));
+  return std::move(removal->report);
 }
 
 }  // namespace cairn

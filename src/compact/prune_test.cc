@@ -126,7 +126,7 @@ class PruneTest : public restore::testing::ReplicaTest {
 
   std::vector<KeptPoint> kept_by(const PruneOptions& options) {
     KnownFooters known;
-    const auto found = survey(*store_, "app.db", known, *executor_);
+    const auto found = survey(*store_, "app.db", known, Holes::refuse, *executor_);
     EXPECT_TRUE(found) << found.error().message();
     return decide_retention(found->objects, clock_.wall_ms, options.policy).kept;
   }
@@ -248,6 +248,25 @@ TEST_F(PruneTest, AFaultAtAnyRequestHurtsNothing) {
     }
     ASSERT_TRUE(prune(*store_, strict()));
     EXPECT_EQ(all_objects(*store_).size(), before.size() - 23 + 1) << "and a record";
+  }
+}
+
+TEST_F(PruneTest, WhatIsKnownOfAnObjectIsBelievedOnlyOfThatOne) {
+  live_twenty();
+  replica_->merge(1, Sequence(2), Sequence(4), ObjectKind::bundle);
+  KnownFooters known;
+  ASSERT_TRUE(survey(*store_, "app.db", known, Holes::refuse, *executor_));
+  CountingStore counting(*store_);
+  ASSERT_TRUE(survey(counting, "app.db", known, Holes::refuse, *executor_));
+  EXPECT_EQ(counting.counts().of(Operation::get_suffix).calls, 0u);
+  const std::string key = segment::merged_key("app.db", 1, Sequence(2), Sequence(4));
+  ASSERT_TRUE(store_->remove(key));
+  replica_->merge(1, Sequence(2), Sequence(4), ObjectKind::squashed);
+  const auto found = survey(*store_, "app.db", known, Holes::refuse, *executor_);
+  ASSERT_TRUE(found);
+  for (const AgedObject& object : found->objects) {
+    if (object.read.object.name.key != key) continue;
+    EXPECT_EQ(object.read.footer.points.size(), 1u) << "it is another one than was known";
   }
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <tuple>
 
 namespace cairn::compact {
@@ -40,15 +41,19 @@ struct Node {
 
 bool is_snapshot(const AgedObject& object) { return object.read.footer.kind == segment::ObjectKind::snapshot; }
 
-// By end; of equal ends snapshots first, the newest of them, then the widest segment: the first of equal costs wins.
+// By end; of equal ends snapshots first, the newest of them, then the widest segment, squashed before all that holds
+// the same range with more states: the first of equal costs wins. For every purpose alike: see prune.cc.
 bool comes_first(const Edge& a, const Edge& b, const std::vector<AgedObject>& objects) {
   const AgedObject &x = objects[a.object], &y = objects[b.object];
   const auto order = [](const Edge& edge, const AgedObject& object) {
     return std::tuple(edge.end, !is_snapshot(object), -object.read.object.name.time_ms, object.read.footer.first);
   };
+  const auto holds_more = [](const AgedObject& object) {
+    return object.read.footer.kind != segment::ObjectKind::squashed;
+  };
   const segment::ObjectName &p = x.read.object.name, &q = y.read.object.name;
-  return std::tuple_cat(order(a, x), std::tie(q.last, p.level, p.key)) <
-         std::tuple_cat(order(b, y), std::tie(p.last, q.level, q.key));
+  return std::tuple_cat(order(a, x), std::tuple(q.last, holds_more(x), p.level, std::string_view(p.key))) <
+         std::tuple_cat(order(b, y), std::tuple(p.last, holds_more(y), q.level, std::string_view(q.key)));
 }
 
 std::vector<Edge> edges_of(const std::vector<AgedObject>& objects, const std::vector<char>& usable) {
@@ -96,16 +101,25 @@ void keep(Node& node, Density why) {
 }
 
 void keep_every(std::vector<Node>& nodes, std::int64_t window_ms) {
-  std::int64_t age_ms = 0;
-  int jumps = 0;
-  for (std::size_t i = window_ms > 0 ? nodes.size() : 0; i-- > 0;) {
-    if (i + 1 < nodes.size()) {
-      const std::int64_t step_ms = nodes[i + 1].time_ms - nodes[i].time_ms;
-      const bool counts_nothing = step_ms > kPause_ms && jumps++ < kJumps;
-      if (!counts_nothing) age_ms += std::clamp<std::int64_t>(step_ms, 0, kPause_ms);
-    }
-    if (age_ms > window_ms) return;
-    keep(nodes[i], Density::every);
+  std::vector<std::int64_t> times_ms;
+  for (const Node& node : nodes) times_ms.push_back(node.time_ms);
+  for (std::size_t i = begin_of_window(times_ms, window_ms); i < nodes.size(); ++i) keep(nodes[i], Density::every);
+}
+
+// All but what lies inside a squashed segment and is no snapshot.
+void keep_unless_squashed(std::vector<Node>& nodes, const std::vector<AgedObject>& objects,
+                          const std::vector<char>& old) {
+  std::vector<std::pair<Sequence, Sequence>> squashed;
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const segment::Footer& footer = objects[i].read.footer;
+    if (old[i] && footer.kind == segment::ObjectKind::squashed) squashed.emplace_back(footer.first, footer.last);
+  }
+  std::sort(squashed.begin(), squashed.end());
+  Sequence inside;  // states before this one are inside of one that begins at or before them
+  auto next = squashed.begin();
+  for (Node& node : nodes) {
+    for (; next != squashed.end() && next->first <= node.at; ++next) inside = std::max(inside, next->second);
+    if (node.at >= inside || is_snapshot(objects[node.by])) keep(node, Density::every);
   }
 }
 
@@ -142,13 +156,15 @@ std::optional<Sequence> newest_snapshot(const std::vector<AgedObject>& objects, 
   return newest;
 }
 
-std::vector<char> old_enough(const std::vector<AgedObject>& objects, std::int64_t now_ms, std::int64_t grace_ms) {
+std::int64_t youngest_of(const std::vector<AgedObject>& objects) {
   std::int64_t youngest_ms = std::numeric_limits<std::int64_t>::min();
   for (const AgedObject& object : objects) youngest_ms = std::max(youngest_ms, object.modified_ms);
+  return youngest_ms;
+}
+
+std::vector<char> old_enough(const std::vector<AgedObject>& objects, std::int64_t now_ms, std::int64_t grace_ms) {
   std::vector<char> old;
-  for (const AgedObject& object : objects) {
-    old.push_back(object.modified_ms + grace_ms <= std::min(now_ms, youngest_ms));
-  }
+  for (const AgedObject& object : objects) old.push_back(object.modified_ms + grace_ms <= now_ms);
   return old;
 }
 
@@ -177,23 +193,17 @@ void tell_what_is_left(const std::vector<AgedObject>& objects, Retention& result
   result.recent = after.size() - result.kept.size();
 }
 
-}  // namespace
-
-std::int64_t bucket_of(Density series, std::int64_t time_ms) {
-  const auto floored = [](std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); };
-  if (series == Density::hourly) return floored(time_ms, kHour_ms);
-  const std::int64_t day = floored(time_ms, kDay_ms);
-  if (series == Density::daily) return day;
-  if (series == Density::weekly) return floored(day + 3, 7);  // 1970 began on a Thursday
-  // Years that begin in March, so that the leap day is the last; 146097 days are 400 years.
-  const std::int64_t since = day + 719'468, era = floored(since, 146'097), of_era = since - era * 146'097;
-  const std::int64_t year = (of_era - of_era / 1460 + of_era / 36'524 - of_era / 146'096) / 365;
-  const std::int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-  return (era * 400 + year) * 12 + (5 * of_year + 2) / 153;
+// Once the nodes are known that are kept.
+void finish(const std::vector<AgedObject>& objects, const std::vector<Node>& nodes, Retention& result) {
+  mark_needed(nodes, result.fates);
+  for (const Node& node : nodes) {
+    if (node.why) result.kept.push_back({node.at, *node.why});
+  }
+  tell_what_is_left(objects, result);
 }
 
-Retention decide_retention(const std::vector<AgedObject>& objects, std::int64_t now_ms, const PrunePolicy& policy) {
-  const std::vector<char> old = old_enough(objects, now_ms, policy.grace_ms);
+Retention thin(const std::vector<AgedObject>& objects, std::int64_t now_ms, const PrunePolicy& policy) {
+  const std::vector<char> old = old_enough(objects, std::min(now_ms, youngest_of(objects)), policy.grace_ms);
   const std::optional<Sequence> base = newest_snapshot(objects, old);
   Retention result;
   result.base = base.value_or(Sequence(0));
@@ -211,12 +221,81 @@ Retention decide_retention(const std::vector<AgedObject>& objects, std::int64_t 
   for (Node& node : nodes) {
     if (node.at >= result.base) keep(node, Density::newest);
   }
-  mark_needed(nodes, result.fates);
-  for (const Node& node : nodes) {
-    if (node.why) result.kept.push_back({node.at, *node.why});
-  }
-  tell_what_is_left(objects, result);
+  finish(objects, nodes, result);
   return result;
+}
+
+// Of those that end at the newest sequence, the segment of the lowest level.
+std::size_t head_of(const std::vector<AgedObject>& objects) {
+  std::size_t head = kNone;
+  const auto order = [&](std::size_t i) {
+    const AgedObject& object = objects[i];
+    return std::tuple(object.read.footer.last, !is_snapshot(object), -object.read.object.name.level);
+  };
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    if (head == kNone || order(i) > order(head)) head = i;
+  }
+  return head;
+}
+
+// Whether all of its states can be reached by what is old enough.
+bool is_replaceable(const AgedObject& object, const std::vector<Node>& nodes) {
+  return std::all_of(object.read.footer.points.begin(), object.read.footer.points.end(), [&](const auto& point) {
+    const auto node = std::lower_bound(nodes.begin(), nodes.end(), point.sequence,
+                                       [](const Node& a, Sequence at) { return a.at < at; });
+    return node != nodes.end() && node->at == point.sequence;
+  });
+}
+
+Retention replace(const std::vector<AgedObject>& objects, std::int64_t now_ms, const PrunePolicy& policy) {
+  const std::vector<char> old = old_enough(objects, now_ms, policy.grace_ms);
+  Retention result;
+  result.base = newest_snapshot(objects, old).value_or(Sequence(0));
+  std::vector<Node> nodes = paths(objects, edges_of(objects, old));
+  const std::size_t head = head_of(objects);
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const bool goes = old[i] && !is_snapshot(objects[i]) && is_replaceable(objects[i], nodes);
+    result.fates.push_back(!old[i] ? Fate::recent : i == head ? Fate::newest : goes ? Fate::goes : Fate::needed);
+  }
+  if (!nodes.empty()) keep(nodes.back(), Density::newest);
+  keep_every(nodes, policy.keep_all_ms);
+  keep_unless_squashed(nodes, objects, old);
+  finish(objects, nodes, result);
+  return result;
+}
+
+}  // namespace
+
+std::size_t begin_of_window(const std::vector<std::int64_t>& times_ms, std::int64_t window_ms) {
+  std::size_t begin = times_ms.size();
+  std::int64_t age_ms = 0;
+  for (int jumps = 0; window_ms > 0 && begin > 0; --begin) {
+    if (begin < times_ms.size()) {
+      const std::int64_t step_ms = times_ms[begin] - times_ms[begin - 1];
+      const bool counts_nothing = step_ms > kPause_ms && jumps++ < kJumps;
+      if (!counts_nothing) age_ms += std::clamp<std::int64_t>(step_ms, 0, kPause_ms);
+    }
+    if (age_ms > window_ms) break;
+  }
+  return begin;
+}
+
+std::int64_t bucket_of(Density series, std::int64_t time_ms) {
+  const auto floored = [](std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); };
+  if (series == Density::hourly) return floored(time_ms, kHour_ms);
+  const std::int64_t day = floored(time_ms, kDay_ms);
+  if (series == Density::daily) return day;
+  if (series == Density::weekly) return floored(day + 3, 7);  // 1970 began on a Thursday
+  // Years that begin in March, so that the leap day is the last; 146097 days are 400 years.
+  const std::int64_t since = day + 719'468, era = floored(since, 146'097), of_era = since - era * 146'097;
+  const std::int64_t year = (of_era - of_era / 1460 + of_era / 36'524 - of_era / 146'096) / 365;
+  const std::int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+  return (era * 400 + year) * 12 + (5 * of_year + 2) / 153;
+}
+
+Retention decide_retention(const std::vector<AgedObject>& objects, std::int64_t now_ms, const PrunePolicy& policy,
+                           Purpose purpose) {
+  return purpose == Purpose::thin ? thin(objects, now_ms, policy) : replace(objects, now_ms, policy);
 }
 
 }  // namespace cairn::compact

@@ -366,5 +366,88 @@ TEST(Retention, Buckets) {
             bucket_of(Density::monthly, std::numeric_limits<std::int64_t>::max()));
 }
 
+std::set<std::uint64_t> reachable(const History& history, const std::vector<Fate>& fates) {
+  std::vector<restore::ReadObject> staying;
+  for (std::size_t i = 0; i < fates.size(); ++i) {
+    if (fates[i] != Fate::goes) staying.push_back(history.objects[i].read);
+  }
+  std::set<std::uint64_t> states;
+  for (const RestorePointInfo& point : restore::reachable_points(staying)) states.insert(point.sequence);
+  return states;
+}
+
+TEST(Replacing, RemovesWhatOthersStandForAndNoState) {
+  std::uint64_t gone = 0, behind_gaps = 0, given_up = 0;
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    SCOPED_TRACE(seed);
+    SeededRandom random(seed);
+    History history = random_history(random);
+    const bool squashes = random.chance(1, 2);
+    const std::int64_t window_ms = squashes ? static_cast<std::int64_t>(random.below(3 * kDay)) : 1ll << 62;
+    PrunePolicy policy = nothing_but(window_ms);
+    policy.grace_ms = random.chance(1, 3) ? 0 : static_cast<std::int64_t>(random.below(2 * kHour));
+    const Retention result = decide_retention(history.objects, kNow, policy, Purpose::replace);
+    const std::vector<Fate> none(history.objects.size(), Fate::needed);
+    const std::set<std::uint64_t> before = reachable(history, none), after = reachable(history, result.fates);
+    // A state that is given up is inside a squashed segment, outside of the window, and no snapshot.
+    std::vector<std::int64_t> times;
+    for (const std::uint64_t at : before) times.push_back(history.times[at]);
+    const std::size_t begin = begin_of_window(times, window_ms);
+    std::size_t i = 0;
+    for (const std::uint64_t at : before) {
+      const bool in_window = i++ >= begin;
+      if (after.contains(at)) continue;
+      ++given_up;
+      ASSERT_TRUE(squashes && !in_window) << at;
+      ASSERT_TRUE(std::any_of(history.objects.begin(), history.objects.end(), [&](const AgedObject& object) {
+        const segment::Footer& footer = object.read.footer;
+        return footer.kind == ObjectKind::squashed && footer.first.value <= at && at < footer.last.value;
+      })) << at;
+    }
+    ASSERT_EQ(result.dropped.size(), before.size() - after.size());
+    std::uint64_t newest = 0;
+    for (const AgedObject& object : history.objects) newest = std::max(newest, object.read.footer.last.value);
+    bool has_head = false;
+    for (std::size_t k = 0; k < history.objects.size(); ++k) {
+      const AgedObject& object = history.objects[k];
+      const segment::Footer& footer = object.read.footer;
+      has_head = has_head || (footer.last.value == newest && result.fates[k] != Fate::goes);
+      if (result.fates[k] != Fate::goes) continue;
+      ++gone;
+      ASSERT_NE(footer.kind, ObjectKind::snapshot);
+      ASSERT_LE(object.modified_ms + policy.grace_ms, kNow);
+      for (const segment::RestorePoint& point : footer.points) ASSERT_TRUE(before.contains(point.sequence.value));
+    }
+    for (const AgedObject& object : history.objects) behind_gaps += !before.contains(object.read.footer.last.value);
+    ASSERT_TRUE(has_head);
+    // Once more: what is left is needed.
+    History left;
+    left.times = history.times;
+    for (std::size_t k = 0; k < history.objects.size(); ++k) {
+      if (result.fates[k] != Fate::goes) left.objects.push_back(history.objects[k]);
+    }
+    const Retention again = decide_retention(left.objects, kNow, policy, Purpose::replace);
+    ASSERT_EQ(reachable(left, again.fates), after);
+  }
+  EXPECT_GT(gone, 4000u);
+  EXPECT_GT(behind_gaps, 1000u);
+  EXPECT_GT(given_up, 100u);
+}
+
+TEST(Replacing, ReachesPastTheNewestSnapshotAndLeavesTheHead) {
+  History history;
+  history.times = {0, 1, 2, 3, 4};
+  history.add(ObjectKind::snapshot, 0, 0);
+  history.add_level0();
+  history.add(ObjectKind::bundle, 1, 4);
+  PrunePolicy policy = nothing_but(1ll << 62);
+  const Retention result = decide_retention(history.objects, kNow, policy, Purpose::replace);
+  EXPECT_EQ(result.fates, (std::vector<Fate>{Fate::needed, Fate::goes, Fate::goes, Fate::goes, Fate::newest,
+                                             Fate::needed}));
+  policy.grace_ms = kNow + 1;
+  const Retention young = decide_retention(history.objects, kNow, policy, Purpose::replace);
+  EXPECT_THAT(keys_with(history, young, Fate::goes), IsEmpty());
+}
+
 }  // namespace
 }  // namespace cairn::compact

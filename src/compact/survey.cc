@@ -16,6 +16,7 @@ namespace {
 struct Listed {
   restore::StoredObject object;
   std::int64_t modified_ms = 0;
+  std::string etag;
 };
 
 Result<std::vector<Listed>> list_all(Store& store, std::string_view replica) {
@@ -24,7 +25,7 @@ Result<std::vector<Listed>> list_all(Store& store, std::string_view replica) {
                                     segment::level_prefix(replica)}) {
     CAIRN_TRY(restore::list_objects(store, prefix, {}, [&](const ObjectInfo& object) {
       if (auto name = segment::parse_key(replica, object.key)) {
-        found.push_back({{std::move(*name), object.size_bytes, {}}, object.modified_ms});
+        found.push_back({{std::move(*name), object.size_bytes, {}}, object.modified_ms, object.etag});
       }
       return true;
     }));
@@ -33,8 +34,12 @@ Result<std::vector<Listed>> list_all(Store& store, std::string_view replica) {
 }
 
 // Nothing: it is damaged, or was removed since it was listed.
-Result<std::optional<segment::Footer>> footer_of(Store& store, const std::string& key, const KnownFooters& known) {
-  if (const auto footer = known.find(key); footer != known.end()) return std::optional(footer->second);
+Result<std::optional<segment::Footer>> footer_of(Store& store, const Listed& listed, const KnownFooters& known) {
+  const std::string& key = listed.object.name.key;
+  if (const auto found = known.find(key); found != known.end() && found->second.etag == listed.etag &&
+                                          found->second.size_bytes == listed.object.size_bytes) {
+    return std::optional(found->second.footer);
+  }
   auto reader = segment::ObjectReader::open(store, key);
   if (reader) return std::optional((*reader)->footer());
   const ErrorKind kind = reader.error().kind();
@@ -54,7 +59,7 @@ Result<void> check_lineage(const Survey& found, const std::optional<Id128>& clai
   return {};
 }
 
-Result<void> check_history(const Survey& found) {
+Result<void> check_history(const Survey& found, Holes holes) {
   std::vector<restore::StoredObject> listed = found.unreadable;
   std::vector<restore::ReadObject> good;
   for (const AgedObject& object : found.objects) {
@@ -63,7 +68,7 @@ Result<void> check_history(const Survey& found) {
   }
   std::vector<std::string> problems, notes;
   restore::compare_claims(good, problems);
-  restore::find_gaps(listed, good, found.pruned, problems, notes);
+  if (holes == Holes::refuse) restore::find_gaps(listed, good, found.pruned, problems, notes);
   if (problems.empty()) return {};
   return Error(ErrorKind::corrupt, fmt::format("{}: nothing was removed. 'cairn verify' tells all that is wrong{}",
                                                problems.front(), problems.size() > 1 ? ", and there is more" : ""));
@@ -71,12 +76,12 @@ Result<void> check_history(const Survey& found) {
 
 }  // namespace
 
-Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Executor& executor) {
+Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Holes holes, Executor& executor) {
   Survey found;
   CAIRN_ASSIGN(std::vector<Listed> listed, list_all(store, replica));
   std::vector<std::optional<segment::Footer>> footers(listed.size());
   CAIRN_TRY(parallel_for(executor, listed.size(), [&](std::uint64_t i) -> Result<void> {
-    CAIRN_ASSIGN(footers[i], footer_of(store, listed[i].object.name.key, known));
+    CAIRN_ASSIGN(footers[i], footer_of(store, listed[i], known));
     return {};
   }));
   // After the objects: a prune records before it removes, so whatever hole the listing showed is in this record.
@@ -88,14 +93,15 @@ Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& know
       continue;
     }
     has_snapshot = has_snapshot || footers[i]->kind == segment::ObjectKind::snapshot;
-    known.insert_or_assign(listed[i].object.name.key, *footers[i]);
+    known.insert_or_assign(listed[i].object.name.key,
+                           KnownFooter{listed[i].etag, listed[i].object.size_bytes, *footers[i]});
     found.objects.push_back({{std::move(listed[i].object), std::move(*footers[i])}, listed[i].modified_ms});
   }
   if (!has_snapshot) return Error(ErrorKind::not_found, "there is no snapshot that can be read: nothing was removed");
   CAIRN_TRY(restore::with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
     return check_lineage(found, claimed);
   }));
-  CAIRN_TRY(check_history(found));
+  CAIRN_TRY(check_history(found, holes));
   return found;
 }
 

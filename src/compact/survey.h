@@ -19,12 +19,20 @@ struct Survey {
   restore::Pruned pruned;                         // what earlier prunes gave up
 };
 
-// Indexes that were read once: objects are immutable.
-using KnownFooters = std::map<std::string, segment::Footer, std::less<>>;
+// Indexes that were read once, by key. Objects are immutable, but one may be removed and another put in its place: so
+// what is known is of the object with that etag and size.
+struct KnownFooter {
+  std::string etag;
+  std::uint64_t size_bytes = 0;
+  segment::Footer footer;
+};
+using KnownFooters = std::map<std::string, KnownFooter, std::less<>>;
+
+enum class Holes { refuse, leave };
 
 // Lists everything, reads the indexes that `known` has not, and compares what they say.
-// not_found: no snapshot. conflict: an object of another lineage. corrupt: two objects contradict each other, or there
-// is a hole that no prune has left: whoever removed that may have removed what is relied on here.
-Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Executor& executor);
+// not_found: no snapshot. conflict: an object of another lineage. corrupt: two objects contradict each other, or
+// (Holes::refuse) there is a hole that no prune has left: whoever removed that may have removed what is relied on here.
+Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Holes holes, Executor& executor);
 
 }  // namespace cairn::compact

@@ -12,11 +12,13 @@
 #include "replicate/publisher.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "fmt/format.h"
 #include "replicate/claim.h"
 #include "replicate/still_there.h"
 #include "segment/keys.h"
+#include "store/what_lies_there.h"
 
 namespace cairn::replicate {
 namespace {
@@ -24,8 +26,7 @@ constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
-constexpr std::uint64_t kCompareBytes = 1 << 20;
-constexpr int kReadings = 4;
+constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
 }  // namespace
 
 Result<Step> Publisher::step(const Time& now) {
@@ -72,6 +73,7 @@ Result<bool> Publisher::attach_now(const Time& now) {
   const auto confirmed = confirm(shared_.attach_context(), finding, presumed, *spool, now);
   if (confirmed && *confirmed) {
     stand_firm(presumed.lineage, finding, nullptr);
+    looked_ = now;
     return true;
   }
   MutexLock hold(shared_.mutex);
@@ -89,6 +91,7 @@ Result<bool> Publisher::attach_afresh(const Finding& finding, const Time& now) {
     return base.error();
   }
   stand_firm(base->lineage, finding, &*base);
+  looked_ = now;
   return true;
 }
 
@@ -116,7 +119,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1)));
+  CAIRN_TRY(look_around(*segment, now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
@@ -137,6 +140,19 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   spool.pop();
   last_time_ = now;
   return true;
+}
+
+// By either clock: the one stands still while a machine sleeps, the other may be set back.
+Result<void> Publisher::look_around(const SpooledSegment& segment, const Time& now) {
+  const Sequence published(segment.sequence.value - 1);
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published));
+  const std::int64_t away_ms = std::max((now.mono_us - looked_.mono_us) / 1000,
+                                        std::abs(now.wall_ms - looked_.wall_ms));
+  if (away_ms > kAway_ms) {
+    CAIRN_TRY(expect_not_overtaken(shared_.store, shared_.options.replica, published));
+  }
+  looked_ = now;
+  return {};
 }
 
 // Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is gone
@@ -199,34 +215,13 @@ Result<bool> Publisher::put(const SpooledSegment& segment) {
 
 // True: the object under `key` is `body`. False: there is none. conflict: there is another one.
 Result<bool> Publisher::is_ours(const std::string& key, const Source& body) {
-  const Error other(ErrorKind::conflict,
-                    fmt::format("another writer has published {}: this one stops, so that the replica keeps one "
-                                "history. If the local database is the right one, run again with --adopt local; if "
-                                "the replica is, with --adopt remote.",
-                                key));
-  auto head = shared_.store.head(key);
-  if (!head && head.error().kind() == ErrorKind::not_found) return false;
-  if (!head) return head.error().with("look at " + key);
-  if (head->size_bytes != body.size_bytes()) return other;
-  Bytes mine;
-  for (std::uint64_t at = 0; at < body.size_bytes(); at += kCompareBytes) {
-    const std::uint64_t length = std::min(kCompareBytes, body.size_bytes() - at);
-    mine.resize(length);
-    CAIRN_TRY(body.read_at(at, mine));
-    auto same = lies_there(key, at, mine);
-    if (!same) return same.error().with("look at " + key);
-    if (!*same) return other;
-  }
-  return true;
-}
-
-// A difference is believed when every reading shows one: what was garbled on its way must not look like another writer.
-Result<bool> Publisher::lies_there(const std::string& key, std::uint64_t offset, ByteView mine) {
-  for (int reading = 0; reading < kReadings; ++reading) {
-    CAIRN_ASSIGN(const Object theirs, shared_.store.get(key, offset, mine.size()));
-    if (std::ranges::equal(theirs.bytes, mine)) return true;
-  }
-  return false;
+  CAIRN_ASSIGN(const Lies there, what_lies_there(shared_.store, key, body));
+  if (there != Lies::other) return there == Lies::same;
+  return Error(ErrorKind::conflict,
+               fmt::format("another writer has published {}: this one stops, so that the replica keeps one history. If "
+                           "the local database is the right one, run again with --adopt local; if the replica is, "
+                           "with --adopt remote.",
+                           key));
 }
 
 void Publisher::finish() {

@@ -20,10 +20,10 @@ class Publisher {
   void stand_firm(const Id128& lineage, const Finding& finding, Base* base);
   Result<bool> publish_front(Spool& spool, const Time& now);
   Result<bool> put(const SpooledSegment& segment);
+  Result<void> look_around(const SpooledSegment& segment, const Time& now);
   Result<void> write_summary(const Time& now);
   Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);
-  Result<bool> lies_there(const std::string& key, std::uint64_t offset, ByteView mine);
   Result<Step> trouble(const Error& error, const Time& now);
 
   Shared& shared_;
@@ -33,6 +33,7 @@ class Publisher {
   std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
   Time last_time_;
+  Time looked_;  // when it was last known that nobody else publishes here
   bool attached_ = false;
 };
 

@@ -29,6 +29,18 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
                            newest, store.url()));
 }
 
+Result<void> expect_not_overtaken(Store& store, std::string_view replica, Sequence published) {
+  CAIRN_ASSIGN(const auto segments, restore::list_segments(store, replica, published));
+  const Sequence newest = restore::newest_of({}, segments);
+  if (newest <= published.next()) return {};
+  return Error(ErrorKind::conflict,
+               fmt::format("another writer has published up to segment {} of {}, and this one, which was away for a "
+                           "while, only up to {}: it stops, so that the replica keeps one history. If the local "
+                           "database is the right one, run again with --adopt local; if the replica is, with --adopt "
+                           "remote.",
+                           newest.value, restore::location(store, replica), published.value));
+}
+
 Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first) {
   CAIRN_ASSIGN(auto snapshots, restore::list_snapshots(store, replica));
   if (first == FirstSnapshot::under_way) {  // of sequence 0, as if it were there

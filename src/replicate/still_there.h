@@ -14,6 +14,11 @@ namespace cairn::replicate {
 // looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
 Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
 
+// Nobody else has published what comes after `published`, but for the next segment, which may be ours: who puts it
+// finds out. A number whose segment was merged and removed is free again, so a create-only put alone does not tell a
+// writer that has been away for long (a machine that slept) that another one took over. conflict: another one has.
+Result<void> expect_not_overtaken(Store& store, std::string_view replica, Sequence published);
+
 enum class FirstSnapshot { published, under_way };
 
 // Where looking is a request, nothing is asked before each put, and a bucket may be emptied under a running

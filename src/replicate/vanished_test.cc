@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "replicate/claim.h"
+#include "restore/head.h"
 #include "segment/keys.h"
+#include "segment/test_objects.h"
 #include "store/counting.h"
 #include "support/stepped_replicator.h"
 
@@ -180,6 +182,46 @@ TEST_F(Vanished, IsNotAFirstSnapshotThatIsUnderWay) {
   ASSERT_FALSE(publish());
   EXPECT_TRUE(has_claim());
   expect_replica_is_current();
+}
+
+// A machine slept; another writer took over, and what it published was merged since, so that the next number is free.
+class Overtaken : public Vanished {
+ public:
+  void overtake() {
+    const auto head = restore::read_head(*inner_, "app");
+    ASSERT_TRUE(head);
+    segment::ObjectHead theirs{segment::ObjectKind::squashed, head->footer.page_size, head->lineage, {},
+                               head->newest.next(), Sequence(head->newest.value + 5), 0, 0,
+                               head->footer.hash_after()};
+    next_ = segment::segment_key("app", theirs.first);
+    const auto object = segment::testing::write_runs(
+        theirs, {segment::testing::made_run(head->footer.page_size, 3, 1, 1)}, executor_);
+    ASSERT_TRUE(object) << object.error().message();
+    const std::string key = segment::merged_key("app", 1, theirs.first, theirs.last);
+    ASSERT_TRUE(inner_->put_new(key, BytesSource(*object)));
+  }
+  std::string next_;  // the key that this writer would put
+};
+
+TEST_F(Overtaken, AWriterThatComesBackAfterLongPutsNothing) {
+  begin();
+  overtake();
+  now_.wall_ms += 30ll * 60 * 1000;  // the other clock stood still
+  const auto error = commit();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict) << error->message();
+  EXPECT_NE(error->message().find("another writer has published"), std::string::npos) << error->message();
+  EXPECT_FALSE(inner_->head(next_)) << "it put a segment all the same";
+}
+
+TEST_F(Overtaken, NothingIsAskedBetweenPutsThatAreNear) {
+  begin();
+  late_->reset();
+  must_commit();
+  EXPECT_EQ(late_->counts().of(Operation::list).calls, 0u);
+  now_.wall_ms -= 30ll * 60 * 1000;
+  must_commit();
+  EXPECT_GT(late_->counts().of(Operation::list).calls, 0u) << "a clock that was set may hide a sleep";
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ class ReplicaTest : public ::testing::Test {
   Result<RestoreResult> restore(Store& store, const RestoreTarget& target, RestoreOptions options = {},
                                 const std::string& name = "out.db") {
     options.target = target;
-    return run_restore(store, "app.db", path(name), options, *files_, *executor_);
+    return run_restore(store, place_, path(name), options, *files_, *executor_);
   }
   // Restores `sequence` and compares with the builder's state, byte for byte.
   void expect_restores(Store& store, const cairn::testing::ReplicaBuilder& replica, Sequence sequence) {
@@ -92,6 +92,7 @@ class ReplicaTest : public ::testing::Test {
   }
 
   std::string folder_;
+  std::string place_ = "app.db";  // of the replica in the store
   std::unique_ptr<Store> store_ = make_memory_store();
   std::unique_ptr<FileSystem> files_ = make_real_file_system();
   std::unique_ptr<Executor> executor_ = make_thread_pool(2);

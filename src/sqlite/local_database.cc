@@ -107,7 +107,8 @@ Error Statement::failure(int code) const { return failure_of(sqlite3_db_handle(s
 
 void LocalDatabase::Close::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
 
-Result<std::unique_ptr<LocalDatabase>> LocalDatabase::open(const std::string& path, std::string_view schema) {
+Result<std::unique_ptr<LocalDatabase>> LocalDatabase::open(const std::string& path, std::string_view schema,
+                                                           std::uint32_t application_id) {
   // SQLite would make it readable for others; -wal and -shm get the permissions of the database.
   const FileDescriptor made(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!made.is_open()) return os_error(errno, path);
@@ -119,9 +120,27 @@ Result<std::unique_ptr<LocalDatabase>> LocalDatabase::open(const std::string& pa
   database->connection_.reset(opened);
   if (status != SQLITE_OK) return failure_of(opened, status).with(path);
   sqlite3_busy_timeout(opened, kBusyTimeoutMs);
+  if (application_id != 0) CAIRN_TRY(database->check_application_id(application_id));
   CAIRN_TRY(database->execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"));
   CAIRN_TRY(database->execute(schema));
   return database;
+}
+
+// An empty file gets the id in its first transaction: so there is no moment at which ours is without.
+Result<void> LocalDatabase::check_application_id(std::uint32_t ours) {
+  CAIRN_ASSIGN(auto id, prepare("PRAGMA application_id"));
+  CAIRN_TRY(id.begin());
+  CAIRN_ASSIGN(const bool has_id, id.next());
+  if (has_id && static_cast<std::uint32_t>(id.integer(0)) == ours) return {};
+  id.reset();
+  CAIRN_ASSIGN(auto pages, prepare("PRAGMA page_count"));
+  CAIRN_TRY(pages.begin());
+  CAIRN_ASSIGN(const bool has_pages, pages.next());
+  if (has_pages && pages.integer(0) > 0) {
+    return Error(ErrorKind::invalid, fmt::format("{} is a database of another program", path_));
+  }
+  pages.reset();
+  return execute(fmt::format("PRAGMA application_id={}", static_cast<std::int32_t>(ours)));
 }
 
 Result<void> LocalDatabase::execute(std::string_view sql) {

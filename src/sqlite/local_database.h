@@ -78,7 +78,10 @@ class LocalDatabase {
  public:
   // Makes the file (0600) when absent and runs `schema`, statements that may be run again. What is committed survives
   // kill -9 always and a power loss too (WAL, synchronous=FULL).
-  static Result<std::unique_ptr<LocalDatabase>> open(const std::string& path, std::string_view schema);
+  // With an `application_id` (not 0) a file that a person named cannot be another program's: invalid, and it is left as
+  // it is, unless it is absent, empty or has that id.
+  static Result<std::unique_ptr<LocalDatabase>> open(const std::string& path, std::string_view schema,
+                                                     std::uint32_t application_id = 0);
 
   Result<void> execute(std::string_view sql);  // one or several statements without values
   Result<Statement> prepare(std::string_view sql);
@@ -98,6 +101,7 @@ class LocalDatabase {
     void operator()(sqlite3* connection) const;
   };
   explicit LocalDatabase(std::string path) : path_(std::move(path)) {}
+  Result<void> check_application_id(std::uint32_t ours);
   void roll_back();
 
   std::string path_;

@@ -75,5 +75,17 @@ TEST(LocalDatabase, GarbageIsCorrupt) {
   EXPECT_EQ(opened.error().kind(), ErrorKind::corrupt);
 }
 
+TEST(LocalDatabase, WithAnApplicationIdAnotherProgramsFileIsLeftAsItIs) {
+  const testing::Scratch scratch("state");
+  const std::string path = scratch / "a.db";
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(LocalDatabase::open(path, kSchema, 4711));
+  EXPECT_EQ(LocalDatabase::open(path, kSchema, 4712).error().kind(), ErrorKind::invalid);
+  const std::string theirs = scratch / "theirs.db";
+  open_or_die(theirs);
+  const auto time = std::filesystem::last_write_time(theirs);
+  EXPECT_EQ(LocalDatabase::open(theirs, kSchema, 4711).error().kind(), ErrorKind::invalid);
+  EXPECT_EQ(std::filesystem::last_write_time(theirs), time);
+}
+
 }  // namespace
 }  // namespace cairn::sqlite
