@@ -29,6 +29,21 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
                            newest, store.url()));
 }
 
+Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer) {
+  const auto head = restore::read_head(store, replica);
+  // That all of it is gone is for others to find out; and a listing that is late shows less than there is.
+  if (!head && head.error().kind() == ErrorKind::not_found) return {};
+  if (!head) return head.error();
+  const bool is_ours = head->newest <= published ||
+                       (head->newest == published.next() && head->footer.writer == writer);
+  if (is_ours) return {};
+  return Error(ErrorKind::conflict,
+               fmt::format("another writer has published to {} (segment {}; the last one from here is {}): this one "
+                           "stops, so that the replica keeps one history. If the local database is the right one, run "
+                           "again with --adopt local; if the replica is, with --adopt remote.",
+                           restore::location(store, replica), head->newest.value, published.value));
+}
+
 Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first) {
   CAIRN_ASSIGN(auto snapshots, restore::list_snapshots(store, replica));
   if (first == FirstSnapshot::under_way) {  // of sequence 0, as if it were there

@@ -14,6 +14,10 @@ namespace cairn::replicate {
 // looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
 Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
 
+// Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
+// applied without an answer. conflict: another writer has gone on with it.
+Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer);
+
 enum class FirstSnapshot { published, under_way };
 
 // Where looking is a request, nothing is asked before each put, and a bucket may be emptied under a running
