@@ -84,14 +84,15 @@ Result<std::vector<std::int64_t>> parse_windows(std::string_view text) {
 Result<void> check_windows(std::span<const std::int64_t> windows_ms) {
   constexpr std::size_t kMost = 9;
   if (windows_ms.size() > kMost) {
-    return Error(ErrorKind::invalid, fmt::format("{} windows are too many: up to {} are taken", windows_ms.size(), kMost));
+    return Error(ErrorKind::invalid,
+                 fmt::format("{} windows are too many: up to {} are taken", windows_ms.size(), kMost));
   }
   std::int64_t before_ms = 0;
   for (const std::int64_t window_ms : windows_ms) {
     const bool is_multiple = before_ms == 0 || (window_ms > before_ms && window_ms % before_ms == 0);
     if (window_ms <= 0 || !is_multiple) {
-      return Error(ErrorKind::invalid, "each window of time has to be a multiple of the one before it, and larger: write "
-                                       "them like 30s,5m,1h");
+      return Error(ErrorKind::invalid, "each window of time has to be a multiple of the one before it, and larger: "
+                                       "write them like 30s,5m,1h");
     }
     before_ms = window_ms;
   }

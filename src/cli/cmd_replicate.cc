@@ -187,8 +187,8 @@ void add_replicate(CLI::App& app, Run& run) {
                                             "$XDG_CONFIG_HOME/cairn/cairn.toml");
   config->type_name("FILE")->excludes(databases);
   // What they say of named databases, the file says of its own.
-  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir", "--no-wal-switch", "--adopt",
-                           "--timeout", "--prices"}) {
+  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
+                           "--no-wal-switch", "--adopt", "--timeout", "--prices"}) {
     config->excludes(command->get_option(name));
     command->get_option(name)->needs(databases);
   }

@@ -48,8 +48,8 @@ int ask_for_snapshot(const ReplicationOptions& options, std::int64_t timeout_ms,
   const std::string directory = state_directory(options.state_root, real_path(options.database), url);
   auto request = replicate::SnapshotRequest::put(*system.files, directory, system.random.id().hex());
   if (!request && request.error().kind() == ErrorKind::not_found) {
-    return report({Error(refused.error.kind(), refused.error.message() + ": it has another --state-dir, so it cannot be "
-                                               "asked for a snapshot")}, style);
+    const std::string why = ": it has another --state-dir, so it cannot be asked for a snapshot";
+    return report({Error(refused.error.kind(), refused.error.message() + why)}, style);
   }
   if (!request) return report({request.error().with(refused.error.message())}, style);
   tools.log.info("{}: asked the cairn that replicates it", options.database);

@@ -225,8 +225,8 @@ TEST(Config, ValuesThatMeanNothingAreRefused) {
   EXPECT_EQ(mistake_of_database("path = '/a'\nspool_limit = '0'"),
             "c.toml:3:15: 'spool_limit' is 0: give it room, as \"100MiB\"");
   EXPECT_EQ(mistake_of_database("path = '/a'\nlevels = '30s,45s'"),
-            "c.toml:3:10: levels: each window of time has to be a multiple of the one before it, and larger: write them "
-            "like 30s,5m,1h");
+            "c.toml:3:10: levels: each window of time has to be a multiple of the one before it, and larger: write "
+            "them like 30s,5m,1h");
   EXPECT_EQ(mistake_of_database("path = '/a'\nsnapshot_level = 20"),
             "c.toml:3:18: 'snapshot_level' is 20: write a number from 1 to 19");
   EXPECT_EQ(mistake_of_database("path = ''"), "c.toml:2:8: 'path' is empty: give it a value, or leave it out");

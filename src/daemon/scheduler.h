@@ -2,8 +2,8 @@
 // capture, some speak to stores. What run_replicator() does for one with three threads of its own, with the same
 // outcome.
 //
-// A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that always
-// has something to do comes last again after each step. Stores take turns too, and no store can hold all workers.
+// A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
+// always has something to do comes last again after each step. Stores take turns too, and no store can hold all workers.
 #pragma once
 
 #include <array>

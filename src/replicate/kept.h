@@ -2,7 +2,7 @@
 // they have become part of a wider one. So merging reads nothing from the store.
 //
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
-// store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room is let go of.
+// store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// What was published waits in lists, one a level. Neighbours whose newest commits lie in one window of time are a group.
-// A group is closed by what follows it in the order of sequences (another window, in either direction, a gap, another
-// page size, or because it is as large as it may get), or, when nothing follows, once a whole window has passed by a
-// clock that never jumps. So no clock that is set merges anything twice, and none keeps a window open for ever.
+// What was published waits in lists, one a level. Neighbours whose newest commits lie in one window of time are a
+// group. A group is closed by what follows it in the order of sequences (another window, in either direction, a gap,
+// another page size, or because it is as large as it may get), or, when nothing follows, once a whole window has passed
+// by a clock that never jumps. So no clock that is set merges anything twice, and none keeps a window open for ever.
 //
 // A closed group is merged into the partial file, put into the store create-only, and only then noted for removal, kept
 // for the next level, and its sources let go of, in this order. A process that dies in between finds the sources, or
@@ -245,8 +245,10 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
   CAIRN_TRY(sink.file->truncate(0));
   const auto kind = is_bundle(level) ? segment::ObjectKind::bundle : segment::ObjectKind::squashed;
   // On this thread alone: it may run at a low priority, and takes no core from capture.
-  CAIRN_ASSIGN(const auto merge, segment::Merge::open(std::move(inputs), kind, sink, shared_.one_at_a_time,
-                                                      {.memory_bytes = kMergeMemoryBytes, .hashes_before = {}, .stop = {}}));
+  segment::MergeOptions options;
+  options.memory_bytes = kMergeMemoryBytes;
+  CAIRN_ASSIGN(const auto merge,
+               segment::Merge::open(std::move(inputs), kind, sink, shared_.one_at_a_time, options));
   while (true) {
     if (shared_.upkeep_ends) return Error(ErrorKind::cancelled, "upkeep is to end");
     CAIRN_ASSIGN(const bool done, merge->step());

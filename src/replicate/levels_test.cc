@@ -105,7 +105,7 @@ class Levels : public ReplicatorTest {
   segment::Footer footer(const std::string& key) { return (*segment::ObjectReader::open(*inner_, key))->footer(); }
   // Of many, some that lie apart.
   void expect_every_state() {
-    const std::size_t apart = states_.size() / 20 + 1;
+    const std::size_t apart = states_.size() / 8 + 1;
     std::size_t number = 0;
     for (const auto& [sequence, state] : states_) {
       if (number++ % apart != 0 && sequence != states_.rbegin()->first) continue;
@@ -529,7 +529,9 @@ TEST_F(Levels, AStaleWriterIsRefusedAlthoughTheKeyThatItWantsHasBeenMerged) {
     remove_all();
     app_.reset();
     states_.clear();
-    for (const char* left : {"app.db", "app.db-wal", "app.db-shm", "state"}) replicator_test::fs::remove_all(dir_ / left);
+    for (const char* left : {"app.db", "app.db-wal", "app.db-shm", "state"}) {
+      replicator_test::fs::remove_all(dir_ / left);
+    }
   }
 }
 

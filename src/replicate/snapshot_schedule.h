@@ -1,6 +1,6 @@
-// When a snapshot is due: an interval after the last one, if anything was published since. How old the last one was when
-// the process began is told by clocks, and may be wrong by a jump: then one comes early, or an interval late. From there
-// on only time that has really passed counts.
+// When a snapshot is due: an interval after the last one, if anything was published since. How old the last one was
+// when the process began is told by clocks, and may be wrong by a jump: then one comes early, or an interval late. From
+// there on only time that has really passed counts.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // What a replica holds, told by somebody who knows docs/format.md but none of Cairn's code: zstd's own decoder, a dozen
 // lines that copy the frames of a WAL to their places, and nothing else. It reads a store again and again, and
 // complains when an object changed or vanished, when a sequence is missing, when snapshot and segments disagree, and
-// when a restore point is not a committed state, or not in the order in which they were committed. An object may go only
-// when a bundle that is there has every restore point of it.
+// when a restore point is not a committed state, or not in the order in which they were committed. An object may go
+// only when a bundle that is there has every restore point of it.
 #pragma once
 
 #include <map>
