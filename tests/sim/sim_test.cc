@@ -130,7 +130,8 @@ int run_by_hand(ByHand hand) {
                                   "{} merged objects, {} replaced ones, {} kills, {} power losses, {} faults, longest "
                                   "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.merged, sum.replaced, sum.kills, sum.power_losses, sum.faults, sum.most_waits, took.count()).c_str());
+                                  sum.merged, sum.replaced, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
+                                  took.count()).c_str());
   return failures == 0 ? 0 : 1;
 }
 
