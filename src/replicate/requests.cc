@@ -98,17 +98,18 @@ void Requests::take_new() {
 
 void Requests::answer() {
   std::uint64_t published_number = 0, sequence = 0;
-  Json told;
+  ReplicatorStatus s;
   {
     MutexLock hold(shared_.mutex);
-    const ReplicatorStatus& s = shared_.status;
     published_number = shared_.newest_published_number;
     sequence = shared_.newest_snapshot.value;
-    told["words"] = s.snapshot_pages_total > 0
-                        ? fmt::format("{} of {} pages", s.snapshot_pages_done, s.snapshot_pages_total)
-                        : fmt::format("published up to sequence {}", s.published_sequence);
-    told["trouble"] = s.store_trouble.empty() ? s.database_trouble : s.store_trouble;
+    s = shared_.status;
   }
+  Json told;
+  told["words"] = s.snapshot_pages_total > 0
+                      ? fmt::format("{} of {} pages", s.snapshot_pages_done, s.snapshot_pages_total)
+                      : fmt::format("published up to sequence {}", s.published_sequence);
+  told["trouble"] = s.store_trouble.empty() ? s.database_trouble : s.store_trouble;
   std::erase_if(requests_, [&](const Request& request) {
     if (published_number < request.wanted) return false;
     const std::string path = join_path(directory_, request.id);
