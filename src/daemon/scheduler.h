@@ -3,7 +3,8 @@
 // outcome.
 //
 // A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
-// always has something to do comes last again after each step. Stores take turns too, and no store can hold all workers.
+// always has something to do comes last again after each step. Stores take turns too, and no store can hold all
+// workers.
 #pragma once
 
 #include <array>

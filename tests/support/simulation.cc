@@ -212,8 +212,9 @@ void Simulation::keep_up() {
   take("upkeep", host_->replicator().upkeep_step(now_));
 }
 
-// Until nothing is left to be merged or removed.
+// Until nothing is left to be merged or removed, and the snapshot that is due next is made.
 void Simulation::rest() {
+  pass_time(host_->options().snapshot_interval_ms * 1000);
   for (int i = 0; i < 3000 && !failed(); ++i) {
     for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
       if (host_->is_up() && !failed()) (this->*step)();
