@@ -1,12 +1,14 @@
 // Replicating one live SQLite database into a store.
 //
-// A Replicator is three step functions over one database. Each does a bounded piece of work and says when it wants
+// A Replicator is four step functions over one database. Each does a bounded piece of work and says when it wants
 // to be called next; there is no thread, sleep or clock inside. A program drives each from a thread of its own (see
-// run_replicator in cairn/daemon.h), a simulation drives all three from one.
+// run_replicator in cairn/daemon.h), a simulation drives all of them from one.
 //
 //   capture_step   looks at the WAL, holds it, turns commits into segments in the local spool. Never touches the store.
 //   publish_step   attaches to the replica, then puts spooled segments into the store, in order.
 //   snapshot_step  puts a snapshot into the store while capture_step reads it out of the database.
+//   upkeep_step    keeps the replica small: merges what was published, from what is left of it on the local disk, and
+//                  removes what a merged object replaces; asks for a snapshot when one is due.
 //
 // What a step returns as an error is final for this Replicator: close it, tell the user, exit. Everything that may pass
 // by itself (a busy database, a store that is away) is in status() and tried again.
@@ -16,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cairn/error.h"
 #include "cairn/store.h"
@@ -51,6 +54,18 @@ struct ReplicatorOptions {
   std::function<std::int64_t()> stopwatch_us;  // for write_lock_us in the status only; may be empty
   int segment_level = 1;            // zstd levels
   int snapshot_level = 3;
+
+  // Of what is published, neighbours of one such window of time become one object: of the first window's at level 1,
+  // those of the second window at level 2, ... Each window is a multiple of the one before. All but the last are
+  // bundles, which keep every restore point; the last one, of several, has one restore point a window (squashed).
+  // Empty: nothing is merged.
+  std::vector<std::int64_t> level_windows_ms{30'000, 300'000, 3'600'000};
+  std::uint64_t merged_limit_bytes = 256ull << 20;  // no merged object is larger
+  // Of what is published, so much stays on the local disk until it is merged; what does not fit is not merged.
+  std::uint64_t kept_limit_bytes = 512ull << 20;
+  // What a bundle holds as well is removed from the store once the bundle has been there for so long.
+  std::int64_t replaced_grace_ms = 3'600'000;
+  std::int64_t snapshot_interval_ms = 86'400'000;  // while there is something new; 0: only when asked for
 };
 
 enum class Phase {
@@ -86,9 +101,14 @@ struct ReplicatorStatus {
   std::uint64_t write_lock_count = 0;
   std::string hold;                       // "none", "pin", "floor"
   std::uint32_t wal_frames = 0;
-  // What is in the way now, in words; empty: nothing.
-  std::string database_trouble, store_trouble;
+  // By this Replicator: objects merged and put, and objects removed because a bundle has what they had.
+  std::uint64_t merged_objects = 0, merged_bytes = 0, replaced_objects = 0;
+  // Published, and on the local disk until it is merged; and merged objects whose sources are still to be removed.
+  std::uint64_t kept_objects = 0, kept_bytes = 0, replacing_objects = 0;
+  // What is in the way now, in words; empty: nothing. Upkeep that does not succeed stops nothing else.
+  std::string database_trouble, store_trouble, upkeep_trouble;
   ErrorKind database_trouble_kind = ErrorKind::busy, store_trouble_kind = ErrorKind::retry_later;
+  ErrorKind upkeep_trouble_kind = ErrorKind::retry_later;
 };
 
 struct Step {
@@ -117,6 +137,12 @@ class Replicator {
   virtual Result<Step> capture_step(const Time& now) = 0;
   virtual Result<Step> publish_step(const Time& now) = 0;
   virtual Result<Step> snapshot_step(const Time& now) = 0;
+  // Never fails: what is in the way of it is in status().upkeep_trouble. A step may take as long as it takes to merge
+  // and put merged_limit_bytes, on the caller's thread.
+  virtual Step upkeep_step(const Time& now) = 0;
+  // Upkeep is not to begin anything more, and gives up what it is at as soon as it can: it goes on at the next start.
+  // Any thread.
+  virtual void end_upkeep() = 0;
 
   // Asks for a snapshot of the newest state; capture_step begins it. Any thread.
   virtual void request_snapshot() = 0;

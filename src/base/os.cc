@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -134,6 +135,11 @@ Result<void> sync_directory_at(const char* path) {
   if (::fsync(directory.get()) != 0 && errno != EINVAL)
     return os_error(errno, fmt::format("syncing the folder {}", path));
   return {};
+}
+
+void lower_priority_of_this_thread() {
+  constexpr int kNice = 10;
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);  // on Linux a thread has one of its own
 }
 
 }  // namespace cairn

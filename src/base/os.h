@@ -49,6 +49,9 @@ Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::str
 // then.
 int link_without_replacing(const char* from, const char* to);
 
+// From here on the calling thread runs when others leave it a processor. Where that cannot be had, nothing changes.
+void lower_priority_of_this_thread();
+
 // Makes a directory and those above it that are missing, and lets the names of the new ones survive a crash.
 // io: something in the way is not a directory.
 Result<void> make_directories_durably(std::string_view path, int permissions);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -62,6 +63,40 @@ Result<std::uint64_t> parse_size_bytes(std::string_view text) {
   }
   return Error(ErrorKind::invalid,
                fmt::format("'{}' is not a size: write it like 512KiB, 100MiB, 1.5GiB or 10MB", text));
+}
+
+Result<std::vector<std::int64_t>> parse_windows(std::string_view text) {
+  std::vector<std::int64_t> windows_ms;
+  if (text == "none") return windows_ms;
+  while (true) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    std::string_view one = text.substr(0, comma);
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    CAIRN_ASSIGN(windows_ms.emplace_back(), parse_duration_ms(one));
+    if (comma == text.size()) break;
+    text.remove_prefix(comma + 1);
+  }
+  CAIRN_TRY(check_windows(windows_ms));
+  return windows_ms;
+}
+
+Result<void> check_windows(std::span<const std::int64_t> windows_ms) {
+  constexpr std::size_t kMost = 9;
+  if (windows_ms.size() > kMost) {
+    return Error(ErrorKind::invalid,
+                 fmt::format("{} windows are too many: up to {} are taken", windows_ms.size(), kMost));
+  }
+  std::int64_t before_ms = 0;
+  for (const std::int64_t window_ms : windows_ms) {
+    const bool is_multiple = before_ms == 0 || (window_ms > before_ms && window_ms % before_ms == 0);
+    if (window_ms <= 0 || !is_multiple) {
+      return Error(ErrorKind::invalid, "each window of time has to be a multiple of the one before it, and larger: "
+                                       "write them like 30s,5m,1h");
+    }
+    before_ms = window_ms;
+  }
+  return {};
 }
 
 }  // namespace cairn

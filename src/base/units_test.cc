@@ -29,5 +29,15 @@ TEST(Units, Sizes) {
             "'100' is not a size: write it like 512KiB, 100MiB, 1.5GiB or 10MB");
 }
 
+TEST(Units, WindowsOfTime) {
+  EXPECT_EQ(parse_windows("30s,5m, 1h").value(), (std::vector<std::int64_t>{30'000, 300'000, 3'600'000}));
+  EXPECT_EQ(parse_windows("1m").value(), std::vector<std::int64_t>{60'000});
+  EXPECT_TRUE(parse_windows("none").value().empty());
+  for (const char* bad : {"", "0", "30s,", ",30s", "5m,30s", "30s,30s", "30s,45s", "30s;5m",
+                          "1s,2s,4s,8s,16s,32s,64s,128s,256s,512s"}) {
+    EXPECT_FALSE(parse_windows(bad)) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace cairn

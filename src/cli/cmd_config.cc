@@ -34,6 +34,9 @@ Json database_json(const daemon::FoundDatabase& database) {
   json["spool_limit_bytes"] = database.settings.spool_limit_bytes;
   json["segment_level"] = database.settings.segment_level;
   json["snapshot_level"] = database.settings.snapshot_level;
+  json["level_windows_ms"] = database.settings.level_windows_ms;
+  json["kept_limit_bytes"] = database.settings.kept_limit_bytes;
+  json["snapshot_interval_ms"] = database.settings.snapshot_interval_ms;
   return json;
 }
 

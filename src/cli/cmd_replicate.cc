@@ -36,6 +36,7 @@ With --exec, signals go to the program, and its exit status is cairn's. With --c
 struct ReplicateCommand {
   std::vector<std::string> databases;
   std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
+  std::string levels = "30s,5m,1h", snapshot_interval = "24h";
   bool once = false, no_wal_switch = false, json = false;
 };
 
@@ -45,6 +46,12 @@ Result<ReplicationOptions> common_options(const ReplicateCommand& options, const
   Result<std::int64_t> interval = parse_duration_ms(options.interval);
   if (!interval) return interval.error().with("--interval");
   common.interval_ms = *interval;
+  Result<std::vector<std::int64_t>> windows = parse_windows(options.levels);
+  if (!windows) return windows.error().with("--levels");
+  common.level_windows_ms = std::move(*windows);
+  Result<std::int64_t> snapshot_interval = parse_duration_ms(options.snapshot_interval);
+  if (!snapshot_interval) return snapshot_interval.error().with("--snapshot-interval");
+  common.snapshot_interval_ms = *snapshot_interval;
   common.state_root = options.state_root;
   if (common.state_root.empty()) {
     CAIRN_ASSIGN(common.state_root, default_state_root());
@@ -132,6 +139,17 @@ void add_replicate(CLI::App& app, Run& run) {
   command->add_option("--interval", options->interval, "at most one publish per interval while changes go on")
       ->type_name("TIME")
       ->capture_default_str();
+  command->add_option("--levels", options->levels,
+                      "what is published in such a window of time is merged into\n"
+                      "one object, in larger windows again; the last one keeps\n"
+                      "one state a window beside the others. none: no merging")
+      ->type_name("TIMES")
+      ->capture_default_str();
+  command->add_option("--snapshot-interval", options->snapshot_interval,
+                      "publish a whole copy this often, while there is something\n"
+                      "new; 0: only the first one")
+      ->type_name("TIME")
+      ->capture_default_str();
   command->add_flag("--once", options->once, "publish everything that is committed now, and end");
   command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")->type_name("CMD");
   command->add_option("--state-dir", options->state_root,
@@ -169,8 +187,8 @@ void add_replicate(CLI::App& app, Run& run) {
                                             "$XDG_CONFIG_HOME/cairn/cairn.toml");
   config->type_name("FILE")->excludes(databases);
   // What they say of named databases, the file says of its own.
-  for (const char* name : {"--to", "--interval", "--once", "--exec", "--state-dir", "--no-wal-switch", "--adopt",
-                           "--timeout", "--prices"}) {
+  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
+                           "--no-wal-switch", "--adopt", "--timeout", "--prices"}) {
     config->excludes(command->get_option(name));
     command->get_option(name)->needs(databases);
   }

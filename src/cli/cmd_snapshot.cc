@@ -1,12 +1,15 @@
 // cairn snapshot DB --to URL: publishes a whole copy now.
 #include <memory>
+#include <utility>
 
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/places.h"
 #include "cli/replication.h"
+#include "cli/signals.h"
 #include "cli/targets.h"
+#include "replicate/requests.h"
 
 namespace cairn::cli {
 
@@ -15,13 +18,63 @@ namespace {
 constexpr const char* kSnapshotExamples = R"(Examples:
   cairn snapshot app.db --to /backup/app.db
 
-It takes over from a `cairn replicate` that has ended and leaves the replica to the next one. While one is running it
-is refused (exit status 4): a replica has one writer.)";
+While a `cairn replicate` follows the database, it is asked to make the copy (it has to have the same --state-dir), and
+this command waits for that. Else it takes over from the one that has ended, and leaves the replica to the next.)";
 
 struct SnapshotCommand {
   std::string database, to, timeout = "10s", state_root;
   bool no_wal_switch = false, json = false;
 };
+
+void print_asked(const ReplicationOptions& options, const std::string& url, std::uint64_t sequence, const Tools& tools,
+                 Style style) {
+  tools.log.info("{}: snapshot of sequence {} published, by the cairn that replicates it", options.database, sequence);
+  if (style != Style::json) return;
+  Json json;
+  json["database"] = options.database;
+  json["replica"] = url;
+  json["snapshot_sequence"] = sequence;
+  json["asked"] = true;
+  print_json(json);
+}
+
+// Of the process that replicates the database already. `refused` is what it was told when it wanted to do it itself.
+int ask_for_snapshot(const ReplicationOptions& options, std::int64_t timeout_ms, const Failure& refused, System& system,
+                     const Tools& tools, Style style) {
+  constexpr int kLook_ms = 200;
+  const auto store = open_remembering_store(options.url);
+  if (!store) return report({store.error()}, style);
+  const std::string url = canonical_url(options.url, (*store)->url());
+  const std::string directory = state_directory(options.state_root, real_path(options.database), url);
+  auto request = replicate::SnapshotRequest::put(*system.files, directory, system.random.id().hex());
+  if (!request && request.error().kind() == ErrorKind::not_found) {
+    const std::string why = ": it has another --state-dir, so it cannot be asked for a snapshot";
+    return report({Error(refused.error.kind(), refused.error.message() + why)}, style);
+  }
+  if (!request) return report({request.error().with(refused.error.message())}, style);
+  tools.log.info("{}: asked the cairn that replicates it", options.database);
+  std::string mark;
+  for (std::int64_t progress_us = system.clock.now().mono_us;;) {
+    const auto event = tools.signals.wait(kLook_ms);
+    const auto progress = request->look();
+    if (!progress) return report({progress.error()}, style);
+    if (progress->sequence) {
+      print_asked(options, (*store)->url(), *progress->sequence, tools, style);
+      return kDone;
+    }
+    if (event && event->kind == Event::Kind::signal) {
+      request->take_back();
+      return report({Error(ErrorKind::cancelled, "the snapshot was asked for, and is not there yet")}, style);
+    }
+    const std::int64_t now_us = system.clock.now().mono_us;
+    const bool waits = !progress->is_taken || !progress->trouble.empty();
+    if (std::exchange(mark, progress->words) != progress->words || !waits) progress_us = now_us;
+    if ((now_us - progress_us) / 1000 <= timeout_ms) continue;
+    request->take_back();
+    const std::string why = progress->is_taken ? progress->trouble : "the cairn that replicates it does not answer";
+    return report({Error(ErrorKind::retry_later, options.database + ": no snapshot: " + why), Origin::store}, style);
+  }
+}
 
 int snapshot(const SnapshotCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
@@ -48,6 +101,9 @@ int snapshot(const SnapshotCommand& options, const Tools& tools) {
   std::vector<std::unique_ptr<Replication>> replications(1);
   const auto say = [&](std::string_view warning) { tools.log.warn("{}", warning); };
   const std::optional<Failure> failure = Replication::open(replicating, system, say, replications.front());
+  if (failure && failure->error.kind() == ErrorKind::busy) {
+    return ask_for_snapshot(replicating, following.timeout_ms, *failure, system, tools, style);
+  }
   if (failure) return report(*failure, style);
   return follow(std::move(replications), following, tools.signals, tools.log);
 }

@@ -115,8 +115,9 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root, s.interval_ms,
-                             s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
+                             s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
+                             fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
                              database.stop_timeout_ms, database.prices ? database.prices->name : "");
   job.run = [this, database = std::move(database)](std::stop_token stop) {
     return run_database(database, std::move(stop));
@@ -195,6 +196,9 @@ std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, con
   options.spool_limit_bytes = job.settings.spool_limit_bytes;
   options.segment_level = job.settings.segment_level;
   options.snapshot_level = job.settings.snapshot_level;
+  options.level_windows_ms = job.settings.level_windows_ms;
+  options.kept_limit_bytes = job.settings.kept_limit_bytes;
+  options.snapshot_interval_ms = job.settings.snapshot_interval_ms;
   const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
   const std::optional<Failure> failure = Replication::open(options, system_, say, replication);
   MutexLock lock(mutex_);

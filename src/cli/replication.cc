@@ -106,6 +106,9 @@ Result<void> Replication::open_replicator() {
   options.spool_limit_bytes = options_.spool_limit_bytes;
   options.segment_level = options_.segment_level;
   options.snapshot_level = options_.snapshot_level;
+  options.level_windows_ms = options_.level_windows_ms;
+  options.kept_limit_bytes = options_.kept_limit_bytes;
+  options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));

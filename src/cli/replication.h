@@ -8,6 +8,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "cairn/daemon.h"
 #include "cairn/replicator.h"
@@ -30,6 +31,9 @@ struct ReplicationOptions {
   WaitForDatabase wait_for_database = WaitForDatabase::no;
   std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
   int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
+  std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
+  std::uint64_t kept_limit_bytes = ReplicatorOptions().kept_limit_bytes;
+  std::int64_t snapshot_interval_ms = ReplicatorOptions().snapshot_interval_ms;
 };
 
 class Replication {

@@ -38,6 +38,10 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["published_bytes"] = s.published_bytes;
   json["captured_commits"] = s.captured_commits;
   json["snapshots_published"] = s.snapshots_published;
+  json["merged_objects"] = s.merged_objects;
+  json["merged_bytes"] = s.merged_bytes;
+  json["replaced_objects"] = s.replaced_objects;
+  json["kept_bytes"] = s.kept_bytes;
   json["snapshot_pages_done"] = s.snapshot_pages_done;
   json["snapshot_pages_total"] = s.snapshot_pages_total;
   json["wal_frames"] = s.wal_frames;
@@ -51,6 +55,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["write_lock_us_max"] = s.write_lock_us_max;
   json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
   json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);
+  json["upkeep_trouble"] = trouble_json(s.upkeep_trouble, s.upkeep_trouble_kind);
   json["store"] = std::move(store);
   return json;
 }
@@ -75,6 +80,7 @@ void StatusReport::update(const ReplicatorStatus& now) {
   tell_snapshots(now);
   tell_trouble("the database", last_.database_trouble, now.database_trouble);
   tell_trouble("the store", last_.store_trouble, now.store_trouble);
+  tell_trouble("merging and removing", last_.upkeep_trouble, now.upkeep_trouble);
   if (json_lines_ == JsonLines::every_change) print_if_new(now);
   last_ = now;
   first_ = false;
@@ -85,10 +91,11 @@ void StatusReport::look_at_store() {
   if (json_lines_ == JsonLines::every_change && !first_) print_if_new(last_);
 }
 
-// How far a snapshot is and what was asked of the store so far make no line of their own.
+// How far a snapshot or upkeep is and what was asked of the store so far make no line of their own.
 void StatusReport::print_if_new(const ReplicatorStatus& now) {
   ReplicatorStatus shown = now;
   shown.snapshot_pages_done = 0;
+  shown.merged_objects = shown.merged_bytes = shown.replaced_objects = shown.kept_bytes = 0;
   const Json store = store_();
   const Json breaker = store.is_object() ? store["breaker"] : Json(nullptr);
   const std::string text = status_json(database_, url_, shown, breaker).dump();

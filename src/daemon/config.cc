@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/nearest.h"
+#include "base/units.h"
 #include "daemon/store_url.h"
 #include "daemon/toml_section.h"
 
@@ -21,7 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using Keys = std::vector<std::string>;
 
-const Keys kDatabaseSettings{"interval", "wal_switch", "spool_limit", "segment_level", "snapshot_level"};
+const Keys kDatabaseSettings{"interval",       "wal_switch", "spool_limit", "segment_level",
+                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval"};
 const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
                           "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
@@ -202,6 +204,13 @@ void Parser::read_settings(const TomlSection& section, DatabaseSettings& setting
   }
   section.read_number("segment_level", settings.segment_level, 1, 19);
   section.read_number("snapshot_level", settings.snapshot_level, 1, 19);
+  if (const auto levels = section.text("levels")) {
+    Result<std::vector<std::int64_t>> windows = parse_windows(*levels);
+    if (windows) settings.level_windows_ms = std::move(*windows);
+    else section.complain("levels", windows.error().with("levels").message());
+  }
+  section.read_size("kept_limit", settings.kept_limit_bytes);
+  section.read_duration("snapshot_interval", settings.snapshot_interval_ms);
 }
 
 void Parser::read_settings(const TomlSection& section, LayerSettings& settings) {

@@ -73,6 +73,9 @@ TEST(Config, WhatIsNotSaidIsTheDefault) {
   EXPECT_EQ(database.spool_limit_bytes, 100u << 20);
   EXPECT_EQ(database.segment_level, 1);
   EXPECT_EQ(database.snapshot_level, 3);
+  EXPECT_EQ(database.level_windows_ms, (std::vector<std::int64_t>{30'000, 300'000, 3'600'000}));
+  EXPECT_EQ(database.kept_limit_bytes, 512u << 20);
+  EXPECT_EQ(database.snapshot_interval_ms, 86'400'000);
   EXPECT_EQ(replica_url(config.databases[0], "/a.db", "").value(), "/a.db-cairn");
   const LayerSettings& layer = config.layers[0].settings;
   EXPECT_EQ(layer.interval_ms, 30'000);
@@ -190,7 +193,8 @@ TEST(Config, UnknownKeysAreRefusedWithTheNearest) {
   EXPECT_EQ(mistake("[default]\n"), "c.toml:1:2: this file has no key 'default': did you mean 'defaults'?");
   EXPECT_EQ(mistake("[defaults]\nquux_corge = 1\n"),
             "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, prices, "
-            "layer, interval, wal_switch, spool_limit, segment_level, snapshot_level");
+            "layer, interval, wal_switch, spool_limit, segment_level, snapshot_level, levels, kept_limit, "
+            "snapshot_interval");
   EXPECT_EQ(mistake("[stores.a]\nurl = 's3://bkt/p'\nsecret_access_key = 'x'\n"),
             "c.toml:3:1: [stores.a] has no key 'secret_access_key': secrets do not belong in here: give them in the "
             "environment or in the shared credentials file, and name its profile");
@@ -225,6 +229,9 @@ TEST(Config, ValuesThatMeanNothingAreRefused) {
             "c.toml:3:15: spool_limit: '10' is not a size: write it like 512KiB, 100MiB, 1.5GiB or 10MB");
   EXPECT_EQ(mistake_of_database("path = '/a'\nspool_limit = '0'"),
             "c.toml:3:15: 'spool_limit' is 0: give it room, as \"100MiB\"");
+  EXPECT_EQ(mistake_of_database("path = '/a'\nlevels = '30s,45s'"),
+            "c.toml:3:10: levels: each window of time has to be a multiple of the one before it, and larger: write "
+            "them like 30s,5m,1h");
   EXPECT_EQ(mistake_of_database("path = '/a'\nsnapshot_level = 20"),
             "c.toml:3:18: 'snapshot_level' is 20: write a number from 1 to 19");
   EXPECT_EQ(mistake_of_database("path = ''"), "c.toml:2:8: 'path' is empty: give it a value, or leave it out");

@@ -60,6 +60,12 @@ class FakeReplicator final : public Replicator {
     if (std::exchange(snapshot_requested_, false)) ++status_.snapshots_published;
     return Step{kNever};
   }
+  Step upkeep_step(const Time&) override {
+    MutexLock lock(mutex_);
+    ++upkeeps;
+    return Step{kNever};
+  }
+  void end_upkeep() override {}
   void request_snapshot() override {
     MutexLock lock(mutex_);
     snapshot_requested_ = true;
@@ -88,10 +94,15 @@ class FakeReplicator final : public Replicator {
     return publishes;
   }
 
+  std::uint64_t upkeep_count() const {
+    MutexLock lock(mutex_);
+    return upkeeps;
+  }
+
   // Set before the run.
   std::optional<Error> capture_error;
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
-  std::uint64_t captures = 0, publishes = 0;
+  std::uint64_t captures = 0, publishes = 0, upkeeps = 0;
 
  private:
   mutable Mutex mutex_;

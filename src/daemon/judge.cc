@@ -67,7 +67,10 @@ StatusMark::StatusMark(const ReplicatorStatus& s)
       has_snapshot(s.has_snapshot) {}
 
 StatusWords::StatusWords(const ReplicatorStatus& s)
-    : settled(s.settled), database_trouble(s.database_trouble), store_trouble(s.store_trouble) {}
+    : settled(s.settled),
+      database_trouble(s.database_trouble),
+      store_trouble(s.store_trouble),
+      upkeep_trouble(s.upkeep_trouble) {}
 
 // What is asked for is done once a step that began after the question has looked, and captured all that it saw.
 bool Judge::note_capture(const Question& question) {

@@ -32,7 +32,7 @@ struct StatusMark {
 // What people care about beside it.
 struct StatusWords {
   bool settled = false;
-  std::string database_trouble, store_trouble;
+  std::string database_trouble, store_trouble, upkeep_trouble;
 
   explicit StatusWords(const ReplicatorStatus& status);
   StatusWords() = default;

@@ -1,4 +1,4 @@
-// Three threads step, the caller's thread judges.
+// Four threads step, the caller's thread judges.
 //
 // The capture thread sleeps in poll() on inotify and a bell. The first write after quiet is captured at once; while
 // writes go on it looks every 5 ms and leaves inotify alone, because looking costs no system call and what matters
@@ -12,10 +12,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <thread>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/os.h"
 
 namespace cairn {
 
@@ -34,13 +36,15 @@ Result<void> Runner::run(std::stop_token stop) {
   judge_.begin(mono_us());
 
   std::thread capture([this] { capture_loop(); });
-  std::thread publish([this] { store_loop(Part::publish, &Replicator::publish_step); });
-  std::thread snapshot([this] { store_loop(Part::snapshot, &Replicator::snapshot_step); });
+  std::thread publish([this] { store_loop(Part::publish, std::mem_fn(&Replicator::publish_step)); });
+  std::thread snapshot([this] { store_loop(Part::snapshot, std::mem_fn(&Replicator::snapshot_step)); });
+  std::thread upkeep([this] { upkeep_loop(); });
   Result<void> result = supervise(std::move(stop));
   quit();
   capture.join();
   publish.join();
   snapshot.join();
+  upkeep.join();
   return result;
 }
 
@@ -99,18 +103,26 @@ void Runner::wait_before_capture(std::int64_t next_us) {
 
 // The threads of the store.
 
-void Runner::store_loop(Part part, StepFunction step) {
+void Runner::store_loop(Part part, const StepFunction& step) {
   while (!quitting_) {
     std::uint64_t rings_seen = 0;
     {
       MutexLock lock(mutex_);
       rings_seen = rings_;
     }
-    const Result<Step> done = (replicator_.*step)(clock_.now());
+    const Result<Step> done = step(replicator_, clock_.now());
     if (!done) return fail(done.error());
     note(part);
     wait_for_ring(rings_seen, done->next_us);
   }
+}
+
+// Nothing waits for it, so it takes what the others leave of the processors.
+void Runner::upkeep_loop() {
+  lower_priority_of_this_thread();
+  store_loop(Part::upkeep, [](Replicator& replicator, const Time& now) {
+    return Result<Step>(replicator.upkeep_step(now));
+  });
 }
 
 void Runner::wait_for_ring(std::uint64_t rings_seen, std::int64_t next_us) {
@@ -160,6 +172,7 @@ void Runner::ring_all() {
 
 void Runner::quit() {
   quitting_ = true;
+  replicator_.end_upkeep();
   ring_all();
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -33,14 +34,15 @@ class Runner {
   Result<void> run(std::stop_token stop);
 
  private:
-  enum class Part { capture, publish, snapshot };
-  using StepFunction = Result<Step> (Replicator::*)(const Time&);
+  enum class Part { capture, publish, snapshot, upkeep };
+  using StepFunction = std::function<Result<Step>(Replicator&, const Time&)>;
 
   // The threads.
   void capture_loop();
   bool await_database();
   void wait_before_capture(std::int64_t next_us);
-  void store_loop(Part part, StepFunction step);
+  void store_loop(Part part, const StepFunction& step);
+  void upkeep_loop();
   void wait_for_ring(std::uint64_t rings_seen, std::int64_t next_us);
 
   // Between them.

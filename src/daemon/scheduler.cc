@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/os.h"
 
 namespace cairn::daemon {
 
@@ -58,13 +59,20 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
       options_(options),
       watch_(std::move(watch)),
       captures_(static_cast<std::size_t>(std::max(options.capture_workers, 1))),
-      stores_(most_of_a_lane(options.store_workers)) {
+      stores_(most_of_a_lane(options.store_workers)),
+      upkeeps_(most_of_a_lane(options.upkeep_workers)) {
   threads_.emplace_back([this] { wait_loop(); });
   for (int i = 0; i < std::max(options.capture_workers, 1); ++i) {
     threads_.emplace_back([this] { work_loop(Pool::capture); });
   }
   for (int i = 0; i < std::max(options.store_workers, 1); ++i) {
     threads_.emplace_back([this] { work_loop(Pool::store); });
+  }
+  for (int i = 0; i < std::max(options.upkeep_workers, 1); ++i) {
+    threads_.emplace_back([this] {
+      lower_priority_of_this_thread();
+      work_loop(Pool::upkeep);
+    });
   }
 }
 
@@ -74,6 +82,7 @@ Scheduler::~Scheduler() {
     quitting_ = true;
     capture_work_.notify_all();
     store_work_.notify_all();
+    upkeep_work_.notify_all();
   }
   watch_->ring();
   for (std::thread& thread : threads_) thread.join();
@@ -137,13 +146,13 @@ std::optional<Scheduler::Work> Scheduler::next(Pool pool) {
   MutexLock lock(mutex_);
   while (!quitting_) {
     if (const std::optional<Work> found = take(pool)) return found;
-    workers_of(pool == Pool::capture ? kCapture : kPublish).wait(mutex_);
+    workers_of(pool).wait(mutex_);
   }
   return std::nullopt;
 }
 
 std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
-  while (const auto item = (pool == Pool::capture ? captures_ : stores_).take()) {
+  while (const auto item = queue_of(pool).take()) {
     const auto [id, part] = *item;
     Driven& driven = *driven_[id];  // let_go() leaves nothing in a queue behind
     if (!driven.quitting) {
@@ -151,7 +160,7 @@ std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
       return Work{&driven, part, mono_us() - driven.last_life_us >= options_.timing.busy_after_us};
     }
     driven.parts[part] = {};
-    queue_of(part).done(part == kCapture ? "" : driven.lane);
+    queue_of(pool).done(part == kCapture ? "" : driven.lane);
     driven.changed.notify_all();
   }
   return std::nullopt;
@@ -163,7 +172,9 @@ void Scheduler::work(const Work& work) {
   Result<Step> result = Step{kNever};
   if (work.part == kCapture && work.is_idle) watch_->refresh(driven.id);
   const Time now = clock_.now();
-  if (work.part != kCapture) {
+  if (work.part == kUpkeep) {
+    result = driven.replicator.upkeep_step(now);
+  } else if (work.part != kCapture) {
     result = (driven.replicator.*kSteps[work.part])(now);
   } else if (!still_awaits_database(driven)) {
     const Judge::Question question = driven.judge.question();
@@ -204,8 +215,8 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
 
 void Scheduler::enqueue(Driven& driven, Part part) {
   driven.parts[part] = {PartState::At::queue, kNever};
-  queue_of(part).push(part == kCapture ? "" : driven.lane, {driven.id, part});
-  workers_of(part).notify_one();
+  queue_of(pool_of(part)).push(part == kCapture ? "" : driven.lane, {driven.id, part});
+  workers_of(pool_of(part)).notify_one();
 }
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
@@ -213,8 +224,8 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
   PartState& state = driven.parts[work.part];
   const std::int64_t wanted_us = state.due_us;
   state = {PartState::At::rest, kNever};
-  queue_of(work.part).done(work.part == kCapture ? "" : driven.lane);
-  workers_of(work.part).notify_one();  // the lane may have more
+  queue_of(pool_of(work.part)).done(work.part == kCapture ? "" : driven.lane);
+  workers_of(pool_of(work.part)).notify_one();  // the lane may have more
   if (!result) {
     if (!driven.failure) driven.failure = result.error();
     driven.quitting = true;
@@ -242,6 +253,7 @@ void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, 
   if (!got_on) return;
   want(driven, kPublish, now_us);
   want(driven, kSnapshot, now_us);
+  want(driven, kUpkeep, now_us);
   if (part == kCapture) {
     driven.last_life_us = now_us;
   } else {
@@ -263,7 +275,7 @@ void Scheduler::ring_all(Driven& driven) {
   ++driven.changes;
   driven.changed.notify_all();
   const std::int64_t now_us = mono_us();
-  for (const Part part : {kCapture, kPublish, kSnapshot}) want(driven, part, now_us);
+  for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) want(driven, part, now_us);
 }
 
 // The caller of drive().
@@ -322,11 +334,12 @@ bool Scheduler::wait_for_change(Driven& driven, std::uint64_t& seen) {
 
 // Afterwards no thread knows it any more.
 void Scheduler::let_go(Driven& driven) {
+  driven.replicator.end_upkeep();
   {
     MutexLock lock(mutex_);
     driven.quitting = true;
     const auto is_busy = [](const PartState& state) { return state.at != PartState::At::rest; };
-    for (const Part part : {kCapture, kPublish, kSnapshot}) {
+    for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) {
       PartState& state = driven.parts[part];
       if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
     }

@@ -2,8 +2,9 @@
 // capture, some speak to stores. What run_replicator() does for one with three threads of its own, with the same
 // outcome.
 //
-// A part of a Replicator (capture, publish, snapshot) never runs twice at once. Databases take turns: one that always
-// has something to do comes last again after each step. Stores take turns too, and no store can hold all workers.
+// A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
+// always has something to do comes last again after each step. Stores take turns too, and no store can hold all
+// workers.
 #pragma once
 
 #include <array>
@@ -33,6 +34,7 @@ namespace cairn::daemon {
 struct SchedulerOptions {
   int capture_workers = 2;  // who read and compress
   int store_workers = 8;    // who mostly wait for a network
+  int upkeep_workers = 2;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
   RunTiming timing;
   // The file system tells of what matters; looking beside that must not cost more with each database. With more than
   // so many, each is looked at less often.
@@ -54,7 +56,7 @@ class Scheduler {
  private:
   using Id = FilesWatch::Id;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  enum Part { kCapture, kPublish, kSnapshot, kPartCount };
+  enum Part { kCapture, kPublish, kSnapshot, kUpkeep, kPartCount };
   struct PartState {
     enum class At { rest, queue, work } at = At::rest;
     std::int64_t due_us = kNever;  // at rest: when its timer rings; at work: when somebody wants it next
@@ -65,7 +67,7 @@ class Scheduler {
     Part part = kCapture;
     bool is_idle = false;  // nothing was heard of it for a while
   };
-  enum class Pool { capture, store };
+  enum class Pool { capture, store, upkeep };
 
   Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch);
 
@@ -93,23 +95,29 @@ class Scheduler {
   void let_go(Driven& driven) EXCLUDES(mutex_);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }
-  FairQueue<std::pair<Id, Part>>& queue_of(Part part) REQUIRES(mutex_) {
-    return part == kCapture ? captures_ : stores_;
+  static Pool pool_of(Part part) {
+    return part == kCapture ? Pool::capture : part == kUpkeep ? Pool::upkeep : Pool::store;
   }
-  ConditionVariable& workers_of(Part part) { return part == kCapture ? capture_work_ : store_work_; }
+  FairQueue<std::pair<Id, Part>>& queue_of(Pool pool) REQUIRES(mutex_) {
+    return pool == Pool::capture ? captures_ : pool == Pool::upkeep ? upkeeps_ : stores_;
+  }
+  ConditionVariable& workers_of(Pool pool) {
+    return pool == Pool::capture ? capture_work_ : pool == Pool::upkeep ? upkeep_work_ : store_work_;
+  }
 
   Clock& clock_;
   const SchedulerOptions options_;
   const std::unique_ptr<FilesWatch> watch_;
 
   Mutex mutex_;
-  ConditionVariable capture_work_, store_work_;  // for workers
+  ConditionVariable capture_work_, store_work_, upkeep_work_;  // for workers
   std::map<Id, Driven*> driven_ GUARDED_BY(mutex_);
   Id last_id_ GUARDED_BY(mutex_) = 0;
   std::size_t busy_ GUARDED_BY(mutex_) = 0;  // of those, how many something is going on with
   std::set<std::tuple<std::int64_t, Id, Part>> timers_ GUARDED_BY(mutex_);
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
-  FairQueue<std::pair<Id, Part>> captures_ GUARDED_BY(mutex_), stores_ GUARDED_BY(mutex_);
+  FairQueue<std::pair<Id, Part>> captures_ GUARDED_BY(mutex_), stores_ GUARDED_BY(mutex_),
+      upkeeps_ GUARDED_BY(mutex_);
   bool quitting_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -56,6 +56,11 @@ class Watched final : public Replicator {
     return in(now, &Replicator::publish_step, 1);
   }
   Result<Step> snapshot_step(const Time& now) override { return in(now, &Replicator::snapshot_step, 2); }
+  Step upkeep_step(const Time& now) override {
+    if (in_upkeep) in_upkeep();
+    return *in(now, [](Replicator& one, const Time& at) { return Result<Step>(one.upkeep_step(at)); }, 3);
+  }
+  void end_upkeep() override { upkeep_ended = true; }
   void request_snapshot() override { fake.request_snapshot(); }
   void request_capture() override { fake.request_capture(); }
   ReplicatorStatus status() const override { return fake.status(); }
@@ -63,18 +68,19 @@ class Watched final : public Replicator {
   void close(StopMode) override {}
 
   FakeReplicator fake;
-  std::function<void()> in_publish;  // before it
-  std::atomic<bool> twice_at_once = false;
+  std::function<void()> in_publish, in_upkeep;  // before it
+  std::atomic<bool> twice_at_once = false, upkeep_ended = false;
 
  private:
-  Result<Step> in(const Time& now, Result<Step> (Replicator::*step)(const Time&), int part) {
+  template <class StepFunction>
+  Result<Step> in(const Time& now, StepFunction step, int part) {
     if (inside_[part].exchange(true)) twice_at_once = true;
     std::this_thread::yield();
-    const Result<Step> result = (fake.*step)(now);
+    const Result<Step> result = std::invoke(step, fake, now);
     inside_[part] = false;
     return result;
   }
-  std::array<std::atomic<bool>, 3> inside_{};
+  std::array<std::atomic<bool>, 4> inside_{};
 };
 
 class SchedulerTest : public ::testing::Test {
@@ -163,6 +169,29 @@ TEST_F(SchedulerTest, AStoreThatDoesNotAnswerDoesNotHoldUpTheOthers) {
   EXPECT_TRUE(comes_true([&] { return other.status().published_sequence == 1; }));
   answers = true;
   stop_all();
+  EXPECT_EQ(failed_, 0);
+}
+
+// Whoever merges for one store may be kept waiting by it: its databases are published all the same, and those of other
+// stores are merged.
+TEST_F(SchedulerTest, UpkeepThatHangsHoldsUpNothingElse) {
+  open(only_when_woken());
+  std::atomic<bool> answers = false;
+  Watched& slow = add();
+  slow.fake.commit();
+  slow.in_upkeep = [&] {
+    while (!answers) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  drive(slow, "hangs");
+  Watched& other = add();
+  other.fake.commit();
+  drive(other, "well");
+  EXPECT_TRUE(comes_true([&] { return slow.status().published_sequence == 1; }));
+  EXPECT_TRUE(comes_true([&] { return other.fake.upkeep_count() > 0 && other.status().published_sequence == 1; }));
+  EXPECT_EQ(slow.fake.upkeep_count(), 0u);
+  answers = true;
+  stop_all();
+  EXPECT_TRUE(slow.upkeep_ended);
   EXPECT_EQ(failed_, 0);
 }
 

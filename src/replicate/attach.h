@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "cairn/replicator.h"
+#include "replicate/kept.h"
 #include "replicate/local_state.h"
 #include "replicate/page_hashes.h"
 #include "replicate/spool.h"
@@ -44,6 +45,7 @@ struct AttachContext {
   Random& random;
   LocalState& local;
   const ReplicatorOptions& options;
+  Kept& kept;
 };
 
 std::string spool_path(const ReplicatorOptions& options);

@@ -45,6 +45,7 @@ Result<void> Pass::open_snapshot(const Time& now) {
                                                            input_.shared.options.snapshot_level));
   job_->hashes = std::move(own_hashes_);
   MutexLock hold(input_.shared.mutex);
+  job_->number = ++input_.shared.snapshots_begun;
   input_.shared.job = job_;
   input_.shared.status.snapshot_pages_total = view_->page_count();
   input_.shared.status.snapshot_pages_done = 0;

@@ -3,7 +3,8 @@
 //   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's"
 //     can be told apart;
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
-//     writer owns the history, and this one stops for good;
+//     writer owns the history, and this one stops for good; that a key is free says the opposite only to who has heard
+//     from the store lately, because what was merged is removed;
 //   - "it may have been applied": look, then decide.
 //
 // The summary that is written now and then is also a look at whether the replica is still there. A claim that is gone
@@ -57,6 +58,7 @@ Result<bool> Publisher::attach_now(const Time& now) {
     if (shared_.footing == Footing::settling || shared_.footing == Footing::leaving) return false;
   }
   CAIRN_ASSIGN(const Finding finding, find_out(shared_.attach_context()));
+  if (finding.start != Start::go_on) CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next()));
   Presumption presumed;
   std::shared_ptr<Spool> spool;
   {
@@ -72,8 +74,7 @@ Result<bool> Publisher::attach_now(const Time& now) {
   if (!spool) return attach_afresh(finding, now);
   const auto confirmed = confirm(shared_.attach_context(), finding, presumed, *spool, now);
   if (confirmed && *confirmed) {
-    stand_firm(presumed.lineage, finding, nullptr);
-    looked_ = now;
+    stand_firm(presumed.lineage, finding, nullptr, now);
     return true;
   }
   MutexLock hold(shared_.mutex);
@@ -90,14 +91,14 @@ Result<bool> Publisher::attach_afresh(const Finding& finding, const Time& now) {
     shared_.footing = Footing::none;
     return base.error();
   }
-  stand_firm(base->lineage, finding, &*base);
-  looked_ = now;
+  stand_firm(base->lineage, finding, &*base, now);
   return true;
 }
 
-void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* base) {
+void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* base, const Time& now) {
   const LocalRecord record = shared_.local->record();
   attached_ = true;
+  heard_ = now;
   patience_.reset();
   const bool has_history = finding.start != Start::begin;
   if (has_history && !finding.head.has_snapshot) shared_.snapshot_requested = true;
@@ -106,6 +107,10 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
   shared_.status.phase = Phase::opening;
   shared_.status.lineage = lineage.hex();
   shared_.status.has_snapshot = has_history && finding.head.has_snapshot;
+  // One that is on its way is as good as made now.
+  shared_.newest_snapshot = finding.head.newest_snapshot;
+  shared_.newest_snapshot_ms =
+      shared_.status.has_snapshot ? finding.head.newest_snapshot_time_ms : now.wall_ms;
   shared_.status.published_sequence = record.published.value;
   shared_.status.store_trouble.clear();
   shared_.published = record.published;
@@ -119,7 +124,8 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  CAIRN_TRY(look_around(*segment, now));
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1)));
+  CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
@@ -138,20 +144,20 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     shared_.status.published_bytes += segment->size_bytes;
   }
   spool.pop();
-  last_time_ = now;
+  last_time_ = heard_ = now;
   return true;
 }
 
-// By either clock: the one stands still while a machine sleeps, the other may be set back.
-Result<void> Publisher::look_around(const SpooledSegment& segment, const Time& now) {
-  const Sequence published(segment.sequence.value - 1);
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published));
-  const std::int64_t away_ms = std::max((now.mono_us - looked_.mono_us) / 1000,
-                                        std::abs(now.wall_ms - looked_.wall_ms));
-  if (away_ms > kAway_ms) {
-    CAIRN_TRY(expect_not_overtaken(shared_.store, shared_.options.replica, published));
-  }
-  looked_ = now;
+// That a segment's key is free says that nobody else was there only as long as nobody else's can have been merged and
+// removed. After a while without a word from the store, in which another writer may have taken the history over, what
+// is there is looked at before more is put.
+Result<void> Publisher::look_for_others_when_due(const Time& now) {
+  const std::int64_t most_ms = std::min(kAway_ms, shared_.options.replaced_grace_ms / 2);
+  const std::int64_t by_wall_ms = std::abs(now.wall_ms - heard_.wall_ms);
+  if (std::max(by_wall_ms, (now.mono_us - heard_.mono_us) / 1000) <= most_ms) return {};
+  const LocalRecord record = shared_.local->record();
+  CAIRN_TRY(expect_nobody_else(shared_.store, shared_.options.replica, record.published, record.writer));
+  heard_ = now;
   return {};
 }
 

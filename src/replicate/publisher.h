@@ -17,10 +17,10 @@ class Publisher {
  private:
   Result<bool> attach_now(const Time& now);
   Result<bool> attach_afresh(const Finding& finding, const Time& now);
-  void stand_firm(const Id128& lineage, const Finding& finding, Base* base);
+  void stand_firm(const Id128& lineage, const Finding& finding, Base* base, const Time& now);
   Result<bool> publish_front(Spool& spool, const Time& now);
+  Result<void> look_for_others_when_due(const Time& now);
   Result<bool> put(const SpooledSegment& segment);
-  Result<void> look_around(const SpooledSegment& segment, const Time& now);
   Result<void> write_summary(const Time& now);
   Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);
@@ -33,7 +33,7 @@ class Publisher {
   std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
   Time last_time_;
-  Time looked_;  // when it was last known that nobody else publishes here
+  Time heard_;  // when it was known last that nobody else has published
   bool attached_ = false;
 };
 

@@ -1,9 +1,15 @@
 #include "cairn/replicator.h"
 
+#include <algorithm>
+
+#include "base/units.h"
 #include "fmt/format.h"
 #include "replicate/capturer.h"
+#include "replicate/levels.h"
 #include "replicate/publisher.h"
+#include "replicate/requests.h"
 #include "replicate/shared.h"
+#include "replicate/snapshot_schedule.h"
 #include "replicate/snapshot_upload.h"
 
 namespace cairn {
@@ -28,7 +34,10 @@ class ReplicatorImpl final : public Replicator {
       : shared_(store, files, executor, random, std::move(options)),
         capturer_(shared_),
         publisher_(shared_),
-        upload_(shared_) {}
+        upload_(shared_),
+        levels_(shared_),
+        snapshots_(shared_),
+        requests_(shared_) {}
 
   Result<void> open() {
     const std::string& directory = shared_.options.state_directory;
@@ -42,14 +51,24 @@ class ReplicatorImpl final : public Replicator {
     if (!lock) return lock.error();
     shared_.lock = std::move(*lock);
     CAIRN_ASSIGN(shared_.local, LocalState::open(shared_.files, directory));
+    CAIRN_TRY(shared_.kept.open());
+    requests_.open();
     CAIRN_ASSIGN(left_over_, Spool::left_over(shared_.files, spool_path(shared_.options),
                                               shared_.local->record().published));
     return {};
   }
 
-  Result<Step> capture_step(const Time& now) override { return capturer_.step(now); }
+  Result<Step> capture_step(const Time& now) override {
+    requests_.look(now);
+    return capturer_.step(now);
+  }
   Result<Step> publish_step(const Time& now) override { return publisher_.step(now); }
   Result<Step> snapshot_step(const Time& now) override { return upload_.step(now); }
+  Step upkeep_step(const Time& now) override {
+    const std::int64_t next_us = snapshots_.look(now);
+    return Step{std::min(next_us, levels_.step(now).next_us)};
+  }
+  void end_upkeep() override { shared_.upkeep_ends = true; }
   void request_snapshot() override { shared_.snapshot_requested = true; }
   void request_capture() override { shared_.capture_requested = true; }
   std::string database_path() const override { return shared_.options.database; }
@@ -73,7 +92,10 @@ class ReplicatorImpl final : public Replicator {
 
   void close(StopMode mode) override {
     capturer_.close(mode);
-    if (mode == StopMode::tidy) publisher_.finish();
+    if (mode == StopMode::tidy) {
+      levels_.close();
+      publisher_.finish();
+    }
     shared_.local.reset();
     shared_.lock.reset();
   }
@@ -84,13 +106,17 @@ class ReplicatorImpl final : public Replicator {
   Capturer capturer_;
   Publisher publisher_;
   SnapshotUpload upload_;
+  Levels levels_;
+  SnapshotSchedule snapshots_;
+  Requests requests_;
 };
 
 Result<void> check_options(const ReplicatorOptions& options) {
   if (options.database.empty()) return Error(ErrorKind::invalid, "no database is named");
   if (options.state_directory.empty()) return Error(ErrorKind::invalid, "no state directory is named");
   if (options.interval_ms < 0) return Error(ErrorKind::invalid, "the interval is negative");
-  return {};
+  if (options.snapshot_interval_ms < 0) return Error(ErrorKind::invalid, "the interval of snapshots is negative");
+  return check_windows(options.level_windows_ms);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "cairn/replicator.h"
 #include "replicate/attach.h"
+#include "replicate/kept.h"
 #include "replicate/local_state.h"
 #include "replicate/spool.h"
 #include "segment/writer.h"
@@ -21,6 +22,7 @@ namespace cairn::replicate {
 
 // A snapshot on its way: capture_step reads pages into the writer, snapshot_step stores what comes out.
 struct SnapshotJob {
+  std::uint64_t number = 0;  // of those that this process has begun
   std::unique_ptr<segment::SnapshotWriter> writer;
   std::unique_ptr<MappedFile> hashes;  // as the writer needs them until it is done
   std::string key;
@@ -49,7 +51,7 @@ enum class Footing {
 
 struct Shared {
   Shared(Store& s, FileSystem& f, Executor& e, Random& r, ReplicatorOptions o)
-      : store(s), files(f), executor(e), random(r), options(std::move(o)) {}
+      : store(s), files(f), executor(e), random(r), options(std::move(o)), kept(files, options) {}
 
   Store& store;
   FileSystem& files;
@@ -58,6 +60,7 @@ struct Shared {
   const ReplicatorOptions options;
   std::unique_ptr<FileLock> lock;
   std::unique_ptr<LocalState> local;
+  Kept kept;
 
   mutable Mutex mutex;
   ReplicatorStatus status GUARDED_BY(mutex);
@@ -71,8 +74,12 @@ struct Shared {
   bool capture_settled GUARDED_BY(mutex) = false;          // everything committed at the last look is captured
   std::uint64_t capture_looks GUARDED_BY(mutex) = 0;
   Sequence published GUARDED_BY(mutex);
+  Sequence newest_snapshot GUARDED_BY(mutex);              // in the store
+  std::int64_t newest_snapshot_ms GUARDED_BY(mutex) = 0;   // when it was made, by the clock of its key
+  std::uint64_t snapshots_begun GUARDED_BY(mutex) = 0, newest_published_number GUARDED_BY(mutex) = 0;
   std::atomic<bool> snapshot_requested{false};
   std::atomic<bool> capture_requested{false};
+  std::atomic<bool> upkeep_ends{false};
 
   // Where store calls that may run side by side are made.
   Executor& transfers() { return options.transfers != nullptr ? *options.transfers : one_at_a_time; }
@@ -89,7 +96,7 @@ struct Shared {
     MutexLock hold(mutex);
     return footing == Footing::firm;
   }
-  AttachContext attach_context() { return {store, files, random, *local, options}; }
+  AttachContext attach_context() { return {store, files, random, *local, options, kept}; }
   std::shared_ptr<Spool> current_spool() const EXCLUDES(mutex) {
     MutexLock hold(mutex);
     return spool;

@@ -349,6 +349,9 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
   {
     MutexLock hold(shared_.mutex);
     shared_.interrupted.reset();
+    shared_.newest_snapshot = job.sequence;
+    shared_.newest_snapshot_ms = now.wall_ms;
+    shared_.newest_published_number = job.number;
     shared_.status.has_snapshot = true;
     ++shared_.status.snapshots_published;
     shared_.status.published_bytes += sent_bytes_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fmt/format.h"
+#include "replicate/kept.h"
 #include "segment/reader.h"
 
 namespace cairn::replicate {
@@ -38,9 +39,10 @@ Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path,
 
 }  // namespace
 
-Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage) {
+Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
+                                           Kept& kept) {
   CAIRN_TRY(files.make_directories(directory));
-  std::unique_ptr<Spool> spool(new Spool(files, directory));
+  std::unique_ptr<Spool> spool(new Spool(files, directory, kept));
   CAIRN_TRY(spool->load(lineage));
   return spool;
 }
@@ -113,10 +115,9 @@ std::deque<SpooledSegment> Spool::all() const {
 void Spool::pop() {
   MutexLock lock(mutex_);
   if (segments_.empty()) return;
-  const std::string path = segments_.front().path;
   size_bytes_ -= segments_.front().size_bytes;
+  kept_.take(segments_.front());  // one that stays is known for published at the next start, and let go of then
   segments_.pop_front();
-  (void)files_.remove(path);  // one that stays is known for published at the next start, and removed then
 }
 
 Result<void> Spool::clear() {

@@ -24,12 +24,15 @@ struct SpooledSegment {
   std::uint32_t page_size = 0, page_count = 0;
 };
 
+class Kept;
+
 // Safe from many threads: one adds, one publishes.
 class Spool {
  public:
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
-  // all behind them are removed.
-  static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage);
+  // all behind them are removed. `kept` gets what has been published.
+  static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
+                                             Kept& kept);
 
   // What lies there and is not published, by its name alone: before it is known what the store holds.
   struct LeftOver {
@@ -44,7 +47,7 @@ class Spool {
   std::optional<SpooledSegment> front() const EXCLUDES(mutex_);
   std::optional<SpooledSegment> back() const EXCLUDES(mutex_);
   std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
-  // Removes the front, which has been published, or lies in the store already.
+  // Lets go of the front, which has been published, or lies in the store already.
   void pop() EXCLUDES(mutex_);
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
@@ -54,12 +57,14 @@ class Spool {
   Result<void> make_durable() EXCLUDES(mutex_);
 
  private:
-  Spool(FileSystem& files, std::string directory) : files_(files), directory_(std::move(directory)) {}
+  Spool(FileSystem& files, std::string directory, Kept& kept)
+      : files_(files), directory_(std::move(directory)), kept_(kept) {}
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
 
   FileSystem& files_;
   const std::string directory_;
+  Kept& kept_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;

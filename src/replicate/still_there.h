@@ -14,10 +14,9 @@ namespace cairn::replicate {
 // looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
 Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
 
-// Nobody else has published what comes after `published`, but for the next segment, which may be ours: who puts it
-// finds out. A number whose segment was merged and removed is free again, so a create-only put alone does not tell a
-// writer that has been away for long (a machine that slept) that another one took over. conflict: another one has.
-Result<void> expect_not_overtaken(Store& store, std::string_view replica, Sequence published);
+// Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
+// applied without an answer. conflict: another writer has gone on with it.
+Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer);
 
 enum class FirstSnapshot { published, under_way };
 

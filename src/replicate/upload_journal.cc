@@ -3,31 +3,20 @@
 #include <string_view>
 
 #include "base/bytes.h"
-#include "fmt/format.h"
 #include "nlohmann/json.hpp"
-#include "segment/running_hash.h"
+#include "replicate/checked_line.h"
 
 namespace cairn::replicate {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::size_t kSumDigits = 16;
 constexpr std::uint64_t kMaxBytes = 16ull << 20;  // 10,000 parts take some 2 MiB
-
-std::string sum_of(std::string_view text) {
-  segment::RunningHash hash;
-  hash.add(as_bytes(text));
-  return fmt::format("{:016x}", hash.value());
-}
 
 // The JSON object of the next line, if it is whole; `text` moves on behind it.
 std::optional<Json> take_line(std::string_view& text) {
-  const std::size_t end = text.find('\n');
-  if (end == std::string_view::npos || end < kSumDigits + 1) return {};
-  const std::string_view sum = text.substr(0, kSumDigits), json = text.substr(kSumDigits + 1, end - kSumDigits - 1);
-  if (text[kSumDigits] != ' ' || sum_of(json) != sum) return {};
-  text.remove_prefix(end + 1);
-  Json object = Json::parse(json, nullptr, false);
+  const auto json = take_checked_line(text);
+  if (!json) return {};
+  Json object = Json::parse(*json, nullptr, false);
   return object.is_object() ? std::optional(std::move(object)) : std::nullopt;
 }
 
@@ -99,7 +88,7 @@ Result<void> UploadJournal::begin(const JournaledUpload& upload) {
 Result<void> UploadJournal::add(const JournaledPart& part) { return write_line(text_of(describe(part))); }
 
 Result<void> UploadJournal::write_line(const std::string& json) {
-  const std::string line = sum_of(json) + " " + json + "\n";
+  const std::string line = checked_line(json);
   CAIRN_TRY(file_->write_at(end_, as_bytes(line)));
   end_ += line.size();
   return {};

@@ -42,12 +42,14 @@ class Seeds : public ::testing::TestWithParam<std::uint64_t> {};
 void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions options) {
   const std::uint64_t first = from_environment("CAIRN_SIM_FIRST", 1);
   const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", otherwise);
-  std::uint64_t restore_points = 0, restores = 0;
+  std::uint64_t restore_points = 0, restores = 0, merged = 0, replaced = 0;
   for (std::uint64_t seed = first + shard; seed < first + count; seed += kShards) {
     options.seed = seed;
     const SimulationReport report = simulate(options);
     restore_points += report.restore_points;
     restores += report.restores;
+    merged += report.merged;
+    replaced += report.replaced;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
                                         << "\nrerun with: sim_tests --seed " << seed
                                         << (options.away_at_start ? " --away" : "") << " --verbose\n"
@@ -56,6 +58,8 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
   if (count >= kShards) {
     EXPECT_GT(restore_points, 0u);
     EXPECT_GT(restores, 0u);
+    EXPECT_GT(merged, 0u);
+    EXPECT_GT(replaced, 0u);
   }
 }
 
@@ -114,16 +118,20 @@ int run_by_hand(ByHand hand) {
     sum.power_losses += report.power_losses;
     sum.faults += report.faults;
     sum.snapshots += report.snapshots;
+    sum.merged += report.merged;
+    sum.replaced += report.replaced;
     sum.most_waits = std::max(sum.most_waits, report.most_waits);
     if (report.failure.empty()) continue;
     ++failures;
     std::printf("seed %llu: %s\n", static_cast<unsigned long long>(hand.options.seed), report.failure.c_str());
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, {} "
-                                  "kills, {} power losses, {} faults, longest wait {} ms; {:.1f} s",
+  std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, "
+                                  "{} merged objects, {} replaced ones, {} kills, {} power losses, {} faults, longest "
+                                  "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.kills, sum.power_losses, sum.faults, sum.most_waits, took.count()).c_str());
+                                  sum.merged, sum.replaced, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
+                                  took.count()).c_str());
   return failures == 0 ? 0 : 1;
 }
 

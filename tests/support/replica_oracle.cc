@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "fmt/format.h"
 
@@ -54,7 +55,7 @@ std::optional<Bytes> unzstd(ByteView object) {
   return data;
 }
 
-std::string apply_wal(ByteView wal, Bytes& image) {
+std::string apply_wal(ByteView wal, Bytes& image, std::size_t first, std::size_t end) {
   constexpr std::size_t kHeader = 32, kFrameHeader = 24;
   if (wal.size() < kHeader) return "no WAL header";
   const std::size_t page_size = big_endian(wal, 8);
@@ -63,17 +64,32 @@ std::string apply_wal(ByteView wal, Bytes& image) {
   if (wal.size() == kHeader || (wal.size() - kHeader) % frame_size != 0) return "not a whole number of frames";
   if (page_size_in(image) != page_size) image.clear();  // another page size: everything is stated anew
   std::uint32_t pages = 0;
-  for (std::size_t at = kHeader; at < wal.size(); at += frame_size) {
+  std::size_t run = 0;
+  for (std::size_t at = kHeader; at < wal.size() && run < end; at += frame_size) {
     const std::size_t page = big_endian(wal, at);
     if (page == 0) return "page 0";
     pages = big_endian(wal, at + 4);
-    if (image.size() < page * page_size) image.resize(page * page_size);
-    std::memcpy(&image[(page - 1) * page_size], &wal[at + kFrameHeader], page_size);
+    if (run >= first) {
+      if (image.size() < page * page_size) image.resize(page * page_size);
+      std::memcpy(&image[(page - 1) * page_size], &wal[at + kFrameHeader], page_size);
+      if (pages != 0) image.resize(pages * page_size);
+    }
+    run += pages != 0;
   }
   if (pages == 0) return "the last frame is not a commit";
-  image.resize(pages * page_size);
-  return "";
+  return run > first ? "" : "there are fewer runs";
 }
+
+namespace {
+
+std::size_t runs_of(ByteView wal) {
+  const std::size_t frame_size = 24 + big_endian(wal, 8);
+  std::size_t runs = 0;
+  for (std::size_t at = 32; at + frame_size <= wal.size(); at += frame_size) runs += big_endian(wal, at + 4) != 0;
+  return runs;
+}
+
+}  // namespace
 
 ReplicaOracle::ReplicaOracle(Store& store, std::string replica)
     : store_(store), prefix_(replica.empty() ? "" : replica + "/") {}
@@ -109,29 +125,59 @@ std::string ReplicaOracle::read_objects() {
   }
   for (const auto& [key, digest] : digests_) {
     const auto now = seen.find(key);
-    if (now == seen.end()) return key + " has vanished";
-    if (now->second != digest) return key + " has changed";
+    if (now == seen.end() && !may_be_gone(key, seen)) return key + " has vanished";
+    if (now != seen.end() && now->second != digest) return key + " has changed";
   }
   for (const auto& [key, digest] : seen) {
     if (digests_.contains(key)) continue;
-    const std::string_view name = std::string_view(key).substr(prefix_.size());
-    if (name.starts_with("wal/")) {
-      const auto sequence = number_before(name, ".wal.zst");
-      if (!sequence) return key + " is no segment's name";
-      // Listed in order: numbers have a fixed width.
-      if (*sequence != segments_ + 1) return fmt::format("{} follows segment {}", key, segments_);
-      segments_ = *sequence;
-    } else if (name.starts_with("snapshots/")) {
-      const auto sequence = number_before(name, ".sqlite.zst");
-      if (!sequence) return key + " is no snapshot's name";
-      snapshots_.emplace(*sequence, key);
-      unchecked_snapshots_.push_back(key);
-    } else {
-      return "what is " + key + "?";
-    }
+    if (std::string problem = note_new(key); !problem.empty()) return problem;
   }
+  for (const std::string& key : unchecked_merged_) segments_ = std::max(segments_, merged_[key].last);
   digests_ = std::move(seen);
   return "";
+}
+
+std::string ReplicaOracle::note_new(const std::string& key) {
+  const std::string_view name = std::string_view(key).substr(prefix_.size());
+  if (name.starts_with("levels/")) return note_merged(key);
+  const bool is_segment = name.starts_with("wal/");
+  if (!is_segment && !name.starts_with("snapshots/")) return "what is " + key + "?";
+  const auto sequence = number_before(name, is_segment ? ".wal.zst" : ".sqlite.zst");
+  if (!sequence) return key + " has no sequence";
+  if (is_segment) {
+    if (*sequence <= segments_) return fmt::format("{} follows segment {}", key, segments_);
+    segments_ = *sequence;  // one that is not there is missed when it is needed
+    return "";
+  }
+  snapshots_.emplace(*sequence, key);
+  unchecked_snapshots_.push_back(key);
+  return "";
+}
+
+std::string ReplicaOracle::note_merged(const std::string& key) {
+  const auto last = number_before(key, ".wal.zst");
+  const auto first = number_before(key.substr(0, key.rfind('-')), "");
+  if (!first || !last || *last < *first) return key + " is no merged segment's name";
+  const auto data = data_of(key);
+  if (!data) return data.error().message();
+  merged_[key] = {*first, *last, runs_of(*data) == *last - *first + 1};
+  unchecked_merged_.push_back(key);
+  ++merged_seen_;
+  return "";
+}
+
+bool ReplicaOracle::may_be_gone(const std::string& key, const std::map<std::string, ContentHash>& there) const {
+  const auto merged = merged_.find(key);
+  const auto sequence = number_before(key, ".wal.zst");
+  if (!sequence || (merged != merged_.end() && !merged->second.has_every_state)) return false;
+  const std::uint64_t first = merged == merged_.end() ? *sequence : merged->second.first;
+  return std::ranges::any_of(there, [&](const auto& object) {
+    if (object.first == key || object.first.find("/levels/") == std::string::npos) return false;
+    const auto known = merged_.find(object.first);
+    if (known != merged_.end()) return known->second.holds(first, *sequence);
+    ReplicaOracle look(store_, std::string(prefix_.substr(0, prefix_.size() - 1)));  // one that is new as well
+    return look.note_merged(object.first).empty() && look.merged_[object.first].holds(first, *sequence);
+  });
 }
 
 std::string ReplicaOracle::add_point(const PageModel& model) {
@@ -174,14 +220,52 @@ std::string ReplicaOracle::extend(const PageModel& model) {
   }
   while (points_.back().sequence < segments_) {
     const std::uint64_t sequence = points_.back().sequence + 1;
-    auto data = data_of(fmt::format("{}wal/{:020}.wal.zst", prefix_, sequence));
-    if (!data) return data.error().message();
-    if (std::string problem = apply_wal(*data, image_); !problem.empty()) {
+    if (std::string problem = apply_segment(sequence); !problem.empty()) {
       return fmt::format("segment {}: {}", sequence, problem);
     }
     if (std::string problem = add_point(model); !problem.empty()) return problem;
   }
+  if (std::string problem = check_merged(model); !problem.empty()) return problem;
   return check_snapshots();
+}
+
+// From its own object, or from a bundle that has taken its place before it was looked at.
+std::string ReplicaOracle::apply_segment(std::uint64_t sequence) {
+  const std::string key = fmt::format("{}wal/{:020}.wal.zst", prefix_, sequence);
+  if (digests_.contains(key)) {
+    const auto data = data_of(key);
+    return data ? apply_wal(*data, image_) : data.error().message();
+  }
+  for (const auto& [bundle, range] : merged_) {
+    if (!digests_.contains(bundle) || !range.holds(sequence, sequence)) continue;
+    const auto data = data_of(bundle);
+    if (!data) return data.error().message();
+    return apply_wal(*data, image_, sequence - range.first, sequence - range.first + 1);
+  }
+  return "it is missing";
+}
+
+// Of those whose beginning the model still knows: every run is the state that its segment was.
+std::string ReplicaOracle::check_merged(const PageModel& model) {
+  for (const std::string& key : std::exchange(unchecked_merged_, {})) {
+    const Merged& merged = merged_[key];
+    const std::uint64_t first_point = points_.front().sequence;
+    if (merged.first <= first_point || !digests_.contains(key)) continue;
+    const Bytes* before = model.image(points_[merged.first - 1 - first_point].state);
+    if (before == nullptr) continue;
+    const auto data = data_of(key);
+    if (!data) return data.error().message();
+    Bytes image = *before;
+    const std::uint64_t runs = merged.has_every_state ? merged.last - merged.first + 1 : 1;
+    for (std::uint64_t run = 0; run < runs; ++run) {
+      if (std::string problem = apply_wal(*data, image, run, run + 1); !problem.empty()) return key + ": " + problem;
+      const std::uint64_t at = merged.has_every_state ? merged.first + run : merged.last;
+      if (content_hash(image) != points_[at - first_point].hash) {
+        return fmt::format("{} differs from segment {}", key, at);
+      }
+    }
+  }
+  return "";
 }
 
 std::string ReplicaOracle::check(const PageModel& model) {

@@ -47,6 +47,8 @@ class Simulation {
   void capture();
   void publish();
   void upload();
+  void keep_up();
+  void rest();
   void take(const char* what, const Result<Step>& step);
   void note_status();
   void give_up(const Error& error, const char* what);
@@ -76,6 +78,7 @@ class Simulation {
   std::uint64_t called_published_ = 0;  // the highest sequence that a status has called published
   std::size_t model_at_capture_ = 0;    // newest state when capture_step was called last
   std::size_t durable_state_ = 0;       // the newest state that was settled
+  std::uint64_t replaced_ = 0;          // by this process
   bool settled_once_ = false;
   bool settling_ = false;               // all is well from here on
   bool may_be_in_rollback_mode_ = true;
@@ -204,10 +207,32 @@ void Simulation::capture() {
 void Simulation::publish() { take("publish", host_->replicator().publish_step(now_)); }
 void Simulation::upload() { take("snapshot", host_->replicator().snapshot_step(now_)); }
 
+void Simulation::keep_up() {
+  if (!host_->is_up()) return;
+  take("upkeep", host_->replicator().upkeep_step(now_));
+}
+
+// Until nothing is left to be merged or removed, and the snapshot that is due next is made.
+void Simulation::rest() {
+  pass_time(host_->options().snapshot_interval_ms * 1000);
+  for (int i = 0; i < 3000 && !failed(); ++i) {
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
+      if (host_->is_up() && !failed()) (this->*step)();
+    }
+    if (failed()) return;
+    const ReplicatorStatus status = host_->replicator().status();
+    if (status.settled && status.kept_objects == 0 && status.replacing_objects == 0 && i > 3) return;
+    pass_time(1'000'000);
+  }
+  if (!failed()) fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
+}
+
 void Simulation::note_status() {
   const ReplicatorStatus status = host_->replicator().status();
   called_published_ = std::max(called_published_, status.published_sequence);
   if (status.phase == Phase::following) state_directory_lost_ = false;
+  if (status.replaced_objects > replaced_) report_.replaced += status.replaced_objects - replaced_;
+  replaced_ = status.replaced_objects;
   if (status.settled && model_at_capture_ == model_.newest() && !workload_->is_deleted()) {
     durable_state_ = model_.newest();
     settled_once_ = true;
@@ -224,7 +249,9 @@ void Simulation::note_status() {
 }
 
 void Simulation::step_something() {
-  switch (random_.below(10)) {
+  switch (random_.below(12)) {
+    case 10:
+    case 11: trace("upkeep step"); return keep_up();
     case 0:
       host_->replicator().request_snapshot();
       trace("snapshot requested");
@@ -380,10 +407,15 @@ void Simulation::check_end() {
 }
 
 void Simulation::check_idle_is_silent() {
+  rest();
+  if (failed()) return;
+  check_replica();
   const std::uint64_t calls = host_->store_calls();
   for (int i = 0; i < 10 && !failed(); ++i) {
     pass_time(2'100'000);
-    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload}) (this->*step)();
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
+      (this->*step)();
+    }
   }
   if (host_->store_calls() != calls) fail(fmt::format("idle, but {} calls of the store", host_->store_calls() - calls));
 }
@@ -437,6 +469,7 @@ SimulationReport Simulation::run() {
   report_.commits = workload_->commits();
   report_.restore_points = oracle_.points().size();
   report_.snapshots = oracle_.snapshots();
+  report_.merged = oracle_.merged_objects();
   return std::move(report_);
 }
 

@@ -35,7 +35,7 @@ struct SimulationReport {
   std::string failure;  // empty: all held
   std::vector<std::string> trace;
   std::uint64_t commits = 0, restore_points = 0, restores = 0, kills = 0, power_losses = 0, faults = 0;
-  std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0, snapshots = 0;
+  std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0, snapshots = 0, merged = 0, replaced = 0;
   int most_waits = 0;    // of an application's checkpoint for Cairn
 };
 

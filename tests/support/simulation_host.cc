@@ -24,6 +24,13 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   options_.rollover_frames = kRollovers[random.below(kRollovers.size())];
   if (random.chance(1, 2)) options_.slice_bytes = 1;  // a block a step
   if (random.chance(1, 6)) options_.spool_limit_bytes = 20'000;
+  options_.level_windows_ms = {10'000, 40'000, 160'000};
+  if (random.chance(1, 6)) options_.level_windows_ms = {20'000};
+  if (random.chance(1, 6)) options_.level_windows_ms.clear();
+  options_.replaced_grace_ms = 60'000;
+  if (random.chance(1, 4)) options_.kept_limit_bytes = 60'000;
+  if (random.chance(1, 4)) options_.merged_limit_bytes = 40'000;
+  options_.snapshot_interval_ms = random.chance(1, 3) ? 100'000 : 0;
   options_.truncate_wal_bytes = random.chance(1, 3) ? 50'000 : 64ull << 20;
 }
 
@@ -48,7 +55,9 @@ void Host::die(CrashKind kind) {
 
 void Host::lose_state_directory() {
   heal();
-  for (const std::string& directory : {options_.state_directory + "/spool", options_.state_directory}) {
+  const std::string& state = options_.state_directory;
+  for (const std::string& directory : {state + "/spool", state + "/kept/0", state + "/kept/1", state + "/kept/2",
+                                       state + "/kept/3", state + "/kept", state}) {
     const auto names = files_->list(directory);
     if (!names) continue;
     for (const std::string& name : *names) {

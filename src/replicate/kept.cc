@@ -1,0 +1,197 @@
+#include "replicate/kept.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/bytes.h"
+#include "fmt/format.h"
+#include "replicate/checked_line.h"
+#include "segment/keys.h"
+#include "segment/reader.h"
+
+namespace cairn::replicate {
+namespace {
+
+constexpr int kMostLevels = 9;
+constexpr std::string_view kSuffix = ".kept";  // not as in the store: it must not look like a replica
+
+// The sequences that a file's name says.
+std::optional<std::pair<Sequence, Sequence>> parse_name(std::string_view name) {
+  if (!name.ends_with(kSuffix)) return std::nullopt;
+  name.remove_suffix(kSuffix.size());
+  const auto parsed = segment::parse_key("", fmt::format("levels/1/{}.wal.zst", name));
+  return parsed ? std::optional(std::pair(parsed->first, parsed->last)) : std::nullopt;
+}
+
+// Names in a folder that may not be there.
+Result<std::vector<std::string>> names_in(FileSystem& files, const std::string& directory) {
+  auto names = files.list(directory);
+  if (!names && names.error().kind() == ErrorKind::not_found) return std::vector<std::string>();
+  return names;
+}
+
+// Nothing: it is not whole, or of another history.
+std::optional<KeptObject> read_kept(FileSystem& files, const std::string& path, int level, const Id128& lineage) {
+  const auto name = parse_name(std::string_view(path).substr(path.rfind('/') + 1));
+  if (!name) return std::nullopt;
+  auto file = files.open(path, OpenMode::read);
+  if (!file) return std::nullopt;
+  const auto size = (*file)->size();
+  if (!size) return std::nullopt;
+  const FileSource source(**file, *size);
+  const auto reader = segment::ObjectReader::open(source, path);
+  if (!reader) return std::nullopt;
+  const segment::Footer& footer = (*reader)->footer();
+  if (footer.lineage != lineage || std::pair(footer.first, footer.last) != *name) return std::nullopt;
+  return describe_kept(footer, level, path, *size);
+}
+
+}  // namespace
+
+KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes) {
+  return {.level = level,
+          .first = footer.first,
+          .last = footer.last,
+          .path = std::move(path),
+          .size_bytes = size_bytes,
+          .time_ms = footer.last_time_ms,
+          .hash_before = footer.hash_before,
+          .hash_after = footer.hash_after(),
+          .page_size = footer.page_size};
+}
+
+Kept::Kept(FileSystem& files, const ReplicatorOptions& options)
+    : files_(files), options_(options), directory_(join_path(options.state_directory, "kept")) {}
+
+std::string Kept::path_of(int level, Sequence first, Sequence last) const {
+  return join_path(folder_of(level), fmt::format("{:020}-{:020}{}", first.value, last.value, kSuffix));
+}
+
+Result<void> Kept::open() {
+  if (options_.level_windows_ms.empty()) {
+    for (int level = 0; level <= kMostLevels; ++level) {
+      CAIRN_TRY(empty(folder_of(level)));
+    }
+    return {};
+  }
+  for (int level = 0; level <= static_cast<int>(options_.level_windows_ms.size()); ++level) {
+    CAIRN_TRY(files_.make_directories(folder_of(level)));
+  }
+  const auto fence = read_file(files_, fence_path());
+  if (!fence) return {};
+  std::string_view lines = as_text(*fence);
+  const auto text = take_checked_line(lines);
+  MutexLock hold(mutex_);
+  if (text) fence_ = Sequence(std::strtoull(std::string(*text).c_str(), nullptr, 10));
+  return {};
+}
+
+Result<void> Kept::empty(const std::string& directory) {
+  CAIRN_ASSIGN(const auto names, names_in(files_, directory));
+  for (const std::string& name : names) CAIRN_TRY(files_.remove(join_path(directory, name)));
+  return {};
+}
+
+void Kept::take(const SpooledSegment& segment) {
+  KeptObject object{.level = 0,
+                    .first = segment.sequence,
+                    .last = segment.sequence,
+                    .path = path_of(0, segment.sequence, segment.sequence),
+                    .size_bytes = segment.size_bytes,
+                    .time_ms = segment.time_ms,
+                    .hash_before = segment.hash_before,
+                    .hash_after = segment.hash_after,
+                    .page_size = segment.page_size};
+  MutexLock hold(mutex_);
+  const bool has_room = size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
+  if (options_.level_windows_ms.empty() || !has_room || !files_.rename(segment.path, object.path)) {
+    (void)files_.remove(segment.path);
+    return;
+  }
+  size_bytes_ += object.size_bytes;
+  taken_.push_back(std::move(object));
+}
+
+Result<void> Kept::begin_anew(Sequence fence) {
+  if (options_.level_windows_ms.empty()) return {};
+  for (int level = 0; level <= kMostLevels; ++level) {
+    CAIRN_TRY(empty(folder_of(level)));
+  }
+  CAIRN_TRY(files_.remove(removals_path()));
+  CAIRN_TRY(write_file_durably(files_, fence_path(), as_bytes(checked_line(std::to_string(fence.value)))));
+  MutexLock hold(mutex_);
+  fence_ = fence;
+  taken_.clear();
+  size_bytes_ = 0;
+  return {};
+}
+
+Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence published) {
+  CAIRN_TRY(files_.remove(partial_path()));
+  std::vector<KeptObject> found;
+  std::uint64_t found_bytes = 0;
+  for (int level = 0; level <= kMostLevels; ++level) {
+    CAIRN_ASSIGN(const auto names, names_in(files_, folder_of(level)));
+    for (const std::string& name : names) {
+      const std::string path = join_path(folder_of(level), name);
+      auto object = read_kept(files_, path, level, lineage);
+      const bool is_known = level <= static_cast<int>(options_.level_windows_ms.size());
+      if (object && is_known && object->last <= published) {
+        found.push_back(std::move(*object));
+      } else if (!object || object->last <= published) {
+        (void)files_.remove(path);
+      }
+    }
+  }
+  // What a merged object holds is not merged again: a process died between making it and letting go of its sources.
+  std::ranges::sort(found, [](const KeptObject& a, const KeptObject& b) {
+    return std::tuple(a.first, b.last, b.level) < std::tuple(b.first, a.last, a.level);
+  });
+  std::vector<KeptObject> kept;
+  for (KeptObject& object : found) {
+    if (!kept.empty() && object.last <= kept.back().last) {
+      (void)files_.remove(object.path);
+      continue;
+    }
+    found_bytes += object.size_bytes;
+    kept.push_back(std::move(object));
+  }
+  MutexLock hold(mutex_);
+  // Taken by this process already, and just found by name.
+  const Sequence newest = kept.empty() ? Sequence(0) : kept.back().last;
+  std::erase_if(taken_, [&](const KeptObject& object) { return object.last <= newest; });
+  size_bytes_ = found_bytes;
+  for (const KeptObject& object : taken_) size_bytes_ += object.size_bytes;
+  return kept;
+}
+
+std::vector<KeptObject> Kept::taken() {
+  MutexLock hold(mutex_);
+  return std::exchange(taken_, {});
+}
+
+Sequence Kept::fence() const {
+  MutexLock hold(mutex_);
+  return fence_;
+}
+
+Result<void> Kept::add_merged(const KeptObject& object) {
+  CAIRN_TRY(files_.rename(partial_path(), object.path));
+  MutexLock hold(mutex_);
+  size_bytes_ += object.size_bytes;
+  return {};
+}
+
+void Kept::let_go(const KeptObject& object) {
+  (void)files_.remove(object.path);
+  MutexLock hold(mutex_);
+  size_bytes_ -= std::min(size_bytes_, object.size_bytes);
+}
+
+std::uint64_t Kept::size_bytes() const {
+  MutexLock hold(mutex_);
+  return size_bytes_;
+}
+
+}  // namespace cairn::replicate

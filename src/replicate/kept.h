@@ -1,0 +1,76 @@
+// What is published and stays on the local disk until it has become part of a merged object, and merged objects until
+// they have become part of a wider one. So merging reads nothing from the store.
+//
+// Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
+// store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/ids.h"
+#include "base/mutex.h"
+#include "cairn/replicator.h"
+#include "replicate/spool.h"
+#include "segment/format.h"
+
+namespace cairn::replicate {
+
+struct KeptObject {
+  int level = 0;  // in its key
+  Sequence first, last;
+  std::string path;
+  std::uint64_t size_bytes = 0;
+  std::int64_t time_ms = 0;  // of its newest commit
+  std::uint64_t hash_before = 0, hash_after = 0;
+  std::uint32_t page_size = 0;
+  std::int64_t since_us = 0;  // when it was seen here first
+};
+
+KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes);
+
+// Safe from many threads: one publishes, one merges.
+class Kept {
+ public:
+  // Both must outlive it.
+  Kept(FileSystem& files, const ReplicatorOptions& options);
+
+  // Makes the folder; without levels it is emptied instead.
+  Result<void> open();
+
+  // Whoever publishes. Takes over the file of a published segment, or removes it.
+  void take(const SpooledSegment& segment) EXCLUDES(mutex_);
+  // The history goes on from somewhere else than here: what is kept is let go of. `fence` is the first sequence that
+  // this state directory will publish (Levels says what for); it survives a power loss once this returns.
+  Result<void> begin_anew(Sequence fence) EXCLUDES(mutex_);
+
+  // Whoever merges. What an earlier process has left of this history, ascending; the rest is removed.
+  Result<std::vector<KeptObject>> load(const Id128& lineage, Sequence published) EXCLUDES(mutex_);
+  // What was taken since this was called last, ascending.
+  std::vector<KeptObject> taken() EXCLUDES(mutex_);
+  Sequence fence() const EXCLUDES(mutex_);
+  std::string partial_path() const { return join_path(directory_, "partial"); }
+  std::string removals_path() const { return join_path(directory_, "removals"); }
+  std::string path_of(int level, Sequence first, Sequence last) const;
+  // The partial file becomes `object`.
+  Result<void> add_merged(const KeptObject& object) EXCLUDES(mutex_);
+  void let_go(const KeptObject& object) EXCLUDES(mutex_);
+  std::uint64_t size_bytes() const EXCLUDES(mutex_);
+
+ private:
+  std::string folder_of(int level) const { return join_path(directory_, std::to_string(level)); }
+  Result<void> empty(const std::string& directory);
+  std::string fence_path() const { return join_path(directory_, "fence"); }
+
+  FileSystem& files_;
+  const ReplicatorOptions& options_;
+  const std::string directory_;
+  mutable Mutex mutex_;
+  std::vector<KeptObject> taken_ GUARDED_BY(mutex_);
+  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
+  Sequence fence_ GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::replicate

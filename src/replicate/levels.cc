@@ -1,0 +1,410 @@
+// What was published waits in lists, one a level. Neighbours whose newest commits lie in one window of time are a
+// group. A group is closed by what follows it in the order of sequences (another window, in either direction, a gap,
+// another page size, or because it is as large as it may get), or, when nothing follows, once a whole window has passed
+// by a clock that never jumps. So no clock that is set merges anything twice, and none keeps a window open for ever.
+//
+// A closed group is merged into the partial file, put into the store create-only, and only then noted for removal, kept
+// for the next level, and its sources let go of, in this order. A process that dies in between finds the sources, or
+// the merged object that covers them, and goes on: the same sources give the same bytes, so an object that is there
+// already is known for its own.
+//
+// What is removed from the store is in a bundle that has lain there for the whole grace period, that is looked at again
+// just before, and that has every restore point of it.
+//
+// The first segment that this state directory has published (Kept::fence) is never removed. A writer that was put aside
+// by --adopt and comes back, even from a pause in which its clocks stood still, puts its next segment under that very
+// key, and must find it taken.
+#include "replicate/levels.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+#include "replicate/claim.h"
+#include "replicate/still_there.h"
+#include "segment/keys.h"
+#include "segment/merge.h"
+#include "segment/reader.h"
+
+namespace cairn::replicate {
+namespace {
+
+constexpr std::int64_t kSecond_us = 1'000'000;
+constexpr std::int64_t kIdle_us = 3600 * kSecond_us;
+constexpr std::int64_t kUnattached_us = 2 * kSecond_us;
+constexpr std::int64_t kTryAgain_us = 30 * kSecond_us;
+constexpr std::int64_t kTryRightsAgain_us = 3600 * kSecond_us;
+constexpr std::size_t kMostSources = 256;  // all are open at once
+constexpr std::uint64_t kMergeMemoryBytes = 16ull << 20;
+constexpr std::size_t kFewSources = 4;
+
+std::int64_t window_of(std::int64_t time_ms, std::int64_t window_ms) {
+  return time_ms / window_ms - (time_ms % window_ms < 0);
+}
+
+// A file that stops being read when upkeep is to end, however slow the store that it goes to.
+class EndingSource final : public Source {
+ public:
+  EndingSource(const File& file, std::uint64_t size_bytes, const std::atomic<bool>& ends)
+      : file_(file, size_bytes), ends_(ends) {}
+  std::uint64_t size_bytes() const override { return file_.size_bytes(); }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    if (ends_) return Error(ErrorKind::cancelled, "upkeep is to end");
+    return file_.read_at(offset, into);
+  }
+
+ private:
+  const FileSource file_;
+  const std::atomic<bool>& ends_;
+};
+
+struct FileSink final : segment::Sink {
+  Result<void> write(ByteView bytes) override {
+    CAIRN_TRY(file->write_at(size_bytes, bytes));
+    size_bytes += bytes.size();
+    return {};
+  }
+  std::unique_ptr<File> file;
+  std::uint64_t size_bytes = 0;
+};
+
+}  // namespace
+
+Levels::Levels(Shared& shared)
+    : shared_(shared),
+      waiting_(shared.options.level_windows_ms.size()),
+      removals_(shared.files, shared.kept.removals_path()) {}
+
+Step Levels::step(const Time& now) {
+  if (waiting_.empty()) return Step{now.mono_us + kIdle_us};
+  if (shared_.upkeep_ends || !shared_.is_firm()) return Step{now.mono_us + kUnattached_us};
+  if (!loaded_ && !load(now)) return Step{now.mono_us + kTryAgain_us};
+  take_new(now);
+  count_waiting_time(now);
+  if (now.mono_us >= not_before_us_) {
+    if (!merged_) merge_next(now);
+    if (merged_) put_merged(now);
+  }
+  if (removal_is_due(now)) remove_replaced(now);
+  report();
+  return Step{next_us(now)};
+}
+
+// What is known of removals goes on in the next process.
+void Levels::close() {
+  if (loaded_ && removals_.count() > 0) (void)removals_.save();
+}
+
+bool Levels::load(const Time& now) {
+  const LocalRecord record = shared_.local->record();
+  auto kept = shared_.kept.load(record.lineage, record.published);
+  if (!kept) return false;
+  removals_.load();
+  for (KeptObject& object : *kept) {
+    object.since_us = now.mono_us;
+    const auto level = static_cast<std::size_t>(object.level);
+    if (level < waiting_.size()) waiting_[level].push_back(std::move(object));
+    else shared_.kept.let_go(object);  // of the last level: all it was here for is that its sources go
+  }
+  loaded_ = true;
+  return true;
+}
+
+void Levels::take_new(const Time& now) {
+  for (KeptObject& object : shared_.kept.taken()) {
+    object.since_us = now.mono_us;
+    waiting_[0].push_back(std::move(object));
+  }
+  if (!merged_) keep_within_limit();
+}
+
+// The widest windows take the most room and save the least.
+void Levels::keep_within_limit() {
+  const std::uint64_t most = shared_.options.kept_limit_bytes / 4 * 3;
+  for (std::size_t level = waiting_.size(); level-- > 0 && shared_.kept.size_bytes() > most;) {
+    let_go(level, waiting_[level].size());
+  }
+}
+
+std::int64_t Levels::next_us(const Time& now) const {
+  std::int64_t next = now.mono_us + kIdle_us;
+  if (merged_) next = std::max(not_before_us_, now.mono_us);
+  for (std::size_t level = 0; !merged_ && level < waiting_.size(); ++level) {
+    if (waiting_[level].empty()) continue;
+    const bool is_closed = first_group(level, now).is_closed;
+    if (is_closed) next = std::min(next, std::max(not_before_us_, now.mono_us));
+    if (is_closed || !nothing_waits_below(level)) continue;
+    next = std::min(next, waiting_[level].front().since_us + shared_.options.level_windows_ms[level] * 1000);
+  }
+  if (const Removal* removal = removals_.front()) {
+    const std::int64_t left_ms = std::max<std::int64_t>(shared_.options.replaced_grace_ms - removal->waited_ms, 0);
+    next = std::min(next, std::max(remove_not_before_us_, counted_us_ + left_ms * 1000 + kSecond_us));
+  }
+  return next;
+}
+
+// Which objects become one.
+
+bool Levels::belongs_with(std::size_t level, const KeptObject& before, const KeptObject& next) const {
+  const std::int64_t window_ms = shared_.options.level_windows_ms[level];
+  return next.first == before.last.next() && next.hash_before == before.hash_after &&
+         next.page_size == before.page_size &&
+         window_of(next.time_ms, window_ms) == window_of(before.time_ms, window_ms);
+}
+
+bool Levels::nothing_waits_below(std::size_t level) const {
+  return std::all_of(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(level),
+                     [](const auto& list) { return list.empty(); });
+}
+
+Levels::Group Levels::first_group(std::size_t level, const Time& now) const {
+  const std::deque<KeptObject>& list = waiting_[level];
+  std::uint64_t size_bytes = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const bool is_next = i == 0 || (i < kMostSources && belongs_with(level, list[i - 1], list[i]) &&
+                                    size_bytes + list[i].size_bytes <= shared_.options.merged_limit_bytes);
+    if (!is_next) return {i, true};
+    size_bytes += list[i].size_bytes;
+  }
+  if (list.empty()) return {};
+  const std::int64_t window_us = shared_.options.level_windows_ms[level] * 1000;
+  return {list.size(), nothing_waits_below(level) && now.mono_us - list.front().since_us >= window_us};
+}
+
+// Fewer are worth no object: what is saved is requests and names. They wait for the next level instead.
+std::size_t Levels::least_sources(std::size_t level) const {
+  if (is_bundle(level) && level + 1 < level_count() && is_bundle(level + 1)) return kFewSources;
+  return !is_bundle(level) && waiting_[level].front().level > 0 ? 1 : 2;
+}
+
+// Merges the first group that is closed, the lowest level first.
+void Levels::merge_next(const Time& now) {
+  for (std::size_t level = 0; level < waiting_.size() && !merged_; ++level) {
+    for (Group group = first_group(level, now); group.is_closed; group = first_group(level, now)) {
+      if (group.size >= least_sources(level)) return merge(level, group.size, now);
+      pass_on(level, group.size);
+    }
+  }
+}
+
+void Levels::pass_on(std::size_t level, std::size_t count) {
+  if (level + 1 == level_count()) return let_go(level, count);
+  for (; count > 0; --count) {
+    wait_for(level + 1, std::move(waiting_[level].front()));
+    waiting_[level].pop_front();
+  }
+}
+
+// What was passed on before a process died comes again, behind what was merged after it.
+void Levels::wait_for(std::size_t level, KeptObject object) {
+  std::deque<KeptObject>& list = waiting_[level];
+  const auto place = std::ranges::upper_bound(list, object.first, {}, &KeptObject::first);
+  list.insert(place, std::move(object));
+}
+
+void Levels::let_go(std::size_t level, std::size_t count) {
+  for (; count > 0; --count) {
+    shared_.kept.let_go(waiting_[level].front());
+    waiting_[level].pop_front();
+  }
+}
+
+// Making one of them.
+
+void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
+  std::uint64_t size_bytes = 0;
+  auto footer = write_merged(level, count, size_bytes);
+  if (!footer && footer.error().kind() == ErrorKind::cancelled) return;
+  if (!footer && (footer.error().kind() == ErrorKind::io || footer.error().kind() == ErrorKind::denied)) {
+    not_before_us_ = now.mono_us + kTryAgain_us;
+    merge_trouble_ = {footer.error().message(), footer.error().kind()};
+    return;
+  }
+  // A file that a power loss has garbled: what it holds is in the store, and stays as it is there.
+  if (!footer || size_bytes > shared_.options.merged_limit_bytes) return let_go(level, count);
+  const int number = static_cast<int>(level) + 1;
+  KeptObject object =
+      describe_kept(*footer, number, shared_.kept.path_of(number, footer->first, footer->last), size_bytes);
+  merged_ = Merged{level, count, std::move(object), std::move(*footer)};
+}
+
+Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t count, std::uint64_t& size_bytes) {
+  std::deque<std::unique_ptr<File>> files;
+  std::deque<FileSource> sources;
+  std::vector<std::unique_ptr<segment::ObjectReader>> readers;
+  std::vector<segment::ObjectReader*> inputs;
+  for (std::size_t i = 0; i < count; ++i) {
+    const KeptObject& object = waiting_[level][i];
+    CAIRN_ASSIGN(files.emplace_back(), shared_.files.open(object.path, OpenMode::read));
+    sources.emplace_back(*files.back(), object.size_bytes);
+    CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(sources.back(), object.path));
+    inputs.push_back(readers.back().get());
+  }
+  FileSink sink;
+  CAIRN_ASSIGN(sink.file, shared_.files.open(shared_.kept.partial_path(), OpenMode::write));
+  CAIRN_TRY(sink.file->truncate(0));
+  const auto kind = is_bundle(level) ? segment::ObjectKind::bundle : segment::ObjectKind::squashed;
+  // On this thread alone: it may run at a low priority, and takes no core from capture.
+  segment::MergeOptions options;
+  options.memory_bytes = kMergeMemoryBytes;
+  CAIRN_ASSIGN(const auto merge,
+               segment::Merge::open(std::move(inputs), kind, sink, shared_.one_at_a_time, options));
+  while (true) {
+    if (shared_.upkeep_ends) return Error(ErrorKind::cancelled, "upkeep is to end");
+    CAIRN_ASSIGN(const bool done, merge->step());
+    if (done) break;
+  }
+  size_bytes = sink.size_bytes;
+  return merge->footer();
+}
+
+void Levels::put_merged(const Time& now) {
+  const std::string key = segment::merged_key(shared_.options.replica, merged_->object.level, merged_->object.first,
+                                              merged_->object.last);
+  Result<std::optional<ObjectInfo>> there = [&]() -> Result<std::optional<ObjectInfo>> {
+    CAIRN_TRY(expect_our_replica());
+    return put(key);
+  }();
+  if (there) {
+    patience_.reset();
+    merge_trouble_ = {};
+    return finish_merged(*there);
+  }
+  const Error& error = there.error();
+  if (error.kind() == ErrorKind::cancelled) return;
+  const bool is_away = error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
+  not_before_us_ = now.mono_us + patience_.wait_us(error, shared_.random).value_or(kTryRightsAgain_us);
+  // A store that is away is told of by whoever publishes.
+  if (!is_away) merge_trouble_ = {error.with("put " + key).message(), error.kind()};
+}
+
+// A merged object is never urgent. Nothing is put beside what is not ours, or where something was taken away.
+Result<void> Levels::expect_our_replica() {
+  const LocalRecord record = shared_.local->record();
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, record.published));
+  CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
+  if (claim && claim->lineage == record.lineage) return {};
+  return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");
+}
+
+// The object as it lies there. Nothing: somebody else's lies under its key, with other contents.
+Result<std::optional<ObjectInfo>> Levels::put(const std::string& key) {
+  CAIRN_ASSIGN(const auto file, shared_.files.open(shared_.kept.partial_path(), OpenMode::read));
+  const EndingSource body(*file, merged_->object.size_bytes, shared_.upkeep_ends);
+  auto put = shared_.store.put_new(key, body);
+  if (put) return std::optional(ObjectInfo{key, body.size_bytes(), std::move(*put), 0});
+  if (put.error().kind() != ErrorKind::conflict && put.error().kind() != ErrorKind::maybe_done) return put.error();
+  auto reader = segment::ObjectReader::open(shared_.store, key);
+  if (!reader && reader.error().kind() == ErrorKind::corrupt) return std::optional<ObjectInfo>();
+  if (!reader && reader.error().kind() == ErrorKind::not_found) return put.error().as(ErrorKind::retry_later);
+  if (!reader) return reader.error();
+  // Of another zstd it may have other bytes: what counts is that it says the same of every state.
+  if ((*reader)->footer() != merged_->footer) return std::optional<ObjectInfo>();
+  CAIRN_ASSIGN(ObjectInfo there, shared_.store.head(key));
+  return std::optional(std::move(there));
+}
+
+void Levels::finish_merged(const std::optional<ObjectInfo>& there) {
+  const Merged merged = *std::exchange(merged_, std::nullopt);
+  if (!there) return let_go(merged.level, merged.sources);
+  if (is_bundle(merged.level)) {
+    removals_.add({merged.object.level, merged.object.first, merged.object.last, there->size_bytes, there->etag,
+                   sources_of(merged)});
+    (void)removals_.save();
+  }
+  const bool is_kept = shared_.kept.add_merged(merged.object).has_value();
+  let_go(merged.level, merged.sources);
+  if (is_kept && merged.level + 1 < level_count()) {
+    KeptObject object = merged.object;
+    object.since_us = now_us_;
+    wait_for(merged.level + 1, std::move(object));
+  } else if (is_kept) {
+    shared_.kept.let_go(merged.object);
+  }
+  shared_.set_status([&](ReplicatorStatus& s) {
+    ++s.merged_objects;
+    s.merged_bytes += merged.object.size_bytes;
+  });
+}
+
+std::vector<ReplacedRange> Levels::sources_of(const Merged& merged) const {
+  const Sequence fence = shared_.kept.fence();
+  std::vector<ReplacedRange> ranges;
+  for (std::size_t i = 0; i < merged.sources; ++i) {
+    const KeptObject& source = waiting_[merged.level][i];
+    if (source.level == 0 && source.first == fence) continue;
+    const bool goes_on = source.level == 0 && !ranges.empty() && ranges.back().level == 0 &&
+                         ranges.back().last.next() == source.first;
+    if (goes_on) ranges.back().last = source.last;
+    else ranges.push_back({source.level, source.first, source.last});
+  }
+  return ranges;
+}
+
+// Removing.
+
+void Levels::count_waiting_time(const Time& now) {
+  now_us_ = now.mono_us;
+  if (counted_us_ < 0) counted_us_ = now.mono_us;
+  const std::int64_t passed_ms = (now.mono_us - counted_us_) / 1000;
+  removals_.wait(passed_ms);
+  counted_us_ += passed_ms * 1000;
+}
+
+bool Levels::removal_is_due(const Time& now) const {
+  const Removal* removal = removals_.front();
+  return removal != nullptr && removal->waited_ms >= shared_.options.replaced_grace_ms &&
+         now.mono_us >= remove_not_before_us_;
+}
+
+void Levels::remove_replaced(const Time& now) {
+  const auto removed = remove_replaced_by(*removals_.front());
+  if (removed) {
+    shared_.set_status([&](ReplicatorStatus& s) { s.replaced_objects += *removed; });
+    removal_trouble_ = {};
+    removals_.pop();
+    (void)removals_.save();
+    return;
+  }
+  const bool has_no_right = removed.error().kind() == ErrorKind::denied;
+  remove_not_before_us_ = now.mono_us + (has_no_right ? kTryRightsAgain_us : kTryAgain_us);
+  if (!has_no_right) return;
+  removal_trouble_ = {fmt::format("what merged objects replace stays in {}: the credentials may not delete (S3: "
+                                  "s3:DeleteObject). Replication goes on; 'cairn prune' with others removes it. {}",
+                                  shared_.store.url(), removed.error().message()),
+                      ErrorKind::denied};
+}
+
+// How many it was about: none, when the bundle is not there as it was put.
+Result<std::uint64_t> Levels::remove_replaced_by(const Removal& removal) {
+  const std::string& replica = shared_.options.replica;
+  const auto bundle = shared_.store.head(segment::merged_key(replica, removal.level, removal.first, removal.last));
+  if (!bundle && bundle.error().kind() != ErrorKind::not_found) return bundle.error();
+  if (!bundle || bundle->size_bytes != removal.size_bytes || bundle->etag != removal.etag) return std::uint64_t{0};
+  std::vector<std::string> keys;
+  for (const auto& [level, first, last] : removal.replaced) {
+    if (level > 0) keys.push_back(segment::merged_key(replica, level, first, last));
+    for (Sequence at = first; level == 0 && at <= last; at = at.next()) {
+      keys.push_back(segment::segment_key(replica, at));
+    }
+  }
+  if (keys.empty()) return std::uint64_t{0};
+  CAIRN_ASSIGN(const auto left, shared_.store.remove_many(keys));
+  if (!left.empty()) return left.front().error.with(left.front().key);
+  return std::uint64_t{keys.size()};
+}
+
+void Levels::report() {
+  std::uint64_t objects = 0;
+  for (const auto& list : waiting_) objects += list.size();
+  const Trouble& trouble = merge_trouble_.words.empty() ? removal_trouble_ : merge_trouble_;
+  shared_.set_status([&](ReplicatorStatus& s) {
+    s.kept_objects = objects;
+    s.kept_bytes = shared_.kept.size_bytes();
+    s.replacing_objects = removals_.count();
+    s.upkeep_trouble = trouble.words;
+    s.upkeep_trouble_kind = trouble.kind;
+  });
+}
+
+}  // namespace cairn::replicate
