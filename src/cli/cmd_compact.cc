@@ -12,7 +12,7 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
+constexpr const char* kCompactExamples = R"(Examples:
   cairn compact /backup/app.db --dry-run           what would be merged
   cairn compact /backup/app.db                     merge; what was merged goes an hour later, with the next run
   cairn compact s3://bucket/a.db s3://bucket/b.db
@@ -28,14 +28,14 @@ Every state stays restorable, unless --squash-older says otherwise; cairn prune 
 restores, prunes and other compactors may be at work meanwhile, on any machine. A damaged object is named, and is
 neither merged nor removed. An interrupted run has done no harm, and the next one goes on.)";
 
-struct Options {
+struct CompactCommand {
   CatalogueOptions catalogue;
   std::string strategy = "levelled", max_size = "512MiB", squash_older, grace = "1h";
   std::uint32_t fan = 16;
   bool all = false, keep_sources = false, dry_run = false;
 };
 
-Result<CompactOptions> compact_options_of(const Options& options) {
+Result<CompactOptions> compact_options_of(const CompactCommand& options) {
   CompactOptions compacting;
   compacting.strategy = options.strategy == "identity"      ? Strategy::identity
                         : options.strategy == "logarithmic" ? Strategy::logarithmic
@@ -84,7 +84,7 @@ Json merged_json(const CompactedObject& object) {
   return json;
 }
 
-void print_report_json(const std::string& url, const CompactReport& compacted, const Options& options) {
+void print_report_json(const std::string& url, const CompactReport& compacted, const CompactCommand& options) {
   Json json;
   json["replica"] = url;
   json["dry_run"] = options.dry_run;
@@ -120,7 +120,7 @@ void print_merged(const CompactReport& compacted, bool dry_run) {
   if (rows.size() > 1) print_line(table_text(rows));
 }
 
-std::string removal_text(const CompactReport& compacted, const Options& options) {
+std::string removal_text(const CompactReport& compacted, const CompactCommand& options) {
   if (options.keep_sources) return "what was merged was kept";
   std::string text = fmt::format("removed {} ({})", count_text(compacted.removed_objects, "object"),
                                  size_text(compacted.removed_bytes));
@@ -129,7 +129,7 @@ std::string removal_text(const CompactReport& compacted, const Options& options)
                             compacted.waiting_objects, size_text(compacted.waiting_bytes), options.grace);
 }
 
-void print_report_text(const std::string& url, const CompactReport& compacted, const Options& options) {
+void print_report_text(const std::string& url, const CompactReport& compacted, const CompactCommand& options) {
   print_merged(compacted, options.dry_run);
   for (const std::string& problem : compacted.problems) print_line("problem: " + problem);
   const Sums sums = sums_of(compacted);
@@ -155,7 +155,8 @@ void print_report_text(const std::string& url, const CompactReport& compacted, c
 }
 
 // Its exit status.
-int compact_one(Compacting& at, const std::string& url, const CompactOptions& compacting, const Options& options) {
+int compact_one(Compacting& at, const std::string& url, const CompactOptions& compacting,
+                const CompactCommand& options) {
   const Style style = style_of(options.catalogue.json);
   ProgressBar bar("merging", ProgressBar::Unit::bytes);
   CompactOptions one = compacting;
@@ -175,7 +176,7 @@ int compact_one(Compacting& at, const std::string& url, const CompactOptions& co
   return compacted->problems.empty() ? kDone : kDamaged;
 }
 
-Result<std::vector<std::string>> urls_of(Compacting& at, const Options& options) {
+Result<std::vector<std::string>> urls_of(Compacting& at, const CompactCommand& options) {
   std::vector<std::string> urls;
   if (!options.all) {
     for (const std::string& given : options.catalogue.urls) {
@@ -190,7 +191,7 @@ Result<std::vector<std::string>> urls_of(Compacting& at, const Options& options)
   return Error(ErrorKind::not_found, "the catalogue names no replica: 'cairn compact monitor URL' adds one");
 }
 
-int compact(const Options& options, const Tools& tools) {
+int compact(const CompactCommand& options, const Tools& tools) {
   const Style style = style_of(options.catalogue.json);
   if (options.all == !options.catalogue.urls.empty()) {
     return report_usage("name one or more replicas, or say --all for those that the catalogue names", style);
@@ -216,7 +217,7 @@ int compact(const Options& options, const Tools& tools) {
 }  // namespace
 
 void add_compact(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<CompactCommand>();
   CLI::App* command = app.add_subcommand(
       "compact", "Merges the segments of a replica: fewer objects, quicker restores, the same restore points.\n"
                  "It works from outside, on any machine, and needs no more of the disk than --max-size.");
@@ -243,7 +244,7 @@ void add_compact(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_flag("--dry-run", options->dry_run, "say what would be merged first, and end");
   add_catalogue_options(*command, options->catalogue);
-  command->footer(kExamples);
+  command->footer(kCompactExamples);
   add_compact_catalogue(*command, run);
   // Runs after the one of a command below it.
   command->callback([command, options, &run] {

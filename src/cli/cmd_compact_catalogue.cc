@@ -13,14 +13,12 @@ namespace cairn::cli {
 
 namespace {
 
-struct Options {
+struct CatalogueCommand {
   CatalogueOptions catalogue;
   std::string at;
   std::optional<std::uint64_t> sequence;
   bool full = false, no_sync = false;
 };
-
-std::string time_text(std::int64_t time_ms) { return time_ms > 0 ? format_time(time_ms) : "-"; }
 
 Json sync_json(const SyncReport& synced) {
   Json json;
@@ -116,7 +114,7 @@ int list_one(Compacting& at, const std::string& url, Style style) {
   return kDone;
 }
 
-int list(Compacting& at, const std::vector<std::string>& urls, const Options& options) {
+int list(Compacting& at, const std::vector<std::string>& urls, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   if (urls.empty()) return list_replicas(at, style);
   int status = kDone;
@@ -163,7 +161,7 @@ void print_analysis_text(const Analysis& analysis) {
   }
 }
 
-int analyse(Compacting& at, const std::string& url, const Options& options) {
+int analyse(Compacting& at, const std::string& url, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   if (!options.no_sync) {
     const auto synced = with_known(at, url, [&] { return at.compactor->sync_one(url, SyncDepth::incremental); });
@@ -179,7 +177,7 @@ int analyse(Compacting& at, const std::string& url, const Options& options) {
   return analysis->problems.empty() ? kDone : kDamaged;
 }
 
-int path(Compacting& at, const std::string& url, const Options& options) {
+int path(Compacting& at, const std::string& url, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   const Result<RestorePath> found = [&]() -> Result<RestorePath> {
     CAIRN_ASSIGN(const RestoreTarget target, restore_target(options.at, options.sequence));
@@ -203,7 +201,7 @@ int path(Compacting& at, const std::string& url, const Options& options) {
   return kDone;
 }
 
-int sync(Compacting& at, const std::vector<std::string>& urls, const Options& options) {
+int sync(Compacting& at, const std::vector<std::string>& urls, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   const SyncDepth depth = options.full ? SyncDepth::full : SyncDepth::incremental;
   std::vector<std::pair<std::string, Result<SyncReport>>> all;
@@ -221,13 +219,13 @@ int sync(Compacting& at, const std::vector<std::string>& urls, const Options& op
   return status;
 }
 
-int monitor(Compacting& at, const std::string& url, const Options& options) {
+int monitor(Compacting& at, const std::string& url, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   const auto added = at.compactor->monitor(url);
   return added ? print_sync(*added, style) : report(at.failure(added.error()), style);
 }
 
-int unmonitor(Compacting& at, const std::string& url, const Options& options) {
+int unmonitor(Compacting& at, const std::string& url, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   if (const auto removed = at.compactor->unmonitor(url); !removed) return report(at.failure(removed.error()), style);
   if (style == Style::json) {
@@ -241,11 +239,12 @@ int unmonitor(Compacting& at, const std::string& url, const Options& options) {
   return kDone;
 }
 
-using Each = std::function<int(Compacting& at, const std::string& url, const Options& options)>;
-using All = std::function<int(Compacting& at, const std::vector<std::string>& urls, const Options& options)>;
+using Each = std::function<int(Compacting& at, const std::string& url, const CatalogueCommand& options)>;
+using All = std::function<int(Compacting& at, const std::vector<std::string>& urls, const CatalogueCommand& options)>;
 
 All for_each(Each each) {
-  return [each = std::move(each)](Compacting& at, const std::vector<std::string>& urls, const Options& options) {
+  return [each = std::move(each)](Compacting& at, const std::vector<std::string>& urls,
+                                  const CatalogueCommand& options) {
     int status = kDone;
     for (const std::string& url : urls) {
       const int of_one = each(at, url, options);
@@ -255,7 +254,7 @@ All for_each(Each each) {
   };
 }
 
-int with_catalogue(const Options& options, const All& all) {
+int with_catalogue(const CatalogueCommand& options, const All& all) {
   const Style style = style_of(options.catalogue.json);
   std::vector<std::string> urls;
   for (const std::string& given : options.catalogue.urls) {
@@ -270,8 +269,8 @@ int with_catalogue(const Options& options, const All& all) {
 
 enum class Urls { required, optional };
 
-CLI::App* add(CLI::App& compact, Run& run, const std::shared_ptr<Options>& options, const char* name, const char* text,
-              Urls urls, All all) {
+CLI::App* add(CLI::App& compact, Run& run, const std::shared_ptr<CatalogueCommand>& options, const char* name,
+              const char* text, Urls urls, All all) {
   CLI::App* command = compact.add_subcommand(name, text);
   CLI::Option* option = command->add_option("URL", options->catalogue.urls, "replicas")->type_name("");
   if (urls == Urls::required) option->required();
@@ -285,7 +284,7 @@ CLI::App* add(CLI::App& compact, Run& run, const std::shared_ptr<Options>& optio
 }  // namespace
 
 void add_compact_catalogue(CLI::App& compact, Run& run) {
-  const auto fresh = [] { return std::make_shared<Options>(); };
+  const auto fresh = [] { return std::make_shared<CatalogueCommand>(); };
   add(compact, run, fresh(), "monitor", "Adds replicas to the catalogue, and learns what is in them.", Urls::required,
       for_each(monitor));
   add(compact, run, fresh(), "unmonitor", "Takes replicas out of the catalogue. Nothing happens to them.",

@@ -23,8 +23,6 @@ struct ListCommand {
   bool json = false;
 };
 
-std::string time_text(std::int64_t time_ms) { return time_ms > 0 ? format_time(time_ms) : "-"; }
-
 void print_table(const std::vector<ReplicaInfo>& replicas) {
   std::vector<std::vector<std::string>> rows{{"replica", "sequence", "time", "snapshots", "segments", "bytes"}};
   for (const ReplicaInfo& replica : replicas) {

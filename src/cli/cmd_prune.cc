@@ -67,7 +67,7 @@ Result<PruneOptions> prune_options_of(const PruneCommand& options) {
 }
 
 // What becomes of the objects of one class.
-struct Sums {
+struct Weight {
   std::uint64_t kept = 0, kept_bytes = 0, going = 0, going_bytes = 0;
   void add(const PrunedObject& object) {
     const bool goes = object.fate == Fate::goes;
@@ -77,8 +77,8 @@ struct Sums {
 };
 
 // Snapshots first, then by level.
-std::map<std::pair<int, std::string>, Sums> classes_of(const PruneReport& pruned) {
-  std::map<std::pair<int, std::string>, Sums> classes;
+std::map<std::pair<int, std::string>, Weight> classes_of(const PruneReport& pruned) {
+  std::map<std::pair<int, std::string>, Weight> classes;
   for (const PrunedObject& object : pruned.objects) {
     const int order = object.is_snapshot ? -1 : object.level;
     classes[{order, object.is_snapshot ? "snapshots" : fmt::format("level {}", object.level)}].add(object);
@@ -86,8 +86,8 @@ std::map<std::pair<int, std::string>, Sums> classes_of(const PruneReport& pruned
   return classes;
 }
 
-Sums total_of(const PruneReport& pruned) {
-  Sums total;
+Weight total_of(const PruneReport& pruned) {
+  Weight total;
   for (const PrunedObject& object : pruned.objects) total.add(object);
   return total;
 }
@@ -104,7 +104,7 @@ const char* text_of(Fate fate) {
 }
 
 void print_report_json(const std::string& url, const PruneReport& pruned, const PruneCommand& options) {
-  const Sums total = total_of(pruned);
+  const Weight total = total_of(pruned);
   Json json;
   json["replica"] = url;
   json["dry_run"] = options.dry_run;
@@ -143,7 +143,7 @@ void print_report_text(const std::string& url, const PruneReport& pruned, const 
     if (pruned.kept_points[i] > 0) points.push_back({kDensityTexts[i], std::to_string(pruned.kept_points[i])});
   }
   print_line(table_text(points));
-  const Sums total = total_of(pruned);
+  const Weight total = total_of(pruned);
   const auto unreadable = std::count_if(pruned.objects.begin(), pruned.objects.end(),
                                         [](const PrunedObject& object) { return object.fate == Fate::unreadable; });
   if (unreadable > 0) {

@@ -18,7 +18,6 @@ namespace cairn::cli {
 
 namespace {
 
-constexpr std::int64_t kDayMs = 86'400'000;
 constexpr int kOpenedAtOnce = 8;  // of one store: a thousand databases are not to ask it all at once
 constexpr std::string_view kLayer = "layer ";  // before a layer's name, which no path begins with
 

@@ -7,6 +7,8 @@
 #include <cctype>
 #include <cstdio>
 
+#include "base/clock.h"
+
 namespace cairn::cli {
 
 namespace {
@@ -45,6 +47,8 @@ std::string size_text(std::uint64_t size_bytes) {
   for (; size >= 1024 && unit + 1 < kUnits.size(); ++unit) size /= 1024;
   return fmt::format("{:.1f} {}", size, kUnits[unit]);
 }
+
+std::string time_text(std::int64_t time_ms) { return time_ms > 0 ? format_time(time_ms) : "-"; }
 
 std::string count_text(std::uint64_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");

@@ -31,6 +31,8 @@ int report_usage(const std::string& message, Style style);
 std::string size_text(std::uint64_t size_bytes);
 // "1 segment", "2 segments".
 std::string count_text(std::uint64_t count, const char* noun);
+// "2026-11-21T08:00:00.123Z"; "-": never.
+std::string time_text(std::int64_t time_ms);
 
 // Rows of equal length; the first is the heading. Numbers (as their text says) are set flush right.
 std::string table_text(const std::vector<std::vector<std::string>>& rows);

@@ -78,8 +78,8 @@ Result<std::string> default_state_root() {
 
 Result<std::string> default_cache_root() {
   if (::geteuid() == 0) return std::string("/var/cache/cairn");
-  if (const char* cache = environment("XDG_CACHE_HOME")) return join_path(cache, "cairn");
-  if (const char* home = environment("HOME")) return join_path(home, ".cache/cairn");
+  if (const char* cache = variable("XDG_CACHE_HOME")) return join_path(cache, "cairn");
+  if (const char* home = variable("HOME")) return join_path(home, ".cache/cairn");
   return Error(ErrorKind::invalid, "there is no HOME to keep the catalogue in: say where with --catalogue");
 }
 

@@ -26,8 +26,6 @@ namespace {
 
 constexpr int kMostRounds = 100;  // each has at least half of the objects that the one before it merged
 
-const segment::Footer& footer_of(const restore::ReadObject& object) { return object.footer; }
-
 std::optional<RestorePath> path_to_newest(const std::vector<restore::ReadObject>& objects) {
   auto path = path_to(objects, {});
   if (!path) return std::nullopt;
@@ -46,7 +44,7 @@ std::string name_of_job(const MergeJob& job) {
   return name;
 }
 
-CompactedObject describe(const MergeJob& job, const std::string& key) {
+CompactedObject described(const MergeJob& job, const std::string& key) {
   CompactedObject object;
   object.key = key;
   object.is_squashed = job.kind == segment::ObjectKind::squashed;
@@ -116,7 +114,7 @@ std::vector<CompactRun::Due> CompactRun::plan() {
   const Sequence from = keep_from();
   for (const Line& line : find_lines(usable_, from)) {
     const auto young = std::find_if(line.begin(), line.end(), [&](std::size_t i) {
-      return footer_of(usable_[i]).last >= from;
+      return usable_[i].footer.last >= from;
     });
     plan_line({line.begin(), young}, segment::ObjectKind::squashed, due);
     plan_line({young, line.end()}, segment::ObjectKind::bundle, due);
@@ -136,7 +134,7 @@ void CompactRun::plan_line(const std::vector<std::size_t>& line, segment::Object
     for (const Group& group : groups) std::fill_n(taken.begin() + static_cast<std::ptrdiff_t>(group.begin),
                                                   group.end - group.begin, 1);
     for (std::size_t i = 0; i < line.size(); ++i) {
-      if (!taken[i] && footer_of(usable_[line[i]]).points.size() > 1) groups.push_back({i, i + 1, pieces[i].level + 1});
+      if (!taken[i] && usable_[line[i]].footer.points.size() > 1) groups.push_back({i, i + 1, pieces[i].level + 1});
     }
   }
   for (const Group& group : groups) {
@@ -156,7 +154,7 @@ void CompactRun::promise(const std::vector<Due>& due) {
   report_.points_after = report_.points_before;
   for (const Due& one : due) {
     const auto& inputs = one.job.inputs;
-    report_.merged.push_back(describe(one.job, segment::merged_key("", one.job.level, inputs.front().name.first,
+    report_.merged.push_back(described(one.job, segment::merged_key("", one.job.level, inputs.front().name.first,
                                                                    inputs.back().name.last)));
     report_.objects_after -= inputs.size() - 1;
   }
@@ -192,7 +190,7 @@ Result<void> CompactRun::take(const MergeJob& job, MergeOutcome outcome) {
   KnownObject object;
   object.read = {{*segment::parse_key("", merged.key), merged.size_bytes, {}}, merged.footer};
   CAIRN_TRY(n_.catalogue.update(n_.replica, {object}, {}));
-  CompactedObject done = describe(job, merged.key);
+  CompactedObject done = described(job, merged.key);
   done.is_squashed = merged.footer.kind == segment::ObjectKind::squashed;
   done.restore_points = merged.footer.points.size();
   done.size_bytes = merged.size_bytes;

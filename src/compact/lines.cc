@@ -16,30 +16,29 @@
 namespace cairn::compact {
 namespace {
 
-constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t kNoEdge = std::numeric_limits<std::size_t>::max();
 
-using Node = std::tuple<Sequence, std::uint64_t, std::uint32_t>;  // state, its hash, page size
+using Place = std::tuple<Sequence, std::uint64_t, std::uint32_t>;  // state, its hash, page size
 
 struct Way {
   Sequence begin;
   std::size_t objects = 0;
-  std::size_t by = kNone;  // its last object
+  std::size_t by = kNoEdge;  // its last object
 };
 
-const segment::Footer& footer_of(const restore::ReadObject& object) { return object.footer; }
-bool is_snapshot(const restore::ReadObject& object) { return object.footer.kind == segment::ObjectKind::snapshot; }
+bool begins_anew(const restore::ReadObject& object) { return object.footer.kind == segment::ObjectKind::snapshot; }
 
-Node node_before(const segment::Footer& footer) {
+Place node_before(const segment::Footer& footer) {
   return {Sequence(footer.first.value - 1), footer.hash_before, footer.page_size};
 }
-Node node_after(const segment::Footer& footer) { return {footer.last, footer.hash_after(), footer.page_size}; }
+Place node_after(const segment::Footer& footer) { return {footer.last, footer.hash_after(), footer.page_size}; }
 
 // The restore points that must not be lost, as far as segments have them.
 class Points {
  public:
   Points(const std::vector<restore::ReadObject>& objects, Sequence keep_from) : keep_from_(keep_from) {
     for (const restore::ReadObject& object : objects) {
-      if (is_snapshot(object)) continue;
+      if (begins_anew(object)) continue;
       for (const segment::RestorePoint& point : object.footer.points) {
         if (point.sequence >= keep_from) all_.push_back(point.sequence);
       }
@@ -66,18 +65,18 @@ class Points {
 Sequence first_snapshot(const std::vector<restore::ReadObject>& objects) {
   Sequence first(std::numeric_limits<std::uint64_t>::max());
   for (const restore::ReadObject& object : objects) {
-    if (is_snapshot(object)) first = std::min(first, object.footer.last);
+    if (begins_anew(object)) first = std::min(first, object.footer.last);
   }
   return first;
 }
 
-std::vector<std::size_t> edges_of(const std::vector<restore::ReadObject>& objects, Sequence keep_from) {
+std::vector<std::size_t> edges_between(const std::vector<restore::ReadObject>& objects, Sequence keep_from) {
   const Points points(objects, keep_from);
   const Sequence oldest = first_snapshot(objects);
   std::vector<std::size_t> edges;
   for (std::size_t i = 0; i < objects.size(); ++i) {
-    const segment::Footer& footer = footer_of(objects[i]);
-    if (!is_snapshot(objects[i]) && footer.last > oldest && points.has_all(footer)) edges.push_back(i);
+    const segment::Footer& footer = objects[i].footer;
+    if (!begins_anew(objects[i]) && footer.last > oldest && points.has_all(footer)) edges.push_back(i);
   }
   std::sort(edges.begin(), edges.end(), [&](std::size_t a, std::size_t b) {
     const segment::ObjectName &x = objects[a].object.name, &y = objects[b].object.name;
@@ -93,20 +92,20 @@ bool is_better(const Way& a, const Way& b) {
 }  // namespace
 
 std::vector<Line> find_lines(const std::vector<restore::ReadObject>& objects, Sequence keep_from) {
-  std::map<Node, Way> ways;
-  std::set<Node> left;  // a line goes on from there
-  for (const std::size_t edge : edges_of(objects, keep_from)) {
-    const segment::Footer& footer = footer_of(objects[edge]);
-    const Node from = node_before(footer);
-    const Way& before = ways.try_emplace(from, Way{std::get<Sequence>(from), 0, kNone}).first->second;
+  std::map<Place, Way> ways;
+  std::set<Place> left;  // a line goes on from there
+  for (const std::size_t edge : edges_between(objects, keep_from)) {
+    const segment::Footer& footer = objects[edge].footer;
+    const Place from = node_before(footer);
+    const Way& before = ways.try_emplace(from, Way{std::get<Sequence>(from), 0, kNoEdge}).first->second;
     const Way way{before.begin, before.objects + 1, edge};
     const auto [known, fresh] = ways.try_emplace(node_after(footer), way);
     if (!fresh && is_better(way, known->second)) known->second = way;
     left.insert(from);
   }
-  std::vector<std::pair<Node, Way>> ends;
+  std::vector<std::pair<Place, Way>> ends;
   for (const auto& [node, way] : ways) {
-    if (way.by != kNone && !left.contains(node)) ends.emplace_back(node, way);
+    if (way.by != kNoEdge && !left.contains(node)) ends.emplace_back(node, way);
   }
   std::sort(ends.begin(), ends.end(), [](const auto& a, const auto& b) {
     return std::tuple(a.second.begin, std::get<Sequence>(b.first)) <
@@ -118,7 +117,7 @@ std::vector<Line> find_lines(const std::vector<restore::ReadObject>& objects, Se
     if (reached && std::get<Sequence>(node) <= *reached) continue;
     reached = std::get<Sequence>(node);
     Line line;
-    for (Way at = way; at.by != kNone; at = ways.at(node_before(footer_of(objects[at.by])))) line.push_back(at.by);
+    for (Way at = way; at.by != kNoEdge; at = ways.at(node_before(objects[at.by].footer))) line.push_back(at.by);
     std::reverse(line.begin(), line.end());
     lines.push_back(std::move(line));
   }

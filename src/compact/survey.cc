@@ -34,7 +34,7 @@ Result<std::vector<Listed>> list_all(Store& store, std::string_view replica) {
 }
 
 // Nothing: it is damaged, or was removed since it was listed.
-Result<std::optional<segment::Footer>> footer_of(Store& store, const Listed& listed, const KnownFooters& known) {
+Result<std::optional<segment::Footer>> known_footer(Store& store, const Listed& listed, const KnownFooters& known) {
   const std::string& key = listed.object.name.key;
   if (const auto found = known.find(key); found != known.end() && found->second.etag == listed.etag &&
                                           found->second.size_bytes == listed.object.size_bytes) {
@@ -81,7 +81,7 @@ Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& know
   CAIRN_ASSIGN(std::vector<Listed> listed, list_all(store, replica));
   std::vector<std::optional<segment::Footer>> footers(listed.size());
   CAIRN_TRY(parallel_for(executor, listed.size(), [&](std::uint64_t i) -> Result<void> {
-    CAIRN_ASSIGN(footers[i], footer_of(store, listed[i], known));
+    CAIRN_ASSIGN(footers[i], known_footer(store, listed[i], known));
     return {};
   }));
   // After the objects: a prune records before it removes, so whatever hole the listing showed is in this record.

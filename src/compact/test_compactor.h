@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cairn/compactor.h"
+#include "compact/test_times.h"
 #include "restore/test_replica.h"
 #include "segment/keys.h"
 #include "store/memory_store.h"
@@ -20,8 +21,6 @@ namespace cairn::compact::testing {
 using cairn::testing::all_objects;
 using cairn::testing::Image;
 using cairn::testing::ReplicaBuilder;
-
-inline constexpr std::int64_t kMinute = 60'000, kHour = 60 * kMinute, kDay = 24 * kHour;
 
 class HandClock final : public Clock {
  public:

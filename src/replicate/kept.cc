@@ -14,12 +14,12 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
-constexpr std::string_view kSuffix = ".kept";  // not as in the store: it must not look like a replica
+constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.
 std::optional<std::pair<Sequence, Sequence>> parse_name(std::string_view name) {
-  if (!name.ends_with(kSuffix)) return std::nullopt;
-  name.remove_suffix(kSuffix.size());
+  if (!name.ends_with(kKeptSuffix)) return std::nullopt;
+  name.remove_suffix(kKeptSuffix.size());
   const auto parsed = segment::parse_key("", fmt::format("levels/1/{}.wal.zst", name));
   return parsed ? std::optional(std::pair(parsed->first, parsed->last)) : std::nullopt;
 }
@@ -65,7 +65,7 @@ Kept::Kept(FileSystem& files, const ReplicatorOptions& options)
     : files_(files), options_(options), directory_(join_path(options.state_directory, "kept")) {}
 
 std::string Kept::path_of(int level, Sequence first, Sequence last) const {
-  return join_path(folder_of(level), fmt::format("{:020}-{:020}{}", first.value, last.value, kSuffix));
+  return join_path(folder_of(level), fmt::format("{:020}-{:020}{}", first.value, last.value, kKeptSuffix));
 }
 
 Result<void> Kept::open() {

@@ -29,11 +29,11 @@
 namespace cairn::replicate {
 namespace {
 
-constexpr std::int64_t kSecond_us = 1'000'000;
-constexpr std::int64_t kIdle_us = 3600 * kSecond_us;
-constexpr std::int64_t kUnattached_us = 2 * kSecond_us;
-constexpr std::int64_t kTryAgain_us = 30 * kSecond_us;
-constexpr std::int64_t kTryRightsAgain_us = 3600 * kSecond_us;
+constexpr std::int64_t kOneSecond_us = 1'000'000;
+constexpr std::int64_t kNoWindow_us = 3600 * kOneSecond_us;
+constexpr std::int64_t kBeforeLevels_us = 2 * kOneSecond_us;
+constexpr std::int64_t kTryAgain_us = 30 * kOneSecond_us;
+constexpr std::int64_t kTryRightsAgain_us = 3600 * kOneSecond_us;
 constexpr std::size_t kMostSources = 256;  // all are open at once
 constexpr std::uint64_t kMergeMemoryBytes = 16ull << 20;
 constexpr std::size_t kFewSources = 4;
@@ -76,8 +76,8 @@ Levels::Levels(Shared& shared)
       removals_(shared.files, shared.kept.removals_path()) {}
 
 Step Levels::step(const Time& now) {
-  if (waiting_.empty()) return Step{now.mono_us + kIdle_us};
-  if (shared_.upkeep_ends || !shared_.is_firm()) return Step{now.mono_us + kUnattached_us};
+  if (waiting_.empty()) return Step{now.mono_us + kNoWindow_us};
+  if (shared_.upkeep_ends || !shared_.is_firm()) return Step{now.mono_us + kBeforeLevels_us};
   if (!loaded_ && !load(now)) return Step{now.mono_us + kTryAgain_us};
   take_new(now);
   count_waiting_time(now);
@@ -127,7 +127,7 @@ void Levels::keep_within_limit() {
 }
 
 std::int64_t Levels::next_us(const Time& now) const {
-  std::int64_t next = now.mono_us + kIdle_us;
+  std::int64_t next = now.mono_us + kNoWindow_us;
   if (merged_) next = std::max(not_before_us_, now.mono_us);
   for (std::size_t level = 0; !merged_ && level < waiting_.size(); ++level) {
     if (waiting_[level].empty()) continue;
@@ -138,7 +138,7 @@ std::int64_t Levels::next_us(const Time& now) const {
   }
   if (const Removal* removal = removals_.front()) {
     const std::int64_t left_ms = std::max<std::int64_t>(shared_.options.replaced_grace_ms - removal->waited_ms, 0);
-    next = std::min(next, std::max(remove_not_before_us_, counted_us_ + left_ms * 1000 + kSecond_us));
+    next = std::min(next, std::max(remove_not_before_us_, counted_us_ + left_ms * 1000 + kOneSecond_us));
   }
   return next;
 }

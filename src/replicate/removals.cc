@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 // Without the right to delete they would grow for ever. What is forgotten stays in the store until somebody prunes.
 constexpr std::size_t kMost = 2000;
 
-Json describe(const Removal& removal) {
+Json described_removal(const Removal& removal) {
   Json replaced = Json::array();
   for (const ReplacedRange& range : removal.replaced) {
     replaced.push_back({range.level, range.first.value, range.last.value});
@@ -71,7 +71,7 @@ void Removals::wait(std::int64_t ms) {
 Result<void> Removals::save() {
   std::string text;
   for (const Removal& removal : removals_) {
-    text += checked_line(describe(removal).dump(-1, ' ', false, Json::error_handler_t::replace));
+    text += checked_line(described_removal(removal).dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   const std::string next = path_ + ".next";
   {

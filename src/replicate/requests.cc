@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t kLook_us = 1'000'000;
+constexpr std::int64_t kRequestLook_us = 1'000'000;
 constexpr std::string_view kWanted = ".wanted", kTaken = ".taken", kDone = ".done";
 
 std::string folder_of(const std::string& state_directory) { return join_path(state_directory, "requests"); }
@@ -76,7 +76,7 @@ void Requests::open() {
 
 void Requests::look(const Time& now) {
   if (now.mono_us < next_look_us_) return;
-  next_look_us_ = now.mono_us + kLook_us;
+  next_look_us_ = now.mono_us + kRequestLook_us;
   take_new();
   if (!requests_.empty()) answer();
 }

@@ -12,7 +12,7 @@ using replicator_test::App;
 using replicator_test::ReplicatorTest;
 
 constexpr std::int64_t kHour_ms = 3'600'000;
-constexpr std::int64_t kDay_ms = 24 * kHour_ms;
+constexpr std::int64_t kOneDay_ms = 24 * kHour_ms;
 
 class Snapshots : public ReplicatorTest {
  public:
@@ -52,7 +52,7 @@ TEST_F(Snapshots, OneADayWhileThereIsSomethingNew) {
   pass(2 * kHour_ms);
   keep_up();
   EXPECT_EQ(snapshots(), 2u);
-  pass(3 * kDay_ms);
+  pass(3 * kOneDay_ms);
   keep_up();
   EXPECT_EQ(snapshots(), 2u) << "nothing is new";
   publish();
@@ -81,7 +81,7 @@ TEST_F(Snapshots, ANextProcessGoesByTheAgeOfTheLastOne) {
 TEST_F(Snapshots, AClockThatIsSetMakesNone) {
   begin();
   publish();
-  for (const std::int64_t jump_ms : {3 * kDay_ms, -6 * kDay_ms, 3 * kDay_ms}) {
+  for (const std::int64_t jump_ms : {3 * kOneDay_ms, -6 * kOneDay_ms, 3 * kOneDay_ms}) {
     now_.wall_ms += jump_ms;
     keep_up();
     EXPECT_EQ(snapshots(), 1u);
@@ -96,7 +96,7 @@ TEST_F(Snapshots, AnIntervalOfNothingIsNever) {
   start(o);
   must_settle();
   publish();
-  pass(30 * kDay_ms);
+  pass(30 * kOneDay_ms);
   keep_up();
   EXPECT_EQ(snapshots(), 1u);
 }
