@@ -38,7 +38,10 @@ Result<void> Runner::run(std::stop_token stop) {
   if (!watch_->is_watching() && options_.on_notice) options_.on_notice(watch_->trouble());
   judge_.begin(mono_us());
 
-  std::thread capture([this] { capture_loop(); });
+  std::thread capture([this] {
+    capture_loop();
+    replicator_.end_capture();  // what the other threads are in the middle of may take long
+  });
   std::thread publish([this] { store_loop(Part::publish, &Replicator::publish_step); });
   std::thread snapshot([this] { store_loop(Part::snapshot, &Replicator::snapshot_step); });
   Result<void> result = supervise(std::move(stop));

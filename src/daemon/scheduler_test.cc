@@ -56,6 +56,7 @@ class Watched final : public Replicator {
     return in(now, &Replicator::publish_step, 1);
   }
   Result<Step> snapshot_step(const Time& now) override { return in(now, &Replicator::snapshot_step, 2); }
+  void end_capture() override { fake.end_capture(); }
   void request_snapshot() override { fake.request_snapshot(); }
   void request_capture() override { fake.request_capture(); }
   ReplicatorStatus status() const override { return fake.status(); }

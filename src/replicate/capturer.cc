@@ -115,11 +115,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     return Step{retry_at_us_};
   }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
-  if (database_) {
-    stop_seeking_gate();
-    database_->release_checkpoint_lock();
-    restart_wait_until_us_ = -1;
-  }
+  let_others_checkpoint();
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -184,6 +180,13 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   restart_wait_until_us_ = gate_until_us_ = -1;
   seeks_gate_ = false;
   capture_trouble_.clear();
+}
+
+void Capturer::let_others_checkpoint() {
+  if (!database_) return;
+  stop_seeking_gate();
+  database_->release_checkpoint_lock();
+  restart_wait_until_us_ = -1;
 }
 
 void Capturer::close(StopMode mode) {

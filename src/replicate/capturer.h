@@ -23,6 +23,8 @@ class Capturer {
  public:
   explicit Capturer(Shared& shared) : shared_(shared) {}
   Result<Step> step(const Time& now);
+  // The checkpoint lock, which is held between two steps at times, is free.
+  void let_others_checkpoint();
   void close(StopMode mode);
 
  private:

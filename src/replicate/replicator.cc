@@ -50,6 +50,7 @@ class ReplicatorImpl final : public Replicator {
   Result<Step> capture_step(const Time& now) override { return capturer_.step(now); }
   Result<Step> publish_step(const Time& now) override { return publisher_.step(now); }
   Result<Step> snapshot_step(const Time& now) override { return upload_.step(now); }
+  void end_capture() override { capturer_.let_others_checkpoint(); }
   void request_snapshot() override { shared_.snapshot_requested = true; }
   void request_capture() override { shared_.capture_requested = true; }
   std::string database_path() const override { return shared_.options.database; }
