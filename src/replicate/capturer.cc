@@ -174,7 +174,7 @@ Result<bool> Capturer::check_identity() {
 
 void Capturer::let_go(sqlite::CloseMode mode) {
   drop_pass();
-  if (state_) state_->forget_backlog();
+  if (state_) state_->forget_waiting();
   if (database_) database_->close(mode);
   database_.reset();
   restart_wait_until_us_ = gate_until_us_ = -1;
@@ -263,7 +263,8 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
   }
   // A segment that is held up grows no larger than that.
-  if (state_->has_unended() && state_->backlog_bytes() > shared_.options.spool_limit_bytes / 4) return end_segment(now);
+  const bool too_large = state_->has_unended() && state_->waiting_bytes() > shared_.options.spool_limit_bytes / 4;
+  if (too_large && capture_trouble_.empty()) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
@@ -275,8 +276,13 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     return {};
   }
   shared_.capture_requested = false;
-  if (all_read) return end_segment(now);
-  auto captured = capture(Ends::yes, now);
+  return end_segment(now);
+}
+
+// All that is committed is captured and becomes a segment, unless a pass is reading: then it waits for that as one.
+Result<void> Capturer::end_segment(const Time& now) {
+  const bool something_new = !state_->is_all_of(index_) || state_->ends_with_a_look();
+  auto captured = something_new ? capture(Ends::yes, now) : Result<bool>(true);
   if (!captured && captured.error().kind() == ErrorKind::io) {
     // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
     capture_trouble_ = captured.error().message();
@@ -286,13 +292,13 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   if (!captured) return captured.error();
   if (!state_->is_behind()) capture_trouble_.clear();
   if (!*captured) return {};
-  if (!pass_) CAIRN_TRY(keep_hold(now));
-  return end_segment(now);
+  if (something_new && !pass_) CAIRN_TRY(keep_hold(now));
+  return seal(now);
 }
 
-// What is captured becomes a segment, if it is none yet.
-Result<void> Capturer::end_segment(const Time& now) {
-  state_->end_segment();
+// What was captured last is the end of a segment.
+Result<void> Capturer::seal(const Time& now) {
+  state_->end_in_backlog();
   next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
   if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
   return catch_up(now);
@@ -300,7 +306,7 @@ Result<void> Capturer::end_segment(const Time& now) {
 
 // Segments that are not published yet, and what is to become some.
 bool Capturer::spool_is_full() const {
-  return state_->spool().size_bytes() + state_->backlog_bytes() > shared_.options.spool_limit_bytes;
+  return state_->spool().size_bytes() + state_->waiting_bytes() > shared_.options.spool_limit_bytes;
 }
 
 // True: what was committed behind the position has been read, and the WAL need not keep it.
@@ -453,7 +459,7 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
   if (pass_ || is_presumed_ || !shared_.snapshot_requested || shared_.current_job()) return {};
-  if (state_->has_unended()) CAIRN_TRY(end_segment(now));
+  if (state_->has_unended() && capture_trouble_.empty()) CAIRN_TRY(end_segment(now));
   if (state_->is_behind()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {
