@@ -264,7 +264,8 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   }
   // A segment that is held up grows no larger than that.
   const bool too_large = state_->has_unended() && state_->waiting_bytes() > shared_.options.spool_limit_bytes / 4;
-  if (too_large && capture_trouble_.empty()) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
+  const bool may_fit = capture_trouble_.empty() || now.mono_us >= next_capture_us_;
+  if (too_large && may_fit) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
