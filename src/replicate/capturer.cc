@@ -78,6 +78,10 @@ Result<void> Capturer::walk(const Time& now) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
   }
+  if (restart_wait_until_us_ >= 0) {  // nothing that takes long with the checkpoint lock in hand
+    wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
+    return {};
+  }
   // Pages of the first snapshot that wait for a store: better to read them when it is there.
   const bool too_many = pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes;
   if (too_many && leave_presumption()) {
@@ -95,7 +99,7 @@ Result<void> Capturer::walk(const Time& now) {
 // Not before a hold moves: an application may be waiting for that, and a disk may take long. What a power loss takes of
 // the spool in between, the database itself still has, and the next start finds it by comparing.
 Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
-  if (sync_due_us_ < 0 || seeks_gate_) return {};  // that is over in a moment
+  if (sync_due_us_ < 0 || seeks_gate_ || restart_wait_until_us_ >= 0) return {};  // that is over in a moment
   if (now.mono_us < sync_due_us_) {
     wake_us_ = std::min(wake_us_, sync_due_us_);
     return {};
@@ -282,6 +286,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
 
 // All that is committed is captured and becomes a segment, unless a pass is reading: then it waits for that as one.
 Result<void> Capturer::end_segment(const Time& now) {
+  if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
   const bool something_new = !state_->is_all_of(index_) || state_->ends_with_a_look();
   auto captured = something_new ? capture(Ends::yes, now) : Result<bool>(true);
   if (!captured && captured.error().kind() == ErrorKind::io) {
@@ -358,7 +363,12 @@ std::int64_t Capturer::key_time_ms(PassGoal goal, const Time& now) const {
 
 Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
   CAIRN_CHECK(!pass_);
+  // A snapshot is of the look that showed all to be captured: a later one may show more.
+  if (goal != PassGoal::snapshot) {
+    CAIRN_ASSIGN(index_, database_->look());
+  }
   CAIRN_ASSIGN(pass_, Pass::open({.database = *database_,
+                                  .index = index_,
                                   .shared = shared_,
                                   .spool = state_->spool(),
                                   .known = state_->hashes(),

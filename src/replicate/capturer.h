@@ -71,6 +71,8 @@ class Capturer {
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
   std::uint32_t frames_to_backfill() const;
+  std::uint32_t frames_out_of_reach() const;
+  void back_off(const Time& now);
   Result<void> backfill();
   void wait_for_restart(const Time& now);
 

@@ -538,7 +538,9 @@ TEST_F(ReplicatorTest, CommitsBetweenTheFirstHoldAndTheFirstPageAreInTheSnapshot
   ASSERT_TRUE((*opened)->take_hold());
   ASSERT_EQ((*opened)->hold(), sqlite::Hold::floor);
   app.must("UPDATE t SET v='behind the floor' WHERE id=1");
-  auto view = replicate::FrozenView::open(**opened, *files_, (dir_ / "scratch").string());
+  const auto index = (*opened)->look();
+  ASSERT_TRUE(index);
+  auto view = replicate::FrozenView::open(**opened, *index, *files_, (dir_ / "scratch").string());
   ASSERT_TRUE(view) << view.error().message();
   std::string all(std::size_t{(*view)->page_count()} * (*view)->page_size(), '\0');
   ASSERT_TRUE((*view)->read_next({reinterpret_cast<std::byte*>(all.data()), all.size()}));

@@ -35,10 +35,12 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     const FrameNo before = index_.backfilled;
     CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
     // What is committed while a long tail is backfilled and synced is a shorter one.
-    seeks_gate_ = !done && (frames_to_backfill() <= kShortTail || ++quiet_tries_ >= kQuietTries);
+    const bool little_left = frames_to_backfill() <= kShortTail && frames_out_of_reach() <= kLongBackfill;
+    seeks_gate_ = !done && (little_left || ++quiet_tries_ >= kQuietTries);
     if (done || seeks_gate_) quiet_tries_ = 0;
     const bool in_vain = index_.backfilled == before;  // somebody else is checkpointing
     if (quiet_tries_ > 0) next_roll_us_ = now.mono_us + (in_vain ? kOther_us : 0);
+    if (seeks_gate_ && frames_out_of_reach() > kLongBackfill) back_off(now);
   }
   if (seeks_gate_) next_roll_us_ = now.mono_us;
   wake_us_ = std::min(wake_us_, next_roll_us_);
@@ -67,12 +69,24 @@ std::uint32_t Capturer::frames_to_backfill() const {
   return newest >= tried_.value ? newest - tried_.value : newest;
 }
 
+// A checkpoint of ours could not get to them: an older reader is in the way.
+std::uint32_t Capturer::frames_out_of_reach() const {
+  return tried_ > index_.backfilled ? tried_.value - index_.backfilled.value : 0;
+}
+
+// Whoever is in the way may be so for long.
+void Capturer::back_off(const Time& now) {
+  stop_seeking_gate();
+  between_us_ = std::min(2 * between_us_, kLongestBetween_us);
+  next_roll_us_ = now.mono_us + between_us_;
+}
+
 // While nobody waits: what is committed goes to the database file, and survives a power loss there.
 Result<void> Capturer::backfill() {
-  tried_ = database_->pinned_frame();
+  const FrameNo reach = database_->pinned_frame();
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
-  (void)ran;
   CAIRN_ASSIGN(index_, database_->look());
+  tried_ = ran ? reach : index_.backfilled;  // not: another's is at work, and may not get as far
   if (index_.all_backfilled() || index_.backfilled == synced_) return {};
   CAIRN_TRY(database_->sync_database());
   synced_ = index_.backfilled;
@@ -114,12 +128,9 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
   auto exchanged = exchange_hold_under_gate(now);
+  if (!database_) return exchanged;  // let go of, and with it every lock
   database_->release_gate();
-  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) {  // an older reader is in the way, and may be so for long
-    stop_seeking_gate();
-    between_us_ = std::min(2 * between_us_, kLongestBetween_us);
-    next_roll_us_ = now.mono_us + between_us_;
-  }
+  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) back_off(now);
   const std::int64_t held_us = shared_.stopwatch_us() - began_us;
   lock_times_.add(held_us);
   shared_.set_status([&](ReplicatorStatus& s) {
@@ -143,6 +154,8 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
     return {};
   }
   gate_tries_ = 0;
+  // Should the reader be gone this moment, it would all be backfilled and synced while others wait.
+  if (frames_out_of_reach() > kLongBackfill) return {};
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
