@@ -78,10 +78,7 @@ Result<void> Capturer::walk(const Time& now) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
   }
-  if (restart_wait_until_us_ >= 0) {  // nothing that takes long with the checkpoint lock in hand
-    wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
-    return {};
-  }
+  if (still_waits_for_restart(now)) return {};
   // Pages of the first snapshot that wait for a store: better to read them when it is there.
   const bool too_many = pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes;
   if (too_many && leave_presumption()) {
@@ -184,13 +181,6 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   restart_wait_until_us_ = gate_until_us_ = -1;
   seeks_gate_ = false;
   capture_trouble_.clear();
-}
-
-void Capturer::let_others_checkpoint() {
-  if (!database_) return;
-  stop_seeking_gate();
-  database_->release_checkpoint_lock();
-  restart_wait_until_us_ = -1;
 }
 
 void Capturer::close(StopMode mode) {

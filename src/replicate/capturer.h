@@ -75,6 +75,7 @@ class Capturer {
   void back_off(const Time& now);
   Result<void> backfill();
   void wait_for_restart(const Time& now);
+  bool still_waits_for_restart(const Time& now);
 
   void let_go(sqlite::CloseMode mode);
   void report(const Time& now);

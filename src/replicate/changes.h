@@ -53,9 +53,9 @@ class TouchedPages {
 enum class Ends { yes, no };
 
 // Changes that wait, in order, in a scratch file, so that the WAL need not keep them: what is committed while the state
-// before it is still being read. No application's checkpoint waits for the end of a long read of ours, and a WAL that is
-// restarted many times a second meanwhile does not make as many segments. It does not survive the process, and need not: the database has it, and after a crash every page is
-// compared.
+// before it is still being read. No application's checkpoint waits for the end of a long read of ours, and a WAL that
+// is restarted many times a second meanwhile does not make as many segments. It does not survive the process, and need
+// not: the database has it, and after a crash every page is compared.
 class Backlog {
  public:
   // What a killed process left is removed.

@@ -192,4 +192,18 @@ void Capturer::wait_for_restart(const Time& now) {
   shared_.set_status([](ReplicatorStatus& s) { ++s.rollovers; });
 }
 
+// Then nothing is done that takes long: the checkpoint lock is in hand.
+bool Capturer::still_waits_for_restart(const Time& now) {
+  if (restart_wait_until_us_ < 0) return false;
+  wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
+  return true;
+}
+
+void Capturer::let_others_checkpoint() {
+  if (!database_) return;
+  stop_seeking_gate();
+  database_->release_checkpoint_lock();
+  restart_wait_until_us_ = -1;
+}
+
 }  // namespace cairn::replicate

@@ -14,8 +14,8 @@
 
 namespace cairn::replicator_test {
 
-// Tells before Cairn looks at the WAL-index, and before it reads out of the WAL. So it does of everybody's reads, writes
-// and syncs of the two files, and of who holds the two locks that others wait for.
+// Tells before Cairn looks at the WAL-index, and before it reads out of the WAL. So it does before anybody reads,
+// writes or syncs one of the two files, and whether one of the two locks that others wait for is held.
 class WatchedWal {
  public:
   WatchedWal() : unix_(sqlite3_vfs_find("unix")), vfs_(*unix_) {
