@@ -144,6 +144,10 @@ class Replicator {
   // Any thread.
   virtual void end_upkeep() = 0;
 
+  // No capture_step will follow: lets go of what others would wait for. What is not captured stays protected until
+  // close(). By the thread of capture_step, or after it.
+  virtual void end_capture() = 0;
+
   // Asks for a snapshot of the newest state; capture_step begins it. Any thread.
   virtual void request_snapshot() = 0;
   // Asks capture_step to capture now instead of when the interval is over. Any thread.

@@ -61,6 +61,7 @@ Result<ReplicationOptions> common_options(const ReplicateCommand& options, const
   if (options.adopt == "remote") common.adopt = AdoptSide::remote;
   const bool has_child = !options.exec.empty() || !tools.behind_dashes.empty();
   if (has_child) common.wait_for_database = WaitForDatabase::yes;
+  common.publish_without_database = options.once;
   if (!options.exec.empty() && !tools.behind_dashes.empty()) {
     return Error(ErrorKind::invalid, "--exec and a program behind -- were both given: give one of them");
   }

@@ -35,13 +35,19 @@ std::optional<Failure> Replication::open(const ReplicationOptions& options, Syst
   std::unique_ptr<Replication> replication(new Replication(options, system));
   Replication& r = *replication;
   r.real_database_ = real_path(options.database);
-  if (Result<void> checked = r.check_database(say); !checked) return Failure{checked.error(), Origin::local};
+  if (Result<void> checked = r.check_database(say); !checked) {
+    const bool may_publish = options.publish_without_database && checked.error().kind() == ErrorKind::not_found;
+    if (!may_publish) return Failure{checked.error(), Origin::local};
+    r.missing_database_ = checked.error();
+  }
 
   Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return Failure{store.error(), Origin::local};
   r.store_ = std::move(*store);
   const std::string replica_url = canonical_url(options.url, r.store_->url());
   r.state_directory_ = state_directory(options.state_root, r.real_database_, replica_url);
+  const bool is_known = system.files->info(r.state_directory_).has_value();
+  if (r.missing_database_ && !is_known) return Failure{*r.missing_database_, Origin::local};
 
   Result<Exclusion> exclusion = Exclusion::hold(r.real_database_, replica_url);
   if (!exclusion) return Failure{exclusion.error(), Origin::local};
@@ -53,6 +59,9 @@ std::optional<Failure> Replication::open(const ReplicationOptions& options, Syst
     say(*kept);
   }
   if (Result<void> opened = r.open_replicator(); !opened) return Failure{opened.error(), Origin::local};
+  if (r.missing_database_ && r.replicator_->status().spool_segments == 0) {
+    return Failure{*r.missing_database_, Origin::local};
+  }
   out = std::move(replication);
   return std::nullopt;
 }
@@ -118,10 +127,22 @@ Result<void> Replication::open_replicator() {
 std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop, const Drive& drive) {
   RunOptions own = options;
   own.wait_for_database = options_.wait_for_database;
+  if (missing_database_) {  // what an earlier run has captured is published, and that is all
+    own.wait_for_database = WaitForDatabase::yes;
+    std::stop_source at_once;
+    at_once.request_stop();
+    stop = at_once.get_token();
+  }
   const Result<void> result = drive ? drive(*replicator_, std::move(stop), own)
                                     : run_replicator(*replicator_, system_.clock, std::move(stop), own);
   std::optional<Failure> failure;
-  if (!result) failure = Failure{result.error(), origin_of(result.error())};
+  if (!result) {
+    failure = Failure{result.error(), origin_of(result.error())};
+  } else if (missing_database_) {
+    failure = Failure{Error(missing_database_->kind(),
+                            missing_database_->message() + "; what an earlier run had captured of it is published now"),
+                      Origin::local};
+  }
   last_status_ = replicator_->status();
   replicator_->close(StopMode::tidy);
   exclusion_.reset();

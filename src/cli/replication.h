@@ -29,6 +29,8 @@ struct ReplicationOptions {
   AllowWalSwitch wal_switch = AllowWalSwitch::yes;
   AdoptSide adopt = AdoptSide::none;
   WaitForDatabase wait_for_database = WaitForDatabase::no;
+  // A database that is missing: what an earlier run has captured of it is published first, if there is any.
+  bool publish_without_database = false;
   std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
   int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
   std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
@@ -70,6 +72,7 @@ class Replication {
   const ReplicationOptions options_;
   System& system_;
   std::string real_database_, state_directory_;
+  std::optional<Error> missing_database_;
   std::unique_ptr<RememberingStore> store_;
   std::optional<Exclusion> exclusion_;
   std::unique_ptr<Replicator> replicator_;

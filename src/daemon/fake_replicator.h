@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
@@ -42,6 +43,7 @@ class FakeReplicator final : public Replicator {
     return Step{kNever};
   }
   Result<Step> publish_step(const Time& now) override {
+    if (in_publish) in_publish();
     MutexLock lock(mutex_);
     ++publishes;
     if (status_.phase == Phase::attaching) status_.phase = Phase::opening;
@@ -66,6 +68,10 @@ class FakeReplicator final : public Replicator {
     return Step{kNever};
   }
   void end_upkeep() override {}
+  void end_capture() override {
+    MutexLock lock(mutex_);
+    ++ended_captures;
+  }
   void request_snapshot() override {
     MutexLock lock(mutex_);
     snapshot_requested_ = true;
@@ -89,6 +95,10 @@ class FakeReplicator final : public Replicator {
     MutexLock lock(mutex_);
     return captures;
   }
+  std::uint64_t ended_capture_count() const {
+    MutexLock lock(mutex_);
+    return ended_captures;
+  }
   std::uint64_t publish_count() const {
     MutexLock lock(mutex_);
     return publishes;
@@ -101,8 +111,9 @@ class FakeReplicator final : public Replicator {
 
   // Set before the run.
   std::optional<Error> capture_error;
+  std::function<void()> in_publish;  // before it
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
-  std::uint64_t captures = 0, publishes = 0, upkeeps = 0;
+  std::uint64_t captures = 0, publishes = 0, upkeeps = 0, ended_captures = 0;
 
  private:
   mutable Mutex mutex_;

@@ -35,7 +35,10 @@ Result<void> Runner::run(std::stop_token stop) {
   if (!watch_->is_watching() && options_.on_notice) options_.on_notice(watch_->trouble());
   judge_.begin(mono_us());
 
-  std::thread capture([this] { capture_loop(); });
+  std::thread capture([this] {
+    capture_loop();
+    replicator_.end_capture();  // what the other threads are in the middle of may take long
+  });
   std::thread publish([this] { store_loop(Part::publish, std::mem_fn(&Replicator::publish_step)); });
   std::thread snapshot([this] { store_loop(Part::snapshot, std::mem_fn(&Replicator::snapshot_step)); });
   std::thread upkeep([this] { upkeep_loop(); });

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -79,6 +80,25 @@ class RunnerTest : public ::testing::TestWithParam<Driver> {
   std::optional<Result<void>> result_;
   std::thread thread_;
 };
+
+// What capture may hold for a moment is not held as long as a store does not answer.
+TEST_P(RunnerTest, CaptureEndsAlthoughACallToTheStoreDoesNot) {
+  write(database_);
+  std::atomic<bool> publishes = false, answers = false;
+  replicator_.in_publish = [&] {
+    publishes = true;
+    while (!answers) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  RunOptions options;
+  options.final_limit_ms = 20;
+  start(options, only_when_woken());
+  EXPECT_TRUE(comes_true([&] { return publishes && replicator_.capture_count() > 0; }));
+  stop_.request_stop();
+  EXPECT_TRUE(comes_true([&] { return replicator_.ended_capture_count() == 1; }));
+  answers = true;
+  (void)finish();
+  EXPECT_EQ(replicator_.ended_capture_count(), 1u);
+}
 
 TEST_P(RunnerTest, AStepsErrorEndsTheRunAndIsReturned) {
   write(database_);

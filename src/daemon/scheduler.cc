@@ -339,6 +339,8 @@ void Scheduler::let_go(Driven& driven) {
     MutexLock lock(mutex_);
     driven.quitting = true;
     const auto is_busy = [](const PartState& state) { return state.at != PartState::At::rest; };
+    while (is_busy(driven.parts[kCapture])) driven.changed.wait(mutex_);
+    driven.replicator.end_capture();  // what the other parts are in the middle of may take long
     for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) {
       PartState& state = driven.parts[part];
       if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});

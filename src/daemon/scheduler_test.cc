@@ -61,6 +61,7 @@ class Watched final : public Replicator {
     return *in(now, [](Replicator& one, const Time& at) { return Result<Step>(one.upkeep_step(at)); }, 3);
   }
   void end_upkeep() override { upkeep_ended = true; }
+  void end_capture() override { fake.end_capture(); }
   void request_snapshot() override { fake.request_snapshot(); }
   void request_capture() override { fake.request_capture(); }
   ReplicatorStatus status() const override { return fake.status(); }

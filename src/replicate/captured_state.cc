@@ -56,27 +56,47 @@ Result<bool> CapturedState::resume(sqlite::Database& database) {
 Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends,
                                            const Time& now) {
   CAIRN_ASSIGN(Scan scan, scan_wal(database, position_, upto));
-  if (scan.outcome == ScanOutcome::nothing || scan.outcome == ScanOutcome::hole) return scan.outcome;
-  if (scan.page_size != read_page_size_) return ScanOutcome::hole;
   const ScanOutcome outcome = scan.outcome;
-  const Changes changes = changes_in_wal(database, std::move(scan), read_page_count_);
-  if (is_behind() || ends == Ends::no) {
-    CAIRN_TRY(backlog_.add(changes, read_page_size_, ends));
-  } else {
-    CAIRN_TRY(append(database, changes, now));
+  if (outcome == ScanOutcome::hole) return outcome;
+  if (outcome == ScanOutcome::nothing) {
+    if (touched_.empty() || ends == Ends::no) return outcome;
+    CAIRN_TRY(end_touched(database, upto, now));
+    return ScanOutcome::commits;
   }
-  position_ = changes.end;
-  read_page_count_ = changes.page_count;
-  const std::uint32_t commits = changes.commit_count;
+  if (scan.page_size != read_page_size_) return ScanOutcome::hole;
+  const std::uint32_t commits = scan.commit_count, page_count = scan.page_count;
+  const WalPosition end = scan.end;
+  const bool waits_for_pass = held_back_ || !backlog_.empty();
+  if (waits_for_pass) {
+    CAIRN_TRY(backlog_.add(changes_in_wal(database, std::move(scan), read_page_count_), read_page_size_, ends));
+  } else if (ends == Ends::yes && touched_.empty()) {
+    CAIRN_TRY(append(database, changes_in_wal(database, std::move(scan), read_page_count_), now));
+  } else {
+    touched_.add(std::move(scan), read_page_count_);
+  }
+  position_ = end;
+  read_page_count_ = page_count;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.captured_commits += commits;
     s.wal_restarts += outcome == ScanOutcome::restarted;
   });
+  if (!waits_for_pass && ends == Ends::yes && !touched_.empty()) CAIRN_TRY(end_touched(database, upto, now));
   return outcome;
+}
+
+// With everything backfilled, the database file has the newest version of every page, and the hold (a pin that marks no
+// later commit, or a floor) lets nobody change it; the WAL may be restarted meanwhile. With less, the WAL is not
+// restarted, and a page that has no frame there does not change in the file.
+Result<void> CapturedState::end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now) {
+  if (upto.all_backfilled()) touched_.all_backfilled();
+  CAIRN_TRY(append(database, touched_.changes(database), now));
+  touched_.clear();
+  return {};
 }
 
 void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count) {
   backlog_.clear();
+  touched_.clear();
   held_back_ = true;
   position_ = captured_position_ = position;
   read_page_size_ = page_size;
@@ -90,8 +110,9 @@ Result<void> CapturedState::catch_up(sqlite::Database& database, const Time& now
   return {};
 }
 
-void CapturedState::forget_backlog() {
+void CapturedState::forget_waiting() {
   backlog_.clear();
+  touched_.clear();
   held_back_ = false;
 }
 

@@ -39,24 +39,29 @@ class CapturedState {
   // its position is taken.
   Result<bool> resume(sqlite::Database& database);
 
-  // What is committed behind position(), up to `upto`, becomes the next segment in the spool, or waits in the backlog:
-  // for a pass, or for the rest of a segment that does not end here. Pages that are written as they were are left out;
-  // when nothing differs, there is no segment. On an error nothing has changed.
+  // What is committed behind position(), up to `upto`, becomes the next segment in the spool, with what was read before
+  // and belongs to no segment yet; with Ends::no it stays such. While a pass reads it waits in the backlog. Pages that
+  // are written as they were are left out; when nothing differs, there is no segment. `upto` is a look under the hold
+  // that the database has now. On an error there is no segment; position() may have moved all the same.
   Result<ScanOutcome> capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends, const Time& now);
 
   // A pass reads the state at `position`; until become() says what it is, what is committed behind it waits.
   void hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count);
-  // The state at position() is not known yet: a pass is reading, or there is a backlog.
-  bool is_behind() const { return held_back_ || !backlog_.empty(); }
-  std::uint64_t backlog_bytes() const { return backlog_.size_bytes(); }
-  // What was captured last is part of a segment that has not ended; it does now.
-  bool has_unended() const { return backlog_.has_unended(); }
-  void end_segment() { backlog_.end_segment(); }
+  // The state at position() is in no segment yet: a pass is reading, or there is a backlog, or a segment that has not
+  // ended.
+  bool is_behind() const { return held_back_ || !backlog_.empty() || !touched_.empty(); }
+  // What is captured and in no segment yet.
+  std::uint64_t waiting_bytes() const { return backlog_.size_bytes() + touched_.size_bytes(); }
+  // What was captured last is part of a segment that has not ended. It ends with the next capture; in the backlog, also
+  // where it is.
+  bool has_unended() const { return backlog_.has_unended() || !touched_.empty(); }
+  bool ends_with_a_look() const { return !touched_.empty(); }
+  void end_in_backlog() { backlog_.end_segment(); }
   // The oldest segment of the backlog can be made.
   bool can_catch_up() const { return !held_back_ && backlog_.has_segment(); }
   Result<void> catch_up(sqlite::Database& database, const Time& now);
   // The database is let go: whatever was committed meanwhile is to be found anew.
-  void forget_backlog();
+  void forget_waiting();
 
   // Makes room for the hashes of that many pages, so that become() cannot fail half-way.
   Result<void> reserve(std::uint32_t page_count) { return hashes_->reserve(page_count); }
@@ -67,6 +72,7 @@ class CapturedState {
  private:
   struct Draft;
   Result<void> add_page(Draft& draft, PageNo page, ByteView bytes) const;
+  Result<void> end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now);
   Result<void> append(sqlite::Database& database, const Changes& changes, const Time& now);
   Result<void> save(const sqlite::Database& database);
 
@@ -83,6 +89,7 @@ class CapturedState {
   std::uint32_t read_page_size_ = 0, read_page_count_ = 0;  // of the database there
   bool held_back_ = false;
   Backlog backlog_;
+  TouchedPages touched_;  // or the backlog
 };
 
 }  // namespace cairn::replicate

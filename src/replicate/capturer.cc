@@ -78,6 +78,7 @@ Result<void> Capturer::walk(const Time& now) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
   }
+  if (still_waits_for_restart(now)) return {};
   // Pages of the first snapshot that wait for a store: better to read them when it is there.
   const bool too_many = pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes;
   if (too_many && leave_presumption()) {
@@ -95,7 +96,7 @@ Result<void> Capturer::walk(const Time& now) {
 // Not before a hold moves: an application may be waiting for that, and a disk may take long. What a power loss takes of
 // the spool in between, the database itself still has, and the next start finds it by comparing.
 Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
-  if (sync_due_us_ < 0 || seeks_gate_) return {};  // that is over in a moment
+  if (sync_due_us_ < 0 || seeks_gate_ || restart_wait_until_us_ >= 0) return {};  // that is over in a moment
   if (now.mono_us < sync_due_us_) {
     wake_us_ = std::min(wake_us_, sync_due_us_);
     return {};
@@ -115,11 +116,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     return Step{retry_at_us_};
   }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
-  if (database_) {
-    stop_seeking_gate();
-    database_->release_checkpoint_lock();
-    restart_wait_until_us_ = -1;
-  }
+  let_others_checkpoint();
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && database_->hold() == sqlite::Hold::none;
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -178,7 +175,7 @@ Result<bool> Capturer::check_identity() {
 
 void Capturer::let_go(sqlite::CloseMode mode) {
   drop_pass();
-  if (state_) state_->forget_backlog();
+  if (state_) state_->forget_waiting();
   if (database_) database_->close(mode);
   database_.reset();
   restart_wait_until_us_ = gate_until_us_ = -1;
@@ -260,7 +257,9 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     if (now.mono_us - stuck_since_us_ < kSecond_us) return {};
   }
   // A segment that is held up grows no larger than that.
-  if (state_->has_unended() && state_->backlog_bytes() > shared_.options.spool_limit_bytes / 4) return end_segment(now);
+  const bool too_large = state_->has_unended() && state_->waiting_bytes() > shared_.options.spool_limit_bytes / 4;
+  const bool may_fit = capture_trouble_.empty() || now.mono_us >= next_capture_us_;
+  if (too_large && may_fit) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
   bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
@@ -272,8 +271,14 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     return {};
   }
   shared_.capture_requested = false;
-  if (all_read) return end_segment(now);
-  auto captured = capture(Ends::yes, now);
+  return end_segment(now);
+}
+
+// All that is committed is captured and becomes a segment, unless a pass is reading: then it waits for that as one.
+Result<void> Capturer::end_segment(const Time& now) {
+  if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
+  const bool something_new = !state_->is_all_of(index_) || state_->ends_with_a_look();
+  auto captured = something_new ? capture(Ends::yes, now) : Result<bool>(true);
   if (!captured && captured.error().kind() == ErrorKind::io) {
     // A full or failing disk: the WAL keeps what is committed, and the hold goes on moving.
     capture_trouble_ = captured.error().message();
@@ -283,13 +288,13 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   if (!captured) return captured.error();
   if (!state_->is_behind()) capture_trouble_.clear();
   if (!*captured) return {};
-  if (!pass_) CAIRN_TRY(keep_hold(now));
-  return end_segment(now);
+  if (something_new && !pass_) CAIRN_TRY(keep_hold(now));
+  return seal(now);
 }
 
-// What is captured becomes a segment, if it is none yet.
-Result<void> Capturer::end_segment(const Time& now) {
-  state_->end_segment();
+// What was captured last is the end of a segment.
+Result<void> Capturer::seal(const Time& now) {
+  state_->end_in_backlog();
   next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
   if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
   return catch_up(now);
@@ -297,7 +302,7 @@ Result<void> Capturer::end_segment(const Time& now) {
 
 // Segments that are not published yet, and what is to become some.
 bool Capturer::spool_is_full() const {
-  return state_->spool().size_bytes() + state_->backlog_bytes() > shared_.options.spool_limit_bytes;
+  return state_->spool().size_bytes() + state_->waiting_bytes() > shared_.options.spool_limit_bytes;
 }
 
 // True: what was committed behind the position has been read, and the WAL need not keep it.
@@ -348,7 +353,12 @@ std::int64_t Capturer::key_time_ms(PassGoal goal, const Time& now) const {
 
 Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
   CAIRN_CHECK(!pass_);
+  // A snapshot is of the look that showed all to be captured: a later one may show more.
+  if (goal != PassGoal::snapshot) {
+    CAIRN_ASSIGN(index_, database_->look());
+  }
   CAIRN_ASSIGN(pass_, Pass::open({.database = *database_,
+                                  .index = index_,
                                   .shared = shared_,
                                   .spool = state_->spool(),
                                   .known = state_->hashes(),
@@ -450,7 +460,7 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
   if (pass_ || is_presumed_ || !shared_.snapshot_requested || shared_.current_job()) return {};
-  if (state_->has_unended()) CAIRN_TRY(end_segment(now));
+  if (state_->has_unended() && capture_trouble_.empty()) CAIRN_TRY(end_segment(now));
   if (state_->is_behind()) return {};
   CAIRN_ASSIGN(index_, database_->look());
   if (!state_->is_all_of(index_)) {

@@ -23,6 +23,8 @@ class Capturer {
  public:
   explicit Capturer(Shared& shared) : shared_(shared) {}
   Result<Step> step(const Time& now);
+  // The checkpoint lock, which is held between two steps at times, is free.
+  void let_others_checkpoint();
   void close(StopMode mode);
 
  private:
@@ -48,6 +50,7 @@ class Capturer {
   // Capture.
   Result<bool> capture(Ends ends, const Time& now);
   Result<void> end_segment(const Time& now);
+  Result<void> seal(const Time& now);
   Result<void> catch_up(const Time& now);
   Result<void> make_spool_durable_when_due(const Time& now);
   bool spool_is_full() const;
@@ -67,7 +70,12 @@ class Capturer {
   Result<bool> read_ahead(const Time& now);
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
+  std::uint32_t frames_to_backfill() const;
+  std::uint32_t frames_out_of_reach() const;
+  void back_off(const Time& now);
+  Result<void> backfill();
   void wait_for_restart(const Time& now);
+  bool still_waits_for_restart(const Time& now);
 
   void let_go(sqlite::CloseMode mode);
   void report(const Time& now);
@@ -91,10 +99,12 @@ class Capturer {
   std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
   static constexpr std::int64_t kBetween_us = 20'000;  // two attempts, when nothing keeps them from succeeding
   std::int64_t between_us_ = kBetween_us;
+  FrameNo tried_;                            // up to there a rollover has backfilled, or has tried to
   FrameNo synced_;                           // up to there the database was synced by a rollover
   bool seeks_gate_ = false;                  // asks for the write lock again and again
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;
+  int quiet_tries_ = 0;                      // before that
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
   std::int64_t retry_at_us_ = 0;

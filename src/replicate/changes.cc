@@ -81,6 +81,49 @@ Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page
   return changes;
 }
 
+void TouchedPages::add(Scan scan, std::uint32_t page_count_before) {
+  if (scan.outcome == ScanOutcome::restarted) all_backfilled();
+  page_size_ = scan.page_size;
+  page_count_ = scan.page_count;
+  commit_count_ += scan.commit_count;
+  end_ = scan.end;
+  std::vector<FrameRef> newer = newest_frames(std::move(scan.frames), page_count_);
+  std::vector<FrameRef> all;
+  all.reserve(pages_.size() + newer.size());
+  const auto missing = pages_that_no_frame_holds(newer, page_size_, page_count_before, page_count_);
+  // Of equal ones those of the first list, the newer ones, are taken.
+  std::ranges::set_union(newer, pages_, std::back_inserter(all), {}, &FrameRef::page, &FrameRef::page);
+  if (!missing.empty()) {
+    std::vector<FrameRef> gaps;
+    for (const PageNo page : missing) gaps.push_back({page, FrameNo(0)});
+    newer = std::exchange(all, {});
+    std::ranges::set_union(newer, gaps, std::back_inserter(all), {}, &FrameRef::page, &FrameRef::page);
+  }
+  pages_ = std::move(all);
+}
+
+void TouchedPages::all_backfilled() {
+  for (FrameRef& ref : pages_) ref.frame = FrameNo(0);
+}
+
+Changes TouchedPages::changes(sqlite::Database& database) const {
+  Changes changes{.page_count = page_count_, .commit_count = commit_count_, .end = end_, .each_page = {}};
+  changes.each_page = [this, &database](const TakePage& take) -> Result<void> {
+    Bytes bytes(page_size_);
+    for (const auto& [page, frame] : pages_) {
+      if (page.value > page_count_) break;
+      if (frame.value != 0) {
+        CAIRN_TRY(read_frame_page(database, frame, page_size_, bytes));
+      } else {
+        CAIRN_TRY(database.read_database((page.value - 1ull) * page_size_, bytes));
+      }
+      CAIRN_TRY(take(page, bytes));
+    }
+    return {};
+  };
+  return changes;
+}
+
 Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends ends) {
   if (!file_) {
     CAIRN_ASSIGN(file_, files_.open(path_, OpenMode::write));

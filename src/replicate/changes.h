@@ -28,14 +28,34 @@ struct Changes {
 // Out of the live WAL, under the hold that `scan` was made under. `page_count_before` pages were there before.
 Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page_count_before);
 
+// The pages that were written since a segment ended, for the segment that has not ended yet. Of each it is known where
+// its newest version lies: in a frame of the WAL, or, once the WAL was restarted, in the database file. So what is read
+// ahead of a rollover need not be kept anywhere else (docs/architecture.md, "Ordering rules").
+class TouchedPages {
+ public:
+  bool empty() const { return commit_count_ == 0; }
+  std::uint64_t size_bytes() const { return pages_.size() * page_size_; }  // that a segment of them would hold
+  // What was committed behind all that was added before; `page_count_before` pages were there then.
+  void add(Scan scan, std::uint32_t page_count_before);
+  // All of it is in the database file, and a writer may restart the WAL.
+  void all_backfilled();
+  // Out of the live database, under a hold that lets nobody backfill a commit behind the last one added.
+  Changes changes(sqlite::Database& database) const;
+  void clear() { *this = {}; }
+
+ private:
+  std::vector<FrameRef> pages_;  // ascending; frame 0: in the database file
+  std::uint32_t page_size_ = 0, page_count_ = 0, commit_count_ = 0;
+  WalPosition end_;
+};
+
 // Whether a segment ends with these changes, or goes on with the next.
 enum class Ends { yes, no };
 
 // Changes that wait, in order, in a scratch file, so that the WAL need not keep them: what is committed while the state
-// before it is still being read, and what is read out of the WAL before a segment is due. No application's checkpoint
-// waits for the end of a long read of ours, and a WAL that is restarted many times a second does not make as many
-// segments. It does not survive the process, and need not: the database has it, and after a crash every page is
-// compared.
+// before it is still being read. No application's checkpoint waits for the end of a long read of ours, and a WAL that
+// is restarted many times a second meanwhile does not make as many segments. It does not survive the process, and need
+// not: the database has it, and after a crash every page is compared.
 class Backlog {
  public:
   // What a killed process left is removed.

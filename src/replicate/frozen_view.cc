@@ -7,11 +7,9 @@
 
 namespace cairn::replicate {
 
-Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database, FileSystem& files,
-                                                     const std::string& scratch_path) {
+Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database, const wal::IndexHeader& index,
+                                                     FileSystem& files, const std::string& scratch_path) {
   std::unique_ptr<FrozenView> view(new FrozenView(database, files, scratch_path));
-  CAIRN_ASSIGN(const wal::IndexHeader index, database.look());
-
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, database.read_database(0, start));
   view->page_size_ = index.page_size;

@@ -22,9 +22,9 @@ namespace cairn::replicate {
 
 class FrozenView {
  public:
-  // Of the newest commit, which `database`'s hold must protect: nothing behind `index` is backfilled.
-  static Result<std::unique_ptr<FrozenView>> open(sqlite::Database& database, FileSystem& files,
-                                                  const std::string& scratch_path);
+  // Of the state that `index` shows, a look under the hold that `database` has: nothing behind it is backfilled.
+  static Result<std::unique_ptr<FrozenView>> open(sqlite::Database& database, const wal::IndexHeader& index,
+                                                  FileSystem& files, const std::string& scratch_path);
   ~FrozenView();
 
   const WalPosition& position() const { return position_; }  // of the frozen state

@@ -14,7 +14,7 @@ Result<std::unique_ptr<Pass>> Pass::open(const Input& input, const Time& now) {
   std::unique_ptr<Pass> pass(new Pass(input));
   const std::string& directory = input.shared.options.state_directory;
   CAIRN_ASSIGN(pass->view_,
-               FrozenView::open(input.database, input.shared.files, join_path(directory, kScratchName)));
+               FrozenView::open(input.database, input.index, input.shared.files, join_path(directory, kScratchName)));
   const std::uint64_t count = pass->view_->page_count();
   CAIRN_ASSIGN(auto mapped, input.shared.files.map(join_path(directory, kHashesName), count * 8));
   // The name is not needed any more; the mapping stays until its owner is gone.

@@ -24,6 +24,7 @@ class Pass {
  public:
   struct Input {
     sqlite::Database& database;
+    wal::IndexHeader index;       // a look under the hold that it has now
     Shared& shared;
     Spool& spool;
     const PageHashes& known;      // of the captured state
@@ -33,7 +34,7 @@ class Pass {
     std::int64_t key_time_ms = 0;  // in the key of a snapshot
   };
 
-  // The database's hold must protect its newest commit, and that commit must be captured already for a snapshot.
+  // Of the state that `index` shows. For a snapshot it must be captured already.
   static Result<std::unique_ptr<Pass>> open(const Input& input, const Time& now);
   ~Pass();
 

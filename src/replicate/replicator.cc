@@ -69,6 +69,7 @@ class ReplicatorImpl final : public Replicator {
     return Step{std::min(next_us, levels_.step(now).next_us)};
   }
   void end_upkeep() override { shared_.upkeep_ends = true; }
+  void end_capture() override { capturer_.let_others_checkpoint(); }
   void request_snapshot() override { shared_.snapshot_requested = true; }
   void request_capture() override { shared_.capture_requested = true; }
   std::string database_path() const override { return shared_.options.database; }

@@ -11,7 +11,10 @@ constexpr std::int64_t kLongestBetween_us = 1'000'000;
 constexpr std::int64_t kTrouble_us = 1'000'000;    // as long as the disk is full or failing
 constexpr std::int64_t kGatePatience_us = 10'000;  // an application's RESTART that waits for our pin waits for that too
 constexpr std::uint32_t kShortTail = 64;           // frames
+constexpr std::uint32_t kLongBackfill = 4 * kShortTail;
 constexpr std::uint32_t kLongTail = 64 * kShortTail;
+constexpr int kQuietTries = 4;
+constexpr std::int64_t kOther_us = 1'000;  // that is how long another's checkpoint is left alone
 }  // namespace
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
@@ -29,8 +32,15 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   if (seeks_gate_) {
     CAIRN_TRY(roll_over_under_gate(now));
   } else {
+    const FrameNo before = index_.backfilled;
     CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-    seeks_gate_ = !done;
+    // What is committed while a long tail is backfilled and synced is a shorter one.
+    const bool little_left = frames_to_backfill() <= kShortTail && frames_out_of_reach() <= kLongBackfill;
+    seeks_gate_ = !done && (little_left || ++quiet_tries_ >= kQuietTries);
+    if (done || seeks_gate_) quiet_tries_ = 0;
+    const bool in_vain = index_.backfilled == before;  // somebody else is checkpointing
+    if (quiet_tries_ > 0) next_roll_us_ = now.mono_us + (in_vain ? kOther_us : 0);
+    if (seeks_gate_ && frames_out_of_reach() > kLongBackfill) back_off(now);
   }
   if (seeks_gate_) next_roll_us_ = now.mono_us;
   wake_us_ = std::min(wake_us_, next_roll_us_);
@@ -53,17 +63,41 @@ std::uint32_t Capturer::frames_behind() const {
   return index_.max_frame.value - position.frame.value;
 }
 
+// Committed since a checkpoint of ours could reach it: if a reader is in the way, what is older stays as it is.
+std::uint32_t Capturer::frames_to_backfill() const {
+  const std::uint32_t newest = index_.max_frame.value;
+  return newest >= tried_.value ? newest - tried_.value : newest;
+}
+
+// A checkpoint of ours could not get to them: an older reader is in the way.
+std::uint32_t Capturer::frames_out_of_reach() const {
+  return tried_ > index_.backfilled ? tried_.value - index_.backfilled.value : 0;
+}
+
+// Whoever is in the way may be so for long.
+void Capturer::back_off(const Time& now) {
+  stop_seeking_gate();
+  between_us_ = std::min(2 * between_us_, kLongestBetween_us);
+  next_roll_us_ = now.mono_us + between_us_;
+}
+
+// While nobody waits: what is committed goes to the database file, and survives a power loss there.
+Result<void> Capturer::backfill() {
+  const FrameNo reach = database_->pinned_frame();
+  CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
+  CAIRN_ASSIGN(index_, database_->look());
+  tried_ = ran ? reach : index_.backfilled;  // not: another's is at work, and may not get as far
+  if (index_.all_backfilled() || index_.backfilled == synced_) return {};
+  CAIRN_TRY(database_->sync_database());
+  synced_ = index_.backfilled;
+  return {};
+}
+
 // Without the write lock: enough when nobody commits just now.
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return false;
-  CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
-  (void)ran;
-  CAIRN_ASSIGN(index_, database_->look());
-  if (!index_.all_backfilled() && index_.backfilled != synced_) {
-    CAIRN_TRY(database_->sync_database());
-    synced_ = index_.backfilled;
-  }
+  CAIRN_TRY(backfill());
   if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
@@ -85,17 +119,18 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
     CAIRN_ASSIGN(const bool read, read_ahead(now));
     if (!read) return {};
   }
+  if (frames_to_backfill() > kLongBackfill) {
+    database_->release_checkpoint_lock();
+    CAIRN_TRY(backfill());
+  }
   if (!database_->try_checkpoint_lock()) return {};
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
   if (!gate) return {};
   const std::int64_t began_us = shared_.stopwatch_us();
   auto exchanged = exchange_hold_under_gate(now);
+  if (!database_) return exchanged;  // let go of, and with it every lock
   database_->release_gate();
-  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) {  // an older reader is in the way, and may be so for long
-    stop_seeking_gate();
-    between_us_ = std::min(2 * between_us_, kLongestBetween_us);
-    next_roll_us_ = now.mono_us + between_us_;
-  }
+  if (restart_wait_until_us_ < 0 && gate_tries_ == 0) back_off(now);
   const std::int64_t held_us = shared_.stopwatch_us() - began_us;
   lock_times_.add(held_us);
   shared_.set_status([&](ReplicatorStatus& s) {
@@ -111,14 +146,16 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
 // floor taken in place of the pin. Whatever does not succeed, the pin stays.
 Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
-  // A long tail is not captured while others wait; a writer who leaves us no shorter one is made to wait longer: less
-  // than it took to write its own last transaction.
-  const std::uint32_t tail_limit = kShortTail << std::min(gate_tries_, 20);
-  if (frames_behind() > tail_limit) {
+  // A long tail is neither captured nor backfilled while others wait; a writer who leaves us no shorter one is made to
+  // wait longer: less than it took to write its own last transaction.
+  const int tries = std::min(gate_tries_, 20);
+  if (frames_behind() > kShortTail << tries || frames_to_backfill() > kLongBackfill << tries) {
     ++gate_tries_;
     return {};
   }
   gate_tries_ = 0;
+  // Should the reader be gone this moment, it would all be backfilled and synced while others wait.
+  if (frames_out_of_reach() > kLongBackfill) return {};
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
@@ -153,6 +190,20 @@ void Capturer::wait_for_restart(const Time& now) {
   between_us_ = kBetween_us;
   wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
   shared_.set_status([](ReplicatorStatus& s) { ++s.rollovers; });
+}
+
+// Then nothing is done that takes long: the checkpoint lock is in hand.
+bool Capturer::still_waits_for_restart(const Time& now) {
+  if (restart_wait_until_us_ < 0) return false;
+  wake_us_ = std::min(wake_us_, now.mono_us + 1'000);
+  return true;
+}
+
+void Capturer::let_others_checkpoint() {
+  if (!database_) return;
+  stop_seeking_gate();
+  database_->release_checkpoint_lock();
+  restart_wait_until_us_ = -1;
 }
 
 }  // namespace cairn::replicate

@@ -5,76 +5,30 @@
 
 #include <csignal>
 #include <filesystem>
-#include <functional>
+#include <map>
+#include <utility>
 
 #include "support/stepped_replicator.h"
+#include "support/watched_disk.h"
 
 namespace cairn {
 namespace {
 
 using replicator_test::App;
+using replicator_test::LimitedFiles;
 using replicator_test::ReplicatorTest;
+using replicator_test::WatchedWal;
 namespace fs = std::filesystem;
-
-// Tells before each write to the backlog, and may refuse it.
-class HookedFiles final : public FileSystem {
- public:
-  explicit HookedFiles(std::unique_ptr<FileSystem> inner) : inner_(std::move(inner)) {}
-  std::function<Result<void>(std::uint64_t offset, ByteView bytes)> before_write;
-
-  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions) override {
-    CAIRN_ASSIGN(auto file, inner_->open(path, mode, permissions));
-    if (!path.ends_with("/backlog")) return file;
-    return std::unique_ptr<File>(new HookedFile(std::move(file), *this));
-  }
-  Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size) override {
-    return inner_->map(path, size);
-  }
-  Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return inner_->rename(from, to); }
-  Result<void> link_new(const std::string& from, const std::string& to) override {
-    return inner_->link_new(from, to);
-  }
-  Result<void> remove(const std::string& path) override { return inner_->remove(path); }
-  Result<void> make_directories(const std::string& path, int permissions) override {
-    return inner_->make_directories(path, permissions);
-  }
-  Result<void> sync_directory(const std::string& path) override { return inner_->sync_directory(path); }
-  Result<std::vector<std::string>> list(const std::string& path) override { return inner_->list(path); }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path) override { return inner_->lock(path); }
-
- private:
-  class HookedFile final : public File {
-   public:
-    HookedFile(std::unique_ptr<File> file, HookedFiles& hooks) : file_(std::move(file)), hooks_(hooks) {}
-    Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
-      return file_->read_at(offset, into);
-    }
-    Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
-      if (hooks_.before_write) CAIRN_TRY(hooks_.before_write(offset, bytes));
-      return file_->write_at(offset, bytes);
-    }
-    Result<std::uint64_t> size() const override { return file_->size(); }
-    Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
-    Result<void> sync() override { return file_->sync(); }
-    void start_writeback(std::uint64_t from, std::uint64_t to) override { file_->start_writeback(from, to); }
-
-   private:
-    std::unique_ptr<File> file_;
-    HookedFiles& hooks_;
-  };
-
-  std::unique_ptr<FileSystem> inner_;
-};
 
 class RollOverTest : public ReplicatorTest {
  protected:
   RollOverTest() {
-    auto hooked = std::make_unique<HookedFiles>(std::move(files_));
-    hooks_ = hooked.get();
-    files_ = std::move(hooked);
+    auto limited = std::make_unique<LimitedFiles>(std::move(files_));
+    disk_ = limited.get();
+    files_ = std::move(limited);
     make_database();
   }
+  ~RollOverTest() override { stop(StopMode::crash); }  // as long as its files are watched
   ReplicatorOptions rolling(std::uint32_t frames, std::int64_t interval_ms) {
     ReplicatorOptions o = options();
     o.rollover_frames = frames;
@@ -92,7 +46,8 @@ class RollOverTest : public ReplicatorTest {
     ASSERT_TRUE(replicator_->snapshot_step(now_));
   }
 
-  HookedFiles* hooks_ = nullptr;
+  WatchedWal wal_;
+  LimitedFiles* disk_ = nullptr;
 };
 
 // SIGTERM while somebody commits before every step: what was committed by then is captured, and that is said.
@@ -121,21 +76,23 @@ TEST_F(RollOverTest, ARequestBeforeTheIntervalIsOverIsNotForgotten) {
   app.must(fill(1));
   must_settle();
   app.must(fill(400));
+  const auto before = replicator_->status();
   for (int i = 0; i < 5; ++i) ASSERT_FALSE(turn());
-  ASSERT_TRUE(fs::exists(dir_ / "state" / "backlog"));
+  ASSERT_GT(replicator_->status().captured_commits, before.captured_commits);
+  ASSERT_EQ(replicator_->status().captured_sequence, before.captured_sequence);
   replicator_->request_capture();
   expect_replica_is_current();
 }
 
-// The writer commits while a rollover puts aside what it has read: something is always uncaptured.
+// The writer commits while a rollover reads: something is always uncaptured.
 TEST_F(RollOverTest, ASnapshotBesideAWriterThatNeverRestsBegins) {
   App app(db_path_);
   start(rolling(20, 1000));
   must_settle();
   const auto before = replicator_->status().snapshots_published;
-  hooks_->before_write = [&](std::uint64_t, ByteView) -> Result<void> {
-    app.run(fill(10));
-    return {};
+  int reads = 0;
+  wal_.before_scan = [&] {
+    if (++reads % 3 != 0) app.run(fill(10));  // in every moment would be too often for a snapshot to find a beginning
   };
   replicator_->request_snapshot();
   bool done = false;
@@ -145,7 +102,7 @@ TEST_F(RollOverTest, ASnapshotBesideAWriterThatNeverRestsBegins) {
     done = replicator_->status().snapshots_published > before;
   }
   EXPECT_TRUE(done);
-  hooks_->before_write = nullptr;
+  wal_.before_scan = nullptr;
 }
 
 // A writer that has the write lock all the time but for a moment between two transactions of some 300 frames, one of
@@ -160,10 +117,7 @@ TEST_F(RollOverTest, MiddlingTransactionsAreRolledOver) {
     if (open) app.must("COMMIT");
     open = false;
   };
-  hooks_->before_write = [&](std::uint64_t, ByteView) -> Result<void> {
-    commit();
-    return {};
-  };
+  wal_.before_scan = commit;
   for (int i = 0; i < 200; ++i) {
     app.must("BEGIN IMMEDIATE");
     app.must(fill(2400));
@@ -174,7 +128,7 @@ TEST_F(RollOverTest, MiddlingTransactionsAreRolledOver) {
       ASSERT_NO_FATAL_FAILURE(publish());
     }
   }
-  hooks_->before_write = nullptr;
+  wal_.before_scan = nullptr;
   EXPECT_GT(replicator_->status().rollovers, 5u);
   EXPECT_LT(replicator_->status().wal_frames, 20'000u);
 }
@@ -184,10 +138,7 @@ TEST_F(RollOverTest, WithoutAnIntervalTheWalIsRolledOverToo) {
   app.must("PRAGMA wal_autocheckpoint=0");
   start(rolling(100, 0));
   must_settle();
-  hooks_->before_write = [&](std::uint64_t, ByteView) -> Result<void> {
-    app.run(fill(10));
-    return {};
-  };
+  wal_.before_scan = [&] { app.run(fill(10)); };
   for (int i = 0; i < 1000; ++i) {
     app.must(fill(10));
     ASSERT_NO_FATAL_FAILURE(capture_after(500));
@@ -195,35 +146,115 @@ TEST_F(RollOverTest, WithoutAnIntervalTheWalIsRolledOverToo) {
       ASSERT_NO_FATAL_FAILURE(publish());
     }
   }
-  hooks_->before_write = nullptr;
+  wal_.before_scan = nullptr;
   EXPECT_GT(replicator_->status().rollovers, 10u);
   EXPECT_LT(replicator_->status().wal_frames, 10'000u);
 }
 
 TEST_F(RollOverTest, ADiskThatIsFullIsNotWrittenFullAgainAndAgain) {
   App app(db_path_);
-  start(rolling(20, 60'000));
+  start(rolling(20, 100));
   must_settle();
   app.must(fill(1));
   must_settle();
-  constexpr std::uint64_t kRoom = 1 << 20;
-  std::uint64_t written = 0;
-  hooks_->before_write = [&](std::uint64_t at, ByteView bytes) -> Result<void> {
-    written += bytes.size();
-    return at + bytes.size() > kRoom ? Error(ErrorKind::io, "the disk is full") : Result<void>();
-  };
-  app.must(fill(12'000));
+  disk_->room = 1 << 20;
+  disk_->written = 0;
+  app.must(fill(3'000, 700));
   const auto looks = replicator_->status().looks;
-  for (int i = 0; i < 200; ++i) ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
-  EXPECT_LT(written, 4 * kRoom);
-  EXPECT_GT(replicator_->status().looks, looks + 100);
+  for (int i = 0; i < 400; ++i) ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
+  EXPECT_GT(disk_->written, 0u);
+  EXPECT_LT(disk_->written, 4 * disk_->room);
+  EXPECT_GT(replicator_->status().looks, looks + 200);
   EXPECT_EQ(replicator_->status().database_trouble, "the disk is full");
-  const fs::path backlog = dir_ / "state" / "backlog";
-  EXPECT_LT(fs::exists(backlog) ? fs::file_size(backlog) : 0, 100'000u) << "what fills the disk is still there";
-  hooks_->before_write = nullptr;
+  EXPECT_FALSE(fs::exists(dir_ / "state" / "spool" / "partial")) << "what fills the disk is still there";
+  disk_->room = ~0ull;
   replicator_->request_capture();
   expect_replica_is_current();
   EXPECT_EQ(replicator_->status().database_trouble, "");
+}
+
+// What a rollover has read ahead lies in the database file by the time that the WAL is cut, or written over by a
+// transaction that is not committed.
+TEST_F(RollOverTest, WhatWasReadAheadIsPublishedAlthoughTheWalIsGone) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=10");
+  start(rolling(20, 1000));
+  for (const bool is_cut : {true, false}) {
+    must_settle();
+    app.must(fill(1));
+    must_settle();
+    const auto before = replicator_->status();
+    app.must(fill(200));
+    app.must("DELETE FROM t WHERE id % 3 = 1");
+    for (int i = 0; i < 50 && replicator_->status().rollovers == before.rollovers; ++i) {
+      ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
+    }
+    ASSERT_EQ(replicator_->status().hold, "floor");
+    ASSERT_NO_FATAL_FAILURE(capture_after(5'000));  // lets go of the checkpoint lock
+    const std::string state = committed();
+    if (is_cut) {
+      ASSERT_EQ(app.ask("PRAGMA wal_checkpoint(TRUNCATE)"), "0");
+      ASSERT_EQ(fs::file_size(db_path_ + "-wal"), 0u);
+    } else {
+      app.must("BEGIN");
+      app.must(fill(3000));
+    }
+    ASSERT_EQ(replicator_->status().captured_sequence, before.captured_sequence);
+    for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
+    EXPECT_EQ(replicator_->status().published_sequence, before.published_sequence + 1);
+    EXPECT_TRUE(restored() == state);
+    if (!is_cut) app.must("COMMIT");
+    expect_replica_is_current();
+  }
+}
+
+// What a rollover has read ahead is read again when the segment ends, out of a database file to which an application
+// backfills at every moment. In each state that is published all rows are of one transaction.
+TEST_F(RollOverTest, EachStateIsACommittedOneHoweverMuchIsBackfilledMeanwhile) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=1; CREATE TABLE sums (id INTEGER PRIMARY KEY, n INTEGER, filler TEXT)");
+  app.must("INSERT INTO sums SELECT id, 0, hex(randomblob(1500)) FROM t WHERE id <= 40");
+  start(rolling(30, 200));
+  must_settle();
+  int writes = 0;
+  const auto write = [&] {
+    ++writes;
+    // Each time other pages, and all of them now and then.
+    app.run(fmt::format("BEGIN IMMEDIATE; UPDATE sums SET n = {0} WHERE id % 4 = {0} % 4 OR {0} % 7 = 0; "
+                        "UPDATE sums SET n = {0} WHERE id = 1; COMMIT",
+                        writes));
+    app.run("ROLLBACK");
+  };
+  std::map<std::string, std::string> committed;  // the first row, which tells the transaction, and all of them
+  const auto remember = [&](App& one) {
+    return std::pair(one.ask("SELECT n FROM sums WHERE id = 1"), one.ask("SELECT group_concat(n) FROM sums"));
+  };
+  wal_.before_look = wal_.before_scan = wal_.before_page = [&] {
+    write();
+    committed.insert(remember(app));
+  };
+  committed.insert(remember(app));
+  for (int i = 0; i < 200; ++i) {
+    write();
+    committed.insert(remember(app));
+    ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
+    ASSERT_NO_FATAL_FAILURE(publish());
+  }
+  wal_.before_look = wal_.before_scan = wal_.before_page = nullptr;
+  must_settle();
+  const auto status = replicator_->status();
+  ASSERT_GT(status.rollovers, 5u);
+  ASSERT_GT(status.published_sequence, 5u);
+  for (std::uint64_t sequence = 1; sequence <= status.published_sequence; ++sequence) {
+    RestoreTarget target;
+    target.sequence = sequence;
+    const std::string image = restored(target);
+    std::ofstream(dir_ / "look.db", std::ios::binary) << image;
+    App restored_one((dir_ / "look.db").string());
+    const auto [first, all] = remember(restored_one);
+    ASSERT_TRUE(committed.contains(first)) << sequence;
+    EXPECT_EQ(all, committed[first]) << "segment " << sequence;
+  }
 }
 
 // A writer is killed between the two copies of the WAL-index header while Cairn keeps other checkpointers out. Recovery

@@ -11,7 +11,7 @@ Result<void> SegmentOutput::FileSink::write(ByteView bytes) {
 Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(FileSystem& files, Spool& spool,
                                                            const segment::ObjectHead& head, Executor& executor,
                                                            int level) {
-  std::unique_ptr<SegmentOutput> output(new SegmentOutput(spool));
+  std::unique_ptr<SegmentOutput> output(new SegmentOutput(files, spool));
   CAIRN_ASSIGN(output->sink_.file, files.open(spool.partial_path(), OpenMode::write));
   CAIRN_TRY(output->sink_.file->truncate(0));
   CAIRN_ASSIGN(output->writer_, segment::SegmentWriter::open(head, output->sink_, executor, level));
@@ -22,7 +22,16 @@ Result<void> SegmentOutput::finish(const segment::RestorePoint& point) {
   CAIRN_TRY(writer_->end_run(point));
   CAIRN_ASSIGN(const segment::Footer footer, writer_->finish());
   sink_.file.reset();
-  return spool_.add(footer, sink_.size_bytes);
+  CAIRN_TRY(spool_.add(footer, sink_.size_bytes));
+  finished_ = true;
+  return {};
+}
+
+SegmentOutput::~SegmentOutput() {
+  if (finished_) return;
+  writer_.reset();
+  sink_.file.reset();
+  (void)files_.remove(spool_.partial_path());
 }
 
 }  // namespace cairn::replicate

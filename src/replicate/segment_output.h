@@ -12,6 +12,8 @@ namespace cairn::replicate {
 
 class SegmentOutput {
  public:
+  // Not finished: what was written of it is removed, for it may be what fills the disk.
+  ~SegmentOutput();
   static Result<std::unique_ptr<SegmentOutput>> open(FileSystem& files, Spool& spool, const segment::ObjectHead& head,
                                                      Executor& executor, int level);
   Result<void> add_page(PageNo page, ByteView bytes, std::uint64_t hash) {
@@ -27,8 +29,10 @@ class SegmentOutput {
     std::uint64_t size_bytes = 0;
   };
 
-  explicit SegmentOutput(Spool& spool) : spool_(spool) {}
+  SegmentOutput(FileSystem& files, Spool& spool) : files_(files), spool_(spool) {}
+  FileSystem& files_;
   Spool& spool_;
+  bool finished_ = false;
   FileSink sink_;
   std::unique_ptr<segment::SegmentWriter> writer_;
 };

@@ -29,11 +29,13 @@ namespace cairn::sqlite {
 namespace {
 
 // Slots of SQLite's WAL locks (wal.c).
+constexpr int kWriteLock = 0;
 constexpr int kCheckpointLock = 1;
 constexpr int kReadLock0 = 3;
 constexpr int kIndexPage = 32768;  // bytes of the first piece of the WAL-index
 constexpr int kLookTries = 64;
 constexpr int kHoldTries = 32;
+constexpr int kGateTries = 32;
 
 int lock_shm(sqlite3_file* file, int slot, int flags) { return file->pMethods->xShmLock(file, slot, 1, flags); }
 
@@ -124,7 +126,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwi
 
 Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   const char* const vfs = reach == Reach::in_place ? in_place_vfs() : nullptr;
-  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1], &gate_};
+  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1]};
   for (sqlite3** connection : all) {
     // Without CREATE: a missing file stays missing. SQLite falls back to read-only where the file is write-protected.
     const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, vfs);
@@ -211,12 +213,12 @@ Result<void> Database::ensure_wal_mode(WalSwitch wal_switch) {
 Database::~Database() { close(CloseMode::abandon); }
 
 void Database::close(CloseMode mode) {
-  if (!locks_ && !gate_ && !pins_[0] && !pins_[1]) return;
+  if (!locks_ && !pins_[0] && !pins_[1]) return;
   if (gate_held_) release_gate();
   if (checkpoint_lock_held_) release_checkpoint_lock();
   end_hold();
-  if (mode == CloseMode::tidy && gate_) sqlite3_db_config(gate_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1], &gate_};
+  if (mode == CloseMode::tidy && pins_[1]) sqlite3_db_config(pins_[1], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1]};
   for (sqlite3** connection : all) {
     sqlite3_close(*connection);
     *connection = nullptr;
@@ -398,22 +400,20 @@ Result<bool> Database::try_floor(wal::Salts salts, FrameNo frame) {
   return true;
 }
 
+// The lock itself, on the connection that runs no SQL: asking costs one system call, so that the moment between two
+// commits of a busy writer is met soon. What a transaction would check besides (that it has read the newest commit)
+// matters to who writes.
 Result<bool> Database::try_gate() {
   CAIRN_CHECK(!gate_held_);
   if (access_ == Access::read_only) return false;
-  const int code = run(gate_, "BEGIN IMMEDIATE");
-  if (code == SQLITE_OK) {
-    gate_held_ = true;
-    return true;
+  for (int i = 0; i < kGateTries && !gate_held_; ++i) {
+    gate_held_ = lock_shm(file_, kWriteLock, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK;
   }
-  Error error = failure(gate_, code, "cannot take the write lock");
-  end_transaction(gate_);
-  if (error.kind() == ErrorKind::busy) return false;
-  return error;
+  return gate_held_;
 }
 
 void Database::release_gate() {
-  end_transaction(gate_);
+  lock_shm(file_, kWriteLock, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   gate_held_ = false;
 }
 

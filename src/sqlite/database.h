@@ -5,8 +5,9 @@
 //   floor  WAL_READ_LOCK(0), taken when every frame is captured and backfilled: nobody can backfill anything. A writer
 //          may restart the WAL once; after that nothing is backfilled, so it cannot be restarted again.
 //
-// Nothing here writes to the database. Four connections: `locks_` never runs SQL after opening and carries the locks
-// that we take by hand; two take turns as pins; `gate_` takes the write lock for a moment when the WAL is rolled over.
+// Nothing here writes to the database. Three connections: `locks_` never runs SQL after opening and carries the locks
+// that we take by hand (of them the gate, the write lock, for a moment when the WAL is rolled over); two take turns as
+// pins.
 //
 // Errors: busy (someone is in the way for a moment: try again), not_found (no such file, or an empty one), invalid (not
 // a database, or encrypted), unsupported (rollback mode and no leave to change it), denied, io, corrupt.
@@ -92,7 +93,8 @@ class Database {
   // From a pin to a floor, if the WAL ends at `frame` of `salts` (all of it is captured) and is fully backfilled.
   Result<bool> try_floor(wal::Salts salts, FrameNo frame);
 
-  // The write lock, if it is free this moment; nothing can be committed until release_gate(). Nothing is written.
+  // The write lock, if it is free within some microseconds; nothing can be committed until release_gate(). Nothing is
+  // written.
   Result<bool> try_gate();
   void release_gate();
   bool gate_held() const { return gate_held_; }
@@ -143,7 +145,6 @@ class Database {
 
   sqlite3* locks_ = nullptr;
   sqlite3* pins_[2] = {nullptr, nullptr};
-  sqlite3* gate_ = nullptr;
   sqlite3_file* file_ = nullptr;  // of locks_: locks, shared memory, database bytes
   sqlite3_file* wal_ = nullptr;   // of locks_
 
