@@ -1,4 +1,4 @@
-#include "store_conformance.h"
+#include "store_conformance_uploads.h"
 
 #include <cstdlib>
 #include <filesystem>

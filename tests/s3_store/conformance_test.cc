@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #include "s3/connect.h"
-#include "store_conformance.h"
+#include "store_conformance_uploads.h"
 #include "twin/twin.h"
 
 namespace cairn {
