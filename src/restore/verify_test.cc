@@ -178,6 +178,27 @@ TEST_F(Verify, HistoryNamesEachStateOnceAndOnlyWhatCanBeRestored) {
   EXPECT_EQ(points->size(), 6u);
 }
 
+TEST_F(Verify, HistorySaysWhatARestoreOfEachStateTakes) {
+  replica_.merge(1, Sequence(1), Sequence(3), ObjectKind::bundle);
+  replica_.merge(2, Sequence(5), Sequence(6), ObjectKind::squashed);
+  auto history = read_history(*store_, "app.db");
+  ASSERT_TRUE(history) << history.error().message();
+  EXPECT_EQ(history->objects.size(), 10u);
+  ASSERT_EQ(history->points.size(), 7u);
+  for (const HistoryPoint& point : history->points) {
+    SCOPED_TRACE(point.state.sequence);
+    RestoreOptions options;
+    options.overwrite = Overwrite::replace;
+    auto restored = restore(*store_, testing::at_sequence(point.state.sequence), options);
+    ASSERT_TRUE(restored) << restored.error().message();
+    EXPECT_EQ(point.restore_objects, restored->plan.objects.size());
+    EXPECT_EQ(point.restore_bytes, restored->plan.size_bytes) << "all of small objects";
+    EXPECT_GT(point.restore_requests, 0u);
+  }
+  EXPECT_EQ(history->points[3].restore_objects, 2u) << "the snapshot and the bundle";
+  EXPECT_EQ(history->points[6].restore_objects, 2u) << "the snapshot and the squashed segment";
+}
+
 TEST_F(Verify, ListFindsReplicasBelowAFolderAndNothingElse) {
   ReplicaBuilder(*store_, "apps/two.db", 2).begin(Image::made(512, 3, 2));
   ReplicaBuilder(*store_, "apps2/three.db", 3).begin(Image::made(512, 3, 3));
