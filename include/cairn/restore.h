@@ -135,16 +135,21 @@ struct ReplicaInfo {
 Result<std::vector<ReplicaInfo>> list_replicas(Store& store, std::string_view prefix);
 
 enum class VerifyDepth { chain, deep };
+inline constexpr std::uint64_t kVerifySamples = 5;
 struct VerifyReport {
   std::uint64_t objects = 0, restore_points = 0, size_bytes = 0;
+  std::vector<std::uint64_t> sampled;  // sequences of the states that were restored and asked about, or tried to
   std::vector<std::string> problems;   // one sentence each; empty: all is well
   std::vector<std::string> notes;      // odd, but harmless
 };
 // Reads every object: checksums, footers, hashes, and that the segments form one chain from a snapshot on. deep:
-// also restores the newest state into `scratch_directory` and runs SQLite's integrity check on it.
+// also restores `samples` states (at least 1), one after the other, into `scratch_directory` and runs SQLite's integrity
+// check on each: the newest, the oldest, and one from each of as many equal parts of the history between them. Which one
+// of a part follows from the newest state: as long as nothing is published the same ones are taken.
 // not_found: there is no replica there. Problems found are in the report, not an error.
 Result<VerifyReport> verify_replica(Store& store, std::string_view replica, VerifyDepth depth,
                                     const std::string& scratch_directory, FileSystem& files, Executor& executor,
-                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {});
+                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {},
+                                    std::uint64_t samples = kVerifySamples);
 
 }  // namespace cairn

@@ -1,5 +1,6 @@
 // cairn verify URL: reads every object of a replica and says what is wrong.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <memory>
@@ -15,12 +16,13 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   cairn verify /backup/app.db          every object, every checksum, every hash, and that nothing is missing between
-  cairn verify /backup/app.db --deep   also restores the newest state and lets SQLite check it
+  cairn verify /backup/app.db --deep   also restores states of all its history and lets SQLite check them
 
 Problems give exit status 5. A replica that holds nothing is no good replica: exit status 3.)";
 
 struct Options {
   std::string url, scratch;
+  std::uint64_t samples = kVerifySamples;
   bool deep = false, json = false;
 };
 
@@ -32,12 +34,17 @@ void print_report(const std::string& url, const VerifyReport& report, Style styl
     json["objects"] = report.objects;
     json["restore_points"] = report.restore_points;
     json["size_bytes"] = report.size_bytes;
+    json["sampled"] = report.sampled;
     json["problems"] = report.problems;
     json["notes"] = report.notes;
     return print_json(json);
   }
   for (const std::string& problem : report.problems) print_line("problem: " + problem);
   for (const std::string& note : report.notes) print_line("note: " + note);
+  if (!report.sampled.empty()) {
+    print_line(fmt::format("restored and asked SQLite about: sequence{} {}", report.sampled.size() == 1 ? "" : "s",
+                           fmt::join(report.sampled, ", ")));
+  }
   print_line(fmt::format("{}: {}, {}, {}; {}", url, count_text(report.objects, "object"),
                          size_text(report.size_bytes), count_text(report.restore_points, "restore point"),
                          report.problems.empty() ? "all is well" : count_text(report.problems.size(), "problem")));
@@ -55,7 +62,7 @@ int verify(const Options& options) {
   const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
   const Result<VerifyReport> verified =
       verify_replica(**store, "", options.deep ? VerifyDepth::deep : VerifyDepth::chain, scratch, *system.files,
-                     system.readers(options.url), progress);
+                     system.readers(options.url), progress, options.samples);
   bar.clear();
   if (!verified) return report(reading_failure(**store, verified.error()), style);
   print_report((*store)->url(), *verified, style);
@@ -70,7 +77,12 @@ void add_verify(CLI::App& app, Run& run) {
                                          "Reads every object of a replica and checks all that can be checked.\n"
                                          "Each problem is one sentence; none means that it can be restored.");
   command->add_option("URL", options->url, "the replica")->required()->type_name("");
-  command->add_flag("--deep", options->deep, "also restore the newest state and run SQLite's integrity check on it");
+  command->add_flag("--deep", options->deep,
+                    "also restore states from the oldest to the newest, and run SQLite's\nintegrity check on each");
+  command->add_option("--samples", options->samples, "with --deep: how many. 1: the newest alone")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_option("--scratch", options->scratch, "folder for the restored copy. Default: the temporary folder")
       ->type_name("DIR");
   command->add_flag("--json", options->json, "the report as one line of JSON");

@@ -18,10 +18,13 @@ using cairn::testing::Image;
 using cairn::testing::replace_object;
 using cairn::testing::ReplicaBuilder;
 using segment::ObjectKind;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Ge;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Le;
 
 class Verify : public testing::ReplicaTest {
  protected:
@@ -154,6 +157,36 @@ TEST_F(Verify, DeepAsksSqliteAboutTheRestoredDatabase) {
   replica.begin(Image::of_database(read("source.db")));
   EXPECT_THAT(verify(*store, VerifyDepth::deep).problems, IsEmpty());
   EXPECT_TRUE(std::filesystem::is_empty(path("scratch"))) << "scratch files are removed";
+}
+
+// SQLite complains of every state of it: these pages are no database.
+TEST_F(Verify, DeepAsksAboutStatesOfTheWholeHistory) {
+  auto sampled = [&](std::uint64_t samples) {
+    auto report = verify_replica(*store_, "app.db", VerifyDepth::deep, path("scratch"), *files_, *executor_, {}, samples);
+    EXPECT_TRUE(report) << report.error().message();
+    for (const std::uint64_t sequence : report->sampled) {
+      EXPECT_THAT(report->problems, Contains(HasSubstr("(sequence " + std::to_string(sequence) + ")")));
+    }
+    return report->sampled;
+  };
+  EXPECT_THAT(sampled(1), ElementsAre(6));
+  EXPECT_THAT(sampled(2), ElementsAre(0, 6));
+  EXPECT_THAT(sampled(4), ElementsAre(0, AllOf(Ge(1u), Le(3u)), AllOf(Ge(4u), Le(5u)), 6));
+  EXPECT_EQ(sampled(4), sampled(4)) << "as long as nothing is published";
+  EXPECT_THAT(sampled(7), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(sampled(1000), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_EQ(verify(VerifyDepth::deep).sampled.size(), kVerifySamples);
+  EXPECT_THAT(verify().sampled, IsEmpty());
+}
+
+TEST_F(Verify, DeepFindsADamagedStateInTheMiddle) {
+  Bytes damaged = get_object(*store_, key(2));
+  damaged[10] ^= std::byte{1};
+  replace_object(*store_, key(2), damaged);
+  // What it spoils (2 and 3) is no restore point any more; all else is still asked about.
+  const VerifyReport report = verify(VerifyDepth::deep);
+  EXPECT_THAT(report.problems, Contains(HasSubstr(key(2))));
+  EXPECT_THAT(report.sampled, ElementsAre(0, 1, 4, 5, 6));
 }
 
 TEST_F(Verify, HistoryNamesEachStateOnceAndOnlyWhatCanBeRestored) {
