@@ -143,9 +143,9 @@ struct VerifyReport {
   std::vector<std::string> notes;      // odd, but harmless
 };
 // Reads every object: checksums, footers, hashes, and that the segments form one chain from a snapshot on. deep:
-// also restores `samples` states (at least 1), one after the other, into `scratch_directory` and runs SQLite's integrity
-// check on each: the newest, the oldest, and one from each of as many equal parts of the history between them. Which one
-// of a part follows from the newest state: as long as nothing is published the same ones are taken.
+// also restores `samples` states (at least 1), one after the other, into `scratch_directory` and runs SQLite's
+// integrity check on each: the newest, the oldest, and one from each of as many equal parts of the history between
+// them. Which one of a part follows from the newest state: as long as nothing is published the same ones are taken.
 // not_found: there is no replica there. Problems found are in the report, not an error.
 Result<VerifyReport> verify_replica(Store& store, std::string_view replica, VerifyDepth depth,
                                     const std::string& scratch_directory, FileSystem& files, Executor& executor,

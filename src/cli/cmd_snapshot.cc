@@ -6,6 +6,7 @@
 #include "cli/follow.h"
 #include "cli/places.h"
 #include "cli/replication.h"
+#include "cli/snapshotting.h"
 #include "cli/targets.h"
 
 namespace cairn::cli {
@@ -18,12 +19,9 @@ constexpr const char* kExamples = R"(Examples:
 It takes over from a `cairn replicate` that has ended and leaves the replica to the next one. While one is running it
 is refused (exit status 4): a replica has one writer.)";
 
-struct Options {
-  std::string database, to, timeout = "10s", state_root;
-  bool no_wal_switch = false, json = false;
-};
+}  // namespace
 
-int snapshot(const Options& options, const Tools& tools) {
+int publish_snapshot(const SnapshotOptions& options, const Tools& tools) {
   const Style style = style_of(options.json);
   FollowOptions following;
   following.style = style;
@@ -52,10 +50,8 @@ int snapshot(const Options& options, const Tools& tools) {
   return follow(std::move(replications), following, tools.signals, tools.log);
 }
 
-}  // namespace
-
 void add_snapshot(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command = app.add_subcommand(
       "snapshot", "Publishes everything that is committed and a whole copy of the database, and ends.\n"
                   "Restores from there on begin with that copy.");
@@ -70,7 +66,9 @@ void add_snapshot(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "the status at the end as one line of JSON");
   command->footer(kExamples);
-  command->callback([options, &run] { run = [options](const Tools& tools) { return snapshot(*options, tools); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) { return publish_snapshot(*options, tools); };
+  });
 }
 
 }  // namespace cairn::cli

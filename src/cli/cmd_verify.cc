@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/reading.h"
+#include "cli/repairing.h"
 
 namespace cairn::cli {
 
@@ -17,14 +18,21 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   cairn verify /backup/app.db          every object, every checksum, every hash, and that nothing is missing between
   cairn verify /backup/app.db --deep   also restores states of all its history and lets SQLite check them
+  cairn verify /backup/app.db --repair --dry-run             what is damaged could be rebuilt, and what is lost
+  cairn verify /backup/app.db --repair --database app.db     rebuild, and begin anew with a snapshot if states are lost
 
 Problems give exit status 5. A replica that holds nothing is no good replica: exit status 3.)";
 
 struct Options {
-  std::string url, scratch;
+  std::string url, scratch, database, state_root;
   std::uint64_t samples = kVerifySamples;
-  bool deep = false, json = false;
+  bool deep = false, repair = false, dry_run = false, json = false;
 };
+
+std::string scratch_of(const Options& options) {
+  std::error_code ignored;
+  return options.scratch.empty() ? std::filesystem::temp_directory_path(ignored).string() : options.scratch;
+}
 
 void print_report(const std::string& url, const VerifyReport& report, Style style) {
   if (style == Style::json) {
@@ -54,9 +62,7 @@ int verify(const Options& options) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
-  std::error_code ignored;
-  const std::string scratch =
-      options.scratch.empty() ? std::filesystem::temp_directory_path(ignored).string() : options.scratch;
+  const std::string scratch = scratch_of(options);
   System system;
   ProgressBar bar("verifying", ProgressBar::Unit::bytes);
   const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
@@ -83,11 +89,27 @@ void add_verify(CLI::App& app, Run& run) {
       ->type_name("N")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  CLI::Option* repairing = command->add_flag(
+      "--repair", options->repair,
+      "rebuild damaged objects from others that hold the same states; the damaged\nbytes are kept in damaged/");
+  command->add_flag("--dry-run", options->dry_run, "with --repair: say what would be done, and end")->needs(repairing);
+  command->add_option("--database", options->database,
+                      "with --repair: the database. When states are lost, a snapshot of it is\npublished, as cairn "
+                      "snapshot does")
+      ->needs(repairing)
+      ->type_name("DB");
+  command->add_option("--state-dir", options->state_root, "with --database: as for replicate")->type_name("DIR");
   command->add_option("--scratch", options->scratch, "folder for the restored copy. Default: the temporary folder")
       ->type_name("DIR");
   command->add_flag("--json", options->json, "the report as one line of JSON");
   command->footer(kExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return verify(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      if (!options->repair) return verify(*options);
+      return repair({options->url, scratch_of(*options), options->database, options->state_root, options->dry_run,
+                     options->json}, tools);
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -162,7 +162,8 @@ TEST_F(Verify, DeepAsksSqliteAboutTheRestoredDatabase) {
 // SQLite complains of every state of it: these pages are no database.
 TEST_F(Verify, DeepAsksAboutStatesOfTheWholeHistory) {
   auto sampled = [&](std::uint64_t samples) {
-    auto report = verify_replica(*store_, "app.db", VerifyDepth::deep, path("scratch"), *files_, *executor_, {}, samples);
+    auto report =
+        verify_replica(*store_, "app.db", VerifyDepth::deep, path("scratch"), *files_, *executor_, {}, samples);
     EXPECT_TRUE(report) << report.error().message();
     for (const std::uint64_t sequence : report->sampled) {
       EXPECT_THAT(report->problems, Contains(HasSubstr("(sequence " + std::to_string(sequence) + ")")));
