@@ -75,6 +75,44 @@ struct PruneReport {
 Result<PruneReport> prune_replica(Store& store, std::string_view replica, const PruneOptions& options, Clock& clock,
                                   Executor& executor);
 
+// ---- Repairing ----
+
+enum class Mended {
+  rebuilt,    // what was there is there again, from other objects
+  put_aside,  // it could not be rebuilt, and nothing needs it: all that it held is held by others
+  no,         // left as it is: `what` says why
+};
+struct RepairedObject {
+  std::string key, problem;  // what is wrong with it
+  Mended mended = Mended::no;
+  std::string what;     // from what it was rebuilt, or why not
+  std::string kept_as;  // where the damaged bytes are kept; empty: nowhere, they are still there (or a dry run)
+};
+struct RepairOptions {
+  std::string scratch_directory;  // made when absent; one object at a time lies in it
+  bool dry_run = false;           // rebuild in the scratch directory only, and say what would be done
+  std::stop_token stop;
+};
+struct RepairReport {
+  std::uint64_t objects = 0;
+  std::vector<RepairedObject> damaged;
+  // States that objects speak of and that cannot be restored, first and last of each range. A damaged bundle of which
+  // nothing but the name can be read speaks of its last one.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> lost;
+};
+
+// Reads every object, as verify_replica does, and rebuilds the damaged ones that others hold: a level-0 segment from a
+// bundle, a merged object from what leads through the same states, a snapshot from an older one and what follows it.
+// Damaged bytes are never relied on, and nothing is signed again: what is put in the place of an object is read whole
+// and agrees with every other one about the states that it begins and ends in. Before an object is replaced (in one
+// step) or put aside, it is copied to damaged/ in the replica. So a crash at any point leaves a replica that is at
+// least as good, and the same call again goes on. Objects of other histories and of a newer format are not touched.
+//
+// not_found: nothing there. corrupt: two whole objects contradict each other, and which to rely on is not known:
+// nothing is done. Errors of the store and the disk: what was done until then stays so.
+Result<RepairReport> repair_replica(Store& store, std::string_view replica, const RepairOptions& options,
+                                    FileSystem& files, Executor& executor);
+
 // ---- Compacting ----
 //
 //   auto compactor = cairn::Compactor::open(options, clock, files, executor);

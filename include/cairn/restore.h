@@ -1,7 +1,7 @@
 // Restoring a database from a replica, listing what can be restored, and verifying a replica.
 //
-// Three steps: `read_history` lists the replica's objects and reads what their keys say; `plan_restore` is pure and
-// picks the objects that reach a target exactly; `run_restore` fetches and writes. A restore that cannot be complete
+// `read_history` says which states there are; `plan_restore` picks the objects that reach one of them exactly;
+// `run_restore` fetches and writes. A restore that cannot be complete
 // and exact fails, and leaves what was there untouched.
 #pragma once
 
@@ -97,6 +97,32 @@ Result<RestoreResult> run_restore(Store& store, std::string_view replica, const 
 Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica,
                                                           Executor* executor = nullptr);
 
+// The same with what a restore of each state takes: the objects that it would choose today, the requests for their
+// indexes and data (without lists), and the bytes that they fetch at most.
+struct HistoryPoint {
+  RestorePointInfo state;
+  std::uint64_t restore_objects = 0, restore_requests = 0, restore_bytes = 0;
+};
+
+// An object whose index could be read.
+struct HistoryObject {
+  std::string key;
+  std::uint64_t size_bytes = 0;
+  bool is_snapshot = false, is_squashed = false;
+  int level = 0;  // 0: as captured. Of a snapshot it says nothing
+  std::uint64_t first_sequence = 0, last_sequence = 0;
+  std::int64_t first_time_ms = 0, last_time_ms = 0;
+  std::uint64_t restore_points = 0;
+};
+
+struct ReplicaHistory {
+  std::vector<HistoryPoint> points;    // as list_restore_points has them
+  std::vector<HistoryObject> objects;  // snapshots by sequence, then segments by first and last sequence
+};
+
+// Costs what list_restore_points costs: a request an object, and none a point. Errors as there.
+Result<ReplicaHistory> read_history(Store& store, std::string_view replica, Executor* executor = nullptr);
+
 struct ReplicaInfo {
   std::string path;              // inside the store
   std::string lineage;
@@ -109,16 +135,21 @@ struct ReplicaInfo {
 Result<std::vector<ReplicaInfo>> list_replicas(Store& store, std::string_view prefix);
 
 enum class VerifyDepth { chain, deep };
+inline constexpr std::uint64_t kVerifySamples = 5;
 struct VerifyReport {
   std::uint64_t objects = 0, restore_points = 0, size_bytes = 0;
+  std::vector<std::uint64_t> sampled;  // sequences of the states that were restored and asked about, or tried to
   std::vector<std::string> problems;   // one sentence each; empty: all is well
   std::vector<std::string> notes;      // odd, but harmless
 };
 // Reads every object: checksums, footers, hashes, and that the segments form one chain from a snapshot on. deep:
-// also restores the newest state into `scratch_directory` and runs SQLite's integrity check on it.
+// also restores `samples` states (at least 1), one after the other, into `scratch_directory` and runs SQLite's
+// integrity check on each: the newest, the oldest, and one from each of as many equal parts of the history between
+// them. Which one of a part follows from the newest state: as long as nothing is published the same ones are taken.
 // not_found: there is no replica there. Problems found are in the report, not an error.
 Result<VerifyReport> verify_replica(Store& store, std::string_view replica, VerifyDepth depth,
                                     const std::string& scratch_directory, FileSystem& files, Executor& executor,
-                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {});
+                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {},
+                                    std::uint64_t samples = kVerifySamples);
 
 }  // namespace cairn

@@ -8,6 +8,7 @@
 #include "cli/places.h"
 #include "cli/replication.h"
 #include "cli/signals.h"
+#include "cli/snapshotting.h"
 #include "cli/targets.h"
 #include "replicate/requests.h"
 
@@ -20,11 +21,6 @@ constexpr const char* kSnapshotExamples = R"(Examples:
 
 While a `cairn replicate` follows the database, it is asked to make the copy (it has to have the same --state-dir), and
 this command waits for that. Else it takes over from the one that has ended, and leaves the replica to the next.)";
-
-struct SnapshotCommand {
-  std::string database, to, timeout = "10s", state_root;
-  bool no_wal_switch = false, json = false;
-};
 
 void print_asked(const ReplicationOptions& options, const std::string& url, std::uint64_t sequence, const Tools& tools,
                  Style style) {
@@ -76,7 +72,9 @@ int ask_for_snapshot(const ReplicationOptions& options, std::int64_t timeout_ms,
   }
 }
 
-int snapshot(const SnapshotCommand& options, const Tools& tools) {
+}  // namespace
+
+int publish_snapshot(const SnapshotOptions& options, const Tools& tools) {
   const Style style = style_of(options.json);
   FollowOptions following;
   following.style = style;
@@ -108,10 +106,8 @@ int snapshot(const SnapshotCommand& options, const Tools& tools) {
   return follow(std::move(replications), following, tools.signals, tools.log);
 }
 
-}  // namespace
-
 void add_snapshot(CLI::App& app, Run& run) {
-  const auto options = std::make_shared<SnapshotCommand>();
+  const auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command = app.add_subcommand(
       "snapshot", "Publishes everything that is committed and a whole copy of the database, and ends.\n"
                   "Restores from there on begin with that copy.");
@@ -126,7 +122,9 @@ void add_snapshot(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_flag("--json", options->json, "the status at the end as one line of JSON");
   command->footer(kSnapshotExamples);
-  command->callback([options, &run] { run = [options](const Tools& tools) { return snapshot(*options, tools); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) { return publish_snapshot(*options, tools); };
+  });
 }
 
 }  // namespace cairn::cli

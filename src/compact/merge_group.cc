@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/parallel.h"
+#include "compact/scratch_file.h"
 #include "restore/head.h"
 #include "segment/merge.h"
 
@@ -10,21 +11,6 @@ namespace cairn::compact {
 namespace {
 
 constexpr int kLevelsTried = 16;
-constexpr int kScratchNames = 1000;
-
-class FileSink final : public segment::Sink {
- public:
-  explicit FileSink(File& file) : file_(file) {}
-  Result<void> write(ByteView bytes) override {
-    CAIRN_TRY(file_.write_at(size_bytes_, bytes));
-    size_bytes_ += bytes.size();
-    return {};
-  }
-
- private:
-  File& file_;
-  std::uint64_t size_bytes_ = 0;
-};
 
 class NoSink final : public segment::Sink {
  public:
@@ -43,7 +29,7 @@ Result<MergeOutcome> MergeDesk::run(const MergeJob& job) {
   MergeOutcome outcome;
   CAIRN_ASSIGN(const Readers readers, open_inputs(job, outcome));
   if (!outcome.gone.empty() || !outcome.damaged.empty()) return outcome;
-  CAIRN_ASSIGN(const std::unique_ptr<File> file, scratch_file());
+  CAIRN_ASSIGN(const std::unique_ptr<File> file, open_scratch_file(files_, scratch_));
   const Result<segment::Footer> footer = merge(job, readers, *file);
   if (!footer) {
     CAIRN_TRY(find_fault(job, readers, footer.error(), outcome));
@@ -173,21 +159,6 @@ Result<std::vector<std::uint64_t>> MergeDesk::hashes_before(const MergeJob& job,
     return std::vector<std::uint64_t>();
   }
   return point.error();
-}
-
-// It has no name once it is open: whatever happens, nothing is left of it.
-Result<std::unique_ptr<File>> MergeDesk::scratch_file() {
-  CAIRN_TRY(files_.make_directories(scratch_));
-  for (int i = 0; i < kScratchNames; ++i) {
-    const std::string path = join_path(scratch_, fmt::format("merge-{}", i));
-    auto file = files_.open(path, OpenMode::create_new);
-    if (!file && file.error().kind() == ErrorKind::conflict) continue;
-    if (!file) return file.error();
-    CAIRN_TRY(files_.remove(path));
-    return std::move(*file);
-  }
-  return Error(ErrorKind::io, fmt::format("{} is full of files merge-0 to merge-{}: remove them", scratch_,
-                                          kScratchNames - 1));
 }
 
 }  // namespace cairn::compact

@@ -53,7 +53,6 @@ class MergeDesk {
   Result<void> find_fault(const MergeJob& job, const Readers& readers, const Error& error, MergeOutcome& outcome);
   Result<void> find_liar(const MergeJob& job, const Readers& readers, MergeOutcome& outcome);
   Result<std::vector<std::uint64_t>> hashes_before(const MergeJob& job, const Readers& readers);
-  Result<std::unique_ptr<File>> scratch_file();
 
   Store& store_;
   const std::string_view replica_;

@@ -6,8 +6,6 @@
 #include <string>
 #include <tuple>
 
-#include "segment/reader.h"
-
 namespace cairn::restore {
 
 using segment::KeyKind;
@@ -78,18 +76,22 @@ Sequence newest_of(const std::vector<StoredObject>& snapshots, const std::vector
 
 Result<void> read_stops(Store& store, StoredObject& object) {
   if (object.name.kind != KeyKind::segment || object.name.first == object.name.last) return {};
-  CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(store, object.name.key));
+  CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, object.name.key));
+  set_stops(object, *reader);
+  return {};
+}
+
+void set_stops(StoredObject& object, const segment::ObjectReader& reader) {
   object.stops.clear();
-  if (reader->footer().kind == segment::ObjectKind::squashed) return {};
+  if (reader.footer().kind != segment::ObjectKind::bundle) return;
   // The blocks up to the point, and all of the footer.
-  const std::vector<segment::BlockInfo>& blocks = reader->blocks();
+  const std::vector<segment::BlockInfo>& blocks = reader.blocks();
   const std::uint64_t data_end = blocks.back().offset + blocks.back().compressed_bytes;
-  const std::uint64_t footer_bytes = reader->object_size_bytes() - data_end;
-  for (const segment::RestorePoint& point : reader->footer().points) {
-    const segment::BlockInfo& last = blocks[reader->locate(point.frame_end - 1).block];
+  const std::uint64_t footer_bytes = reader.object_size_bytes() - data_end;
+  for (const segment::RestorePoint& point : reader.footer().points) {
+    const segment::BlockInfo& last = blocks[reader.locate(point.frame_end - 1).block];
     object.stops.push_back({point.sequence, last.offset + last.compressed_bytes + footer_bytes});
   }
-  return {};
 }
 
 }  // namespace cairn::restore

@@ -11,6 +11,7 @@
 #include "cairn/error.h"
 #include "cairn/store.h"
 #include "segment/keys.h"
+#include "segment/reader.h"
 
 namespace cairn::restore {
 
@@ -46,5 +47,7 @@ Sequence newest_of(const std::vector<StoredObject>& snapshots, const std::vector
 
 // Opens the footer of an object that may end a restore in its middle and fills in `stops`. Reads nothing for level 0.
 Result<void> read_stops(Store& store, StoredObject& object);
+// The same of one that is open.
+void set_stops(StoredObject& object, const segment::ObjectReader& reader);
 
 }  // namespace cairn::restore

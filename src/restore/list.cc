@@ -10,6 +10,7 @@
 #include "cairn/restore.h"
 #include "restore/head.h"
 #include "restore/metadata.h"
+#include "restore/plan.h"
 #include "restore/points.h"
 #include "restore/replica.h"
 #include "segment/reader.h"
@@ -27,6 +28,7 @@ Result<std::vector<ReadObject>> read_footers(Store& store, std::vector<StoredObj
     auto reader = segment::ObjectReader::open(store, objects[i].name.key);
     if (reader) {
       read[i] = {std::move(objects[i]), (*reader)->footer()};
+      set_stops(read[i].object, **reader);
       usable[i] = 1;
       return {};
     }
@@ -39,6 +41,51 @@ Result<std::vector<ReadObject>> read_footers(Store& store, std::vector<StoredObj
     if (usable[i]) kept.push_back(std::move(read[i]));
   }
   return kept;
+}
+
+Result<std::vector<ReadObject>> read_all(Store& store, std::string_view replica, Executor* executor) {
+  InlineExecutor inline_executor;
+  CAIRN_ASSIGN(std::vector<StoredObject> objects, list_snapshots(store, replica));
+  CAIRN_ASSIGN(std::vector<StoredObject> segments, list_segments(store, replica, Sequence(0)));
+  std::move(segments.begin(), segments.end(), std::back_inserter(objects));
+  if (objects.empty()) {
+    return Error(ErrorKind::not_found, "there is no snapshot and no segment").with(location(store, replica));
+  }
+  auto read = read_footers(store, std::move(objects), executor != nullptr ? *executor : inline_executor);
+  if (!read) return read.error().with(location(store, replica));
+  return read;
+}
+
+HistoryObject described(const ReadObject& read) {
+  const segment::Footer& footer = read.footer;
+  HistoryObject object;
+  object.key = read.object.name.key;
+  object.size_bytes = read.object.size_bytes;
+  object.is_snapshot = footer.kind == segment::ObjectKind::snapshot;
+  object.is_squashed = footer.kind == segment::ObjectKind::squashed;
+  object.level = read.object.name.level;
+  object.first_sequence = footer.first.value;
+  object.last_sequence = footer.last.value;
+  object.first_time_ms = footer.first_time_ms;
+  object.last_time_ms = footer.last_time_ms;
+  object.restore_points = footer.points.size();
+  return object;
+}
+
+void add_costs(const std::vector<ReadObject>& read, std::vector<HistoryPoint>& points) {
+  std::vector<StoredObject> snapshots, segments;
+  for (const ReadObject& each : read) {
+    (each.object.name.kind == segment::KeyKind::snapshot ? snapshots : segments).push_back(each.object);
+  }
+  std::vector<Sequence> targets;
+  for (const HistoryPoint& point : points) targets.emplace_back(point.state.sequence);
+  const auto totals = cover_totals(snapshots, segments, targets);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (!totals[i]) continue;
+    points[i].restore_objects = totals[i]->objects;
+    points[i].restore_requests = totals[i]->requests;
+    points[i].restore_bytes = totals[i]->size_bytes;
+  }
 }
 
 // The replica that a key belongs to: what stands before the folder of its kind.
@@ -80,16 +127,18 @@ Result<bool> look_closer(Store& store, ReplicaInfo& info) {
 Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica,
                                                           Executor* executor) {
   using namespace restore;
-  InlineExecutor inline_executor;
-  CAIRN_ASSIGN(std::vector<StoredObject> objects, list_snapshots(store, replica));
-  CAIRN_ASSIGN(std::vector<StoredObject> segments, list_segments(store, replica, Sequence(0)));
-  std::move(segments.begin(), segments.end(), std::back_inserter(objects));
-  if (objects.empty()) {
-    return Error(ErrorKind::not_found, "there is no snapshot and no segment").with(location(store, replica));
-  }
-  auto read = read_footers(store, std::move(objects), executor != nullptr ? *executor : inline_executor);
-  if (!read) return read.error().with(location(store, replica));
-  return reachable_points(*read);
+  CAIRN_ASSIGN(const std::vector<ReadObject> read, read_all(store, replica, executor));
+  return reachable_points(read);
+}
+
+Result<ReplicaHistory> read_history(Store& store, std::string_view replica, Executor* executor) {
+  using namespace restore;
+  CAIRN_ASSIGN(const std::vector<ReadObject> read, read_all(store, replica, executor));
+  ReplicaHistory history;
+  for (const ReadObject& object : read) history.objects.push_back(described(object));
+  for (RestorePointInfo& point : reachable_points(read)) history.points.push_back({std::move(point)});
+  add_costs(read, history.points);
+  return history;
 }
 
 Result<std::vector<ReplicaInfo>> list_replicas(Store& store, std::string_view prefix) {

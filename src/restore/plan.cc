@@ -14,8 +14,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "segment/reader.h"
 
@@ -44,27 +46,40 @@ std::optional<Stop> usable_end(const StoredObject& object, Sequence target) {
   return end;
 }
 
-std::uint64_t cost_of_bytes(const StoredObject& object, std::uint64_t used_bytes, const Prices& prices) {
+// What the part of an object that reaches `used_bytes` far takes: see cost_of.
+CoverTotals taken(const StoredObject& object, std::uint64_t used_bytes) {
   const bool one_read = object.size_bytes <= segment::kFirstReadBytes;
-  const std::uint64_t requests = one_read ? 1 : 1 + used_bytes / kRangeBytes + (used_bytes % kRangeBytes != 0);
-  return sum(product(requests, prices.request), product(used_bytes, prices.byte));
+  return {1, one_read ? 1 : 1 + used_bytes / kRangeBytes + (used_bytes % kRangeBytes != 0), used_bytes};
+}
+
+CoverTotals sum(const CoverTotals& a, const CoverTotals& b) {
+  return {a.objects + b.objects, a.requests + b.requests, sum(a.size_bytes, b.size_bytes)};
+}
+
+std::uint64_t price_of(const CoverTotals& takes, const Prices& prices) {
+  return sum(product(takes.requests, prices.request), product(takes.size_bytes, prices.byte));
 }
 
 struct Edge {
+  Edge(const StoredObject& used, const Stop& stop, const Prices& prices)
+      : object(&used), end(stop.at), takes(taken(used, stop.size_bytes)), cost(price_of(takes, prices)) {}
   const StoredObject* object;
   Sequence end;
-  std::uint64_t cost = 0;
+  CoverTotals takes;
+  std::uint64_t cost;
 };
 
 struct Node {  // a state that can be reached
   Sequence at;
   std::uint64_t cost = 0;
-  std::uint64_t objects = 0;  // of equal costs the fewest: prices may be 0
+  CoverTotals takes{};  // of equal costs the fewest objects: prices may be 0
   const StoredObject* by = nullptr;
   std::size_t from = kNone;
 };
 
-bool is_cheaper(const Node& a, const Node& b) { return std::tie(a.cost, a.objects) < std::tie(b.cost, b.objects); }
+bool is_cheaper(const Node& a, const Node& b) {
+  return std::tie(a.cost, a.takes.objects) < std::tie(b.cost, b.takes.objects);
+}
 
 // By end; of equal ends snapshots first, the newest of them, then the widest segment. The first of equal costs wins.
 bool comes_first(const Edge& a, const Edge& b) {
@@ -83,39 +98,186 @@ std::vector<Edge> usable_edges(const std::vector<StoredObject>& snapshots, const
   for (const auto* objects : {&snapshots, &segments}) {
     for (const StoredObject& object : *objects) {
       const std::optional<Stop> end = usable_end(object, target);
-      if (end) edges.push_back({&object, end->at, cost_of_bytes(object, end->size_bytes, prices)});
+      if (end) edges.emplace_back(object, *end, prices);
     }
   }
   std::sort(edges.begin(), edges.end(), comes_first);
   return edges;
 }
 
+// The states that can be reached, and the cheapest way to each. It grows by edges in the order of their ends.
+class Paths {
+ public:
+  // What `below` reaches can be gone on from as well; it must outlive this.
+  explicit Paths(const Paths* below = nullptr) : below_(below) {}
+
+  // Edges that all end in one state, in the order of comes_first.
+  void add(std::span<const Edge> edges) {
+    Node best{edges.front().end};
+    for (const Edge& edge : edges) consider(edge, best);
+    if (best.by == nullptr) return;
+    while (!frontier_.empty() && !is_cheaper(nodes_[frontier_.back()], best)) frontier_.pop_back();
+    frontier_.push_back(nodes_.size());
+    nodes_.push_back(best);
+  }
+
+  // `best` becomes the way by `edge` when that is cheaper. Nothing leads to where it begins: it stays.
+  void consider(const Edge& edge, Node& best) const {
+    Node node{edge.end, edge.cost, edge.takes, edge.object};
+    if (!is_snapshot(*edge.object)) {
+      const auto [from, index] = cheapest_from(edge.object->name.first.value - 1);
+      if (from == nullptr || from->at >= edge.end) return;
+      node.from = index;
+      node.cost = sum(node.cost, from->cost);
+      node.takes = sum(node.takes, from->takes);
+    }
+    if (best.by == nullptr || is_cheaper(node, best)) best = node;
+  }
+
+  // Ascending.
+  const std::vector<Node>& nodes() const { return nodes_; }
+  // The way to `sequence`, when that is the last one that is reached.
+  const Node* ending_at(Sequence sequence) const {
+    return nodes_.empty() || nodes_.back().at != sequence ? nullptr : &nodes_.back();
+  }
+
+ private:
+  // And its index, when it is one of these nodes.
+  std::pair<const Node*, std::size_t> cheapest_from(std::uint64_t at_least) const {
+    const Node* best = below_ != nullptr ? below_->cheapest_from(at_least).first : nullptr;
+    const auto is_older = [&](std::size_t state, std::uint64_t at) { return nodes_[state].at.value < at; };
+    const auto found = std::lower_bound(frontier_.begin(), frontier_.end(), at_least, is_older);
+    if (found == frontier_.end()) return {best, kNone};
+    const Node& own = nodes_[*found];
+    if (best == nullptr || is_cheaper(own, *best)) return {&own, *found};
+    return {best, kNone};
+  }
+
+  const Paths* below_;
+  std::vector<Node> nodes_;
+  std::vector<std::size_t> frontier_;  // indexes into nodes_; sequence and cost ascend
+};
+
+void add_all(Paths& paths, std::span<const Edge> edges) {
+  for (std::size_t begin = 0, end = 0; begin < edges.size(); begin = end) {
+    while (end < edges.size() && edges[end].end == edges[begin].end) ++end;
+    paths.add(edges.subspan(begin, end - begin));
+  }
+}
+
 // All states that can be reached, ascending; the last is the target if that one can be.
 std::vector<Node> cheapest_paths(const std::vector<Edge>& edges) {
-  std::vector<Node> nodes;
-  std::vector<std::size_t> frontier;  // indexes into nodes; sequence and cost ascend
-  for (std::size_t i = 0; i < edges.size();) {
-    Node best{edges[i].end};
-    for (; i < edges.size() && edges[i].end == best.at; ++i) {
-      const StoredObject& object = *edges[i].object;
-      Node node{edges[i].end, edges[i].cost, 1, &object};
-      if (!is_snapshot(object)) {
-        auto from = std::lower_bound(frontier.begin(), frontier.end(), object.name.first.value - 1,
-                                     [&](std::size_t state, std::uint64_t at) { return nodes[state].at.value < at; });
-        if (from == frontier.end()) continue;
-        node.from = *from;
-        node.cost = sum(node.cost, nodes[*from].cost);
-        node.objects += nodes[*from].objects;
-      }
-      if (best.by == nullptr || is_cheaper(node, best)) best = node;
-    }
-    if (best.by == nullptr) continue;
-    while (!frontier.empty() && !is_cheaper(nodes[frontier.back()], best)) frontier.pop_back();
-    frontier.push_back(nodes.size());
-    nodes.push_back(best);
-  }
-  return nodes;
+  Paths paths;
+  add_all(paths, edges);
+  return paths.nodes();
 }
+
+// The covers of many targets, ascending. What ends at or before a target is the same for the next one, so it is kept
+// (`whole_`, from the newest snapshot on, since a restore looks at no segment that ends before that). A bundle that
+// ends behind the target is another edge for each target: mostly one to the target itself. Where it ends before,
+// because the target lies inside one of its squashed runs, what goes on from there is kept too (`detour_`), as long as
+// the next target has the same such edges.
+class ManyTargets {
+ public:
+  ManyTargets(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+              const Prices& prices)
+      : prices_(prices),
+        snapshots_(usable_edges(snapshots, {}, newest_of(snapshots, segments), prices)),
+        segments_(usable_edges({}, segments, newest_of(snapshots, segments), prices)) {
+    for (const StoredObject& object : segments) {
+      if (!object.stops.empty()) bundles_.push_back(&object);
+    }
+    std::sort(bundles_.begin(), bundles_.end(),
+              [](const StoredObject* a, const StoredObject* b) { return a->name.first < b->name.first; });
+  }
+
+  ManyTargets(const ManyTargets&) = delete;  // its paths refer to each other
+  ManyTargets& operator=(const ManyTargets&) = delete;
+
+  // Targets must ascend.
+  std::optional<CoverTotals> to(Sequence target) {
+    begin_at_snapshot(target);
+    next_ = extend(whole_, next_, target);
+    std::vector<Edge> short_of, to_target;
+    leave_bundles(target, short_of, to_target);
+    follow_detour(target, short_of);
+    Node best{target};
+    for (const Paths* paths : {&begins_, &whole_, &detour_}) {
+      const Node* node = paths->ending_at(target);
+      if (node != nullptr && (best.by == nullptr || is_cheaper(*node, best))) best = *node;
+    }
+    for (const Edge& edge : to_target) detour_.consider(edge, best);
+    if (best.by == nullptr) return std::nullopt;
+    return best.takes;
+  }
+
+ private:
+  // Adds the segments that end at or before `target`, from segments_[next] on.
+  std::size_t extend(Paths& paths, std::size_t next, Sequence target) const {
+    const std::size_t end = first_behind(target);
+    if (next >= end) return next;
+    add_all(paths, std::span(segments_).subspan(next, end - next));
+    return end;
+  }
+
+  std::size_t first_behind(Sequence end) const {
+    const auto behind = std::upper_bound(segments_.begin(), segments_.end(), end,
+                                         [](Sequence at, const Edge& edge) { return at < edge.end; });
+    return static_cast<std::size_t>(behind - segments_.begin());
+  }
+
+  void begin_at_snapshot(Sequence target) {
+    std::size_t end = next_snapshot_;
+    while (end < snapshots_.size() && snapshots_[end].end <= target) ++end;
+    if (end == next_snapshot_) return;
+    add_all(begins_, std::span(snapshots_).subspan(next_snapshot_, end - next_snapshot_));
+    next_snapshot_ = end;
+    newest_snapshot_ = snapshots_[end - 1].end;
+    whole_ = Paths(&begins_);
+    detour_ = Paths(&whole_);
+    short_of_.clear();
+    next_ = next_detour_ = first_behind(newest_snapshot_);
+  }
+
+  // Of the bundles that end behind the target, the edges to their last stop before it, and to it.
+  void leave_bundles(Sequence target, std::vector<Edge>& short_of, std::vector<Edge>& to_target) {
+    for (; next_bundle_ < bundles_.size() && bundles_[next_bundle_]->name.first <= target; ++next_bundle_) {
+      open_.push_back(bundles_[next_bundle_]);
+    }
+    std::erase_if(open_, [&](const StoredObject* bundle) { return bundle->name.last <= target; });
+    for (const StoredObject* bundle : open_) {
+      const std::optional<Stop> stop = usable_end(*bundle, target);
+      if (stop) (stop->at == target ? to_target : short_of).emplace_back(*bundle, *stop, prices_);
+    }
+    std::sort(short_of.begin(), short_of.end(), comes_first);
+  }
+
+  void follow_detour(Sequence target, const std::vector<Edge>& short_of) {
+    const auto same = [](const Edge& a, const Edge& b) { return a.object == b.object && a.end == b.end; };
+    if (!std::equal(short_of.begin(), short_of.end(), short_of_.begin(), short_of_.end(), same)) {
+      short_of_ = short_of;
+      detour_ = Paths(&whole_);
+      next_detour_ = first_behind(target);
+      if (short_of.empty()) return;
+      std::vector<Edge> edges = short_of;
+      const std::size_t from = std::max(first_behind(short_of.front().end), first_behind(newest_snapshot_));
+      for (std::size_t i = from; i < next_detour_; ++i) edges.push_back(segments_[i]);
+      std::sort(edges.begin(), edges.end(), comes_first);
+      add_all(detour_, edges);
+    } else if (!short_of.empty()) {
+      next_detour_ = extend(detour_, next_detour_, target);
+    }
+  }
+
+  const Prices prices_;
+  const std::vector<Edge> snapshots_, segments_;  // used whole, by their ends
+  std::vector<const StoredObject*> bundles_;      // by their beginnings
+  std::size_t next_snapshot_ = 0, next_ = 0, next_bundle_ = 0, next_detour_ = 0;
+  Sequence newest_snapshot_;
+  Paths begins_, whole_{&begins_}, detour_{&whole_};
+  std::vector<Edge> short_of_;
+  std::vector<const StoredObject*> open_;  // bundles that begin at or before the target and end behind it
+};
 
 std::string range(Sequence first, Sequence last) {
   return first == last ? fmt::format("{}", first.value) : fmt::format("{}..{}", first.value, last.value);
@@ -186,7 +348,7 @@ Result<Sequence> check_target(const std::vector<StoredObject>& snapshots, const 
 std::optional<std::uint64_t> cost_of(const StoredObject& object, Sequence target, const Prices& prices) {
   const std::optional<Stop> end = usable_end(object, target);
   if (!end) return std::nullopt;
-  return cost_of_bytes(object, end->size_bytes, prices);
+  return price_of(taken(object, end->size_bytes), prices);
 }
 
 Result<std::vector<StoredObject>> cheapest_cover(const std::vector<StoredObject>& snapshots,
@@ -199,6 +361,16 @@ Result<std::vector<StoredObject>> cheapest_cover(const std::vector<StoredObject>
   for (std::size_t i = nodes.size() - 1; i != kNone; i = nodes[i].from) cover.push_back(*nodes[i].by);
   std::reverse(cover.begin(), cover.end());
   return cover;
+}
+
+std::vector<std::optional<CoverTotals>> cover_totals(const std::vector<StoredObject>& snapshots,
+                                                     const std::vector<StoredObject>& segments,
+                                                     const std::vector<Sequence>& targets, const Prices& prices) {
+  ManyTargets many(snapshots, segments, prices);
+  std::vector<std::optional<CoverTotals>> totals;
+  totals.reserve(targets.size());
+  for (const Sequence target : targets) totals.push_back(many.to(target));
+  return totals;
 }
 
 std::optional<Sequence> newest_reachable(const std::vector<StoredObject>& snapshots,

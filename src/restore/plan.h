@@ -25,6 +25,12 @@ struct Prices {
   std::uint64_t byte = 1;
 };
 
+// What is fetched of a cover, at most.
+struct CoverTotals {
+  std::uint64_t objects = 0, requests = 0, size_bytes = 0;
+  bool operator==(const CoverTotals&) const = default;
+};
+
 // What using an object for `target` costs at most: one request for its end, which is all of a small one, and as many as
 // its data takes; its bytes, or those up to its last stop before the target when it ends behind that. Nothing: it is
 // of no use for this target.
@@ -46,6 +52,13 @@ std::optional<std::uint64_t> cost_of(const StoredObject& object, Sequence target
 Result<std::vector<StoredObject>> cheapest_cover(const std::vector<StoredObject>& snapshots,
                                                  const std::vector<StoredObject>& segments, Sequence target,
                                                  const Prices& prices = {});
+
+// What a restore of each target takes: the totals of its cheapest_cover, among the segments that a restore looks at,
+// those that end behind the newest snapshot at or before it. Nothing: it cannot be reached. `targets` must ascend.
+// About n log n for all of them together; only inside of squashed runs of bundles it is more.
+std::vector<std::optional<CoverTotals>> cover_totals(const std::vector<StoredObject>& snapshots,
+                                                     const std::vector<StoredObject>& segments,
+                                                     const std::vector<Sequence>& targets, const Prices& prices = {});
 
 // The newest state at or before `target` that can be reached at all; nothing without a snapshot that old.
 std::optional<Sequence> newest_reachable(const std::vector<StoredObject>& snapshots,

@@ -341,6 +341,70 @@ TEST(Plan, RandomSetsWithSizesStopsSnapshotsAndPricesAreAsGoodAsBruteForce) {
   }
 }
 
+// What cheapest_cover gives for one target alone.
+std::optional<CoverTotals> totals_of_one(const std::vector<StoredObject>& snapshots,
+                                         const std::vector<StoredObject>& segments, Sequence target,
+                                         const Prices& prices) {
+  Sequence newest;
+  for (const StoredObject& object : snapshots) {
+    if (object.name.last <= target) newest = std::max(newest, object.name.last);
+  }
+  std::vector<StoredObject> listed;
+  for (const StoredObject& object : segments) {
+    if (object.name.last > newest) listed.push_back(object);
+  }
+  const auto cover = cheapest_cover(snapshots, listed, target, prices);
+  if (!cover) return std::nullopt;
+  CoverTotals totals;
+  for (const StoredObject& object : *cover) {
+    ++totals.objects;
+    totals.requests += *cost_of(object, target, {1, 0});
+    totals.size_bytes += *cost_of(object, target, {0, 1});
+  }
+  return totals;
+}
+
+// Sparse stops, so that targets lie inside of squashed runs, and snapshots anywhere.
+TEST(Plan, TheTotalsOfAllTargetsAreThoseOfEachAlone) {
+  std::uint64_t reached = 0;
+  for (std::uint64_t seed = 1; seed <= 3000; ++seed) {
+    SeededRandom random(seed);
+    const std::uint64_t newest = 2 + random.below(14);
+    std::vector<StoredObject> snapshots, segments;
+    for (std::uint64_t i = 0, count = 1 + random.below(3); i < count; ++i) {
+      snapshots.push_back(snapshot(i == 0 ? random.below(2) : random.below(newest),
+                                   random.below(8 * kRequestCostBytes), static_cast<std::int64_t>(i)));
+    }
+    for (std::uint64_t i = 1; i <= newest; ++i) {
+      if (!random.chance(1, 6)) segments.push_back(segment_of(0, i, i, random.below(2 * kRequestCostBytes)));
+    }
+    for (std::uint64_t i = 0, count = random.below(6); i < count; ++i) {
+      const std::uint64_t first = 1 + random.below(newest), last = first + random.below(newest - first + 1);
+      StoredObject object = segment_of(1 + static_cast<int>(i), first, last, random.below(30 * kRequestCostBytes));
+      std::uint64_t bytes = 0;
+      for (std::uint64_t stop = first; stop < last; ++stop) {
+        if (random.chance(1, 2)) continue;
+        bytes += random.below(object.size_bytes - bytes + 1);
+        object.stops.push_back({Sequence(stop), bytes});
+      }
+      segments.push_back(object);
+    }
+    const Prices prices{.request = 1 + random.below(2 * kRequestCostBytes), .byte = 1 + random.below(3)};
+    std::vector<Sequence> targets;
+    for (std::uint64_t target = 0; target <= newest; ++target) {
+      if (random.chance(7, 8)) targets.emplace_back(target);
+    }
+    const auto totals = cover_totals(snapshots, segments, targets, prices);
+    ASSERT_EQ(totals.size(), targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const auto expected = totals_of_one(snapshots, segments, targets[i], prices);
+      reached += expected.has_value();
+      ASSERT_TRUE(totals[i] == expected) << "seed " << seed << ", target " << targets[i].value;
+    }
+  }
+  EXPECT_GT(reached, 3000u) << "a test of nothing";
+}
+
 TEST(Plan, TheOrderOfTheInputsDoesNotMatter) {
   std::vector<StoredObject> segments = level_0(1, 8);
   segments.push_back(segment_of(1, 1, 4, 10));

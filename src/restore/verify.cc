@@ -1,7 +1,7 @@
 // Three looks at a replica, each with its own file: every object by itself (segment::verify_object), the objects
 // against each other (claims.cc: every statement about a state must agree with every other), and the page hashes
-// played through from the first snapshot to the newest state (replay.cc). `deep` adds what a user would do: restore,
-// and ask SQLite. A store that fails for a moment is an error of the call, never a problem of the replica.
+// played through from the first snapshot to the newest state (replay.cc). `deep` adds what a user would do: restore
+// some states, and ask SQLite. A store that fails for a moment is an error of the call, never a problem of the replica.
 
 #include <fmt/format.h>
 
@@ -9,6 +9,7 @@
 #include <atomic>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "base/parallel.h"
 #include "cairn/restore.h"
@@ -43,13 +44,30 @@ bool says_something_of_the_object(const Error& error) {
          error.kind() == ErrorKind::not_found;
 }
 
+// Sequences beside the newest state's, ascending: the oldest, and one of each of equal parts of what lies between.
+std::vector<std::uint64_t> choose_samples(const std::vector<RestorePointInfo>& points, std::uint64_t samples) {
+  std::vector<std::uint64_t> chosen;
+  if (samples < 2 || points.size() < 2) return chosen;
+  chosen.push_back(points.front().sequence);
+  const std::uint64_t between = points.size() - 2, parts = std::min(samples - 2, between);
+  SeededRandom random(points.back().database_hash);
+  for (std::uint64_t part = 0; part < parts; ++part) {
+    // Parts of [1, between + 1), without the overflow of a product.
+    const std::uint64_t size = between / parts, longer = between % parts;
+    const std::uint64_t begin = 1 + part * size + std::min(part, longer);
+    chosen.push_back(points[begin + random.below(size + (part < longer ? 1 : 0))].sequence);
+  }
+  return chosen;
+}
+
 class Verifier {
  public:
   Verifier(Store& store, std::string_view replica, FileSystem& files, Executor& executor,
            std::function<void(std::uint64_t, std::uint64_t)> progress)
       : store_(store), replica_(replica), files_(files), executor_(executor), progress_(std::move(progress)) {}
 
-  Result<VerifyReport> run(VerifyDepth depth, const std::string& scratch) {
+  // `samples`: how many states are restored when it is deep.
+  Result<VerifyReport> run(VerifyDepth depth, const std::string& scratch, std::uint64_t samples) {
     CAIRN_TRY(list());
     CAIRN_TRY(look_at_metadata());
     CAIRN_TRY(check_objects());
@@ -57,10 +75,11 @@ class Verifier {
     compare_claims(good_, report_.problems);
     CAIRN_ASSIGN(const Pruned pruned, read_pruned(store_, replica_));
     find_gaps(objects_, good_, pruned, report_.problems, report_.notes);
-    report_.restore_points = reachable_points(good_).size();
+    const std::vector<RestorePointInfo> points = reachable_points(good_);
+    report_.restore_points = points.size();
     // With a hole or a contradiction there is nothing to play through, and the cause has been named.
     if (report_.problems.empty()) CAIRN_TRY(play_through(scratch));
-    if (depth == VerifyDepth::deep) CAIRN_TRY(restore_and_ask(scratch));
+    if (depth == VerifyDepth::deep) CAIRN_TRY(restore_samples(points, samples, scratch));
     return std::move(report_);
   }
 
@@ -145,19 +164,37 @@ class Verifier {
     return {};
   }
 
-  Result<void> restore_and_ask(const std::string& scratch) {
+  // The newest state is asked for as a user does, by no number: it need not be the newest of those that are whole.
+  Result<void> restore_samples(const std::vector<RestorePointInfo>& points, std::uint64_t samples,
+                               const std::string& scratch) {
+    for (const std::uint64_t sequence : choose_samples(points, samples)) {
+      CAIRN_TRY(restore_and_ask(sequence, scratch));
+    }
+    CAIRN_TRY(restore_and_ask(std::nullopt, scratch));
+    return {};
+  }
+
+  Result<void> restore_and_ask(std::optional<std::uint64_t> sequence, const std::string& scratch) {
     const std::string path = join_path(scratch, "cairn-verify.db");
     CAIRN_TRY(files_.make_directories(scratch));
     RestoreOptions options;
     options.overwrite = Overwrite::replace;
+    options.target.sequence = sequence;
     auto restored = run_restore(store_, replica_, path, options, files_, executor_);
     if (!restored) {
       const ErrorKind kind = restored.error().kind();
       const bool about_replica = says_something_of_the_object(restored.error()) || kind == ErrorKind::conflict;
       if (!about_replica) return restored.error();
-      report_.problems.push_back(fmt::format("restoring the newest state fails: {}", restored.error().message()));
+      if (sequence) report_.sampled.push_back(*sequence);
+      // A state that was there a moment ago, and of which nothing is damaged, was pruned.
+      const bool pruned = sequence && kind == ErrorKind::not_found;
+      (pruned ? report_.notes : report_.problems)
+          .push_back(fmt::format("restoring {} fails: {}", sequence ? fmt::format("sequence {}", *sequence)
+                                                                    : std::string("the newest state"),
+                                 restored.error().message()));
       return {};
     }
+    report_.sampled.push_back(restored->plan.point.sequence);
     auto complaints = sqlite::integrity_check(path);
     (void)files_.remove(path);  // scratch: best effort
     if (!complaints) return complaints.error();
@@ -184,9 +221,10 @@ class Verifier {
 
 Result<VerifyReport> verify_replica(Store& store, std::string_view replica, VerifyDepth depth,
                                     const std::string& scratch_directory, FileSystem& files, Executor& executor,
-                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress) {
+                                    std::function<void(std::uint64_t done, std::uint64_t total)> progress,
+                                    std::uint64_t samples) {
   restore::Verifier verifier(store, replica, files, executor, std::move(progress));
-  auto report = verifier.run(depth, scratch_directory);
+  auto report = verifier.run(depth, scratch_directory, samples);
   if (!report) return report.error().with(restore::location(store, replica));
   return report;
 }

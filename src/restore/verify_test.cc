@@ -18,10 +18,13 @@ using cairn::testing::Image;
 using cairn::testing::replace_object;
 using cairn::testing::ReplicaBuilder;
 using segment::ObjectKind;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Ge;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Le;
 
 class Verify : public testing::ReplicaTest {
  protected:
@@ -156,6 +159,37 @@ TEST_F(Verify, DeepAsksSqliteAboutTheRestoredDatabase) {
   EXPECT_TRUE(std::filesystem::is_empty(path("scratch"))) << "scratch files are removed";
 }
 
+// SQLite complains of every state of it: these pages are no database.
+TEST_F(Verify, DeepAsksAboutStatesOfTheWholeHistory) {
+  auto sampled = [&](std::uint64_t samples) {
+    auto report =
+        verify_replica(*store_, "app.db", VerifyDepth::deep, path("scratch"), *files_, *executor_, {}, samples);
+    EXPECT_TRUE(report) << report.error().message();
+    for (const std::uint64_t sequence : report->sampled) {
+      EXPECT_THAT(report->problems, Contains(HasSubstr("(sequence " + std::to_string(sequence) + ")")));
+    }
+    return report->sampled;
+  };
+  EXPECT_THAT(sampled(1), ElementsAre(6));
+  EXPECT_THAT(sampled(2), ElementsAre(0, 6));
+  EXPECT_THAT(sampled(4), ElementsAre(0, AllOf(Ge(1u), Le(3u)), AllOf(Ge(4u), Le(5u)), 6));
+  EXPECT_EQ(sampled(4), sampled(4)) << "as long as nothing is published";
+  EXPECT_THAT(sampled(7), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(sampled(1000), ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  EXPECT_EQ(verify(VerifyDepth::deep).sampled.size(), kVerifySamples);
+  EXPECT_THAT(verify().sampled, IsEmpty());
+}
+
+TEST_F(Verify, DeepFindsADamagedStateInTheMiddle) {
+  Bytes damaged = get_object(*store_, key(2));
+  damaged[10] ^= std::byte{1};
+  replace_object(*store_, key(2), damaged);
+  // What it spoils (2 and 3) is no restore point any more; all else is still asked about.
+  const VerifyReport report = verify(VerifyDepth::deep);
+  EXPECT_THAT(report.problems, Contains(HasSubstr(key(2))));
+  EXPECT_THAT(report.sampled, ElementsAre(0, 1, 4, 5, 6));
+}
+
 TEST_F(Verify, HistoryNamesEachStateOnceAndOnlyWhatCanBeRestored) {
   replica_.merge(1, Sequence(1), Sequence(3), ObjectKind::bundle);
   auto points = list_restore_points(*store_, "app.db");
@@ -176,6 +210,27 @@ TEST_F(Verify, HistoryNamesEachStateOnceAndOnlyWhatCanBeRestored) {
   ASSERT_TRUE(points);
   for (const RestorePointInfo& point : *points) expect_restores(*store_, replica_, Sequence(point.sequence));
   EXPECT_EQ(points->size(), 6u);
+}
+
+TEST_F(Verify, HistorySaysWhatARestoreOfEachStateTakes) {
+  replica_.merge(1, Sequence(1), Sequence(3), ObjectKind::bundle);
+  replica_.merge(2, Sequence(5), Sequence(6), ObjectKind::squashed);
+  auto history = read_history(*store_, "app.db");
+  ASSERT_TRUE(history) << history.error().message();
+  EXPECT_EQ(history->objects.size(), 10u);
+  ASSERT_EQ(history->points.size(), 7u);
+  for (const HistoryPoint& point : history->points) {
+    SCOPED_TRACE(point.state.sequence);
+    RestoreOptions options;
+    options.overwrite = Overwrite::replace;
+    auto restored = restore(*store_, testing::at_sequence(point.state.sequence), options);
+    ASSERT_TRUE(restored) << restored.error().message();
+    EXPECT_EQ(point.restore_objects, restored->plan.objects.size());
+    EXPECT_EQ(point.restore_bytes, restored->plan.size_bytes) << "all of small objects";
+    EXPECT_GT(point.restore_requests, 0u);
+  }
+  EXPECT_EQ(history->points[3].restore_objects, 2u) << "the snapshot and the bundle";
+  EXPECT_EQ(history->points[6].restore_objects, 2u) << "the snapshot and the squashed segment";
 }
 
 TEST_F(Verify, ListFindsReplicasBelowAFolderAndNothingElse) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/clock.h"
 
 namespace cairn::segment {
@@ -107,6 +109,13 @@ std::optional<std::uint64_t> parse_pruned_key(std::string_view replica, std::str
   if (!take_prefix(key, pruned_prefix(replica)) || !take_suffix(key, kRecordSuffix)) return std::nullopt;
   if (key.size() != kSequenceDigits) return std::nullopt;
   return parse_digits(key);
+}
+
+std::string damaged_key(std::string_view replica, std::string_view key, int number) {
+  if (!replica.empty() && key.starts_with(replica)) key.remove_prefix(replica.size() + 1);
+  std::string name(key);
+  std::replace(name.begin(), name.end(), '/', '_');
+  return joined(replica, fmt::format("damaged/{}.{}.damaged", name, number));
 }
 
 std::string snapshot_prefix(std::string_view replica) { return joined(replica, "snapshots/"); }

@@ -5,6 +5,7 @@
 //   <replica>/wal/<sequence:020>.wal.zst                               level 0
 //   <replica>/levels/<n>/<first:020>-<last:020>.wal.zst                merged (n >= 1)
 //   <replica>/pruned/<number:020>.json                                 what was removed on purpose
+//   <replica>/damaged/<its key, '_' for '/'>.<number>.damaged          what a repair found damaged and put aside
 //
 // `replica` is the path of a replica inside its store, "" for the store's root. Names that do not match are
 // ignored by readers: a bucket may hold other things.
@@ -37,6 +38,9 @@ std::string merged_key(std::string_view replica, int level, Sequence first, Sequ
 // The record of the `number`th prune, and the number that such a key says.
 std::string pruned_key(std::string_view replica, std::uint64_t number);
 std::optional<std::uint64_t> parse_pruned_key(std::string_view replica, std::string_view key);
+
+// Where the damaged object `key` is kept; it looks like no object. The number tells apart those of one key.
+std::string damaged_key(std::string_view replica, std::string_view key, int number);
 
 // The prefixes under which to list, each ending in '/'.
 std::string snapshot_prefix(std::string_view replica);
