@@ -47,7 +47,7 @@ class RepairTest : public testing::CompactorTest {
  protected:
   // Nine states, snapshots at 0 and 5, bundles of 1 to 4 and 5 to 8, a squashed segment of 1 to 8.
   void make() {
-    clock_.wall_ms = 1'000 * testing::kDay;
+    clock_.wall_ms = 1'000 * kDay;
     begin();
     publish_plainly(5);
     replica_->snapshot();
