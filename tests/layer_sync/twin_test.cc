@@ -115,7 +115,8 @@ TEST_P(LayerTwin, UploadThatTheServerDropsIsSentAgainFromTheSpool) {
 }
 
 TEST_P(LayerTwin, UnderFaults) {
-  for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+  std::uint64_t faults = 0;  // of one seed there may be none: which request meets one depends on their order
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     TwinStore on(options_of(GetParam()));
     ASSERT_TRUE(on.requests->ready_to_write());
     twin::FaultPlan plan;
@@ -142,8 +143,9 @@ TEST_P(LayerTwin, UnderFaults) {
       change(world, static_cast<std::uint64_t>(++syncs) * 3 * kMiB);
     }
     on.twin.set_faults({});
-    EXPECT_GT(on.twin.counts().all_faults(), 0u);
+    faults += on.twin.counts().all_faults();
   }
+  EXPECT_GT(faults, 0u);
 }
 
 TEST(LayerStorageOnATwin, LiesBelowThePrefixOfItsBucket) {
