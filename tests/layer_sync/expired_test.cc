@@ -312,5 +312,65 @@ TEST_F(LayerExpired, StoreThatDropsEveryUploadIsNotAskedForEver) {
   expect_nothing_left();
 }
 
+// The same where the spool keeps nothing: each attempt reads the directory again. That nothing came of it is said.
+TEST_F(LayerExpired, StoreThatDropsEveryUploadIsNotTakenForADirectoryWithoutChanges) {
+  LayerOptions options = small_parts();
+  options.spool_limit_bytes = 0;
+  store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation == Operation::complete_new) expire();
+    return {};
+  };
+  const auto failed = sync(options);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind(), ErrorKind::retry_later);
+  store.before = {};
+  ASSERT_TRUE(sync(options));
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// All is archived, but the last part was never sent: the upload cannot have been completed, and a store that looks at
+// the parts before it looks for their upload is not asked to complete it.
+TEST_F(LayerExpired, UploadWithAPartThatNeverArrivedIsNotTakenForACompletedOne) {
+  const std::string was = describe_directory(world.upper());
+  const layer::Hook hook([](std::string_view point) -> Result<void> {
+    if (point == "archived") return Error(ErrorKind::cancelled, "thrown away");
+    return {};
+  });
+  EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", told));
+  expire();
+  change_everything();
+  bool was_begun = false;
+  store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    was_begun = was_begun || call.operation == Operation::begin_upload;
+    if (call.operation != Operation::complete_new || was_begun) return {};
+    return Error(ErrorKind::invalid, "a part has no ETag");
+  };
+  const auto synced = sync(small_parts());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 2u);
+  EXPECT_EQ(difference(describe_sync(*inner, "web", 1), was), "");
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// Given up in the journal, then killed, and then the spool is damaged: the rest is read from the directory, which has
+// changed by then. What was read before and is in no part is not taken for stored.
+TEST_F(LayerExpired, DamagedAfterTheUploadWasGivenUp) {
+  interrupt_before_completing(small_parts());
+  expire();
+  const layer::Hook hook([](std::string_view point) -> Result<void> {
+    if (point == "upload-forgotten") return Error(ErrorKind::cancelled, "thrown away");
+    return {};
+  });
+  EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", told));
+  fs::resize_file(spooled().at(4), 1000);
+  change_everything();
+  const auto synced = sync(small_parts());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
 }  // namespace
 }  // namespace cairn
