@@ -224,6 +224,12 @@ Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error
 
 // The store has dropped the upload. False: so does this side, since the spool does not have all of it.
 Result<bool> SyncRun::start_over(PartJournal& parts) {
+  if (container_.head) {  // nothing is to be sent to where a store is not mounted
+    const auto stored = read_manifest(n_.store, container_.name);
+    if (!stored && stored.error().kind() != ErrorKind::not_found) return stored.error();
+    if (!stored && n_.sync.adopt == LayerAdopt::local) return false;
+    if (!stored) return history_is_gone(container_, n_.store.url());
+  }
   CAIRN_ASSIGN(const int missing, parts.first_not_kept());
   if (missing > 0) {
     notice(fmt::format("{}: the store has dropped an upload that was not complete, and part {} of it is not whole in "
