@@ -118,7 +118,7 @@ TEST_F(PlanTest, BelowWhatWasLeftOutNothingIsWritten) {
   EXPECT_EQ(paths(all[1].key), "d* d/f ");
 }
 
-// It had been recorded before an interruption, and its directory is left out when the sync goes on from an earlier place.
+// It was recorded before an interruption, and its directory is left out when the sync goes on from an earlier place.
 TEST_F(PlanTest, BelowWhatWasLeftOutNothingIsTakenOver) {
   upper_.mkdir("d");
   upper_.write("d/f", "1");
