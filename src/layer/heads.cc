@@ -21,15 +21,6 @@ Result<void> forget(State& state, Catalogue& catalogue, Container& container) {
   return state.commit();
 }
 
-// Mostly a mount that is missing: a second history beside the first would be found only when a restore is needed.
-Error vanished(const Container& container, const std::string& url) {
-  return Error(ErrorKind::conflict,
-               fmt::format("{}: {} has nothing of this container, although sync {} was published there from here. If a "
-                           "mount is missing or the URL is another one, mend that. If the history is really gone and "
-                           "is to begin anew, sync again with --adopt local",
-                           container.name, url, container.head->sequence));
-}
-
 }  // namespace
 
 KnownHead head_of(const Manifest& manifest) {
@@ -63,6 +54,15 @@ Error not_ours(std::string_view name, std::uint64_t sequence) {
                            name, sequence));
 }
 
+// Mostly a mount that is missing: a second history beside the first would be found only when a restore is needed.
+Error history_is_gone(const Container& container, const std::string& url) {
+  return Error(ErrorKind::conflict,
+               fmt::format("{}: {} has nothing of this container, although sync {} was published there from here. If a "
+                           "mount is missing or the URL is another one, mend that. If the history is really gone and "
+                           "is to begin anew, sync again with --adopt local",
+                           container.name, url, container.head->sequence));
+}
+
 Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
                        const std::function<void(std::string_view)>& on_notice) {
   Catalogue catalogue(state.database(), container.id);
@@ -70,7 +70,7 @@ Result<Standing> stand(Store& store, State& state, Container& container, LayerAd
   if (!stored && stored.error().kind() != ErrorKind::not_found) return stored.error();
   CAIRN_ASSIGN(const bool is_empty, catalogue.is_empty());
   if (!stored) {
-    if (container.head && adopt != LayerAdopt::local) return vanished(container, store.url());
+    if (container.head && adopt != LayerAdopt::local) return history_is_gone(container, store.url());
     if (container.head) {
       say(on_notice, fmt::format("{}: the store has nothing of this container any more: a new history begins with a "
                                  "full layer", container.name));

@@ -31,6 +31,7 @@ bool is_full_due(const KnownHead& head);
 Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
                        const std::function<void(std::string_view)>& on_notice);
 
+Error history_is_gone(const Container& container, const std::string& url);
 Error not_ours(std::string_view name, std::uint64_t sequence);
 
 }  // namespace cairn::layer

@@ -61,6 +61,7 @@ class PartJournal {
   bool is_one_put() const { return n_.pending.upload_id.empty() && parts_.size() == 1; }
   const std::map<int, JournaledPart>& parts() const { return parts_; }
   bool has_copies() const;
+  bool has_open() const { return first_open() <= last(); }  // some are not acknowledged
   std::vector<PartInfo> infos() const;
   // The store has parts behind the last one, which it may want to be named.
   bool has_too_many() const { return highest_there_ > last(); }

@@ -66,7 +66,7 @@ struct Plan::State {
   PlanHead head;
   RowWriter written;
   LeftOut left_out_keys;
-  sqlite::Statement left_out, blocks, make_file, note_file, drop_blocks, add_block, list_blocks;
+  sqlite::Statement left_out, drop_below, blocks, make_file, note_file, drop_blocks, add_block, list_blocks;
 };
 
 Result<void> Plan::State::prepare() {
@@ -76,6 +76,8 @@ Result<void> Plan::State::prepare() {
     return {};
   };
   CAIRN_TRY(one(left_out, "INSERT OR REPLACE INTO layer_scan_written(container, key, kind) VALUES (?1, ?2, ?3)"));
+  CAIRN_TRY(one(drop_below, "DELETE FROM layer_scan_written WHERE container = ?1 AND key > ?2 "
+                            "AND (key < ?3 OR length(?2) = 0)"));
   CAIRN_TRY(one(blocks, "SELECT blocks FROM layer_scan_written WHERE container = ?1 AND key = ?2"));
   CAIRN_TRY(one(make_file, "INSERT INTO layer_scan_file(container) VALUES (?1) RETURNING id"));
   CAIRN_TRY(one(note_file, "INSERT INTO layer_scan_written(container, key, kind, blocks) VALUES (?1, ?2, ?3, ?4) "
@@ -203,8 +205,11 @@ Result<void> Plan::record(const PlanRow& row, const OpenEntry& open, std::uint64
   return state_->written.write(written, blocks);
 }
 
+// An attempt that was interrupted may have read what lies below, and more of it than came to be in a part.
 Result<void> Plan::record_left_out(const PlanRow& row) {
   state_->left_out_keys.add(row.key);
+  const std::string end = row.key + '\1';
+  CAIRN_TRY(state_->drop_below.run(state_->container, as_bytes(row.key), as_bytes(end)));
   return state_->left_out.run(state_->container, as_bytes(row.key), kLeftOut);
 }
 

@@ -118,6 +118,20 @@ TEST_F(PlanTest, BelowWhatWasLeftOutNothingIsWritten) {
   EXPECT_EQ(paths(all[1].key), "d* d/f ");
 }
 
+// It was recorded before an interruption, and its directory is left out when the sync goes on from an earlier place.
+TEST_F(PlanTest, BelowWhatWasLeftOutNothingIsTakenOver) {
+  upper_.mkdir("d");
+  upper_.write("d/f", "1");
+  upper_.write("d0", "2");
+  ASSERT_TRUE(upper_.scan());
+  load();
+  const auto all = rows();
+  for (const PlanRow& row : all) record(row);
+  ASSERT_TRUE(plan_->record_left_out(all[1]));
+  ASSERT_TRUE(plan_->take_over("object"));
+  EXPECT_EQ(upper_.sync_text(), "dir d\nfile d/f=1\n");
+}
+
 TEST_F(PlanTest, LinksToWhatWasLeftOutAreFiles) {
   upper_.write("a", "1");
   std::filesystem::create_hard_link(upper_ / "a", upper_ / "b");

@@ -64,18 +64,24 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
     CAIRN_TRY(n_.state.commit());
   }
   (void)remove_leftovers();  // what stays is tried again next time
+  auto outcome = Outcome::published;
   for (int round = 0; round < kMostRounds; ++round) {
     CAIRN_ASSIGN(pending_, n_.state.pending(container_.id));
     const bool is_left = pending_.has_value();
     if (!pending_) {
       (void)spool_.clear();  // of one that was killed at its very end
       CAIRN_ASSIGN(const bool changed, plan());
-      if (!changed) break;
+      if (!changed) {
+        outcome = Outcome::published;
+        break;
+      }
     }
-    CAIRN_ASSIGN(const Outcome outcome, finish_pending());
+    CAIRN_ASSIGN(outcome, finish_pending());
     if (outcome == Outcome::published && !is_left) break;
   }
-  if (pending_) return Error(ErrorKind::retry_later, container_.name + ": the store loses what is sent to it");
+  if (outcome == Outcome::again) {
+    return Error(ErrorKind::retry_later, container_.name + ": the store loses what is sent to it");
+  }
   if (published_) published_->sent_bytes = sent_bytes_;
   return published_;
 }
@@ -116,11 +122,12 @@ Result<int> SyncRun::most_parts_for(std::uint64_t total_bytes) {
   const std::uint64_t wanted = std::max({n_.options.part_size_bytes, can.min_part_bytes, std::uint64_t{1}});
   const std::uint64_t smallest = copies ? std::min(wanted, std::max(can.min_part_bytes, kMiB)) : wanted;
   if (!can.multipart || grown(total_bytes) / smallest < kPartsThatAllTake / 2) return can.max_parts;
+  if (most_parts_ > 0) return most_parts_;
   const std::string key = temporary_layer_key(n_.random.id().hex());
   CAIRN_TRY(n_.state.add_leftover(key));  // for when this process is killed
-  CAIRN_ASSIGN(const int most, most_parts(n_.store, key));
+  CAIRN_ASSIGN(most_parts_, most_parts(n_.store, key));
   CAIRN_TRY(n_.state.drop_leftover(key));
-  return most;
+  return most_parts_;
 }
 
 // Never more parts than the store takes, even if nothing compresses, and half of them for copies.
@@ -217,6 +224,12 @@ Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error
 
 // The store has dropped the upload. False: so does this side, since the spool does not have all of it.
 Result<bool> SyncRun::start_over(PartJournal& parts) {
+  if (container_.head) {  // nothing is to be sent to where a store is not mounted
+    const auto stored = read_manifest(n_.store, container_.name);
+    if (!stored && stored.error().kind() != ErrorKind::not_found) return stored.error();
+    if (!stored && n_.sync.adopt == LayerAdopt::local) return false;
+    if (!stored) return history_is_gone(container_, n_.store.url());
+  }
   CAIRN_ASSIGN(const int missing, parts.first_not_kept());
   if (missing > 0) {
     notice(fmt::format("{}: the store has dropped an upload that was not complete, and part {} of it is not whole in "
@@ -234,7 +247,7 @@ Result<bool> SyncRun::start_over(PartJournal& parts) {
 
 // What the spool keeps only to be on the safe side must not be what fills the disk.
 bool SyncRun::make_room(PartJournal& parts, const Error& error) {
-  if (error.kind() != ErrorKind::io || !parts.let_go()) return false;
+  if (error.kind() != ErrorKind::io || is_disk_full_ || !parts.let_go()) return false;
   notice(fmt::format("{}: parts that the store has are let go of, in case it's them that the disk has no room for ({})",
                      container_.name, error.message()));
   is_disk_full_ = true;
@@ -246,7 +259,7 @@ Result<SyncRecord> SyncRun::archive_and_publish(PartJournal& parts, Plan& plan) 
     auto last = parts.look();
     // It may be gone because it was completed, and the reply was lost.
     const bool gone = !last && last.error().kind() == ErrorKind::not_found;
-    const bool completed = gone && pending_->stage == Stage::archived;
+    const bool completed = gone && pending_->stage == Stage::archived && !parts.has_open();
     if (gone && !completed) parts.lose_upload();
     if (!last && !completed) return last.error();
     if (!completed && *last < parts.last()) pending_->stage = Stage::archiving;  // what lay in the spool is damaged

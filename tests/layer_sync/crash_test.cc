@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "store/directory_store.h"
 #include "store/memory_store.h"
@@ -175,6 +176,38 @@ TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
     ASSERT_TRUE(synced) << at << ": " << synced.error().message();
     expect_whole(world, *store, at);
     EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+  }
+}
+
+// A directory that was read, but of which no part has anything yet, vanishes before the next sync goes on, and is back
+// after it as it was: the layer does not have it, and the catalogue must not say so.
+TEST(LayerCrash, DirectoryThatVanishesBeforeTheSyncGoesOnIsStoredWhenItIsBack) {
+  for (const bool is_back : {true, false}) {
+    const LayerWorld world;
+    world.fill();
+    world.write("a-first", LayerWorld::noise(1, 500'000));
+    world.write("big", LayerWorld::noise(2, 3'000'000));
+    LayerOptions options = options_of(world);
+    options.concurrent_uploads = 64;
+    const auto inner = make_memory_store();
+    RecordingStore store(*inner);
+    store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+      if (call.operation != Operation::put_part || call.part != 1) return {};
+      return Error(ErrorKind::retry_later, "away");
+    };
+    EXPECT_FALSE(world.open(store, options, {})->sync_layer("web"));
+    store.before = {};
+    std::filesystem::rename(world / "etc", world.beside("etc"));
+    std::filesystem::remove(world / "two");
+    bool is_to_come = is_back;
+    const layer::Hook hook([&](std::string_view point) -> Result<void> {
+      if (point == "taken-over" && std::exchange(is_to_come, false))
+        std::filesystem::rename(world.beside("etc"), world / "etc");
+      return {};
+    });
+    const auto synced = world.open(store, options, hook)->sync_layer("web");
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+    EXPECT_EQ(difference_to(*inner, "web", world.upper()), "") << is_back;
   }
 }
 

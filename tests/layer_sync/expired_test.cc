@@ -9,6 +9,7 @@
 #include <functional>
 #include <set>
 
+#include "store/directory_store.h"
 #include "store/memory_store.h"
 #include "support/layer_world.h"
 #include "support/recording_store.h"
@@ -308,6 +309,112 @@ TEST_F(LayerExpired, StoreThatDropsEveryUploadIsNotAskedForEver) {
   EXPECT_EQ(failed.error().kind(), ErrorKind::retry_later);
   store.before = {};
   ASSERT_TRUE(sync(small_parts()));
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// The same where the spool keeps nothing: each attempt reads the directory again. That nothing came of it is said.
+TEST_F(LayerExpired, StoreThatDropsEveryUploadIsNotTakenForADirectoryWithoutChanges) {
+  LayerOptions options = small_parts();
+  options.spool_limit_bytes = 0;
+  store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation == Operation::complete_new) expire();
+    return {};
+  };
+  const auto failed = sync(options);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind(), ErrorKind::retry_later);
+  store.before = {};
+  ASSERT_TRUE(sync(options));
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// All is archived, but the last part was never sent: the upload cannot have been completed, and a store that looks at
+// the parts before it looks for their upload is not asked to complete it.
+TEST_F(LayerExpired, UploadWithAPartThatNeverArrivedIsNotTakenForACompletedOne) {
+  const std::string was = describe_directory(world.upper());
+  const layer::Hook hook([](std::string_view point) -> Result<void> {
+    if (point == "archived") return Error(ErrorKind::cancelled, "thrown away");
+    return {};
+  });
+  EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", told));
+  expire();
+  change_everything();
+  bool was_begun = false;
+  store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    was_begun = was_begun || call.operation == Operation::begin_upload;
+    if (call.operation != Operation::complete_new || was_begun) return {};
+    return Error(ErrorKind::invalid, "a part has no ETag");
+  };
+  const auto synced = sync(small_parts());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 2u);
+  EXPECT_EQ(difference(describe_sync(*inner, "web", 1), was), "");
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// Given up in the journal, then killed, and then the spool is damaged: the rest is read from the directory, which has
+// changed by then. What was read before and is in no part is not taken for stored.
+TEST_F(LayerExpired, DamagedAfterTheUploadWasGivenUp) {
+  interrupt_before_completing(small_parts());
+  expire();
+  const layer::Hook hook([](std::string_view point) -> Result<void> {
+    if (point == "upload-forgotten") return Error(ErrorKind::cancelled, "thrown away");
+    return {};
+  });
+  EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", told));
+  fs::resize_file(spooled().at(4), 1000);
+  change_everything();
+  const auto synced = sync(small_parts());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  expect_nothing_left();
+}
+
+// A store that is not mounted has no upload either. Nothing is sent to where it should be, and nothing is given up.
+TEST_F(LayerExpired, StoreThatIsNotMountedHasDroppedNothing) {
+  const std::string mounted = world.beside("mount") + "/store", unmounted = world.beside("unmounted");
+  const auto disk = *make_directory_store(mounted);
+  RecordingStore on(*disk);
+  ASSERT_TRUE(world.open(on, small_parts(), {})->sync_layer("web", told));
+  on.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::complete_new) return {};
+    return Error(ErrorKind::retry_later, "away");
+  };
+  world.write("big", LayerWorld::noise(20, (3u << 20) + 77));
+  EXPECT_FALSE(world.open(on, small_parts(), {})->sync_layer("web", told));
+  on.before = {};
+  on.forget_calls();
+  fs::rename(mounted, unmounted);
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = world.open(on, small_parts(), {})->sync_layer("web", told);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("If a mount is missing"), std::string::npos) << refused.error().message();
+    EXPECT_EQ(on.count(Operation::begin_upload), 0u);
+  }
+  fs::remove_all(mounted);
+  fs::rename(unmounted, mounted);
+  ASSERT_TRUE(world.open(on, small_parts(), {})->sync_layer("web", told));
+  EXPECT_EQ(on.count(Operation::put_part), 0u);
+  EXPECT_EQ(difference_to(*disk, "web", world.upper()), "");
+  EXPECT_TRUE(spooled().empty());
+}
+
+// The same with a history that is really gone, and is to begin anew.
+TEST_F(LayerExpired, HistoryThatIsGoneBeginsAnewWhenThatIsWanted) {
+  ASSERT_TRUE(sync(small_parts()));
+  world.write("big", LayerWorld::noise(20, (3u << 20) + 77));
+  interrupt_before_completing(small_parts());
+  expire();
+  const auto listed = inner->list("");
+  for (const auto& object : listed->objects) ASSERT_TRUE(inner->remove(object.key));
+  EXPECT_EQ(sync(small_parts()).error().kind(), ErrorKind::conflict);
+  told.adopt = LayerAdopt::local;
+  const auto synced = sync(small_parts());
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 1u);
   EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
   expect_nothing_left();
 }

@@ -224,6 +224,7 @@ class FullDisk final : public FileSystem {
   explicit FullDisk(FileSystem& inner) : inner_(inner) {}
   std::atomic<std::int64_t> room_bytes = 0;
   bool gives_back = true;  // what is removed; else somebody else takes it
+  bool removes = true;
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions) override {
     auto file = inner_.open(path, mode, permissions);
@@ -238,6 +239,7 @@ class FullDisk final : public FileSystem {
   Result<void> link_new(const std::string& from, const std::string& to) override { return inner_.link_new(from, to); }
   Result<void> remove(const std::string& path) override {
     const auto info = inner_.info(path);
+    if (!removes && info) return Error(ErrorKind::io, "the disk is read-only");
     auto removed = inner_.remove(path);
     if (gives_back && info && removed && path.find("/spool/") != std::string::npos)
       room_bytes += static_cast<std::int64_t>(info->size_bytes);
@@ -313,6 +315,32 @@ TEST_F(LayerFaults, DiskFullInTheSpool) {
     if (call.operation != Operation::put_part) continue;
     EXPECT_GT(static_cast<std::uint64_t>(call.part), done);
   }
+  expect_equal();
+}
+
+// One that has become read-only gives nothing back: that is tried once, and then said as it is.
+TEST_F(LayerFaults, DiskThatGivesNothingBackIsToldByItsOwnError) {
+  fill();
+  FullDisk disk(world.machine().files());
+  MachineWithDisk machine(world.machine(), disk);
+  auto manager = LayerManager::open(store, machine, small_parts());
+  ASSERT_TRUE(manager);
+  ASSERT_TRUE((*manager)->register_container("web", world.upper()));
+  disk.room_bytes = 1'500'000;
+  store.after = [&](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation == Operation::begin_upload) disk.removes = false;
+    return {};
+  };
+  int notices = 0;
+  LayerSyncOptions told;
+  told.on_notice = [&](std::string_view) { ++notices; };
+  const auto failed = (*manager)->sync_layer("web", told);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind(), ErrorKind::io) << failed.error().message();
+  EXPECT_EQ(notices, 1);
+  disk.removes = true;
+  disk.room_bytes = 1ll << 40;
+  ASSERT_TRUE((*manager)->sync_layer("web"));
   expect_equal();
 }
 

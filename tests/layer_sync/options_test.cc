@@ -137,6 +137,7 @@ TEST_F(LayerConfiguration, PartsAreNoMoreThanTheStoreTakes) {
     }
     EXPECT_GT(most, 1);
     EXPECT_LE(most, 500);  // the others are for copies
+    EXPECT_EQ(fresh.count(Operation::begin_upload), 2u);  // it is tried once, and then used
     EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
     EXPECT_TRUE(inner->list_uploads("")->empty());
   }
