@@ -11,7 +11,6 @@ namespace cairn::layer::testing {
 // An object whose checksums are all right and whose index has `records`, of `entries` entries, for its only chunk.
 inline Bytes layer_around(ByteView records, std::uint64_t entries, ByteView path, std::uint64_t tar_bytes) {
   segment::BlockCompressor compressor(1);
-  const auto append = [](Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); };
   const Bytes tar(tar_bytes);
   const Bytes frame = compressor.compress(tar).value();
   const Bytes chunk_bytes = compressor.compress(records).value();

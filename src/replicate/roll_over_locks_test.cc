@@ -26,12 +26,6 @@ class RollOverLocksTest : public ReplicatorTest {
     make_database("PRAGMA auto_vacuum=INCREMENTAL");
   }
   ~RollOverLocksTest() override { stop(StopMode::crash); }  // as long as its files are watched
-  ReplicatorOptions rolling(std::uint32_t frames, std::int64_t interval_ms) {
-    ReplicatorOptions o = options();
-    o.rollover_frames = frames;
-    o.interval_ms = interval_ms;
-    return o;
-  }
   void capture_after(std::int64_t us) {
     now_.mono_us += us;
     now_.wall_ms += us / 1000;

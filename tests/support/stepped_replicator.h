@@ -79,6 +79,13 @@ class ReplicatorTest : public ::testing::Test {
     o.interval_ms = 10;
     return o;
   }
+  // With rollovers from so many frames on.
+  ReplicatorOptions rolling(std::uint32_t frames, std::int64_t interval_ms) {
+    ReplicatorOptions o = options();
+    o.rollover_frames = frames;
+    o.interval_ms = interval_ms;
+    return o;
+  }
   void start(ReplicatorOptions o) {
     auto opened = Replicator::open(*store_, *files_, executor_, random_, std::move(o));
     ASSERT_TRUE(opened) << opened.error().message();
