@@ -59,20 +59,6 @@ std::optional<std::size_t> single_run(const Footer& footer, Sequence sequence) {
   return std::nullopt;
 }
 
-segment::ObjectHead head_of(const Footer& footer) {
-  segment::ObjectHead head;
-  head.kind = footer.kind;
-  head.page_size = footer.page_size;
-  head.lineage = footer.lineage;
-  head.writer = footer.writer;
-  head.first = footer.first;
-  head.last = footer.last;
-  head.first_time_ms = footer.first_time_ms;
-  head.last_time_ms = footer.last_time_ms;
-  head.hash_before = footer.hash_before;
-  return head;
-}
-
 // What the segment of one run was. A bundle has forgotten when its first commit was seen, and by whom.
 segment::ObjectHead head_of_run(const Footer& bundle, std::size_t run, const std::optional<Footer>& known) {
   segment::ObjectHead head = head_of(known ? *known : bundle);

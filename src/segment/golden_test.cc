@@ -59,20 +59,6 @@ json facts_of(const Footer& footer, const PageIndex& index, const Bytes& data, s
   return facts;
 }
 
-ObjectHead head_of(const Footer& footer) {
-  ObjectHead head;
-  head.kind = footer.kind;
-  head.page_size = footer.page_size;
-  head.lineage = footer.lineage;
-  head.writer = footer.writer;
-  head.first = footer.first;
-  head.last = footer.last;
-  head.first_time_ms = footer.first_time_ms;
-  head.last_time_ms = footer.last_time_ms;
-  head.hash_before = footer.hash_before;
-  return head;
-}
-
 Result<Bytes> written_again(const Footer& footer, const PageIndex& index, const Bytes& data) {
   InlineExecutor executor;
   BytesSink sink;

@@ -132,6 +132,20 @@ Result<void> SegmentWriterImpl::write_oldest() {
 
 }  // namespace
 
+ObjectHead head_of(const Footer& footer) {
+  ObjectHead head;
+  head.kind = footer.kind;
+  head.page_size = footer.page_size;
+  head.lineage = footer.lineage;
+  head.writer = footer.writer;
+  head.first = footer.first;
+  head.last = footer.last;
+  head.first_time_ms = footer.first_time_ms;
+  head.last_time_ms = footer.last_time_ms;
+  head.hash_before = footer.hash_before;
+  return head;
+}
+
 Result<std::unique_ptr<SegmentWriter>> SegmentWriter::open(const ObjectHead& head, Sink& sink, Executor& executor,
                                                            int level) {
   if (head.kind == ObjectKind::snapshot) return invalid("a snapshot is not written as a segment");

@@ -30,6 +30,9 @@ struct ObjectHead {
   std::uint64_t hash_before = 0;
 };
 
+// What an object is written with again that ends with this footer.
+ObjectHead head_of(const Footer& footer);
+
 // A segment: frames of a SQLite WAL. Deterministic: same head, pages and points give the same bytes, whatever the
 // executor.
 //
