@@ -89,6 +89,27 @@ SyncOptions sync_options_of(const daemon::LayerEntry& layer, const std::string& 
   return options;
 }
 
+daemon::FleetView view_of(const daemon::Config& config, const daemon::FoundDatabases& found) {
+  daemon::FleetView view;
+  view.config = config.file;
+  view.prices = config.prices;
+  for (const daemon::FoundDatabase& one : found.databases) {
+    daemon::DatabaseView database;
+    database.path = one.path;
+    database.replica = one.replica;
+    database.store = store_of(one.replica);
+    view.databases.push_back(std::move(database));
+  }
+  std::sort(view.databases.begin(), view.databases.end(),
+            [](const daemon::DatabaseView& a, const daemon::DatabaseView& b) { return a.path < b.path; });
+  for (const daemon::LayerEntry& layer : config.layers) {
+    view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt});
+  }
+  std::sort(view.layers.begin(), view.layers.end(),
+            [](const daemon::LayerView& a, const daemon::LayerView& b) { return a.name < b.name; });
+  return view;
+}
+
 }  // namespace
 
 Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& config,
@@ -105,8 +126,11 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   for (const daemon::LayerEntry& layer : config.layers) jobs.push_back(job_of(layer, state_root));
   std::set<std::string> names;
   for (const daemon::Job& job : jobs) names.insert(job.name);
+  daemon::FleetView wanted = view_of(config, found);
   MutexLock lock(mutex_);
   std::erase_if(failed_, [&](const auto& one) { return !names.contains(one.first); });
+  wanted.begun_ms = wanted_.begun_ms > 0 ? wanted_.begun_ms : system_.clock.now().wall_ms;
+  wanted_ = std::move(wanted);
   return jobs;
 }
 
@@ -154,14 +178,18 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
     spendings.tell_day();
     if (status.phase != Phase::attaching) note_works(job.path);
     MutexLock lock(mutex_);
-    running_[job.path] = {report, !status.store_trouble.empty()};
+    running_[job.path].store_in_trouble = !status.store_trouble.empty();
   };
+  {
+    MutexLock lock(mutex_);
+    running_[job.path] = {report, replication.get(), system_.clock.now().mono_us, false};
+  }
   const auto drive = [&](Replicator& replicator, std::stop_token until, const RunOptions& how) {
     return scheduler_.drive(replicator, store_of(job.replica), std::move(until), how);
   };
   const std::optional<Failure> failure = replication->run(run, std::move(stop), drive);
   {
-    MutexLock lock(mutex_);  // `report` speaks of what ends here
+    MutexLock lock(mutex_);  // what is there speaks of what ends here
     running_.erase(job.path);
   }
   report->update(replication->last_status());
@@ -229,7 +257,8 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
 
 Result<void> ConfiguredJobs::fail(const std::string& name, const Failure& failure) {
   MutexLock lock(mutex_);
-  failed_[name] = cli::exit_status(failure.error.kind(), failure.origin);
+  failed_[name] = {cli::exit_status(failure.error.kind(), failure.origin),
+                   {failure.error.kind(), failure.error.message(), std::nullopt}};
   return failure.error;
 }
 
@@ -249,6 +278,12 @@ void ConfiguredJobs::note_works(const std::string& name) {
 void ConfiguredJobs::note_end(const std::string& name) { note_works(name); }
 
 void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
+  {
+    MutexLock lock(mutex_);
+    if (const auto failed = failed_.find(failure.name); failed != failed_.end()) {
+      failed->second.why.again_ms = failure.again_ms;
+    }
+  }
   if (!failure.is_news) return;
   const bool is_layer = failure.name.starts_with(kLayer);
   const std::string name = is_layer ? failure.name.substr(kLayer.size()) : failure.name;
@@ -277,7 +312,29 @@ bool ConfiguredJobs::look_at_stores() {
 
 int ConfiguredJobs::exit_status() const {
   MutexLock lock(mutex_);
-  return failed_.empty() ? kDone : failed_.begin()->second;
+  return failed_.empty() ? kDone : failed_.begin()->second.exit_status;
+}
+
+daemon::FleetView ConfiguredJobs::view() const {
+  const Time now = SystemClock().now();
+  MutexLock lock(mutex_);
+  daemon::FleetView view = wanted_;
+  view.now_ms = now.wall_ms;
+  const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {
+    const auto failed = failed_.find(name);
+    return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);
+  };
+  for (daemon::DatabaseView& database : view.databases) {
+    database.failing = failing(database.path);
+    const auto running = running_.find(database.path);
+    if (running == running_.end()) continue;
+    database.is_open = true;
+    database.status = running->second.replication->status();
+    database.store_status = running->second.replication->store_status();
+    database.open_ms = (now.mono_us - running->second.begun_us) / 1000;
+  }
+  for (daemon::LayerView& layer : view.layers) layer.failing = failing(std::string(kLayer) + layer.name);
+  return view;
 }
 
 }  // namespace cairn::cli

@@ -16,12 +16,13 @@
 #include "cli/replication.h"
 #include "cli/status_report.h"
 #include "cli/system.h"
+#include "daemon/fleet.h"
 #include "daemon/scheduler.h"
 #include "daemon/supervisor.h"
 
 namespace cairn::cli {
 
-class ConfiguredJobs {
+class ConfiguredJobs : public daemon::Fleet {
  public:
   // `scheduler` does what there is to do for databases.
   ConfiguredJobs(daemon::Scheduler& scheduler, Style style, spdlog::logger& log)
@@ -37,6 +38,7 @@ class ConfiguredJobs {
   bool look_at_stores() EXCLUDES(mutex_);
   // Of one that failed at its last try, and has not begun to work since; 0: there is none.
   int exit_status() const EXCLUDES(mutex_);
+  daemon::FleetView view() const override EXCLUDES(mutex_);
 
  private:
   struct DatabaseJob {
@@ -47,7 +49,13 @@ class ConfiguredJobs {
   };
   struct Running {
     std::shared_ptr<StatusReport> report;
+    const Replication* replication = nullptr;
+    std::int64_t begun_us = 0;
     bool store_in_trouble = false;
+  };
+  struct Failed {
+    int exit_status = kDone;
+    daemon::Failing why;
   };
 
   daemon::Job job_of(DatabaseJob database);
@@ -70,7 +78,8 @@ class ConfiguredJobs {
   std::map<std::string, int> opening_ GUARDED_BY(mutex_);  // by store, how many databases are being opened
   std::map<std::string, Running> running_ GUARDED_BY(mutex_);
   std::set<std::string> warned_ GUARDED_BY(mutex_);
-  std::map<std::string, int> failed_ GUARDED_BY(mutex_);  // by name, the exit status of its last failure
+  std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
+  daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open
 };
 
 }  // namespace cairn::cli

@@ -143,10 +143,19 @@ std::optional<Failure> Replication::run(const RunOptions& options, std::stop_tok
                             missing_database_->message() + "; what an earlier run had captured of it is published now"),
                       Origin::local};
   }
-  last_status_ = replicator_->status();
+  {
+    MutexLock lock(mutex_);
+    last_status_ = replicator_->status();
+    closed_ = true;
+  }
   replicator_->close(StopMode::tidy);
   exclusion_.reset();
   return failure;
+}
+
+ReplicatorStatus Replication::status() const {
+  MutexLock lock(mutex_);
+  return closed_ ? last_status_ : replicator_->status();
 }
 
 bool Replication::database_is_there() const {

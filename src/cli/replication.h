@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "cairn/daemon.h"
 #include "cairn/replicator.h"
 #include "cli/exclusion.h"
@@ -53,6 +54,8 @@ class Replication {
   // `drive` it is run_replicator().
   std::optional<Failure> run(const RunOptions& options, std::stop_token stop, const Drive& drive = {});
   const ReplicatorStatus& last_status() const { return last_status_; }
+  // The newest one, also after run(). Any thread.
+  ReplicatorStatus status() const EXCLUDES(mutex_);
 
   const std::string& database() const { return options_.database; }
   std::string url() const { return store_->url(); }
@@ -77,6 +80,8 @@ class Replication {
   std::optional<Exclusion> exclusion_;
   std::unique_ptr<Replicator> replicator_;
   ReplicatorStatus last_status_;
+  mutable Mutex mutex_;
+  bool closed_ GUARDED_BY(mutex_) = false;  // the replicator is, and `last_status_` does not change any more
 };
 
 }  // namespace cairn::cli

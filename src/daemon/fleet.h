@@ -1,0 +1,56 @@
+// Everything that one process keeps replicated, at one moment, as told to whoever asks: the control socket, the metrics,
+// the page for people.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cairn/error.h"
+#include "cairn/replicator.h"
+#include "cairn/store_status.h"
+#include "store/cost.h"
+
+namespace cairn::daemon {
+
+// Why something does not run, in words.
+struct Failing {
+  ErrorKind kind = ErrorKind::retry_later;
+  std::string message;
+  std::optional<std::int64_t> again_ms;  // how long after it failed it is tried again; none: it is not
+};
+
+struct DatabaseView {
+  std::string path;     // its real path
+  std::string replica;  // URL, without anything secret
+  std::string store;    // what databases of one server and bucket, or of one folder, have in common
+  bool is_open = false; // false: `status` and `store_status` are all zero
+  ReplicatorStatus status;
+  StoreStatus store_status;
+  std::int64_t open_ms = 0;  // for how long it has been open: what `status` and `store_status` count was counted in it
+  std::optional<Failing> failing;
+};
+
+struct LayerView {
+  std::string name, directory, replica;
+  std::optional<Failing> failing;
+};
+
+struct FleetView {
+  std::int64_t begun_ms = 0, now_ms = 0;  // wall clock: when the process began, when this was looked at
+  std::string config;                     // its path
+  bool is_stopping = false;
+  std::optional<PriceList> prices;
+  std::vector<DatabaseView> databases;  // by path
+  std::vector<LayerView> layers;        // by name
+};
+
+class Fleet {
+ public:
+  virtual ~Fleet() = default;
+  // Any thread; waits for no database and no store.
+  virtual FleetView view() const = 0;
+};
+
+}  // namespace cairn::daemon
