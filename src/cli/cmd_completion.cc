@@ -60,8 +60,9 @@ int write_manual(const std::string& folder, const CommandText& root) {
 
 void add_completion(CLI::App& app, Run& run) {
   const auto shell = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("completion", "Prints a script with which a shell completes cairn's command line.\n"
-                                                       "It is made from what --help says.");
+  CLI::App* command = app.add_subcommand(
+      "completion", "Prints a script with which a shell completes cairn's command line.\n"
+                    "It is made from what --help says.");
   command->add_option("SHELL", *shell, "bash, zsh or fish")->check(CLI::IsMember({"bash", "zsh", "fish"}))->required();
   command->footer(kCompletionExamples);
   command->callback([shell, command, &run] {

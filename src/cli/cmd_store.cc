@@ -17,7 +17,7 @@ constexpr const char* kStoreTeaching = R"(URLs of stores, wherever a command tak
   s3://bucket/prefix?endpoint=https://host:9000&region=eu-1
                                             whatever speaks its protocol; quote it, for the shell takes '?' and '&'
 
-StoreCommand of an s3:// URL, after '?', joined with '&':
+Options of an s3:// URL, after '?', joined with '&':
   endpoint=URL        the server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, Amazon's
   region=NAME         Default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-east-1
   profile=NAME        of the shared files. Default: AWS_PROFILE, "default"
@@ -29,6 +29,7 @@ StoreCommand of an s3:// URL, after '?', joined with '&':
   requester_pays=true, create_bucket=true
   accept_single_writer=true   for a store that ignores conditions: you say that nobody else ever writes there
   connections=N       transfers at once. Default: 8
+AWS_MAX_ATTEMPTS says how often each request is tried. Default: 8, within 10 seconds
 
 Keys are never part of a URL. They are looked for where AWS' own tools look, in this order:
   1. the environment          AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN

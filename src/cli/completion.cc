@@ -74,7 +74,8 @@ std::string choices_cases(const CommandText& root, const std::string& set_values
       out += choices_case(fmt::format("{}", fmt::join(before, "|")), option, set_values);
     }
     for (const OptionText& positional : command.positionals) {
-      if (!positional.choices.empty()) out += choices_case(in_quotes(command.path(" ") + " " + command.name()), positional, set_values);
+      if (positional.choices.empty()) continue;
+      out += choices_case(in_quotes(command.path(" ") + " " + command.name()), positional, set_values);
     }
   });
   return out;
@@ -116,7 +117,9 @@ std::string bash_completion(const CommandText& root) {
   std::string words, options;
   each_command(root, [&](const CommandText& command) {
     const std::string path = in_quotes(command.path(" "));
-    if (!command.commands.empty()) words += fmt::format("    {}) words={} ;;\n", path, in_quotes(names_of(command.commands)));
+    if (!command.commands.empty()) {
+      words += fmt::format("    {}) words={} ;;\n", path, in_quotes(names_of(command.commands)));
+    }
     options += fmt::format("    {}) options={} ;;\n", path, in_quotes(names_of(options_of(command, root))));
   });
   return fmt::format(R"(# Completes the command line of cairn in bash: made by `cairn completion bash`.

@@ -1,5 +1,5 @@
-// What is told on standard error while something runs, for people or, a JSON object a line, for what collects logs. Each
-// line about a database says which one, and up to which sequence it is published.
+// What is told on standard error while something runs, for people or, a JSON object a line, for what collects logs.
+// Each line about a database says which one, and up to which sequence it is published.
 #pragma once
 
 #include <fmt/format.h>

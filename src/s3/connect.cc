@@ -49,6 +49,8 @@ Result<Connection> connect(std::string_view url, const S3Options& options, const
   const std::string region = configured_region(chosen, CredentialsContext{variable, *no_http, clock});
   CAIRN_ASSIGN(Settings settings, make_settings(std::move(location), variable, region));
   http.ca_bundle = settings.ca_bundle;
+  RetryOptions retry;
+  retry.attempts = settings.attempts.value_or(retry.attempts);
 
   auto surroundings = std::make_shared<Surroundings>(http, chosen);
   auto requests = std::make_unique<S3Store>(std::move(settings),
@@ -57,7 +59,7 @@ Result<Connection> connect(std::string_view url, const S3Options& options, const
                                             known);
   Connection connection;
   connection.requests = requests.get();
-  auto repeating = make_retrying_store(std::move(requests), RetryOptions(), surroundings->clock, surroundings->random,
+  auto repeating = make_retrying_store(std::move(requests), retry, surroundings->clock, surroundings->random,
                                        surroundings->sleeper);
   LargeOptions large;
   large.connections = chosen.connections;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/errors.h"
 #include "s3/checksum.h"
@@ -102,6 +103,18 @@ bool is_header_value(std::string_view text) {
                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+Result<void> choose_attempts(Settings& settings, const Environment& environment) {
+  const std::string given = first_of(environment, {"AWS_MAX_ATTEMPTS"});
+  if (given.empty()) return {};
+  int number = 0;
+  const auto [end, trouble] = std::from_chars(given.data(), given.data() + given.size(), number);
+  if (trouble != std::errc() || end != given.data() + given.size() || number < 1 || number > 100) {
+    return invalid(fmt::format("AWS_MAX_ATTEMPTS is '{}': it takes a number from 1 to 100", given));
+  }
+  settings.attempts = number;
+  return {};
+}
+
 Result<void> use_object_options(Settings& settings) {
   const S3Options& options = settings.location.options;
   for (const std::string& value : {options.storage_class, options.kms_key_id, options.tags}) {
@@ -122,6 +135,7 @@ Result<Settings> make_settings(Location location, const Environment& environment
   const std::string url = settings.location.url();
   const auto made = [&]() -> Result<void> {
     CAIRN_TRY(choose_endpoint(settings, environment, configured_region));
+    CAIRN_TRY(choose_attempts(settings, environment));
     return use_object_options(settings);
   }();
   if (!made) return made.error().with(url);

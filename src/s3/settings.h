@@ -25,6 +25,7 @@ struct Settings {
   std::string region;
   Addressing addressing = Addressing::path;
   std::string ca_bundle;
+  std::optional<int> attempts;  // of each request, the first one included
 
   HeaderFields every_request;  // requester pays
   HeaderFields new_object;     // storage class, encryption, tags

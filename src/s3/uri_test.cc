@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "s3/settings.h"
+
 namespace cairn::s3 {
 namespace {
 
@@ -96,6 +98,21 @@ TEST(S3Url, SecretsAreRefusedAndNotRepeated) {
     EXPECT_THAT(location.error().message(), Not(HasSubstr("hunter2"))) << url;
   }
   EXPECT_THAT(parse("s3://bucket?secret_access_key=x").error().message(), HasSubstr("environment"));
+}
+
+TEST(Attempts, ComeFromTheVariableOfAwsTools) {
+  const auto with = [](const std::optional<std::string>& value) {
+    const auto environment = [&](const std::string& name) { return name == "AWS_MAX_ATTEMPTS" ? value : std::nullopt; };
+    return make_settings(*parse_s3_url("s3://bucket", {}), environment, "us-east-1");
+  };
+  EXPECT_EQ(with(std::nullopt)->attempts, std::nullopt);
+  EXPECT_EQ(with("3")->attempts, 3);
+  for (const char* bad : {"0", "-1", "101", "3x", "many", "99999999999999999999"}) {
+    const Result<Settings> settings = with(bad);
+    ASSERT_FALSE(settings) << bad;
+    EXPECT_EQ(settings.error().kind(), ErrorKind::invalid);
+    EXPECT_NE(settings.error().message().find("AWS_MAX_ATTEMPTS is '" + std::string(bad)), std::string::npos);
+  }
 }
 
 TEST(Endpoints, SchemeHostPortAndPath) {

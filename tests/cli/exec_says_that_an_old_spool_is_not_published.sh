@@ -3,6 +3,7 @@
 . "$(dirname "$0")/common.sh"
 
 start_twin --directory "$dir/bucket"
+export AWS_MAX_ATTEMPTS=2  # a store that is away is to be found away soon
 make_db app.db
 url=$(s3 app.db)
 once app.db --to "$url"
