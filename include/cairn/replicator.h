@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "cairn/error.h"
+#include "cairn/shared_spool.h"
 #include "cairn/store.h"
 
 namespace cairn {
@@ -45,6 +46,8 @@ struct ReplicatorOptions {
   std::uint32_t rollover_frames = 1000;   // WAL length at which Cairn checkpoints and lets it restart
   std::uint64_t truncate_wal_bytes = 64ull << 20;  // a WAL file larger than this is truncated when all is captured
   std::uint64_t spool_limit_bytes = 100ull << 20;  // captured, not yet published; beyond it the WAL waits, pinned
+  // What this one's spool has in common with others', which is a second limit. Null: nothing.
+  SharedSpool* shared_spool = nullptr;
   std::uint64_t slice_bytes = 4ull << 20;  // how much of the database one step reads (whole blocks of about 256 KiB)
   // Where the parts of a large snapshot are put into the store, as many at a time as it runs side by side and 128 MiB
   // hold. Outlives the Replicator. Null: one after the other.

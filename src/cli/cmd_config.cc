@@ -63,6 +63,8 @@ void print_meaning(const LoadedConfig& loaded) {
   json["file"] = loaded.config.file;
   json["state_dir"] = loaded.config.state_dir.empty() ? Json(nullptr) : Json(loaded.config.state_dir);
   json["stop_timeout_ms"] = loaded.config.stop_timeout_ms;
+  json["spool_limit_of_all_bytes"] = loaded.config.spool.size_bytes;
+  json["drain_bytes_per_s"] = loaded.config.spool.drain_bytes_per_s;
   json["databases"] = Json::array();
   for (const daemon::FoundDatabase& database : loaded.found.databases) {
     json["databases"].push_back(database_json(database));

@@ -126,6 +126,7 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   for (const daemon::LayerEntry& layer : config.layers) jobs.push_back(job_of(layer, state_root));
   std::set<std::string> names;
   for (const daemon::Job& job : jobs) names.insert(job.name);
+  shared_spool_.set_limits(config.spool);
   daemon::FleetView wanted = view_of(config, found);
   MutexLock lock(mutex_);
   std::erase_if(failed_, [&](const auto& one) { return !names.contains(one.first); });
@@ -222,6 +223,7 @@ std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, con
   options.wal_switch = job.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
   options.wait_for_database = WaitForDatabase::yes;
   options.spool_limit_bytes = job.settings.spool_limit_bytes;
+  options.shared_spool = &shared_spool_;
   options.segment_level = job.settings.segment_level;
   options.snapshot_level = job.settings.snapshot_level;
   options.level_windows_ms = job.settings.level_windows_ms;

@@ -72,6 +72,7 @@ class ConfiguredJobs : public daemon::Fleet {
   const Style style_;
   const Log& log_;
   System system_;
+  SharedSpool shared_spool_;
   mutable Mutex mutex_;
   ConditionVariable opened_;
   std::map<std::string, int> opening_ GUARDED_BY(mutex_);  // by store, how many databases are being opened

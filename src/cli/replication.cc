@@ -113,6 +113,7 @@ Result<void> Replication::open_replicator() {
   options.wal_switch = options_.wal_switch;
   options.adopt = adopt_of(options_.adopt);
   options.spool_limit_bytes = options_.spool_limit_bytes;
+  options.shared_spool = options_.shared_spool;
   options.segment_level = options_.segment_level;
   options.snapshot_level = options_.snapshot_level;
   options.level_windows_ms = options_.level_windows_ms;

@@ -32,6 +32,7 @@ struct ReplicationOptions {
   WaitForDatabase wait_for_database = WaitForDatabase::no;
   // A database that is missing: what an earlier run has captured of it is published first, if there is any.
   bool publish_without_database = false;
+  SharedSpool* shared_spool = nullptr;  // outlives the Replication
   std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
   int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
   std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cairn/error.h"
+#include "cairn/shared_spool.h"
 #include "store/cost.h"
 
 namespace cairn::daemon {
@@ -63,6 +64,7 @@ struct Config {
   std::string file;               // for messages
   std::string state_dir;          // "": the default
   std::int64_t stop_timeout_ms = 30'000;
+  SharedSpool::Limits spool;      // of all databases together
   std::optional<PriceList> prices;
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;

@@ -43,6 +43,8 @@ TEST(Config, TheExampleOfTheDocumentsIsRead) {
   const Config config = good(text);
   EXPECT_EQ(config.state_dir, "/var/lib/cairn");
   EXPECT_EQ(config.stop_timeout_ms, 30'000);
+  EXPECT_EQ(config.spool.size_bytes, 1u << 30);
+  EXPECT_EQ(config.spool.drain_bytes_per_s, 64u << 20);
   ASSERT_EQ(config.databases.size(), 4u);
   const std::string main = "s3://my-bucket/this-machine", options = "?region=eu-central-1&profile=backup";
   EXPECT_EQ(config.databases[0].path, "/srv/app/app.db");
@@ -110,6 +112,8 @@ interval = "2s"
 wal_switch = false
 spool_limit = "1GiB"
 stop_timeout = "1m"
+spool_limit_of_all = "2MiB"
+drain_rate = "0"
 state_dir = "/state/"
 prices = "r2"
 [defaults.layer]
@@ -119,6 +123,8 @@ level = 7
 )");
   EXPECT_EQ(config.state_dir, "/state");
   EXPECT_EQ(config.stop_timeout_ms, 60'000);
+  EXPECT_EQ(config.spool.size_bytes, 2u << 20);
+  EXPECT_EQ(config.spool.drain_bytes_per_s, 0u);
   ASSERT_TRUE(config.prices);
   EXPECT_EQ(config.databases[0].settings.interval_ms, 2000);
   EXPECT_FALSE(config.databases[0].settings.wal_switch);
@@ -192,7 +198,7 @@ TEST(Config, UnknownKeysAreRefusedWithTheNearest) {
             "c.toml:3:1: [[database]] has no key 'intervall': did you mean 'interval'?");
   EXPECT_EQ(mistake("[default]\n"), "c.toml:1:2: this file has no key 'default': did you mean 'defaults'?");
   EXPECT_EQ(mistake("[defaults]\nquux_corge = 1\n"),
-            "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, prices, "
+            "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, spool_limit_of_all, drain_rate, prices, "
             "layer, interval, wal_switch, spool_limit, segment_level, snapshot_level, levels, kept_limit, "
             "snapshot_interval");
   EXPECT_EQ(mistake("[stores.a]\nurl = 's3://bkt/p'\nsecret_access_key = 'x'\n"),

@@ -41,7 +41,7 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
   base.writer = c.local.record().writer;
-  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept));
+  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }

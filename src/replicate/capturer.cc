@@ -15,6 +15,7 @@ constexpr std::int64_t kSecond_us = 1'000'000;
 constexpr std::int64_t kRest_us = 2 * kSecond_us;
 constexpr std::int64_t kAgain_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
+constexpr std::int64_t kRunsOfAnOutage = 20;  // a segment holds this part of the time that the store has been away
 constexpr std::int64_t kSync_us = 200'000;
 
 std::string hold_name(sqlite::Hold hold) {
@@ -260,14 +261,16 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   const bool too_large = state_->has_unended() && state_->waiting_bytes() > shared_.options.spool_limit_bytes / 4;
   const bool may_fit = capture_trouble_.empty() || now.mono_us >= next_capture_us_;
   if (too_large && may_fit) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
-  bool due = now.mono_us >= next_capture_us_ || shared_.capture_requested;
+  const std::int64_t due_us =
+      capture_trouble_.empty() ? std::min(next_capture_us_, sealed_us_ + interval_us(now)) : next_capture_us_;
+  bool due = now.mono_us >= due_us || shared_.capture_requested;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
   // that takes a floor, and a floor takes that all is captured.
   if (!due && !all_read && index_.all_backfilled()) due = database_->checkpointer_at_work();
   if (!due) {
-    wake_us_ = std::min(wake_us_, std::max(next_capture_us_, now.mono_us + kLook_us));
+    wake_us_ = std::min(wake_us_, std::max(std::min(due_us, now.mono_us + kSecond_us), now.mono_us + kLook_us));
     return {};
   }
   shared_.capture_requested = false;
@@ -295,14 +298,31 @@ Result<void> Capturer::end_segment(const Time& now) {
 // What was captured last is the end of a segment.
 Result<void> Capturer::seal(const Time& now) {
   state_->end_in_backlog();
-  next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
+  sealed_us_ = now.mono_us;
+  next_capture_us_ = now.mono_us + interval_us(now);
   if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
   return catch_up(now);
 }
 
-// Segments that are not published yet, and what is to become some.
+// The longer the store is away, the more goes into one segment: a page that changes all the time is spooled a few dozen
+// times in an hour, not 3600 times. Once the store has taken what waits longest it is the interval again.
+std::int64_t Capturer::interval_us(const Time& now) {
+  const auto first = state_->spool().front();
+  const Sequence sequence = first ? first->sequence : Sequence();
+  if (!first || sequence != waits_first_) {
+    waits_first_ = sequence;
+    waits_since_us_ = now.mono_us;
+  }
+  return std::max(shared_.options.interval_ms * 1000, (now.mono_us - waits_since_us_) / kRunsOfAnOutage);
+}
+
+// Segments that are not published yet, and what is to become some. Where the limit of all together is reached, one that
+// waits for nothing still captures: its store may be well.
 bool Capturer::spool_is_full() const {
-  return state_->spool().size_bytes() + state_->waiting_bytes() > shared_.options.spool_limit_bytes;
+  const Spool& spool = state_->spool();
+  const SharedSpool* const shared = shared_.options.shared_spool;
+  const bool all_are_full = shared != nullptr && shared->is_full() && spool.count() > 0;
+  return all_are_full || spool.size_bytes() + state_->waiting_bytes() > shared_.options.spool_limit_bytes;
 }
 
 // True: what was committed behind the position has been read, and the WAL need not keep it.

@@ -53,6 +53,7 @@ class Capturer {
   Result<void> seal(const Time& now);
   Result<void> catch_up(const Time& now);
   Result<void> make_spool_durable_when_due(const Time& now);
+  std::int64_t interval_us(const Time& now);
   bool spool_is_full() const;
 
   // Passes.
@@ -95,6 +96,9 @@ class Capturer {
   wal::IndexHeader index_;        // the last look
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
+  std::int64_t sealed_us_ = 0;  // when the last segment ended
+  Sequence waits_first_;        // what is to be published next, and since when that has been so
+  std::int64_t waits_since_us_ = 0;
   std::int64_t next_roll_us_ = 0;
   std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
   static constexpr std::int64_t kBetween_us = 20'000;  // two attempts, when nothing keeps them from succeeding

@@ -46,7 +46,7 @@ Result<Step> Publisher::step(const Time& now) {
     }
     patience_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
-    return Step{now.mono_us};
+    return Step{not_before_us_ = next_turn_us(*spool, now)};
   }
   return Step{now.mono_us + kNothingDue_us};
 }
@@ -144,8 +144,15 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     shared_.status.published_bytes += segment->size_bytes;
   }
   spool.pop();
+  put_bytes_ = segment->size_bytes;
   last_time_ = heard_ = now;
   return true;
+}
+
+// What has waited while a store was away must not keep it, and the wire, from everything else once it is back.
+std::int64_t Publisher::next_turn_us(const Spool& spool, const Time& now) {
+  SharedSpool* const shared = shared_.options.shared_spool;
+  return shared == nullptr || spool.count() == 0 ? now.mono_us : shared->next_turn_us(now.mono_us, put_bytes_);
 }
 
 // That a segment's key is free says that nobody else was there only as long as nobody else's can have been merged and

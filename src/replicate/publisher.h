@@ -19,6 +19,7 @@ class Publisher {
   Result<bool> attach_afresh(const Finding& finding, const Time& now);
   void stand_firm(const Id128& lineage, const Finding& finding, Base* base, const Time& now);
   Result<bool> publish_front(Spool& spool, const Time& now);
+  std::int64_t next_turn_us(const Spool& spool, const Time& now);
   Result<void> look_for_others_when_due(const Time& now);
   Result<bool> put(const SpooledSegment& segment);
   Result<void> write_summary(const Time& now);
@@ -33,6 +34,7 @@ class Publisher {
   std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
   Time last_time_;
+  std::uint64_t put_bytes_ = 0;  // of what was put last
   Time heard_;  // when it was known last that nobody else has published
   bool attached_ = false;
 };

@@ -40,11 +40,26 @@ Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path,
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                           Kept& kept) {
+                                           Kept& kept, SharedSpool* shared) {
   CAIRN_TRY(files.make_directories(directory));
-  std::unique_ptr<Spool> spool(new Spool(files, directory, kept));
+  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared));
   CAIRN_TRY(spool->load(lineage));
   return spool;
+}
+
+Spool::~Spool() {
+  MutexLock lock(mutex_);
+  shrink(size_bytes_);
+}
+
+void Spool::grow(std::uint64_t size_bytes) {
+  size_bytes_ += size_bytes;
+  if (shared_ != nullptr) shared_->grow(size_bytes);
+}
+
+void Spool::shrink(std::uint64_t size_bytes) {
+  size_bytes_ -= size_bytes;
+  if (shared_ != nullptr) shared_->shrink(size_bytes);
 }
 
 Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& directory, Sequence published) {
@@ -75,7 +90,7 @@ Result<void> Spool::load(const Id128& lineage) {
                          (segments_.empty() || (segments_.back().sequence.next() == segment->sequence &&
                                                 segments_.back().hash_after == segment->hash_before));
     if (follows) {
-      size_bytes_ += segment->size_bytes;
+      grow(segment->size_bytes);
       segments_.push_back(std::move(*segment));
     } else {
       CAIRN_TRY(files_.remove(path));
@@ -92,7 +107,7 @@ Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes)
   SpooledSegment segment = described(footer, path_of(footer.last), size_bytes);
   CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
-  size_bytes_ += segment.size_bytes;
+  grow(segment.size_bytes);
   segments_.push_back(std::move(segment));
   return {};
 }
@@ -115,7 +130,7 @@ std::deque<SpooledSegment> Spool::all() const {
 void Spool::pop() {
   MutexLock lock(mutex_);
   if (segments_.empty()) return;
-  size_bytes_ -= segments_.front().size_bytes;
+  shrink(segments_.front().size_bytes);
   kept_.take(segments_.front());  // one that stays is known for published at the next start, and let go of then
   segments_.pop_front();
 }
@@ -124,7 +139,7 @@ Result<void> Spool::clear() {
   MutexLock lock(mutex_);
   for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
   segments_.clear();
-  size_bytes_ = 0;
+  shrink(size_bytes_);
   return {};
 }
 

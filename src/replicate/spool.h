@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/mutex.h"
+#include "cairn/shared_spool.h"
 #include "segment/format.h"
 
 namespace cairn::replicate {
@@ -32,7 +33,8 @@ class Spool {
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
   // all behind them are removed. `kept` gets what has been published.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                             Kept& kept);
+                                             Kept& kept, SharedSpool* shared);
+  ~Spool();
 
   // What lies there and is not published, by its name alone: before it is known what the store holds.
   struct LeftOver {
@@ -57,14 +59,17 @@ class Spool {
   Result<void> make_durable() EXCLUDES(mutex_);
 
  private:
-  Spool(FileSystem& files, std::string directory, Kept& kept)
-      : files_(files), directory_(std::move(directory)), kept_(kept) {}
+  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared)
+      : files_(files), directory_(std::move(directory)), kept_(kept), shared_(shared) {}
+  void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
+  void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
 
   FileSystem& files_;
   const std::string directory_;
   Kept& kept_;
+  SharedSpool* const shared_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;

@@ -321,6 +321,89 @@ TEST_F(StoreAway, PastTheLimitOfTheSpoolTheWalIsHeld) {
   expect_replica_is_current();
 }
 
+// The same of all that share a spool; but one of which nothing waits goes on, since its own store may be well.
+TEST_F(StoreAway, PastTheLimitOfAllSpoolsOnlyWhoWaitsIsHeld) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  away();
+  SharedSpool shared({.size_bytes = 60'000, .drain_bytes_per_s = 0});
+  auto o = options();
+  o.shared_spool = &shared;
+  start(o);
+  wait();
+  for (int i = 0; i < 40; ++i) commit_and_capture(app, 1);
+  const auto status = replicator_->status();
+  EXPECT_EQ(shared.size_bytes(), status.spool_bytes);
+  EXPECT_GE(status.spool_bytes, 60'000u);
+  EXPECT_LT(status.spool_bytes, 120'000u);
+  EXPECT_EQ(status.hold, "pin");
+  EXPECT_GT(status.wal_frames, 40u);
+  back();
+  must_settle();
+  EXPECT_EQ(shared.size_bytes(), 0u);
+  shared.grow(1'000'000);  // of others
+  away();
+  const std::uint64_t captured = replicator_->status().captured_sequence;
+  commit_and_capture(app, 3);
+  EXPECT_EQ(replicator_->status().captured_sequence, captured + 1) << "the second one waits behind the first";
+  back();
+  expect_replica_is_current();
+  stop(StopMode::crash);
+  EXPECT_EQ(shared.size_bytes(), 1'000'000u) << "what is closed holds nothing";
+}
+
+TEST_F(StoreAway, TheLongerTheStoreIsAwayTheMoreGoesIntoASegment) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  away();
+  for (int second = 0; second < 3600; ++second) {
+    app.must("INSERT INTO t(v) VALUES ('one more')");
+    now_.mono_us += 1'000'000;
+    now_.wall_ms += 1'000;
+    ASSERT_FALSE(turn());
+  }
+  const auto status = replicator_->status();
+  EXPECT_GT(status.spool_segments, 60u);   // 20 while they last a second, then as the logarithm of the time
+  EXPECT_LT(status.spool_segments, 200u);
+  back();
+  must_settle();
+  const std::uint64_t before = replicator_->status().captured_sequence;
+  for (int i = 0; i < 3; ++i) commit_and_capture(app, 1);
+  must_settle();
+  EXPECT_GE(replicator_->status().captured_sequence, before + 3) << "with the store back a segment is short again";
+  expect_replica_is_current();
+}
+
+// When the store is back, what has waited is put in order, and no faster than it was said.
+TEST_F(StoreAway, WhatHasWaitedIsPutAtTheRateThatWasSaid) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  stop();
+  away();
+  SharedSpool shared({.size_bytes = 1 << 30, .drain_bytes_per_s = 1000});
+  auto o = options();
+  o.shared_spool = &shared;
+  start(o);
+  wait();
+  const auto states = commit_and_capture(app, 5);
+  const auto waiting = replicator_->status();
+  ASSERT_EQ(waiting.spool_segments, 5u);
+  back();
+  const std::int64_t begun_us = now_.mono_us;
+  must_settle();
+  const auto last = static_cast<std::int64_t>(waiting.spool_bytes / 5);
+  EXPECT_GE(now_.mono_us - begun_us, (static_cast<std::int64_t>(waiting.spool_bytes) - 2 * last) * 1000);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
 TEST_F(StoreAway, ARollbackDatabaseIsNotSwitchedBeforeTheStoreHasBeenAsked) {
   {
     App app(db_path_);
