@@ -352,6 +352,7 @@ Result<void> Scanner::complete_links() {
     again.kind = row.kind;
     again.link_target = row.link_target;
     again.size_bytes = row.kind == EntryKind::file ? row.stamp.size_bytes : 0;
+    again.is_database = row.wal.has_value();
     CAIRN_TRY(writer_.put(again));
   }
 }
