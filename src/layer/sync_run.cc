@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "layer/archiver.h"
 #include "layer/heads.h"
+#include "layer/history.h"
 #include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
@@ -330,6 +331,24 @@ Result<void> SyncRun::drop_pending() {
   return remove_leftovers();
 }
 
+// A layer may have kept the name under which it was sent, and have been published so by a life of this state that the
+// state knows nothing of: it was put back from a copy.
+Result<bool> SyncRun::is_named(const std::string& key) {
+  if (key.starts_with(kWantPrefix)) return false;
+  const auto there = n_.store.head(key);
+  if (!there && there.error().kind() == ErrorKind::not_found) return false;
+  if (!there) return there.error();
+  CAIRN_ASSIGN(const auto containers, n_.state.containers());
+  for (const Container& container : containers) {
+    const auto history = read_history(n_.store, container.name);
+    if (!history && history.error().kind() != ErrorKind::not_found) return history.error();
+    if (!history) continue;
+    const auto names_it = [&](const SyncRecord& sync) { return sync.layer.object == key; };
+    if (std::ranges::any_of(history->whole.syncs, names_it)) return true;
+  }
+  return false;
+}
+
 // Uploads and objects that nothing names: no request, mostly.
 Result<void> SyncRun::remove_leftovers() {
   CAIRN_ASSIGN(const auto keys, n_.state.leftovers());
@@ -338,7 +357,8 @@ Result<void> SyncRun::remove_leftovers() {
       CAIRN_ASSIGN(const auto uploads, n_.store.list_uploads(key));
       for (const UploadInfo& upload : uploads) CAIRN_TRY(n_.store.abort_upload(upload.key, upload.upload_id));
     }
-    CAIRN_TRY(n_.store.remove(key));
+    CAIRN_ASSIGN(const bool named, is_named(key));
+    if (!named) CAIRN_TRY(n_.store.remove(key));
     CAIRN_TRY(n_.state.drop_leftover(key));
   }
   return {};

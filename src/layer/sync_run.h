@@ -53,6 +53,7 @@ class SyncRun {
   Result<bool> start_over(PartJournal& parts);
   bool make_room(PartJournal& parts, const Error& error);
   Result<void> drop_pending();
+  Result<bool> is_named(const std::string& key);
   Result<void> remove_leftovers();
   void notice(const std::string& text) const;
   Result<int> most_parts_for(std::uint64_t total_bytes);
