@@ -87,12 +87,23 @@ Result<bool> Scanner::find(Name& name) {
   name.directory = place.fd();
   name.layer = place.layer;
   const std::string file = now.is_whiteout_file ? std::string(kWhiteoutPrefix) + now.name : now.name;
-  CAIRN_ASSIGN(const auto status, status_at(name.directory, file));
-  if (!status) return false;
-  name.status = *status;
-  if (now.path.empty()) mount_ = status->stx_mnt_id;
-  if (S_ISSOCK(status->stx_mode)) ++result_.skipped_sockets;
-  return !S_ISSOCK(status->stx_mode);
+  if (now.status != nullptr) {
+    name.status = *now.status;
+  } else {
+    CAIRN_ASSIGN(const auto status, status_at(name.directory, file));
+    if (!status) return false;
+    name.status = *status;
+  }
+  if (now.path.empty()) begin_at(name.status.stx_mnt_id);
+  if (S_ISSOCK(name.status.stx_mode)) ++result_.skipped_sockets;
+  return !S_ISSOCK(name.status.stx_mode);
+}
+
+void Scanner::begin_at(std::uint64_t mount) {
+  mount_ = mount;
+  if (options_.ahead == nullptr) return;
+  ahead_.emplace(*options_.ahead, mount);
+  walk_.read_by(*ahead_);
 }
 
 Result<void> Scanner::known(Name& name) {

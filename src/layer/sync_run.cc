@@ -44,7 +44,8 @@ Result<void> SyncRun::open_tree() {
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
-  return scan(*tree_, catalogue_, n_.clock, {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop});
+  return scan(*tree_, catalogue_, n_.clock,
+              {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});
 }
 
 Result<bool> SyncRun::look() {

@@ -43,8 +43,8 @@ using testing::RecordingStore;
 constexpr std::int64_t kDayMs = 24ll * 3600 * 1000;
 constexpr int kSteps = 40;
 
-// Far behind the clock of the file system: what that says of a file's age proves nothing then, so each scan looks itself.
-// Or far ahead of it: then a scan believes what it was told of a file before.
+// Far behind the clock of the file system: what that says of a file's age proves nothing then, so each scan looks
+// itself. Or far ahead of it: then a scan believes what it was told of a file before.
 class JumpingClock final : public Clock {
  public:
   Time now() override { return {wall_ms, wall_ms * 1000}; }
