@@ -9,6 +9,8 @@
 #include "layer/archiver.h"
 #include "layer/heads.h"
 #include "layer/history.h"
+#include "layer/layers.h"
+#include "layer/look.h"
 #include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
@@ -88,12 +90,26 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
   return published_;
 }
 
+// An empty directory where another one was before: to publish that would be to remove everything.
+Result<void> SyncRun::refuse_missing_mount() {
+  if (n_.sync.adopt == LayerAdopt::local) return {};
+  CAIRN_TRY(open_tree());
+  CAIRN_ASSIGN(const auto known, catalogue_.find(""));
+  const int root = tree_->layers().upper().fd();
+  CAIRN_ASSIGN(const auto status, status_at(root, ""));
+  if (!known || known->proof == Proof::none || !status || status->stx_ino == known->stamp.inode) return {};
+  CAIRN_ASSIGN(const auto names, names_in(root));
+  CAIRN_ASSIGN(const bool had_names, catalogue_.has_names());
+  return names.empty() && had_names ? is_another_directory(container_) : Result<void>();
+}
+
 // False: nothing has changed. Else the plan is there, and its journal is begun.
 Result<bool> SyncRun::plan() {
   CAIRN_ASSIGN(const bool is_empty, catalogue_.is_empty());
   const bool is_known = container_.head && !is_empty;
   ScanResult scanned;
   if (is_known) {
+    CAIRN_TRY(refuse_missing_mount());
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
     if (!scanned.changed) return false;
   }

@@ -44,6 +44,7 @@ class SyncRun {
   enum class Outcome { published, again };
   Result<void> open_tree();
   Result<ScanResult> look_for_changes(ScanGoal goal);
+  Result<void> refuse_missing_mount();
   Result<bool> plan();
   Result<void> begin(const ScanResult& scanned);
   Result<Outcome> finish_pending();

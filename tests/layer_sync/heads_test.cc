@@ -175,6 +175,41 @@ TEST_F(LayerHeads, EmptiedStoreIsRefusedUntilANewHistoryIsWanted) {
   expect_equal();
 }
 
+// The directory itself was a mount, and is not mounted: nothing is published as removed, however often it is tried.
+TEST_F(LayerHeads, EmptyDirectoryInPlaceOfAnotherIsRefused) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  fs::rename(world.upper(), world.beside("mounted"));
+  fs::create_directory(world.upper());
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = manager->sync_layer("web");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+    EXPECT_NE(refused.error().message().find("--adopt local"), std::string::npos) << refused.error().message();
+  }
+  EXPECT_EQ(manifest().head().sequence, 1u);
+  fs::remove(world.upper());
+  fs::rename(world.beside("mounted"), world.upper());
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  // What has a name, or was emptied as it is, or is said to be right, is published.
+  fs::remove_all(world.upper());
+  world.mkdir("");
+  world.write("new", "since");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  fs::remove(world / "new");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  world.write("new", "since");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  fs::rename(world.upper(), world.beside("mounted"));
+  fs::create_directory(world.upper());
+  ASSERT_TRUE(manager->sync_layer("web", telling(LayerAdopt::local)));
+  expect_equal();
+}
+
 // The same state directory with another store: what is known is about the first one.
 TEST_F(LayerHeads, AnotherStoreGetsAHistoryOfItsOwn) {
   world.fill();
