@@ -32,6 +32,20 @@ Result<bool> read_all(OpenEntry& open, std::uint64_t offset, std::span<std::byte
   return filled == into.size();
 }
 
+// Whether the file still begins with what was read of it.
+Result<bool> begins_as_before(OpenEntry& open, std::uint64_t blocks, const segment::RunningHash& before) {
+  segment::RunningHash hash;
+  Bytes block(kFrameTarget);
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    const std::uint64_t offset = i * kFrameTarget;
+    const auto into = std::span(block).first(std::min<std::uint64_t>(kFrameTarget, open.entry().size_bytes - offset));
+    CAIRN_ASSIGN(const bool whole, read_all(open, offset, into));
+    if (!whole) return false;
+    hash.add(into);
+  }
+  return hash.value() == before.value();
+}
+
 }  // namespace
 
 Result<bool> ArchiveReader::start(const ArchivePosition& from) {
@@ -45,6 +59,11 @@ Result<bool> ArchiveReader::start(const ArchivePosition& from) {
   CAIRN_ASSIGN(Bytes header, write_tar_header(open->entry()));
   auto hash = segment::RunningHash::restore(from.inside->hash);
   if (header != from.inside->header || !hash) return false;
+  // It may have changed once more under the same stamp, if it had just changed when it was read.
+  if (proof_of(from.inside->stamp, plan_.head().scan_began_ms) != Proof::good) {
+    CAIRN_ASSIGN(const bool same, begins_as_before(*open, from.inside->next_block, *hash));
+    if (!same) return false;
+  }
   big_ = BigFile{.row = std::move(*row),
                  .open = std::move(open),
                  .header = std::move(header),

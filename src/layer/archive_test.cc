@@ -26,14 +26,16 @@ class TouchedTree final : public Tree {
   Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row) override {
     CAIRN_ASSIGN(auto open, inner_.open_entry(row));
     if (!open) return open;
-    return std::unique_ptr<OpenEntry>(std::make_unique<Touched>(std::move(open), row.path, touch_));
+    return std::unique_ptr<OpenEntry>(std::make_unique<Touched>(std::move(open), row.path, touch_, frozen));
   }
+
+  std::optional<Stamp> frozen;  // what every name is said to have
 
  private:
   class Touched final : public OpenEntry {
    public:
-    Touched(std::unique_ptr<OpenEntry> inner, std::string path, const Touch& touch)
-        : inner_(std::move(inner)), path_(std::move(path)), touch_(touch) {}
+    Touched(std::unique_ptr<OpenEntry> inner, std::string path, const Touch& touch, const std::optional<Stamp>& frozen)
+        : inner_(std::move(inner)), path_(std::move(path)), touch_(touch), stamp_(frozen.value_or(inner_->stamp())) {}
     const Entry& entry() const override { return inner_->entry(); }
     bool has_contents() const override { return inner_->has_contents(); }
     const std::string& name() const override { return inner_->name(); }
@@ -42,7 +44,7 @@ class TouchedTree final : public Tree {
       return inner_->read_at(offset, into);
     }
     Result<bool> stands_still() override { return inner_->stands_still(); }
-    const Stamp& stamp() const override { return inner_->stamp(); }
+    const Stamp& stamp() const override { return stamp_; }
     const std::optional<Stamp>& wal_stamp() const override { return inner_->wal_stamp(); }
     std::int64_t looked_at_ms() const override { return inner_->looked_at_ms(); }
     bool is_shared() const override { return inner_->is_shared(); }
@@ -52,6 +54,7 @@ class TouchedTree final : public Tree {
     std::unique_ptr<OpenEntry> inner_;
     const std::string path_;
     const Touch& touch_;
+    const Stamp stamp_;
   };
   Tree& inner_;
   const Touch touch_;
@@ -159,6 +162,35 @@ TEST_F(Archive, GoesOnBehindEveryPiece) {
       for (std::size_t k = 0; k < before.finished.size(); ++k)
         EXPECT_EQ(rest[i].finished[k].content_hash, before.finished[k].content_hash) << done << " " << i;
     }
+  }
+}
+
+// A file that had just changed as it was read has changed once more, and its stamp is the same: times are coarse.
+TEST_F(Archive, GoesOnInAFileOnlyIfItBeginsAsBefore) {
+  for (const bool is_young : {true, false}) {
+    upper.clock.ahead_ms = is_young ? 0 : 10'000;
+    upper.write("big", noise(3 * kMiB));
+    ASSERT_TRUE(upper.scan(ScanGoal::full));
+    const auto position = [&] {
+      for (const Piece& piece : pieces()) {
+        if (piece.file && piece.block == 1) return piece.after;
+      }
+      return ArchivePosition();
+    }();
+    ASSERT_TRUE(position.inside);
+    auto tree = Tree::open(upper.root(), upper.options, upper.clock);
+    const auto plan = Plan::load(*upper.catalogue);
+    const TouchedTree::Touch touch = [](const std::string&, std::uint64_t) {};
+    TouchedTree frozen(**tree, touch);
+    frozen.frozen = position.inside->stamp;
+    const auto goes_on = [&] { return *ArchiveReader(frozen, **plan, {}).start(position); };
+    EXPECT_TRUE(goes_on());
+    struct stat before {};
+    ASSERT_EQ(::stat((upper / "big").c_str(), &before), 0);
+    std::fstream(upper / "big", std::ios::in | std::ios::out | std::ios::binary) << "other";
+    const timespec times[2] = {before.st_mtim, before.st_mtim};
+    ASSERT_EQ(::utimensat(AT_FDCWD, (upper / "big").c_str(), times, 0), 0);
+    EXPECT_EQ(goes_on(), !is_young);  // an old stamp is believed: nothing is read again
   }
 }
 

@@ -214,6 +214,12 @@ Result<bool> Catalogue::is_empty() {
   return !found;
 }
 
+Result<bool> Catalogue::has_names() {
+  CAIRN_ASSIGN(auto any, database_.prepare("SELECT 1 FROM layer_scan_row WHERE container = ?1 AND key > x'' LIMIT 1"));
+  CAIRN_TRY(any.begin(container_));
+  return any.next();
+}
+
 Result<std::optional<CatalogueRow>> Catalogue::find(std::string_view path) {
   CAIRN_ASSIGN(auto one, database_.prepare(fmt::format(
                              "SELECT {} FROM layer_scan_row WHERE container = ?1 AND key = ?2", kRowColumns)));

@@ -84,6 +84,7 @@ class Catalogue {
   std::int64_t container() const { return container_; }
 
   Result<bool> is_empty();
+  Result<bool> has_names();  // besides the root
   Result<std::optional<CatalogueRow>> find(std::string_view path);
   // Of the file's newest version in the store. Empty: not a big one, or the catalogue does not know.
   struct Blocks {

@@ -103,6 +103,21 @@ TEST_F(DatabaseInLayer, CommitsInTheWalAreStoredAndTheWalIsNot) {
   EXPECT_EQ(upper_.sync_text(), "");
 }
 
+// It gets a second name while it is open, and is as it was itself.
+TEST_F(DatabaseInLayer, SecondNameIsStoredWithIt) {
+  Connection app(path_);
+  app.run(kSetUp);
+  app.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  ASSERT_TRUE(upper_.sync());
+  std::filesystem::create_hard_link(path_, upper_ / "e");
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second), " d/app.db e ");
+  EXPECT_EQ(the(*second, "e").entry.kind, EntryKind::hard_link);
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 2);
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
 TEST_F(DatabaseInLayer, ClosedItIsAFileLikeAnyOther) {
   {
     Connection app(path_);

@@ -63,6 +63,14 @@ Error history_is_gone(const Container& container, const std::string& url) {
                            container.name, url, container.head->sequence));
 }
 
+Error is_another_directory(const Container& container) {
+  return Error(ErrorKind::conflict,
+               fmt::format("{}: {} is empty, and is not the directory that sync {} was made of. If a mount is missing, "
+                           "mend that: nothing was published. If it is right that all is gone, sync again with --adopt "
+                           "local",
+                           container.name, container.directory, container.head->sequence));
+}
+
 Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
                        const std::function<void(std::string_view)>& on_notice) {
   Catalogue catalogue(state.database(), container.id);

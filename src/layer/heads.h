@@ -32,6 +32,8 @@ Result<Standing> stand(Store& store, State& state, Container& container, LayerAd
                        const std::function<void(std::string_view)>& on_notice);
 
 Error history_is_gone(const Container& container, const std::string& url);
+// What is there is an empty directory, and the one that was synced was not.
+Error is_another_directory(const Container& container);
 Error not_ours(std::string_view name, std::uint64_t sequence);
 
 }  // namespace cairn::layer

@@ -163,6 +163,9 @@ Result<std::vector<std::string>> names_in(int directory) {
     }
   }
   std::ranges::sort(names);
+  // A name that was removed and made again meanwhile may be given twice.
+  const auto repeated = std::ranges::unique(names);
+  names.erase(repeated.begin(), repeated.end());
   return names;
 }
 

@@ -31,7 +31,8 @@ class LeftOut {
  public:
   void add(const std::string& key) { keys_.insert(key); }
   void remove(const std::string& key) { keys_.erase(key); }
-  bool has(const std::string& key) const { return keys_.contains(key); }
+  // By itself, or with what it lies in.
+  bool lacks(const std::string& key) const { return keys_.contains(key) || has_above(key); }
   bool has_above(const std::string& key) const {
     if (keys_.empty()) return false;
     for (std::size_t end = key.find('\0'); end != std::string::npos; end = key.find('\0', end + 1)) {
@@ -115,7 +116,7 @@ class Rows final : public PlanRows {
       if (!found) return std::optional<PlanRow>();
       PlanRow row = current();
       if (left_out_.has_above(row.key)) continue;
-      if (row.kind == EntryKind::hard_link && left_out_.has(sort_key(row.link_target))) {
+      if (row.kind == EntryKind::hard_link && left_out_.lacks(sort_key(row.link_target))) {
         row.kind = EntryKind::file;
         row.link_target.clear();
       }

@@ -147,6 +147,40 @@ TEST_F(PlanTest, LinksToWhatWasLeftOutAreFiles) {
   EXPECT_TRUE((*open)->has_contents());
 }
 
+// A directory is away as it is its turn, and back for a link to a file in it: the layer has no such target.
+TEST_F(PlanTest, LinksIntoWhatWasLeftOutAreFiles) {
+  upper_.mkdir("d");
+  upper_.write("d/a", "1");
+  std::filesystem::create_hard_link(upper_ / "d/a", upper_ / "e");
+  ASSERT_TRUE(upper_.scan());
+  const auto written = upper_.archive([&](const PlanRow& row) {
+    if (row.path == "d") std::filesystem::rename(upper_ / "d", upper_.beside("d"));
+    if (row.path == "e") std::filesystem::rename(upper_.beside("d"), upper_ / "d");
+  });
+  ASSERT_TRUE(written);
+  EXPECT_EQ(TestUpper::text_of(*written), "dir \nfile e=1\n");
+  EXPECT_EQ(upper_.sync_text(), "dir \ndir d\nfile d/a=1\nlink e -> d/a\n");
+}
+
+// A file is written and its other name, which is away just then, is not: it leads to the old contents. Nothing but its
+// target says so, and nothing in its attributes.
+TEST_F(PlanTest, LinkThatWasLeftOutIsWrittenByTheNextSync) {
+  upper_.write("a", "1");
+  std::filesystem::create_hard_link(upper_ / "a", upper_ / "b");
+  ASSERT_NE(upper_.sync_text(), "");
+  const auto time = std::filesystem::last_write_time(upper_ / "a");
+  upper_.write("a", "2");
+  std::filesystem::last_write_time(upper_ / "a", time);
+  ASSERT_TRUE(upper_.scan());
+  const auto written = upper_.archive([&](const PlanRow& row) {
+    if (row.path == "b") std::filesystem::rename(upper_ / "b", upper_.beside("b"));
+  });
+  ASSERT_TRUE(written);
+  EXPECT_EQ(TestUpper::text_of(*written), "file a=2\n");
+  std::filesystem::rename(upper_.beside("b"), upper_ / "b");
+  EXPECT_NE(upper_.sync_text().find("link b -> a\n"), std::string::npos);
+}
+
 TEST_F(PlanTest, LinksThatAreNoneAnyMoreAreFiles) {
   upper_.write("a", "1");
   std::filesystem::create_hard_link(upper_ / "a", upper_ / "b");

@@ -247,6 +247,25 @@ Result<void> Publisher::describe() {
   return reach(Stage::described, "described");
 }
 
+// The reply to an earlier attempt was lost. Somebody may have gone on from there since: then it is known to be ours by
+// the random name that the layer has kept. (Under a name of its digest it may as well be theirs, and stays.)
+Result<std::optional<SyncRecord>> Publisher::published_before(const StoredManifest& stored) {
+  const Manifest* manifest = &stored.manifest;
+  StoredHistory history;
+  if (n_.pending.sequence < manifest->syncs.front().sequence && !manifest->older.empty()) {
+    CAIRN_ASSIGN(history, read_history(n_.store, n_.container.name));
+    manifest = &history.whole;
+  }
+  const auto ours = std::ranges::find(manifest->syncs, n_.pending.sequence, &SyncRecord::sequence);
+  if (ours == manifest->syncs.end() || ours->layer.digest != n_.pending.digest) return std::optional<SyncRecord>();
+  const bool is_newest = ours->sequence == stored.manifest.head().sequence;
+  const bool is_ours = ours->layer.object == n_.pending.temporary_key ||
+                       (is_newest && stored.manifest.writer == n_.state.writer());
+  if (!is_ours) return std::optional<SyncRecord>();
+  n_.pending.object_key = ours->layer.object;
+  return std::optional(*ours);
+}
+
 Result<SyncRecord> Publisher::publish() {
   const PendingSync& p = n_.pending;
   const SyncRecord record{.sequence = p.sequence,
@@ -271,9 +290,9 @@ Result<SyncRecord> Publisher::publish() {
     }
     const std::uint64_t newest = manifest.syncs.empty() ? 0 : manifest.head().sequence;
     const bool same_history = manifest.lineage == p.lineage;
-    if (same_history && newest == p.sequence && manifest.writer == n_.state.writer() &&
-        manifest.head().layer.digest == p.digest) {
-      return manifest.head();  // the reply to an earlier attempt was lost
+    if (same_history && newest >= p.sequence) {
+      CAIRN_ASSIGN(const auto before, published_before(*stored));
+      if (before) return *before;
     }
     if (!same_history || newest + 1 != p.sequence) {
       return Error(ErrorKind::conflict,

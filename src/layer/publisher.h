@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "layer/plan.h"
 #include "layer/spool.h"
 #include "layer/state.h"
+#include "layer/stored.h"
 
 namespace cairn::layer {
 
@@ -53,6 +55,7 @@ class Publisher {
   void withdraw();
   Result<void> look_again();
   Result<void> describe();
+  Result<std::optional<SyncRecord>> published_before(const StoredManifest& stored);
   Result<SyncRecord> publish();
   Result<void> tidy();
   Result<void> reach(Stage stage, std::string_view point);

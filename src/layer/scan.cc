@@ -87,12 +87,23 @@ Result<bool> Scanner::find(Name& name) {
   name.directory = place.fd();
   name.layer = place.layer;
   const std::string file = now.is_whiteout_file ? std::string(kWhiteoutPrefix) + now.name : now.name;
-  CAIRN_ASSIGN(const auto status, status_at(name.directory, file));
-  if (!status) return false;
-  name.status = *status;
-  if (now.path.empty()) mount_ = status->stx_mnt_id;
-  if (S_ISSOCK(status->stx_mode)) ++result_.skipped_sockets;
-  return !S_ISSOCK(status->stx_mode);
+  if (now.status != nullptr) {
+    name.status = *now.status;
+  } else {
+    CAIRN_ASSIGN(const auto status, status_at(name.directory, file));
+    if (!status) return false;
+    name.status = *status;
+  }
+  if (now.path.empty()) begin_at(name.status.stx_mnt_id);
+  if (S_ISSOCK(name.status.stx_mode)) ++result_.skipped_sockets;
+  return !S_ISSOCK(name.status.stx_mode);
+}
+
+void Scanner::begin_at(std::uint64_t mount) {
+  mount_ = mount;
+  if (options_.ahead == nullptr) return;
+  ahead_.emplace(*options_.ahead, mount);
+  walk_.read_by(*ahead_);
 }
 
 Result<void> Scanner::known(Name& name) {
@@ -352,6 +363,7 @@ Result<void> Scanner::complete_links() {
     again.kind = row.kind;
     again.link_target = row.link_target;
     again.size_bytes = row.kind == EntryKind::file ? row.stamp.size_bytes : 0;
+    again.is_database = row.wal.has_value();
     CAIRN_TRY(writer_.put(again));
   }
 }

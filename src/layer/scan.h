@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "cairn/error.h"
 #include "layer/catalogue.h"
 #include "layer/manifest.h"
@@ -27,6 +28,7 @@ struct ScanOptions {
   ScanGoal goal = ScanGoal::increment;
   std::function<void(std::string_view)> on_notice;  // mount points, ...; may be empty
   std::stop_token stop;
+  Executor* ahead = nullptr;  // reads directories ahead there, if there is one
 };
 
 struct ScanResult {

@@ -278,6 +278,40 @@ TEST(Scan, ManyNamesInOneDirectory) {
   EXPECT_EQ(upper.last.entries, 20'002u);
 }
 
+// More directories than are read ahead, deeper ones, and one with more names than are looked at ahead.
+TEST(Scan, WhatIsReadAheadIsTheSame) {
+  TestUpper upper;
+  std::string deep = "deep";
+  for (int i = 0; i < 40; ++i, deep += "/d") upper.mkdir(deep);
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "d" + std::to_string(i);
+    upper.mkdir(name);
+    upper.mkdir(name + "/e");
+    upper.write(name + "/f", name);
+    upper.write(name + "/e/g", name);
+  }
+  upper.mkdir("wide");
+  for (int i = 0; i < 4200; ++i) upper.write("wide/" + std::to_string(i), "");
+  const auto planned = [&] {
+    auto scanned = upper.scan(ScanGoal::full);
+    EXPECT_TRUE(scanned);
+    upper.last = *scanned;
+    const auto plan = Plan::load(*upper.catalogue);
+    auto rows = (*plan)->rows();
+    std::string text;
+    while (const auto row = *(*rows)->next()) {
+      text += row->path + " " + std::to_string(row->size_bytes) + (row->kind == EntryKind::directory ? "/\n" : "\n");
+    }
+    return text;
+  };
+  const std::string without = planned();
+  EXPECT_EQ(upper.last.entries, 1 + 40 + 800 + 1 + 4200u);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(without == planned()) << i;
+    EXPECT_EQ(upper.last.entries, 1 + 40 + 800 + 1 + 4200u);
+  }
+}
+
 TEST(Scan, TornFilesAreWrittenAgain) {
   TestUpper upper;
   upper.write("f", "1");

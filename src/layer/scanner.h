@@ -55,6 +55,7 @@ class Scanner {
   Result<void> step(const Step& now);
   Result<void> name(const Step& now);
   Result<bool> find(Name& name);
+  void begin_at(std::uint64_t mount);
   Result<void> known(Name& name);
   void keep(Name& name);
   Result<void> mount_point(Name& name);
@@ -84,6 +85,7 @@ class Scanner {
   Clock& clock_;
   const ScanOptions& options_;
   PlanWriter writer_;
+  std::optional<ReadAhead> ahead_;
   Walk walk_;
   ScanResult result_;
   std::int64_t began_ms_ = 0;

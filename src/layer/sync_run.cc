@@ -8,6 +8,9 @@
 #include "base/files.h"
 #include "layer/archiver.h"
 #include "layer/heads.h"
+#include "layer/history.h"
+#include "layer/layers.h"
+#include "layer/look.h"
 #include "layer/prune.h"
 #include "layer/publisher.h"
 #include "layer/stored.h"
@@ -43,7 +46,8 @@ Result<void> SyncRun::open_tree() {
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
-  return scan(*tree_, catalogue_, n_.clock, {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop});
+  return scan(*tree_, catalogue_, n_.clock,
+              {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});
 }
 
 Result<bool> SyncRun::look() {
@@ -86,12 +90,26 @@ Result<std::optional<LayerSnapshot>> SyncRun::run() {
   return published_;
 }
 
+// An empty directory where another one was before: to publish that would be to remove everything.
+Result<void> SyncRun::refuse_missing_mount() {
+  if (n_.sync.adopt == LayerAdopt::local) return {};
+  CAIRN_TRY(open_tree());
+  CAIRN_ASSIGN(const auto known, catalogue_.find(""));
+  const int root = tree_->layers().upper().fd();
+  CAIRN_ASSIGN(const auto status, status_at(root, ""));
+  if (!known || known->proof == Proof::none || !status || status->stx_ino == known->stamp.inode) return {};
+  CAIRN_ASSIGN(const auto names, names_in(root));
+  CAIRN_ASSIGN(const bool had_names, catalogue_.has_names());
+  return names.empty() && had_names ? is_another_directory(container_) : Result<void>();
+}
+
 // False: nothing has changed. Else the plan is there, and its journal is begun.
 Result<bool> SyncRun::plan() {
   CAIRN_ASSIGN(const bool is_empty, catalogue_.is_empty());
   const bool is_known = container_.head && !is_empty;
   ScanResult scanned;
   if (is_known) {
+    CAIRN_TRY(refuse_missing_mount());
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
     if (!scanned.changed) return false;
   }
@@ -330,6 +348,24 @@ Result<void> SyncRun::drop_pending() {
   return remove_leftovers();
 }
 
+// A layer may have kept the name under which it was sent, and have been published so by a life of this state that the
+// state knows nothing of: it was put back from a copy.
+Result<bool> SyncRun::is_named(const std::string& key) {
+  if (key.starts_with(kWantPrefix)) return false;
+  const auto there = n_.store.head(key);
+  if (!there && there.error().kind() == ErrorKind::not_found) return false;
+  if (!there) return there.error();
+  CAIRN_ASSIGN(const auto containers, n_.state.containers());
+  for (const Container& container : containers) {
+    const auto history = read_history(n_.store, container.name);
+    if (!history && history.error().kind() != ErrorKind::not_found) return history.error();
+    if (!history) continue;
+    const auto names_it = [&](const SyncRecord& sync) { return sync.layer.object == key; };
+    if (std::ranges::any_of(history->whole.syncs, names_it)) return true;
+  }
+  return false;
+}
+
 // Uploads and objects that nothing names: no request, mostly.
 Result<void> SyncRun::remove_leftovers() {
   CAIRN_ASSIGN(const auto keys, n_.state.leftovers());
@@ -338,7 +374,8 @@ Result<void> SyncRun::remove_leftovers() {
       CAIRN_ASSIGN(const auto uploads, n_.store.list_uploads(key));
       for (const UploadInfo& upload : uploads) CAIRN_TRY(n_.store.abort_upload(upload.key, upload.upload_id));
     }
-    CAIRN_TRY(n_.store.remove(key));
+    CAIRN_ASSIGN(const bool named, is_named(key));
+    if (!named) CAIRN_TRY(n_.store.remove(key));
     CAIRN_TRY(n_.state.drop_leftover(key));
   }
   return {};

@@ -44,6 +44,7 @@ class SyncRun {
   enum class Outcome { published, again };
   Result<void> open_tree();
   Result<ScanResult> look_for_changes(ScanGoal goal);
+  Result<void> refuse_missing_mount();
   Result<bool> plan();
   Result<void> begin(const ScanResult& scanned);
   Result<Outcome> finish_pending();
@@ -53,6 +54,7 @@ class SyncRun {
   Result<bool> start_over(PartJournal& parts);
   bool make_room(PartJournal& parts, const Error& error);
   Result<void> drop_pending();
+  Result<bool> is_named(const std::string& key);
   Result<void> remove_leftovers();
   void notice(const std::string& text) const;
   Result<int> most_parts_for(std::uint64_t total_bytes);

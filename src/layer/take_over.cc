@@ -1,6 +1,6 @@
 // What was written becomes what the store is known to have. A changeset says more than its names: a whiteout, an
 // opaque mark, and a file where a directory was take along all that lay below. Names that were planned and left out
-// stay as they were: the next scan finds them changed or vanished, and says so.
+// stay, as ones of which nothing is known to be as it was: the next scan finds them vanished, or plans them again.
 #include <fmt/format.h>
 
 #include "layer/catalogue_rows.h"
@@ -60,6 +60,19 @@ Result<void> remove_forgotten(sqlite::LocalDatabase& database, std::int64_t cont
   }
 }
 
+// Whatever they look like the next time. Of a hard link the attributes may be the old ones although the file that it
+// leads to is another in the store by now.
+Result<void> distrust_left_out(sqlite::LocalDatabase& database, std::int64_t container) {
+  CAIRN_ASSIGN(auto distrust, database.prepare(fmt::format(
+                                  "UPDATE layer_scan_row SET proof = {}, header_hash = 0 "
+                                  "WHERE container = ?1 AND key IN (SELECT plan.key FROM layer_scan_plan AS plan "
+                                  "LEFT JOIN layer_scan_written AS written "
+                                  "  ON written.container = plan.container AND written.key = plan.key "
+                                  "WHERE plan.container = ?1 AND plan.action = {} AND coalesce(written.kind, -1) < 0)",
+                                  static_cast<int>(Proof::none), static_cast<int>(PlanAction::put))));
+  return distrust.run(container);
+}
+
 Result<void> remove_unused_blocks(sqlite::LocalDatabase& database, std::int64_t container) {
   CAIRN_ASSIGN(auto unused, database.prepare("SELECT id FROM layer_scan_file WHERE container = ?1 AND id NOT IN "
                                              "(SELECT blocks FROM layer_scan_row WHERE blocks IS NOT NULL)"));
@@ -98,6 +111,7 @@ Result<void> take_over_written(Catalogue& catalogue, SyncKind kind, std::string_
   } else {
     CAIRN_TRY(remove_hidden(database, container));
     CAIRN_TRY(remove_forgotten(database, container));
+    CAIRN_TRY(distrust_left_out(database, container));
   }
   CAIRN_ASSIGN(auto take, database.prepare(fmt::format(
                               "INSERT OR REPLACE INTO layer_scan_row(container, {0}) "

@@ -82,6 +82,7 @@ class TestUpper {
     if (!tree) return tree.error();
     ScanOptions how;
     how.goal = goal;
+    if (++scans_ % 2 == 0) how.ahead = executor_.get();  // with and without
     how.on_notice = [this](std::string_view text) { notices.emplace_back(text); };
     return layer::scan(**tree, *catalogue, clock, how);
   }
@@ -137,6 +138,8 @@ class TestUpper {
  private:
   cairn::testing::Scratch scratch_{"upper"};
   std::unique_ptr<sqlite::LocalDatabase> database_;
+  const std::unique_ptr<Executor> executor_ = make_thread_pool(2);
+  int scans_ = 0;
 };
 
 inline const char* mark_text(Mark mark) {

@@ -31,11 +31,13 @@ Result<bool> Walk::next(Step& into) {
 
   path_.resize(frame->path_bytes);
   into.path = path_;
+  into.status = nullptr;
   if (frame->next == frame->items.size()) {
     into.what = Step::What::leave;
     frames_.pop_back();
     return true;
   }
+  if (!frame->statuses.empty() && frame->statuses[frame->next]) into.status = &*frame->statuses[frame->next];
   const Item& item = frame->items[frame->next++];
   if (!path_.empty()) path_ += '/';
   path_ += item.name;
@@ -49,12 +51,32 @@ Result<bool> Walk::next(Step& into) {
 }
 
 Result<void> Walk::enter() {
-  if (frames_.empty()) return enter(root_);
-  const Item& item = frames_.back().items[frames_.back().next - 1];
-  const Place& parent = frames_.back().places[item.place];
-  CAIRN_ASSIGN(auto opened, open_directory(parent.fd(), item.name));
+  const std::string key = sort_key(path_);
+  const bool is_ahead = ahead_ != nullptr && ReadAhead::reaches(key);
+  if (frames_.empty() && !is_ahead) return enter(root_);
+  const Item* item = frames_.empty() ? nullptr : &frames_.back().items[frames_.back().next - 1];
+  const std::string name = item != nullptr ? item->name : std::string();
+  const Place& parent = item != nullptr ? frames_.back().places[item->place] : root_.front();
+  if (is_ahead && parent.layer == 0 && directory().size() == 1) {
+    CAIRN_ASSIGN(Listing listing, ahead_->take(key, parent.directory, name));
+    return enter(std::move(listing));
+  }
+  CAIRN_ASSIGN(auto opened, open_directory(parent.fd(), name));
   if (!opened) return enter(Places());  // it has vanished, or become something else: there is nothing in it
   return enter({Place{std::make_shared<FileDescriptor>(std::move(*opened)), parent.layer}});
+}
+
+Result<void> Walk::enter(Listing listing) {
+  if (!listing.directory) return enter(Places());
+  Frame frame;
+  frame.path_bytes = path_.size();
+  frame.items.reserve(listing.names.size());
+  for (std::string& name : listing.names) frame.items.emplace_back().name = std::move(name);
+  find_company(frame.items);
+  frame.statuses = std::move(listing.statuses);
+  frame.places.push_back({std::move(listing.directory), 0});
+  frames_.push_back(std::move(frame));
+  return close_far_ones();
 }
 
 Result<void> Walk::enter(Places places) {

@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cairn/error.h"
 #include "layer/layers.h"
+#include "layer/read_ahead.h"
 
 namespace cairn::layer {
 
@@ -27,11 +29,14 @@ struct Step {
   std::size_t place = 0;            // of the directory's places, the topmost that has the name
   bool is_whiteout_file = false;    // fuse-overlayfs: `.wh.<name>` is what is there
   Company company;
+  const struct statx* status = nullptr;  // as far as it is known already; valid until the next step
 };
 
 class Walk {
  public:
   explicit Walk(const Layers& layers) : layers_(layers) {}
+  // Directories of the upper layer are read ahead by that, which outlives the walk. Before the first enter().
+  void read_by(ReadAhead& ahead) { ahead_ = layers_.forms().fuse ? nullptr : &ahead; }
 
   // False: the end. The first step is the root.
   Result<bool> next(Step& into);
@@ -59,16 +64,19 @@ class Walk {
     std::vector<Item> items;
     std::size_t next = 0;
     std::size_t path_bytes = 0;
+    std::vector<std::optional<struct statx>> statuses;  // of the items, or empty
     std::uint64_t inode = 0;  // of an upper directory that is not held open just now
   };
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
+  Result<void> enter(Listing listing);
   Result<std::vector<Item>> list(const Places& places) const;
   static void find_company(std::vector<Item>& items);
   Result<void> close_far_ones();
   Result<void> open_again(Frame& frame);
 
   const Layers& layers_;
+  ReadAhead* ahead_ = nullptr;
   Places root_;
   std::vector<Frame> frames_;
   std::string path_;

@@ -175,6 +175,41 @@ TEST_F(LayerHeads, EmptiedStoreIsRefusedUntilANewHistoryIsWanted) {
   expect_equal();
 }
 
+// The directory itself was a mount, and is not mounted: nothing is published as removed, however often it is tried.
+TEST_F(LayerHeads, EmptyDirectoryInPlaceOfAnotherIsRefused) {
+  world.fill();
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  fs::rename(world.upper(), world.beside("mounted"));
+  fs::create_directory(world.upper());
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = manager->sync_layer("web");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+    EXPECT_NE(refused.error().message().find("--adopt local"), std::string::npos) << refused.error().message();
+  }
+  EXPECT_EQ(manifest().head().sequence, 1u);
+  fs::remove(world.upper());
+  fs::rename(world.beside("mounted"), world.upper());
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  // What has a name, or was emptied as it is, or is said to be right, is published.
+  fs::remove_all(world.upper());
+  world.mkdir("");
+  world.write("new", "since");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  fs::remove(world / "new");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  expect_equal();
+  world.write("new", "since");
+  ASSERT_TRUE(manager->sync_layer("web"));
+  fs::rename(world.upper(), world.beside("mounted"));
+  fs::create_directory(world.upper());
+  ASSERT_TRUE(manager->sync_layer("web", telling(LayerAdopt::local)));
+  expect_equal();
+}
+
 // The same state directory with another store: what is known is about the first one.
 TEST_F(LayerHeads, AnotherStoreGetsAHistoryOfItsOwn) {
   world.fill();
@@ -207,6 +242,71 @@ TEST_F(LayerHeads, InterruptedSyncThatWasOvertakenIsDropped) {
   EXPECT_EQ(manager->sync_layer("web").error().kind(), ErrorKind::conflict);
   EXPECT_FALSE(manager->sync_state("web")->upload_pending);
   EXPECT_EQ(manifest().syncs.size(), 2u);
+  expect_equal();
+}
+
+// Layers that keep the name under which they were sent: what a manifest names stays, whatever the state makes of it.
+struct LayerKeptNames : LayerHeads {
+  LayerKeptNames() {
+    store.can.late_names = store.can.copy_part = false;
+    world.write("big", LayerWorld::noise(1, 800'000));
+  }
+  LayerOptions small_parts(LayerOptions options) const {
+    options.part_size_bytes = 300'000;
+    return options;
+  }
+  // Published, and the reply lost: the sync goes on later.
+  void publish_without_reply() {
+    const layer::Hook dies([](std::string_view point) -> Result<void> {
+      if (point != "published") return {};
+      return Error(ErrorKind::cancelled, "dead");
+    });
+    world.write("big", LayerWorld::noise(2, 900'000));
+    EXPECT_FALSE(world.open(store, small_parts(world.options()), dies)->sync_layer("web"));
+    ASSERT_EQ(manifest().head().sequence, 2u);
+    ASSERT_TRUE(manifest().head().layer.object.starts_with("tmp/"));
+  }
+  void expect_sound() {
+    const auto verified = verify_layers(*inner, "web", world.machine());
+    ASSERT_TRUE(verified) << verified.error().message();
+    EXPECT_TRUE(verified->problems.empty()) << verified->problems.front();
+  }
+};
+
+TEST_F(LayerKeptNames, SyncThatWasPublishedAndThenOvertakenStays) {
+  { ASSERT_TRUE(world.open(store, small_parts(world.options()), {})->sync_layer("web")); }
+  publish_without_reply();
+  const auto other = world.open(store, small_parts(other_state()), {});
+  world.write("new", "since");
+  ASSERT_TRUE(other->sync_layer("web", telling(LayerAdopt::local)));
+  const auto manager = world.open(store, small_parts(world.options()), {});
+  const auto synced = manager->sync_layer("web");
+  ASSERT_TRUE(synced) << synced.error().message();  // the directory is what the other one has published
+  EXPECT_FALSE(manager->sync_state("web")->upload_pending);
+  EXPECT_EQ(manifest().syncs.size(), 3u);
+  expect_sound();
+}
+
+TEST_F(LayerKeptNames, SyncThatTheStateKnowsNothingOfStays) {
+  { ASSERT_TRUE(world.open(store, small_parts(world.options()), {})->sync_layer("web")); }
+  world.write("big", LayerWorld::noise(2, 900'000));
+  store.before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::put_part || call.part != 2) return {};
+    return Error(ErrorKind::retry_later, "away");
+  };
+  EXPECT_FALSE(world.open(store, small_parts(world.options()), {})->sync_layer("web"));
+  store.before = {};
+  fs::copy(world.state(), world.beside("copy"), fs::copy_options::recursive);
+  { ASSERT_TRUE(world.open(store, small_parts(world.options()), {})->sync_layer("web")); }
+  ASSERT_TRUE(manifest().head().layer.object.starts_with("tmp/"));
+  fs::remove_all(world.state());
+  fs::rename(world.beside("copy"), world.state());
+  fs::remove_all(world.state() + "/spool");
+  world.write("new", "since");
+  const auto synced = world.open(store, small_parts(world.options()), {})->sync_layer("web");
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->sequence, 3u);
+  expect_sound();
   expect_equal();
 }
 

@@ -6,15 +6,21 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/files.h"
@@ -37,7 +43,8 @@ using testing::RecordingStore;
 constexpr std::int64_t kDayMs = 24ll * 3600 * 1000;
 constexpr int kSteps = 40;
 
-// Far behind the clock of the file system: what it says of a file's age proves nothing then, so each scan looks itself.
+// Far behind the clock of the file system: what that says of a file's age proves nothing then, so each scan looks
+// itself. Or far ahead of it: then a scan believes what it was told of a file before.
 class JumpingClock final : public Clock {
  public:
   Time now() override { return {wall_ms, wall_ms * 1000}; }
@@ -64,6 +71,7 @@ struct Container {
   LayerWorld world;
   std::map<std::uint64_t, std::string> syncs;
   bool is_interrupted = false;  // the next sync publishes first what the last one was at
+  std::string away;             // a name that is not there for the moment
 };
 
 class World {
@@ -71,6 +79,7 @@ class World {
   explicit World(std::uint64_t seed) : random_(seed), machine_random_(seed + 1'000'000) {
     store_.can.late_names = random_.chance(1, 2);
     store_.can.copy_part = random_.chance(3, 4);
+    if (random_.chance(1, 2)) clock_.wall_ms = 30'000 * kDayMs;
     containers_[0].name = "web";
     containers_[1].name = "db";
     store_.before = [this](const RecordingStore::Call&) { return before_call(); };
@@ -89,7 +98,10 @@ class World {
   std::unique_ptr<LayerManager> open(Container& container, Store& store);
   std::optional<Error> before_call();
   std::optional<Error> after_call();
-  layer::Hook mortal_hook();
+  layer::Hook mortal_hook(Container& container);
+  static void come_or_go(Container& container, SeededRandom& random);
+  static void come_back(Container& container);
+  void change_one(const LayerWorld& world, const std::string& path);
   void change(const LayerWorld& world);
   void sync(Container& container);
   void sync_quietly(Container& container);
@@ -108,6 +120,7 @@ class World {
   std::array<Container, 2> containers_;
   bool is_dead_ = false, dies_after_call_ = false, has_faults_ = false;
   std::optional<std::uint64_t> calls_left_, points_left_;
+  bool is_restless_ = false;  // names come and go at the points of the journal
   std::optional<std::uint64_t> prune_at_;  // calls until a prune falls between
   std::uint64_t published_ = 0, died_ = 0, dropped_ = 0, restored_ = 0;
 };
@@ -144,10 +157,32 @@ std::optional<Error> World::after_call() {
   return {};
 }
 
+// A name is moved away, and is back later just as it was.
+void World::come_or_go(Container& container, SeededRandom& random) {
+  if (!container.away.empty()) return come_back(container);
+  std::vector<std::string> names;
+  for (const auto& name : fs::recursive_directory_iterator(container.world.upper())) names.push_back(name.path());
+  if (names.empty()) return;
+  std::ranges::sort(names);
+  container.away = fs::path(names[random.below(names.size())]).lexically_relative(container.world.upper());
+  fs::rename(container.world / container.away, container.world.beside("away"));
+}
+
+// Where it was, unless that is not there any more, or taken.
+void World::come_back(Container& container) {
+  if (container.away.empty()) return;
+  const std::string from = container.world.beside("away"), to = container.world / std::exchange(container.away, "");
+  std::error_code ignored;
+  const bool fits = fs::is_directory(fs::path(to).parent_path(), ignored) && !fs::exists(fs::symlink_status(to));
+  if (fits) fs::rename(from, to);
+  else fs::remove_all(from);
+}
+
 // A process that is dead does nothing any more; and it may die here.
-layer::Hook World::mortal_hook() {
-  return layer::Hook([this](std::string_view) -> Result<void> {
+layer::Hook World::mortal_hook(Container& container) {
+  return layer::Hook([this, &container](std::string_view) -> Result<void> {
     std::lock_guard lock(mutex_);
+    if (is_restless_ && !is_dead_ && random_.chance(1, 4)) come_or_go(container, random_);
     if (points_left_ && (*points_left_)-- == 0) is_dead_ = true;
     if (is_dead_) return Error(ErrorKind::cancelled, "dead");
     return {};
@@ -156,32 +191,73 @@ layer::Hook World::mortal_hook() {
 
 std::unique_ptr<LayerManager> World::open(Container& container, Store& store) {
   LayerOptions options = container.world.options();
-  options.part_size_bytes = 60'000;
+  options.part_size_bytes = random_.chance(1, 2) ? 60'000 : 400'000;
   options.concurrent_uploads = 2;
   options.manifest_syncs = 3;
-  auto manager = layer::open_manager(store, machine_, options, mortal_hook());
+  auto manager = layer::open_manager(store, machine_, options, mortal_hook(container));
   CAIRN_CHECK(manager.has_value());
   CAIRN_CHECK((*manager)->register_container(container.name, container.world.upper()).has_value());
   return std::move(*manager);
 }
 
+// What changes from now on shows in a ctime.
+void tick(const std::string& probe) {
+  std::ofstream(probe) << "x";
+  struct stat before {}, now {};
+  ::stat(probe.c_str(), &before);
+  do {
+    ::chmod(probe.c_str(), 0600);
+    ::stat(probe.c_str(), &now);
+  } while (now.st_ctim.tv_sec == before.st_ctim.tv_sec && now.st_ctim.tv_nsec == before.st_ctim.tv_nsec);
+}
+
+void World::change_one(const LayerWorld& world, const std::string& path) {
+  static constexpr const char* kOpaque = "trusted.overlay.opaque";
+  // Small ones share a frame with what follows, large ones fill it, big ones have their own.
+  static constexpr std::array<std::size_t, 6> kSizes{40, 40, 40, 150'000, 1'200'000, 2'300'000};
+  const fs::file_status is = fs::symlink_status(path);
+  const bool is_root = ::geteuid() == 0;
+  switch (random_.below(10)) {
+    case 0:
+    case 1:
+      fs::remove_all(path);
+      return;
+    case 2:
+      if (!fs::exists(is)) fs::create_directory(path);
+      return;
+    case 3:
+      if (!fs::exists(is)) fs::create_symlink("a", path);
+      return;
+    case 4:
+    case 5: {  // another name of a file
+      std::vector<fs::path> files;
+      for (const auto& name : fs::recursive_directory_iterator(world.upper())) {
+        if (name.symlink_status().type() == fs::file_type::regular) files.push_back(name.path());
+      }
+      std::ranges::sort(files);
+      if (!fs::exists(is) && !files.empty()) fs::create_hard_link(files[random_.below(files.size())], path);
+      return;
+    }
+    case 6:
+      if (is_root && !fs::exists(is)) CAIRN_CHECK(::mknod(path.c_str(), S_IFCHR, 0) == 0);
+      else if (is_root && fs::is_directory(is) && ::lsetxattr(path.c_str(), kOpaque, "y", 1, XATTR_CREATE) != 0)
+        CAIRN_CHECK(::lremovexattr(path.c_str(), kOpaque) == 0);
+      return;
+    default:
+      if (fs::exists(is) && !fs::is_regular_file(is)) return;
+      if (random_.chance(1, 2)) fs::remove(path);  // else all of its names change
+      world.write(fs::path(path).lexically_relative(world.upper()),
+                  LayerWorld::noise(random_.below(3), kSizes[random_.below(kSizes.size())]));
+  }
+}
+
 // Few names and few contents, with few times: states come back, and both containers have the same layers now and then.
 void World::change(const LayerWorld& world) {
-  static constexpr std::array kNames{"a", "b", "d", "d/e", "d/f", "d/g", "d/g/h"};
+  static constexpr std::array kNames{"a", "b", "d", "d/e", "d/f", "d/g", "d/g/h", "i"};
   for (std::uint64_t n = 1 + random_.below(3); n > 0; --n) {
     const std::string path = world / kNames[random_.below(kNames.size())];
     std::error_code ignored;
-    if (!fs::is_directory(fs::path(path).parent_path(), ignored)) continue;
-    const std::uint64_t what = random_.below(7);
-    if (what < 3) fs::remove_all(path);
-    if (what == 3 && !fs::exists(fs::symlink_status(path))) fs::create_directory(path);
-    if (what == 4 && !fs::exists(fs::symlink_status(path))) fs::create_symlink("a", path);
-    if (what > 4 && !fs::is_directory(fs::symlink_status(path))) {
-      fs::remove(path);
-      const bool is_large = random_.chance(1, 2);
-      world.write(fs::path(path).lexically_relative(world.upper()),
-                  LayerWorld::noise(random_.below(3), is_large ? 150'000 : 40));
-    }
+    if (fs::is_directory(fs::path(path).parent_path(), ignored)) change_one(world, path);
   }
   if (random_.chance(1, 6)) {
     for (const auto& name : fs::directory_iterator(world.upper())) fs::remove_all(name);
@@ -199,17 +275,27 @@ void World::sync(Container& container) {
   if (random_.chance(1, 3)) points_left_ = random_.below(25);
   if (random_.chance(1, 3)) prune_at_ = random_.below(14);
   has_faults_ = random_.chance(1, 2);
+  const std::uint64_t unrest = random_.below(6);
+  is_restless_ = unrest == 0;
+  const bool is_calm = unrest > 1;
   const std::string state = describe_directory(container.world.upper());
   const std::uint64_t before = newest_of(container);
+  std::jthread mover;
+  if (unrest == 1) {
+    mover = std::jthread([&, random = SeededRandom(random_.next())](const std::stop_token& stop) mutable {
+      while (!stop.stop_requested()) come_or_go(container, random);
+    });
+  }
   const auto synced = open(container, store_)->sync_layer(container.name);
+  if (mover.joinable()) mover = {};
   EXPECT_TRUE(synced || synced.error().kind() != ErrorKind::conflict) << synced.error().message();
   died_ += is_dead_ ? 1 : 0;
   end_life();
   const std::uint64_t after = newest_of(container);
-  // Of an interrupted one that was gone on with after changes nobody knows the state.
-  if (!container.is_interrupted && after > before) container.syncs[after] = state;
-  if (synced && *synced) container.syncs[(*synced)->sequence] = state;
-  EXPECT_TRUE(container.is_interrupted || after <= before + 1);
+  // Of an interrupted one that was gone on with after changes, or under them, nobody knows the state.
+  if (is_calm && !container.is_interrupted && after > before) container.syncs[after] = state;
+  if (is_calm && synced) container.syncs.insert_or_assign(after, state);
+  EXPECT_TRUE(container.is_interrupted || !is_calm || after <= before + 1);
   published_ += after - before;
   container.is_interrupted = !synced;
 }
@@ -220,7 +306,7 @@ std::uint64_t World::newest_of(const Container& container) {
 }
 
 void World::end_life() {
-  is_dead_ = dies_after_call_ = has_faults_ = false;
+  is_dead_ = dies_after_call_ = has_faults_ = is_restless_ = false;
   calls_left_ = points_left_ = prune_at_ = std::nullopt;
 }
 
@@ -273,6 +359,8 @@ void World::step() {
   clock_.wall_ms += static_cast<std::int64_t>(random_.below(2 * kDayMs));
   if (random_.chance(1, 8)) clock_.wall_ms -= static_cast<std::int64_t>(random_.below(6 * kDayMs));
   Container& container = some();
+  tick(container.world.beside("probe"));
+  if (random_.chance(1, 3)) come_or_go(container, random_);
   switch (random_.below(8)) {
     case 0: restore(container); break;
     case 1:
@@ -286,6 +374,7 @@ void World::step() {
 }
 
 void World::sync_quietly(Container& container) {
+  come_back(container);
   const auto manager = open(container, store_);
   const auto synced = manager->sync_layer(container.name);
   ASSERT_TRUE(synced) << synced.error().message();

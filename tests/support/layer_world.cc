@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -165,7 +166,11 @@ std::string stored_line(layer::LayerReader& reader, const layer::IndexedEntry& i
   if (entry.kind == layer::EntryKind::symlink) rest = " -> " + entry.link_target;
   if (entry.kind == layer::EntryKind::char_device || entry.kind == layer::EntryKind::block_device)
     rest = fmt::format(" {}:{}", entry.dev_major, entry.dev_minor);
-  for (const layer::Xattr& attribute : entry.xattrs)
+  std::vector<layer::Xattr> attributes = entry.xattrs;
+  if (entry.kind == layer::EntryKind::directory && entry.mark == layer::Mark::xattr)
+    attributes.push_back({"trusted.overlay.opaque", "y"});
+  std::ranges::sort(attributes, {}, &layer::Xattr::name);
+  for (const layer::Xattr& attribute : attributes)
     rest += fmt::format(" {}={}", attribute.name, hash_text(as_bytes(attribute.value)));
   return line(entry.path, kind_text(entry.kind), entry.mode, entry.uid, entry.gid, entry.mtime_s, entry.mtime_ns, rest);
 }
