@@ -182,10 +182,10 @@ class Replicator {
 
   // Whether it is worth while to try rest(): everything is published, and the files have stood still since it was asked
   // some seconds ago. By the thread of capture_step, after it; asked again and again it brings that about.
-  virtual bool may_rest(const Time& now);
+  virtual bool may_rest(const Time&) { return false; }
   // Closes the database like any application, and writes down by what it will be known. Nothing is asked of the store. None:
   // something is to be done soon, or is not certain; it all goes on as before. No step may be running.
-  virtual std::optional<Rest> rest(const Time& now);
+  virtual std::optional<Rest> rest(const Time&) { return std::nullopt; }
   // What a Replicator of an earlier process has left so, if it still holds. Changes nothing; no lock is taken.
   // io, denied: the state directory.
   static Result<std::optional<Rest>> find_at_rest(FileSystem& files, const ReplicatorOptions& options, const Time& now);

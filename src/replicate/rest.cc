@@ -60,9 +60,6 @@ bool is_untouched(const RestMark& mark, const FilesMark& files) {
 
 }  // namespace replicate
 
-bool Replicator::may_rest(const Time&) { return false; }
-std::optional<Rest> Replicator::rest(const Time&) { return std::nullopt; }
-
 // Nothing is opened that another process could be in the middle of: what is found is looked at again when it wakes.
 Result<std::optional<Rest>> Replicator::find_at_rest(FileSystem& files, const ReplicatorOptions& options,
                                                      const Time& now) {
