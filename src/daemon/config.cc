@@ -184,6 +184,7 @@ void Parser::read_defaults(const toml::table& table) {
   default_url_ = destination_of(defaults).url;
   if (const auto state = absolute_path(defaults, "state_dir")) config_.state_dir = *state;
   defaults.read_duration("stop_timeout", config_.stop_timeout_ms);
+  defaults.read_duration("sleep_after", config_.sleep_after_ms);
   if (const auto prices = defaults.text("prices")) {
     Result<PriceList> parsed = parse_prices(*prices);
     if (parsed) config_.prices = std::move(*parsed);

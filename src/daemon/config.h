@@ -63,6 +63,7 @@ struct Config {
   std::string file;               // for messages
   std::string state_dir;          // "": the default
   std::int64_t stop_timeout_ms = 30'000;
+  std::int64_t sleep_after_ms = 60'000;  // 0: never
   std::optional<PriceList> prices;
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;
