@@ -180,7 +180,8 @@ void Parser::read_store(const std::string& name, const toml::node& node) {
 
 void Parser::read_defaults(const toml::table& table) {
   const TomlSection defaults = section(
-      table, "[defaults]", Keys{"store", "to", "state_dir", "stop_timeout", "prices", "layer"} + kDatabaseSettings);
+      table, "[defaults]",
+      Keys{"store", "to", "state_dir", "stop_timeout", "sleep_after", "prices", "layer"} + kDatabaseSettings);
   default_url_ = destination_of(defaults).url;
   if (const auto state = absolute_path(defaults, "state_dir")) config_.state_dir = *state;
   defaults.read_duration("stop_timeout", config_.stop_timeout_ms);

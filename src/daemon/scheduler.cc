@@ -24,7 +24,7 @@ std::size_t most_of_a_lane(int workers) {
   return static_cast<std::size_t>(std::max(workers - std::max(workers / 4, 1), 1));
 }
 
-constexpr std::int64_t kTryToSleepAgain_us = 10'000'000;
+constexpr std::int64_t kTryToSleepAgain_us = 3'000'000;
 
 // By what looking is slowed down with so many.
 std::int64_t times(std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); }
