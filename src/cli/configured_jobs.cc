@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <utility>
@@ -206,6 +207,7 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
 
 bool ConfiguredJobs::look_at_stores() {
   system_.stores.close_idle_connections();
+  ::malloc_trim(0);  // what many that sleep now have taken would stay this process's
   std::vector<std::shared_ptr<ConfiguredDatabase>> all;
   {
     MutexLock lock(mutex_);
