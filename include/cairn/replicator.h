@@ -10,8 +10,8 @@
 //   upkeep_step    keeps the replica small: merges what was published, from what is left of it on the local disk, and
 //                  removes what a merged object replaces; asks for a snapshot when one is due.
 //
-// One that nothing is to be done for can go to rest: it is closed, and what it leaves (Rest) tells by a look at two files
-// whether the database has been written to, and makes the next one of this process begin where this one ended.
+// One that nothing is to be done for can go to rest: it is closed, and what it leaves (Rest) tells by a look at two
+// files whether the database has been written to, and makes the next one of this process begin where this one ended.
 //
 // What a step returns as an error is final for this Replicator: close it, tell the user, exit. Everything that may pass
 // by itself (a busy database, a store that is away) is in status() and tried again.
@@ -183,8 +183,8 @@ class Replicator {
   // Whether it is worth while to try rest(): everything is published, and the files have stood still since it was asked
   // some seconds ago. By the thread of capture_step, after it; asked again and again it brings that about.
   virtual bool may_rest(const Time&) { return false; }
-  // Closes the database like any application, and writes down by what it will be known. Nothing is asked of the store. None:
-  // something is to be done soon, or is not certain; it all goes on as before. No step may be running.
+  // Closes the database like any application, and writes down by what it will be known. Nothing is asked of the store.
+  // None: something is to be done soon, or is not certain; it all goes on as before. No step may be running.
   virtual std::optional<Rest> rest(const Time&) { return std::nullopt; }
   // What a Replicator of an earlier process has left so, if it still holds. Changes nothing; no lock is taken.
   // io, denied: the state directory.
