@@ -10,6 +10,9 @@
 //   upkeep_step    keeps the replica small: merges what was published, from what is left of it on the local disk, and
 //                  removes what a merged object replaces; asks for a snapshot when one is due.
 //
+// One that nothing is to be done for can go to rest: it is closed, and what it leaves (Rest) tells by a look at two
+// files whether the database has been written to, and makes the next one of this process begin where this one ended.
+//
 // What a step returns as an error is final for this Replicator: close it, tell the user, exit. Everything that may pass
 // by itself (a busy database, a store that is away) is in status() and tried again.
 #pragma once
@@ -17,6 +20,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +34,9 @@ class Executor;
 class FileSystem;
 class Random;
 struct Time;
+namespace replicate {
+struct Remembered;
+}
 
 enum class AllowWalSwitch { yes, no };
 // What to do when the database and the head of its replica differ and nothing local proves that it continues it.
@@ -69,6 +76,12 @@ struct ReplicatorOptions {
   // What a bundle holds as well is removed from the store once the bundle has been there for so long.
   std::int64_t replaced_grace_ms = 3'600'000;
   std::int64_t snapshot_interval_ms = 86'400'000;  // while there is something new; 0: only when asked for
+
+  // Which run of the machine's kernel this is: 32 hexadecimal digits, other ones after each start of it. Times of files
+  // and of Time::mono_us are compared within one only. "": unknown, and nothing ever rests.
+  std::string boot;
+  // Of a Replicator of this process that went to rest. It was just looked at, so capture need not wait for the store.
+  std::shared_ptr<const replicate::Remembered> known;
 };
 
 enum class Phase {
@@ -120,6 +133,16 @@ struct Step {
   std::int64_t next_us = 0;
 };
 
+// What a Replicator leaves that went to rest. While it goes on, everything that is committed is published.
+struct Rest {
+  std::int64_t due_us = 0;  // mono_us: then something is due although nothing is written
+  ReplicatorStatus status;  // the last one
+  std::shared_ptr<const replicate::Remembered> known;
+
+  // A look at two files. False: something is written, or due, or cannot be told: open it again (with `known`).
+  bool goes_on(const Time& now) const;
+};
+
 enum class StopMode {
   tidy,   // close the database like any application
   crash,  // as if the process had been killed: for simulations
@@ -159,6 +182,16 @@ class Replicator {
   virtual ReplicatorStatus status() const = 0;
   // The files whose changes should wake capture_step: the database and its WAL. Any thread.
   virtual std::string database_path() const = 0;
+
+  // Whether it is worth while to try rest(): everything is published, and the files have stood still since it was asked
+  // some seconds ago. By the thread of capture_step, after it; asked again and again it brings that about.
+  virtual bool may_rest(const Time&) { return false; }
+  // Closes the database like any application, and writes down by what it will be known. Nothing is asked of the store.
+  // None: something is to be done soon, or is not certain; it all goes on as before. No step may be running.
+  virtual std::optional<Rest> rest(const Time&) { return std::nullopt; }
+  // What a Replicator of an earlier process has left so, if it still holds. Changes nothing; no lock is taken.
+  // io, denied: the state directory.
+  static Result<std::optional<Rest>> find_at_rest(FileSystem& files, const ReplicatorOptions& options, const Time& now);
 
   // Lets go of the database and the state directory. After it only the destructor may be called. No step may be
   // running.

@@ -56,6 +56,12 @@ void lower_priority_of_this_thread();
 // io: something in the way is not a directory.
 Result<void> make_directories_durably(std::string_view path, int permissions);
 
+// Which run of the machine's kernel this is: 32 hexadecimal digits; "": it does not say.
+std::string boot_id();
+
+// As many descriptors as this process may have, it may have from now on.
+void raise_descriptor_limit();
+
 // The names in a directory survive a crash.
 Result<void> sync_directory_at(const char* path);
 

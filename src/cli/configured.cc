@@ -1,6 +1,5 @@
 // The main thread waits for signals, and looks which databases there are; a second one waits for names to come or go,
-// and wakes it. Each job has a thread: a layer's does all of its work, a database's sleeps while the scheduler's few
-// do it.
+// and wakes it. A layer's job has a thread that does all of its work; for databases the scheduler's few do it.
 #include "cli/configured.h"
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/os.h"
 #include "cli/configured_jobs.h"
 #include "cli/service_manager.h"
 #include "daemon/names_watch.h"
@@ -170,6 +170,7 @@ Result<void> Configured::begin() {
 }  // namespace
 
 int run_configured(LoadedConfig loaded, const std::string& path, Style style, Signals& signals, const Log& log) {
+  raise_descriptor_limit();
   SystemClock clock;
   daemon::SchedulerOptions options;
   options.capture_workers = static_cast<int>(std::max(std::thread::hardware_concurrency(), 2u));

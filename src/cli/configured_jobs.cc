@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,21 +11,13 @@
 #include "cairn/daemon.h"
 #include "cli/layers.h"
 #include "cli/places.h"
-#include "cli/replication.h"
-#include "cli/spending.h"
 #include "daemon/store_url.h"
 
 namespace cairn::cli {
 
 namespace {
 
-constexpr int kOpenedAtOnce = 8;  // of one store: a thousand databases are not to ask it all at once
 constexpr std::string_view kLayer = "layer ";  // before a layer's name, which no path begins with
-
-// Sentences about a database mostly begin with its path already.
-std::string about(const std::string& name, std::string_view sentence) {
-  return sentence.starts_with(name) ? std::string(sentence) : fmt::format("{}: {}", name, sentence);
-}
 
 // What databases share that may be slow or away: a server and bucket, or a folder above.
 std::string store_of(const std::string& replica) {
@@ -34,43 +27,6 @@ std::string store_of(const std::string& replica) {
   const std::size_t query = std::min(place.find('?'), place.size());
   return place.substr(0, std::min(bucket, query)) + place.substr(query);
 }
-
-// What one database asked of its store, told once a day and at the end.
-class Spendings {
- public:
-  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, const Log& log)
-      : replication_(replication), clock_(clock), prices_(prices), log_(log) {}
-
-  Json json() const { return store_json(replication_.store_status(), elapsed_ms(begun_us_), prices_); }
-
-  void tell_day() {
-    if (elapsed_ms(day_begun_us_) < kDayMs) return;
-    const StoreStatus store = replication_.store_status();
-    const std::int64_t day_ms = elapsed_ms(std::exchange(day_begun_us_, clock_.now().mono_us));
-    const StoreUsage since = difference(store.usage, std::exchange(day_before_, store.usage));
-    tell("in a day", {since, store.service, day_ms});
-  }
-  void tell_all() const {
-    const StoreStatus store = replication_.store_status();
-    tell("since it began", {store.usage, store.service, elapsed_ms(begun_us_)});
-  }
-
- private:
-  std::int64_t elapsed_ms(std::int64_t since_us) const { return (clock_.now().mono_us - since_us) / 1000; }
-  void tell(const char* when, const Spending& spending) const {
-    if (spending.service.empty() || spending.usage.is_zero()) return;
-    log_.about_database(replication_.database())
-        .info("asked of {} {}: {}", spending.service, when, spending_text(spending, prices_));
-  }
-
-  const Replication& replication_;
-  Clock& clock_;
-  const std::optional<PriceList>& prices_;
-  const Log& log_;
-  const std::int64_t begun_us_ = clock_.now().mono_us;
-  std::int64_t day_begun_us_ = begun_us_;
-  StoreUsage day_before_;
-};
 
 SyncOptions sync_options_of(const daemon::LayerEntry& layer, const std::string& state_root, Style style) {
   SyncOptions options;
@@ -112,6 +68,13 @@ daemon::FleetView view_of(const daemon::Config& config, const daemon::FoundDatab
 
 }  // namespace
 
+ConfiguredJobs::ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log)
+    : scheduler_(scheduler), style_(style), log_(log) {
+  databases_.warn = [this](std::string warning) { warn_once(std::move(warning)); };
+  databases_.on_work = [this](const std::string& path) { note_works(path); };
+  databases_.on_failure = [this](const std::string& path, const Failure& failure) { return fail(path, failure); };
+}
+
 Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& config,
                                                          const daemon::FoundDatabases& found) {
   std::string state_root = config.state_dir;
@@ -120,7 +83,8 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   }
   std::vector<daemon::Job> jobs;
   for (const daemon::FoundDatabase& one : found.databases) {
-    jobs.push_back(job_of({one.path, one.replica, state_root, one.settings, config.stop_timeout_ms, config.prices}));
+    jobs.push_back(job_of({one.path, one.replica, state_root, store_of(one.replica), one.settings,
+                           config.stop_timeout_ms, config.sleep_after_ms, config.prices}));
     jobs.back().resource = one.identity;
   }
   for (const daemon::LayerEntry& layer : config.layers) jobs.push_back(job_of(layer, state_root));
@@ -139,12 +103,12 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
-                             database.stop_timeout_ms, database.prices ? database.prices->name : "");
-  job.run = [this, database = std::move(database)](std::stop_token stop) {
-    return run_database(database, std::move(stop));
+                             database.stop_timeout_ms, database.sleep_after_ms, database.prices ? database.prices->name : "");
+  job.start = [this, database = std::move(database)](std::stop_token stop, daemon::Job::Ended ended) {
+    begin_database(database, std::move(stop), std::move(ended));
   };
   return job;
 }
@@ -161,80 +125,20 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
   return job;
 }
 
-Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_token stop) {
-  std::unique_ptr<Replication> replication;
-  if (const auto failure = open_database(job, stop, replication)) return fail(job.path, *failure);
-  if (!replication) return {};
-
-  Spendings spendings(*replication, system_.clock, job.prices, log_);
-  const auto report = std::make_shared<StatusReport>(
-      job.path, replication->url(), log_, style_ == Style::json ? JsonLines::every_change : JsonLines::never,
-      [&] { return spendings.json(); });
-  RunOptions run;
-  run.wait_for_database = WaitForDatabase::yes;
-  run.final_limit_ms = job.stop_timeout_ms;
-  run.on_notice = [&](std::string_view notice) { log_.about_database(job.path).warn("{}", notice); };
-  run.on_change = [&](const ReplicatorStatus& status) {
-    report->update(status);
-    spendings.tell_day();
-    if (status.phase != Phase::attaching) note_works(job.path);
-    MutexLock lock(mutex_);
-    running_[job.path].store_in_trouble = !status.store_trouble.empty();
+void ConfiguredJobs::begin_database(const DatabaseJob& job, std::stop_token stop, daemon::Job::Ended ended) {
+  const auto over = [this, ended = std::move(ended)](ConfiguredDatabase& database, const Result<void>& result) {
+    {
+      MutexLock lock(mutex_);
+      running_.erase(database.path());  // before the next one of this path begins
+    }
+    ended(result);
   };
+  const auto database = std::make_shared<ConfiguredDatabase>(job, databases_, over);
   {
     MutexLock lock(mutex_);
-    running_[job.path] = {report, replication.get(), system_.clock.now().mono_us, false};
+    running_[job.path] = database;
   }
-  const auto drive = [&](Replicator& replicator, std::stop_token until, const RunOptions& how) {
-    return scheduler_.drive(replicator, store_of(job.replica), std::move(until), how);
-  };
-  const std::optional<Failure> failure = replication->run(run, std::move(stop), drive);
-  {
-    MutexLock lock(mutex_);  // what is there speaks of what ends here
-    running_.erase(job.path);
-  }
-  report->update(replication->last_status());
-  spendings.tell_all();
-  if (failure) return fail(job.path, *failure);
-  const std::uint64_t sequence = replication->last_status().published_sequence;
-  log_.about_database(job.path, sequence).info("stopped, published up to sequence {}", sequence);
-  return {};
-}
-
-// Few of one store at a time. Nothing is opened once a stop was asked for.
-std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, const std::stop_token& stop,
-                                                     std::unique_ptr<Replication>& replication) {
-  const std::string store = store_of(job.replica);
-  const std::stop_callback wake(stop, [this] {
-    MutexLock lock(mutex_);
-    opened_.notify_all();
-  });
-  {
-    MutexLock lock(mutex_);
-    while (!stop.stop_requested() && opening_[store] >= kOpenedAtOnce) opened_.wait(mutex_);
-    if (stop.stop_requested()) return std::nullopt;
-    ++opening_[store];
-  }
-  ReplicationOptions options;
-  options.database = job.path;
-  options.url = job.replica;
-  options.state_root = job.state_root;
-  options.interval_ms = job.settings.interval_ms;
-  options.wal_switch = job.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
-  options.wait_for_database = WaitForDatabase::yes;
-  options.spool_limit_bytes = job.settings.spool_limit_bytes;
-  options.shared_spool = &shared_spool_;
-  options.segment_level = job.settings.segment_level;
-  options.snapshot_level = job.settings.snapshot_level;
-  options.level_windows_ms = job.settings.level_windows_ms;
-  options.kept_limit_bytes = job.settings.kept_limit_bytes;
-  options.snapshot_interval_ms = job.settings.snapshot_interval_ms;
-  const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
-  const std::optional<Failure> failure = Replication::open(options, system_, say, replication);
-  MutexLock lock(mutex_);
-  --opening_[store];
-  opened_.notify_all();
-  return failure;
+  scheduler_.tend(database, job.store, std::move(stop), database->run_options(), job.sleep_after_ms * 1000);
 }
 
 Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const std::string& state_root,
@@ -303,13 +207,15 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
 }
 
 bool ConfiguredJobs::look_at_stores() {
-  MutexLock lock(mutex_);
-  bool trouble = false;
-  for (const auto& [name, one] : running_) {
-    if (!one.store_in_trouble) continue;
-    one.report->look_at_store();
-    trouble = true;
+  system_.stores.close_idle_connections();
+  ::malloc_trim(0);  // what many that sleep now have taken would stay this process's
+  std::vector<std::shared_ptr<ConfiguredDatabase>> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [path, database] : running_) all.push_back(database);
   }
+  bool trouble = false;
+  for (const auto& database : all) trouble |= database->look_at_store();
   return trouble;
 }
 
@@ -330,11 +236,7 @@ daemon::FleetView ConfiguredJobs::view() const {
   for (daemon::DatabaseView& database : view.databases) {
     database.failing = failing(database.path);
     const auto running = running_.find(database.path);
-    if (running == running_.end()) continue;
-    database.is_open = true;
-    database.status = running->second.replication->status();
-    database.store_status = running->second.replication->store_status();
-    database.open_ms = (now.mono_us - running->second.begun_us) / 1000;
+    if (running != running_.end()) running->second->describe(database, now);
   }
   for (daemon::LayerView& layer : view.layers) layer.failing = failing(std::string(kLayer) + layer.name);
   return view;

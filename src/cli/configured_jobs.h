@@ -5,15 +5,15 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/mutex.h"
 #include "cli/config_file.h"
+#include "cli/configured_database.h"
 #include "cli/exit_status.h"
 #include "cli/log.h"
 #include "cli/output.h"
-#include "cli/replication.h"
-#include "cli/status_report.h"
 #include "cli/system.h"
 #include "daemon/fleet.h"
 #include "daemon/scheduler.h"
@@ -24,8 +24,7 @@ namespace cairn::cli {
 class ConfiguredJobs : public daemon::Fleet {
  public:
   // `scheduler` does what there is to do for databases.
-  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log)
-      : scheduler_(scheduler), style_(style), log_(log) {}
+  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log);
 
   // One a database and layer. They use this object, which outlives them.
   Result<std::vector<daemon::Job>> jobs_of(const daemon::Config& config, const daemon::FoundDatabases& found)
@@ -40,18 +39,6 @@ class ConfiguredJobs : public daemon::Fleet {
   daemon::FleetView view() const override EXCLUDES(mutex_);
 
  private:
-  struct DatabaseJob {
-    std::string path, replica, state_root;
-    daemon::DatabaseSettings settings;
-    std::int64_t stop_timeout_ms = 0;
-    std::optional<PriceList> prices;
-  };
-  struct Running {
-    std::shared_ptr<StatusReport> report;
-    const Replication* replication = nullptr;
-    std::int64_t begun_us = 0;
-    bool store_in_trouble = false;
-  };
   struct Failed {
     int exit_status = kDone;
     daemon::Failing why;
@@ -59,9 +46,7 @@ class ConfiguredJobs : public daemon::Fleet {
 
   daemon::Job job_of(DatabaseJob database);
   daemon::Job job_of(const daemon::LayerEntry& layer, const std::string& state_root);
-  Result<void> run_database(const DatabaseJob& job, std::stop_token stop);
-  std::optional<Failure> open_database(const DatabaseJob& job, const std::stop_token& stop,
-                                       std::unique_ptr<Replication>& replication) EXCLUDES(mutex_);
+  void begin_database(const DatabaseJob& job, std::stop_token stop, daemon::Job::Ended ended) EXCLUDES(mutex_);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
   Result<void> fail(const std::string& name, const Failure& failure) EXCLUDES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
@@ -74,9 +59,8 @@ class ConfiguredJobs : public daemon::Fleet {
   System system_;
   SharedSpool shared_spool_;
   mutable Mutex mutex_;
-  ConditionVariable opened_;
-  std::map<std::string, int> opening_ GUARDED_BY(mutex_);  // by store, how many databases are being opened
-  std::map<std::string, Running> running_ GUARDED_BY(mutex_);
+  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}};
+  std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
   daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open

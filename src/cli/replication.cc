@@ -8,6 +8,7 @@
 
 #include "cli/adopt.h"
 #include "cli/places.h"
+#include "s3/uri.h"
 #include "sqlite/database.h"
 #include "wal/wal.h"
 
@@ -41,7 +42,7 @@ std::optional<Failure> Replication::open(const ReplicationOptions& options, Syst
     r.missing_database_ = checked.error();
   }
 
-  Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  Result<std::unique_ptr<RememberingStore>> store = open_shared_store(options.url, system.stores);
   if (!store) return Failure{store.error(), Origin::local};
   r.store_ = std::move(*store);
   const std::string replica_url = canonical_url(options.url, r.store_->url());
@@ -52,7 +53,9 @@ std::optional<Failure> Replication::open(const ReplicationOptions& options, Syst
   Result<Exclusion> exclusion = Exclusion::hold(r.real_database_, replica_url);
   if (!exclusion) return Failure{exclusion.error(), Origin::local};
   r.exclusion_ = std::move(*exclusion);
-  if (Result<void> checked = r.check_store(); !checked) return Failure{checked.error(), Origin::store};
+  if (options.check_store == ReplicationOptions::CheckStore::yes) {
+    if (Result<void> checked = r.check_store(); !checked) return Failure{checked.error(), Origin::store};
+  }
   if (options.adopt == AdoptSide::remote) {
     Result<std::string> kept = adopt_remote({*r.store_, r.real_database_, r.state_directory_, system});
     if (!kept) return Failure{kept.error(), r.origin_of(kept.error())};
@@ -104,7 +107,29 @@ Result<void> Replication::check_store() {
   return page.error();
 }
 
+Result<std::optional<Rest>> Replication::find_at_rest(const ReplicationOptions& options, System& system) {
+  Replication one(options, system);
+  one.real_database_ = real_path(options.database);
+  std::string store_url;
+  if (System::is_remote(options.url)) {
+    CAIRN_ASSIGN(const s3::Location location, s3::parse_s3_url(options.url, {}));
+    store_url = location.url();
+  } else {
+    CAIRN_ASSIGN(const std::unique_ptr<Store> store, open_store(options.url));
+    store_url = store->url();
+  }
+  one.state_directory_ =
+      state_directory(options.state_root, one.real_database_, canonical_url(options.url, store_url));
+  return Replicator::find_at_rest(*system.files, one.replicator_options(), system.clock.now());
+}
+
 Result<void> Replication::open_replicator() {
+  CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random,
+                                             replicator_options()));
+  return {};
+}
+
+ReplicatorOptions Replication::replicator_options() const {
   ReplicatorOptions options;
   options.database = real_database_;
   options.state_directory = state_directory_;
@@ -121,8 +146,9 @@ Result<void> Replication::open_replicator() {
   options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
-  CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
-  return {};
+  if (options_.may_rest) options.boot = system_.boot;
+  options.known = options_.known;
+  return options;
 }
 
 std::optional<Failure> Replication::run(const RunOptions& options, std::stop_token stop, const Drive& drive) {
@@ -136,6 +162,22 @@ std::optional<Failure> Replication::run(const RunOptions& options, std::stop_tok
   }
   const Result<void> result = drive ? drive(*replicator_, std::move(stop), own)
                                     : run_replicator(*replicator_, system_.clock, std::move(stop), own);
+  return finish(result);
+}
+
+std::optional<Rest> Replication::rest(const Time& now) {
+  std::optional<Rest> rest = replicator_->rest(now);
+  if (!rest) return std::nullopt;
+  {
+    MutexLock lock(mutex_);
+    last_status_ = rest->status;
+    closed_ = true;
+  }
+  exclusion_.reset();
+  return rest;
+}
+
+std::optional<Failure> Replication::finish(const Result<void>& result) {
   std::optional<Failure> failure;
   if (!result) {
     failure = Failure{result.error(), origin_of(result.error())};

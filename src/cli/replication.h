@@ -38,6 +38,11 @@ struct ReplicationOptions {
   std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
   std::uint64_t kept_limit_bytes = ReplicatorOptions().kept_limit_bytes;
   std::int64_t snapshot_interval_ms = ReplicatorOptions().snapshot_interval_ms;
+  // Whether the store is asked, before anything else, if it can be used at all.
+  enum class CheckStore { yes, no } check_store = CheckStore::yes;
+  // It may be closed while nothing is to be done for it (Replicator::rest), and was so before.
+  bool may_rest = false;
+  std::shared_ptr<const replicate::Remembered> known;
 };
 
 class Replication {
@@ -54,6 +59,12 @@ class Replication {
   // Until the goal, a stop or an error; then the database is let go of, and last_status() says how it ended. Without
   // `drive` it is run_replicator().
   std::optional<Failure> run(const RunOptions& options, std::stop_token stop, const Drive& drive = {});
+  // For who drives it otherwise: until finish(), or a rest.
+  Replicator& replicator() { return *replicator_; }
+  std::optional<Failure> finish(const Result<void>& outcome) EXCLUDES(mutex_);
+  std::optional<Rest> rest(const Time& now) EXCLUDES(mutex_);
+  // As an earlier process has left it; see Replicator::find_at_rest.
+  static Result<std::optional<Rest>> find_at_rest(const ReplicationOptions& options, System& system);
   const ReplicatorStatus& last_status() const { return last_status_; }
   // The newest one, also after run(). Any thread.
   ReplicatorStatus status() const EXCLUDES(mutex_);
@@ -70,6 +81,7 @@ class Replication {
   Replication(const ReplicationOptions& options, System& system) : options_(options), system_(system) {}
   Result<void> check_database(const Say& say) const;
   Result<void> check_store();
+  ReplicatorOptions replicator_options() const;
   Result<void> open_replicator();
   Origin origin_of(const Error& error) const;
 

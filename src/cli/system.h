@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/files.h"
+#include "base/os.h"
 #include "cli/remembering_store.h"
+#include "s3/connect.h"
 
 namespace cairn::cli {
 
@@ -16,6 +18,8 @@ struct System {
   SystemRandom random;
   std::unique_ptr<FileSystem> files = make_real_file_system();
   std::unique_ptr<Executor> executor = make_thread_pool();
+  const std::string boot = boot_id();
+  s3::SharedStores stores;
   // For requests, which wait for a network more than for a processor: more than there are cores.
   std::unique_ptr<Executor> transfers = make_thread_pool(8);
 
@@ -28,6 +32,13 @@ struct System {
 inline Result<std::unique_ptr<RememberingStore>> open_remembering_store(const std::string& url) {
   CAIRN_ASSIGN(std::unique_ptr<Store> store, open_store(url));
   return std::make_unique<RememberingStore>(std::move(store));
+}
+
+// The same, with what stores of one bucket have in common.
+inline Result<std::unique_ptr<RememberingStore>> open_shared_store(const std::string& url, s3::SharedStores& shared) {
+  if (!System::is_remote(url)) return open_remembering_store(url);
+  CAIRN_ASSIGN(s3::Connection connection, s3::connect(url, {}, {}, &shared));
+  return std::make_unique<RememberingStore>(std::move(connection.store));
 }
 
 }  // namespace cairn::cli

@@ -180,10 +180,13 @@ void Parser::read_store(const std::string& name, const toml::node& node) {
 
 void Parser::read_defaults(const toml::table& table) {
   const TomlSection defaults = section(
-      table, "[defaults]", Keys{"store", "to", "state_dir", "stop_timeout", "spool_limit_of_all", "drain_rate", "prices", "layer"} + kDatabaseSettings);
+      table, "[defaults]",
+      Keys{"store", "to", "state_dir", "stop_timeout", "sleep_after", "spool_limit_of_all", "drain_rate", "prices",
+           "layer"} + kDatabaseSettings);
   default_url_ = destination_of(defaults).url;
   if (const auto state = absolute_path(defaults, "state_dir")) config_.state_dir = *state;
   defaults.read_duration("stop_timeout", config_.stop_timeout_ms);
+  defaults.read_duration("sleep_after", config_.sleep_after_ms);
   defaults.read_size("spool_limit_of_all", config_.spool.size_bytes);
   defaults.read_size("drain_rate", config_.spool.drain_bytes_per_s);  // 0: as fast as it goes
   if (const auto prices = defaults.text("prices")) {

@@ -65,6 +65,7 @@ struct Config {
   std::string state_dir;          // "": the default
   std::int64_t stop_timeout_ms = 30'000;
   SharedSpool::Limits spool;      // of all databases together
+  std::int64_t sleep_after_ms = 60'000;  // 0: never
   std::optional<PriceList> prices;
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;

@@ -1,5 +1,6 @@
-// As in file_watch.cc: a directory for names, a database and its WAL for writes. A directory's watch is one for all
-// databases in it, and knows them by name.
+// A directory is watched, for names and for writes, and not the files in it: so there are as many watches as directories, and
+// a database that nobody has open needs none of its own. (A database that is written to by another name, a hard link in
+// another directory, is not heard of: whoever looks now and then finds that.)
 #include "daemon/files_watch.h"
 
 #include <fmt/format.h>
@@ -34,14 +35,9 @@ void FilesWatch::refresh(Id id) {
 
 void FilesWatch::watch(Id id, File& file) {
   file.trouble.clear();
-  const std::string path = file.directory + "/" + file.name;
-  if (Watch* names = add_watch(file, file.directory, kNameEvents)) {
+  if (Watch* names = add_watch(file, file.directory, kNameEvents | kWriteEvents)) {
     names->names[file.name] = id;
     names->names[file.name + "-wal"] = id;
-  }
-  for (const std::string& written : {path, path + "-wal"}) {
-    if (!file.trouble.empty()) return;
-    if (Watch* writes = add_watch(file, written, kWriteEvents)) writes->written.insert(id);
   }
 }
 
@@ -51,7 +47,7 @@ FilesWatch::Watch* FilesWatch::add_watch(File& file, const std::string& path, st
   const int error_number =
       notifier_.is_watching() ? notifier_.add(path, mask, number) : notifier_.error();
   if (error_number == 0) {
-    file.watches.insert(number);
+    file.watch = number;
     return &watches_[number];
   }
   if (error_number != ENOENT && error_number != ENOTDIR) {
@@ -65,17 +61,15 @@ void FilesWatch::remove(Id id) {
   MutexLock lock(mutex_);
   const auto file = files_.find(id);
   if (file == files_.end()) return;
-  for (const int number : file->second.watches) {
-    const auto watch = watches_.find(number);
-    if (watch == watches_.end()) continue;
-    watch->second.written.erase(id);
+  if (const auto watch = watches_.find(file->second.watch); watch != watches_.end()) {
     for (const std::string& name : {file->second.name, file->second.name + "-wal"}) {
       const auto named = watch->second.names.find(name);
       if (named != watch->second.names.end() && named->second == id) watch->second.names.erase(named);
     }
-    if (!watch->second.written.empty() || !watch->second.names.empty()) continue;
-    notifier_.remove(number);
-    watches_.erase(watch);
+    if (watch->second.names.empty()) {
+      notifier_.remove(watch->first);
+      watches_.erase(watch);
+    }
   }
   files_.erase(file);
 }
@@ -107,16 +101,16 @@ std::set<FilesWatch::Id> FilesWatch::drain() {
     }
     const auto watch = watches_.find(event.number);
     if (watch == watches_.end()) continue;
-    changed.insert(watch->second.written.begin(), watch->second.written.end());
     if (const auto named = watch->second.names.find(event.name); named != watch->second.names.end()) {
       changed.insert(named->second);
-      set_again.insert(named->second);
     }
-    if ((event.mask & IN_IGNORED) == 0) continue;  // else the file or directory has gone, and perhaps been replaced
-    std::set<Id> whose = watch->second.written;
-    for (const auto& [name, id] : watch->second.names) whose.insert(id);
-    for (const Id id : whose) files_[id].watches.erase(event.number);
-    set_again.merge(whose);
+    if ((event.mask & (IN_IGNORED | IN_MOVE_SELF)) == 0) continue;  // else it has gone, and perhaps been replaced
+    for (const auto& [name, id] : watch->second.names) {
+      set_again.insert(id);
+      files_[id].watch = -1;
+    }
+    if ((event.mask & IN_IGNORED) == 0) notifier_.remove(event.number);
+    changed.insert(set_again.begin(), set_again.end());
     watches_.erase(watch);
   }
   for (const Id id : set_again) watch(id, files_[id]);

@@ -28,8 +28,7 @@ class FilesWatch {
   // Any thread. Watching may not be to be had for a database (limits of the system): then trouble_of() says so.
   void add(Id id, const std::string& database_path) EXCLUDES(mutex_);
   void remove(Id id) EXCLUDES(mutex_);
-  // Names that have appeared since, and directories that were replaced, are watched from now on. Cheap; for every slow
-  // look.
+  // A directory that has appeared since, or was replaced, is watched from now on. Cheap; for every slow look.
   void refresh(Id id) EXCLUDES(mutex_);
   bool is_watched(Id id) const EXCLUDES(mutex_);
   // Why it is not watched, and what to do; "" when it is.
@@ -45,12 +44,11 @@ class FilesWatch {
  private:
   struct File {
     std::string directory, name;
-    std::set<int> watches;
+    int watch = -1;
     std::string trouble;
   };
-  struct Watch {
-    std::set<Id> written;                     // by whose file it is
-    std::unordered_map<std::string, Id> names;  // of a directory: of a database, and of its WAL
+  struct Watch {  // of a directory
+    std::unordered_map<std::string, Id> names;  // of a database, and of its WAL
   };
 
   explicit FilesWatch(Notifier notifier) : notifier_(std::move(notifier)) {}
@@ -59,7 +57,7 @@ class FilesWatch {
 
   Notifier notifier_;
   mutable Mutex mutex_;
-  std::map<Id, File> files_ GUARDED_BY(mutex_);
+  std::unordered_map<Id, File> files_ GUARDED_BY(mutex_);
   std::unordered_map<int, Watch> watches_ GUARDED_BY(mutex_);
 };
 

@@ -25,10 +25,12 @@ struct DatabaseView {
   std::string path;     // its real path
   std::string replica;  // URL, without anything secret
   std::string store;    // what databases of one server and bucket, or of one folder, have in common
-  bool is_open = false; // false: `status` and `store_status` are all zero
+  bool is_open = false;
+  // Closed, because nothing is to be done for it: `status` is as it was then. Neither open nor asleep: it is all zero.
+  bool is_asleep = false;
   ReplicatorStatus status;
   StoreStatus store_status;
-  std::int64_t open_ms = 0;  // for how long it has been open: what `status` and `store_status` count was counted in it
+  std::int64_t open_ms = 0;  // since it was opened first: what `status` and `store_status` count was counted in that time
   std::optional<Failing> failing;
 };
 

@@ -24,30 +24,56 @@ std::size_t most_of_a_lane(int workers) {
   return static_cast<std::size_t>(std::max(workers - std::max(workers / 4, 1), 1));
 }
 
+constexpr std::int64_t kTryToSleepAgain_us = 3'000'000;
+
+// By what looking is slowed down with so many.
+std::int64_t times(std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); }
+
 }  // namespace
 
-struct Scheduler::Driven {
-  Driven(Replicator& replicated, const RunOptions& run_options, std::string store)
-      : replicator(replicated), options(run_options), lane(std::move(store)), judge(replicated, run_options),
-        awaits_database(run_options.wait_for_database == WaitForDatabase::yes) {}
+// What there is of it only while it is open.
+struct Scheduler::Awake {
+  Awake(Replicator& one, const RunOptions& options) : replicator(one), judge(one, options) {}
 
   Replicator& replicator;
-  const RunOptions& options;
-  const std::string lane;
-  Id id = 0;
   Judge judge;
+
+  // Guarded by the scheduler's mutex.
+  std::uint64_t changes = 0, told = 0;  // reasons to tell
+  std::optional<StatusMark> mark;
+  std::optional<StatusWords> words;
+  std::int64_t last_capture_us = 0, last_life_us = 0;
+  std::int64_t last_got_on_us = 0;        // when its status changed last
+  std::int64_t no_sleep_before_us = 0;
+  bool busy = false, capture_ended = false;
+};
+
+struct Scheduler::Driven {
+  Driven(std::shared_ptr<Tended> one, std::string store, std::stop_token token, RunOptions run, std::int64_t sleep_us)
+      : tended(std::move(one)), lane(std::move(store)), stop(std::move(token)), options(std::move(run)),
+        sleep_after_us(sleep_us), awaits_database(options.wait_for_database == WaitForDatabase::yes) {}
+
+  const std::shared_ptr<Tended> tended;
+  const std::string lane;
+  const std::stop_token stop;
+  const RunOptions options;
+  const std::int64_t sleep_after_us;  // 0: never
+  Id id = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop;
   std::atomic<bool> awaits_database;
-  ConditionVariable changed;  // for the caller of drive()
 
   // Guarded by the scheduler's mutex.
   std::array<PartState, kPartCount> parts;
-  bool quitting = false, busy = false;
-  std::uint64_t changes = 0;  // reasons for the caller of drive() to look
-  std::optional<StatusMark> mark;
-  std::optional<StatusWords> words;
-  std::optional<Error> failure;
-  std::int64_t last_capture_us = 0, last_life_us = 0;
+  std::unique_ptr<Awake> awake;
+  bool quitting = false;              // no part is to begin any more: it is put away when all are at rest
+  std::optional<Result<void>> outcome;  // with quitting: how it ends; none: it goes to sleep
+  bool was_opened = false, has_start = false, waits_to_start = false;
 };
+
+const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
+  static const std::string kNone;
+  return part == kCapture || part == kTell ? kNone : driven.lane;
+}
 
 Result<std::unique_ptr<Scheduler>> Scheduler::open(Clock& clock, const SchedulerOptions& options) {
   CAIRN_ASSIGN(std::unique_ptr<FilesWatch> watch, FilesWatch::open());
@@ -55,24 +81,21 @@ Result<std::unique_ptr<Scheduler>> Scheduler::open(Clock& clock, const Scheduler
 }
 
 Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch)
-    : clock_(clock),
-      options_(options),
-      watch_(std::move(watch)),
-      captures_(static_cast<std::size_t>(std::max(options.capture_workers, 1))),
-      stores_(most_of_a_lane(options.store_workers)),
-      upkeeps_(most_of_a_lane(options.upkeep_workers)) {
+    : clock_(clock), options_(options), watch_(std::move(watch)), starts_(most_of_a_lane(options.starting_at_once)) {
+  const std::array<int, kPoolCount> workers{std::max(options.capture_workers, 1), std::max(options.store_workers, 1),
+                                            std::max(options.upkeep_workers, 1), 1, std::max(options.life_workers, 1)};
+  for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
+    const bool has_lanes = pool != kCapturers && pool != kTeller;
+    queues_.emplace_back(has_lanes ? most_of_a_lane(workers[pool]) : static_cast<std::size_t>(workers[pool]));
+  }
   threads_.emplace_back([this] { wait_loop(); });
-  for (int i = 0; i < std::max(options.capture_workers, 1); ++i) {
-    threads_.emplace_back([this] { work_loop(Pool::capture); });
-  }
-  for (int i = 0; i < std::max(options.store_workers, 1); ++i) {
-    threads_.emplace_back([this] { work_loop(Pool::store); });
-  }
-  for (int i = 0; i < std::max(options.upkeep_workers, 1); ++i) {
-    threads_.emplace_back([this] {
-      lower_priority_of_this_thread();
-      work_loop(Pool::upkeep);
-    });
+  for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
+    for (int i = 0; i < workers[pool]; ++i) {
+      threads_.emplace_back([this, pool] {
+        if (pool == kKeepers) lower_priority_of_this_thread();
+        work_loop(pool);
+      });
+    }
   }
 }
 
@@ -80,9 +103,7 @@ Scheduler::~Scheduler() {
   {
     MutexLock lock(mutex_);
     quitting_ = true;
-    capture_work_.notify_all();
-    store_work_.notify_all();
-    upkeep_work_.notify_all();
+    for (ConditionVariable& workers : workers_) workers.notify_all();
   }
   watch_->ring();
   for (std::thread& thread : threads_) thread.join();
@@ -118,7 +139,7 @@ std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
     const auto [due_us, id, part] = *timers_.begin();
     if (due_us > now_us) return due_us;
     timers_.erase(timers_.begin());
-    enqueue(*driven_[id], part);
+    enqueue(*driven_.at(id), part);
   }
   return kNever;
 }
@@ -128,11 +149,16 @@ void Scheduler::note_files(const std::set<Id>& changed, std::int64_t now_us) {
     const auto found = driven_.find(id);
     if (found == driven_.end()) continue;
     Driven& driven = *found->second;
+    if (driven.awake == nullptr) {
+      want(driven, kLife, now_us);
+      continue;
+    }
+    Awake& awake = *driven.awake;
     const RunTiming& timing = options_.timing;
-    const bool busy = now_us - driven.last_life_us < timing.busy_after_us;
-    driven.last_life_us = now_us;
+    const bool busy = now_us - awake.last_life_us < timing.busy_after_us;
+    awake.last_life_us = now_us;
     const std::int64_t gap_us = busy ? std::max(timing.busy_look_us, timing.least_gap_us) : timing.least_gap_us;
-    want(driven, kCapture, std::max(now_us, driven.last_capture_us + gap_us));
+    want(driven, kCapture, std::max(now_us, awake.last_capture_us + gap_us));
   }
 }
 
@@ -146,58 +172,265 @@ std::optional<Scheduler::Work> Scheduler::next(Pool pool) {
   MutexLock lock(mutex_);
   while (!quitting_) {
     if (const std::optional<Work> found = take(pool)) return found;
-    workers_of(pool).wait(mutex_);
+    workers_[pool].wait(mutex_);
   }
   return std::nullopt;
 }
 
 std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
-  while (const auto item = queue_of(pool).take()) {
+  while (const auto item = queues_[pool].take()) {
     const auto [id, part] = *item;
-    Driven& driven = *driven_[id];  // let_go() leaves nothing in a queue behind
-    if (!driven.quitting) {
+    Driven& driven = *driven_.at(id);  // end() leaves nothing in a queue behind
+    if (part == kLife || (!driven.quitting && driven.awake != nullptr)) {
       driven.parts[part] = {PartState::At::work, kNever};
-      return Work{&driven, part, mono_us() - driven.last_life_us >= options_.timing.busy_after_us};
+      const bool is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.busy_after_us;
+      return Work{&driven, part, is_idle};
     }
-    driven.parts[part] = {};
-    queue_of(pool).done(part == kCapture ? "" : driven.lane);
-    driven.changed.notify_all();
+    rest(driven, part);
+    put_away_when_still(driven);
   }
   return std::nullopt;
 }
 
 void Scheduler::work(const Work& work) {
+  if (work.part == kLife) return live(*work.driven);
+  if (work.part == kTell) return tell(*work.driven);
+  step(work);
+}
+
+void Scheduler::step(const Work& work) {
   static constexpr std::array kSteps{&Replicator::capture_step, &Replicator::publish_step, &Replicator::snapshot_step};
   Driven& driven = *work.driven;
+  Awake& awake = *driven.awake;  // it stays while a part is at work
   Result<Step> result = Step{kNever};
   if (work.part == kCapture && work.is_idle) watch_->refresh(driven.id);
   const Time now = clock_.now();
+  bool sleeps = false;
   if (work.part == kUpkeep) {
-    result = driven.replicator.upkeep_step(now);
+    result = awake.replicator.upkeep_step(now);
   } else if (work.part != kCapture) {
-    result = (driven.replicator.*kSteps[work.part])(now);
+    result = (awake.replicator.*kSteps[work.part])(now);
   } else if (!still_awaits_database(driven)) {
-    const Judge::Question question = driven.judge.question();
-    result = driven.replicator.capture_step(now);
-    if (result && driven.judge.note_capture(question)) {
+    const Judge::Question question = awake.judge.question();
+    result = awake.replicator.capture_step(now);
+    if (result && awake.judge.note_capture(question)) {
       MutexLock lock(mutex_);
       ring_all(driven);
     }
+    sleeps = result && may_sleep(driven, now) && awake.replicator.may_rest(now);
   }
-  const ReplicatorStatus status = driven.replicator.status();
+  const ReplicatorStatus status = awake.replicator.status();
   MutexLock lock(mutex_);
-  if (work.part == kCapture) driven.last_capture_us = now.mono_us;
+  if (work.part == kCapture) awake.last_capture_us = now.mono_us;
   finish(work, result, status);
+  if (sleeps) begin_to_sleep(driven);
 }
 
 bool Scheduler::still_awaits_database(Driven& driven) {
   if (!driven.awaits_database) return false;
-  if (has_content(driven.replicator.database_path())) {
+  if (has_content(driven.awake->replicator.database_path())) {
     driven.awaits_database = false;
     return false;
   }
-  if (driven.judge.is_ending()) driven.judge.note_never_appeared();
+  if (driven.awake->judge.is_ending()) driven.awake->judge.note_never_appeared();
   return true;
+}
+
+// Opening and closing.
+
+void Scheduler::live(Driven& driven) {
+  bool is_awake = false;
+  {
+    MutexLock lock(mutex_);
+    is_awake = driven.awake != nullptr;
+  }
+  is_awake ? close_or_sleep(driven) : open_or_sleep(driven);
+}
+
+void Scheduler::open_or_sleep(Driven& driven) {
+  const Time now = clock_.now();
+  std::int64_t due_us = kNever;
+  const bool ends = driven.stop.stop_requested();
+  const bool sleeps = driven.sleep_after_us > 0 && driven.tended->sleeps_on(now, due_us);
+  if (sleeps && ends) return end(driven, {});
+  {
+    MutexLock lock(mutex_);
+    if (sleeps || (!ends && !may_start(driven))) {
+      const std::int64_t wanted_us = driven.parts[kLife].due_us;
+      rest(driven, kLife);
+      driven.was_opened |= sleeps;  // whatever wakes it now does so for a reason
+      if (sleeps) due_us = std::min(due_us, look_asleep_us(driven, now.mono_us));
+      want(driven, kLife, std::min(wanted_us, sleeps ? due_us : kNever));
+      return;
+    }
+  }
+  const Result<Replicator*> opened = driven.tended->open(driven.stop);
+  if (!opened || *opened == nullptr) return end(driven, opened ? Result<void>() : Result<void>(opened.error()));
+  auto awake = std::make_unique<Awake>(**opened, driven.options);
+  awake->last_got_on_us = mono_us();
+  awake->judge.begin(mono_us());
+  MutexLock lock(mutex_);
+  rest(driven, kLife);
+  driven.awake = std::move(awake);
+  driven.was_opened = true;
+  ++awake_;
+  ring_all(driven);
+}
+
+// All parts are at rest, or only those are not that may take long; then capture has to end first.
+void Scheduler::close_or_sleep(Driven& driven) {
+  Awake& awake = *driven.awake;
+  std::optional<Result<void>> outcome;
+  bool ends_capture = false;
+  {
+    MutexLock lock(mutex_);
+    outcome = driven.outcome;
+    ends_capture = outcome && !std::exchange(awake.capture_ended, true);
+  }
+  if (ends_capture) {
+    awake.replicator.end_capture();
+    MutexLock lock(mutex_);
+    rest(driven, kLife);
+    return put_away_when_still(driven);
+  }
+  if (outcome) return end(driven, *outcome);
+  const bool asleep = !driven.stop.stop_requested() && driven.tended->fall_asleep(clock_.now());
+  MutexLock lock(mutex_);
+  rest(driven, kLife);
+  driven.quitting = false;
+  if (asleep) {
+    set_busy(driven, false);
+    has_started(driven);
+    --awake_;
+    driven.awake.reset();
+    return want(driven, kLife, mono_us());  // what was written meanwhile
+  }
+  awake.no_sleep_before_us = mono_us() + kTryToSleepAgain_us;
+  ring_all(driven);
+}
+
+void Scheduler::end(Driven& driven, const Result<void>& outcome) {
+  std::unique_ptr<Driven> gone;
+  {
+    MutexLock lock(mutex_);
+    rest(driven, kLife);
+    driven.quitting = true;
+    for (int part = 0; part < kPartCount; ++part) {
+      PartState& state = driven.parts[part];
+      if (state.due_us != kNever) timers_.erase({state.due_us, driven.id, static_cast<Part>(part)});
+      state.due_us = kNever;
+    }
+    if (driven.awake) {
+      set_busy(driven, false);
+      --awake_;
+    }
+    has_started(driven);
+    const auto found = driven_.find(driven.id);
+    gone = std::move(found->second);
+    driven_.erase(found);
+  }
+  watch_->remove(gone->id);
+  gone->on_stop.reset();
+  gone->awake.reset();  // before what it speaks of is closed
+  gone->tended->end(outcome);
+}
+
+// What people care about, and whether it has reached its end.
+void Scheduler::tell(Driven& driven) {
+  Awake& awake = *driven.awake;
+  const auto ring = [&] {
+    MutexLock lock(mutex_);
+    ring_all(driven);
+  };
+  bool has_changed = false;
+  {
+    MutexLock lock(mutex_);
+    has_changed = std::exchange(awake.told, awake.changes) != awake.changes;
+  }
+  if (has_changed && driven.options.on_change) driven.options.on_change(awake.replicator.status());
+  if (driven.stop.stop_requested() && !awake.judge.is_ending()) {
+    awake.judge.end(mono_us());
+    ring();
+  }
+  std::optional<Result<void>> verdict;
+  if (awake.judge.is_asked()) verdict = awake.judge.verdict(mono_us(), ring);
+  if (verdict) conclude(driven, *verdict);
+  MutexLock lock(mutex_);
+  const std::int64_t wanted_us = driven.parts[kTell].due_us;
+  rest(driven, kTell);
+  want(driven, kTell, std::min(wanted_us, awake.judge.is_asked() ? mono_us() + kJudgeUs : kNever));
+  put_away_when_still(driven);
+}
+
+// No part begins any more.
+void Scheduler::conclude(Driven& driven, const Result<void>& outcome) {
+  driven.awake->replicator.end_upkeep();
+  MutexLock lock(mutex_);
+  if (!driven.outcome) driven.outcome = outcome;
+  driven.quitting = true;
+  put_away_when_still(driven);
+}
+
+bool Scheduler::may_sleep(Driven& driven, const Time& now) {
+  MutexLock lock(mutex_);
+  const Awake& awake = *driven.awake;
+  if (driven.sleep_after_us == 0 || driven.quitting || driven.stop.stop_requested() || awake.judge.is_asked()) {
+    return false;
+  }
+  const bool soon = awake_ > options_.many_awake;
+  const std::int64_t after_us = soon ? std::min(driven.sleep_after_us, options_.timing.busy_after_us)
+                                     : driven.sleep_after_us;
+  return now.mono_us >= awake.no_sleep_before_us && now.mono_us - awake.last_got_on_us >= after_us;
+}
+
+void Scheduler::begin_to_sleep(Driven& driven) {
+  const bool still = std::all_of(driven.parts.begin(), driven.parts.end(), [](const PartState& state) {
+    return state.at == PartState::At::rest;
+  });
+  if (!still || driven.quitting || driven.stop.stop_requested()) return;
+  driven.quitting = true;
+  enqueue(driven, kLife);
+}
+
+// Few that were never open are opened at the same time; who has to wait is called later.
+bool Scheduler::may_start(Driven& driven) {
+  if (driven.was_opened || driven.has_start) return true;
+  if (!std::exchange(driven.waits_to_start, true)) starts_.push(driven.lane, {driven.id, driven.lane});
+  pump_starts();
+  return driven.has_start;
+}
+
+void Scheduler::pump_starts() {
+  while (starting_ < std::max(options_.starting_at_once, 1)) {
+    const auto next = starts_.take();
+    if (!next) return;
+    const auto found = driven_.find(next->first);
+    if (found == driven_.end()) {  // it was stopped meanwhile
+      starts_.done(next->second);
+      continue;
+    }
+    ++starting_;
+    Driven& driven = *found->second;
+    driven.has_start = true;
+    driven.waits_to_start = false;
+    want(driven, kLife, mono_us());
+  }
+}
+
+void Scheduler::has_started(Driven& driven) {
+  if (!std::exchange(driven.has_start, false)) return;
+  --starting_;
+  starts_.done(driven.lane);
+  pump_starts();
+}
+
+// What the other parts are in the middle of may take long: capture is ended as soon as it can be.
+void Scheduler::put_away_when_still(Driven& driven) {
+  if (!driven.quitting || !driven.awake || driven.parts[kLife].at != PartState::At::rest) return;
+  const auto is_busy = [](const PartState& state) { return state.at != PartState::At::rest; };
+  const bool all_still = std::none_of(driven.parts.begin(), driven.parts.end(), is_busy);
+  const bool ends_capture = driven.outcome && !driven.awake->capture_ended && !is_busy(driven.parts[kCapture]);
+  if (all_still || ends_capture) enqueue(driven, kLife);
 }
 
 // What is due, and when.
@@ -214,24 +447,29 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
 }
 
 void Scheduler::enqueue(Driven& driven, Part part) {
-  driven.parts[part] = {PartState::At::queue, kNever};
-  queue_of(pool_of(part)).push(part == kCapture ? "" : driven.lane, {driven.id, part});
-  workers_of(pool_of(part)).notify_one();
+  PartState& state = driven.parts[part];
+  if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
+  state = {PartState::At::queue, kNever};
+  queues_[pool_of(part)].push(lane_of(driven, part), {driven.id, part});
+  workers_[pool_of(part)].notify_one();
+}
+
+void Scheduler::rest(Driven& driven, Part part) {
+  driven.parts[part] = {};
+  queues_[pool_of(part)].done(lane_of(driven, part));
+  workers_[pool_of(part)].notify_one();  // the lane may have more
 }
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
   Driven& driven = *work.driven;
-  PartState& state = driven.parts[work.part];
-  const std::int64_t wanted_us = state.due_us;
-  state = {PartState::At::rest, kNever};
-  queue_of(pool_of(work.part)).done(work.part == kCapture ? "" : driven.lane);
-  workers_of(pool_of(work.part)).notify_one();  // the lane may have more
-  if (!result) {
-    if (!driven.failure) driven.failure = result.error();
+  const std::int64_t wanted_us = driven.parts[work.part].due_us;
+  rest(driven, work.part);
+  if (!result && !driven.outcome) {
+    driven.outcome = Result<void>(result.error());
     driven.quitting = true;
-    ++driven.changes;
+    driven.awake->replicator.end_upkeep();
   }
-  if (driven.quitting) return driven.changed.notify_all();
+  if (driven.quitting) return put_away_when_still(driven);
   const std::int64_t now_us = mono_us();
   note(driven, work.part, status, now_us);
   std::int64_t due_us = std::min(result->next_us, wanted_us);
@@ -242,114 +480,117 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
 // Whoever changes the status wakes everybody: what is captured can be published, and when it is, the WAL let go of. It
 // does not echo, since a step that finds nothing to do changes nothing.
 void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) {
+  Awake& awake = *driven.awake;
+  if (status.settled || !status.store_trouble.empty() || !status.database_trouble.empty()) has_started(driven);
   const StatusMark mark(status);
   const StatusWords words(status);
-  const bool got_on = mark != driven.mark;
-  if (!got_on && words == driven.words) return;
-  driven.mark = mark;
-  driven.words = words;
-  ++driven.changes;
-  driven.changed.notify_all();
+  const bool got_on = mark != awake.mark;
+  if (!got_on && words == awake.words) return;
+  awake.mark = mark;
+  awake.words = words;
+  ++awake.changes;
+  want(driven, kTell, now_us);
   if (!got_on) return;
+  awake.last_got_on_us = now_us;
   want(driven, kPublish, now_us);
   want(driven, kSnapshot, now_us);
   want(driven, kUpkeep, now_us);
   if (part == kCapture) {
-    driven.last_life_us = now_us;
+    awake.last_life_us = now_us;
   } else {
-    want(driven, kCapture, std::max(now_us, driven.last_capture_us + options_.timing.least_gap_us));
+    want(driven, kCapture, std::max(now_us, awake.last_capture_us + options_.timing.least_gap_us));
   }
+}
+
+void Scheduler::set_busy(Driven& driven, bool busy) {
+  if (std::exchange(driven.awake->busy, busy) != busy) busy ? ++busy_ : --busy_;
 }
 
 std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
-  const bool busy = now_us - driven.last_life_us < timing.busy_after_us;
-  if (std::exchange(driven.busy, busy) != busy) busy ? ++busy_ : --busy_;
-  const auto times = [](std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); };
+  const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
+  set_busy(driven, busy);
   if (busy) return now_us + timing.busy_look_us * times(busy_, options_.often_busy);
-  const std::int64_t idle_us = timing.idle_look_us * times(driven_.size(), options_.often_looked_at);
+  const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }
 
-void Scheduler::ring_all(Driven& driven) {
-  ++driven.changes;
-  driven.changed.notify_all();
-  const std::int64_t now_us = mono_us();
-  for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) want(driven, part, now_us);
+// What the file system did not tell of is found a little later.
+std::int64_t Scheduler::look_asleep_us(const Driven& driven, std::int64_t now_us) {
+  const bool is_watched = watch_->is_watched(driven.id);
+  const std::int64_t often_us = is_watched ? options_.asleep_look_us : options_.unwatched_asleep_look_us;
+  return now_us + often_us * times(driven_.size(), is_watched ? options_.often_asleep : options_.often_looked_at);
 }
 
-// The caller of drive().
+void Scheduler::ring_all(Driven& driven) {
+  if (!driven.awake) return want(driven, kLife, mono_us());
+  ++driven.awake->changes;
+  const std::int64_t now_us = mono_us();
+  for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep, kTell}) want(driven, part, now_us);
+}
 
-Result<void> Scheduler::drive(Replicator& replicator, const std::string& lane, std::stop_token stop,
-                              const RunOptions& options) {
-  Driven driven(replicator, options, lane);
-  driven.judge.begin(mono_us());
+// Who asks for it.
+
+void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop,
+                     RunOptions options, std::int64_t sleep_after_us) {
+  const std::string path = tended->database_path();
+  auto made = std::make_unique<Driven>(std::move(tended), lane, stop, std::move(options), sleep_after_us);
+  Driven& driven = *made;
   {
     MutexLock lock(mutex_);
     driven.id = ++last_id_;
-    driven_.emplace(driven.id, &driven);
+    driven.was_opened = sleep_after_us == 0;  // they are open all together anyway
   }
-  watch_->add(driven.id, replicator.database_path());
+  watch_->add(driven.id, path);
   const std::string trouble = watch_->trouble_of(driven.id);
-  if (!trouble.empty() && options.on_notice) options.on_notice(trouble);
-  {
+  if (!trouble.empty() && driven.options.on_notice) driven.options.on_notice(trouble);
+  const Id id = driven.id;
+  const auto ring = [this, id] {
     MutexLock lock(mutex_);
-    ring_all(driven);
-  }
-  const Result<void> result = supervise(driven, stop);
-  let_go(driven);
-  return result;
-}
-
-Result<void> Scheduler::supervise(Driven& driven, const std::stop_token& stop) {
-  const auto ring = [&] {
-    MutexLock lock(mutex_);
-    ring_all(driven);
+    const auto found = driven_.find(id);
+    if (found != driven_.end()) ring_all(*found->second);
   };
-  const std::stop_callback wake(stop, ring);
-  std::uint64_t seen = 0;
-  while (true) {
-    if (wait_for_change(driven, seen) && driven.options.on_change) driven.options.on_change(driven.replicator.status());
-    {
-      MutexLock lock(mutex_);
-      if (driven.failure) return *driven.failure;
-    }
-    if (stop.stop_requested() && !driven.judge.is_ending()) {
-      driven.judge.end(mono_us());
-      ring();
-    }
-    if (!driven.judge.is_asked()) continue;
-    if (const std::optional<Result<void>> verdict = driven.judge.verdict(mono_us(), ring)) return *verdict;
-  }
-}
-
-bool Scheduler::wait_for_change(Driven& driven, std::uint64_t& seen) {
+  driven.on_stop.emplace(std::move(stop), ring);
   MutexLock lock(mutex_);
-  if (driven.changes == seen) {
-    const std::int64_t longest_us = driven.judge.is_asked() ? kJudgeUs : kLongestWaitUs;
-    driven.changed.wait_for(mutex_, std::chrono::microseconds(longest_us));
-  }
-  return std::exchange(seen, driven.changes) != driven.changes;
+  driven_.emplace(id, std::move(made));
+  want(driven, kLife, mono_us());
 }
 
-// Afterwards no thread knows it any more.
-void Scheduler::let_go(Driven& driven) {
-  driven.replicator.end_upkeep();
-  {
+namespace {
+
+// One that is open all the time, and whose end somebody waits for.
+class AlwaysAwake final : public Tended {
+ public:
+  explicit AlwaysAwake(Replicator& replicator) : replicator_(replicator) {}
+  std::string database_path() const override { return replicator_.database_path(); }
+  bool sleeps_on(const Time&, std::int64_t&) override { return false; }
+  Result<Replicator*> open(std::stop_token) override { return &replicator_; }
+  bool fall_asleep(const Time&) override { return false; }
+  void end(const Result<void>& outcome) override {
     MutexLock lock(mutex_);
-    driven.quitting = true;
-    const auto is_busy = [](const PartState& state) { return state.at != PartState::At::rest; };
-    while (is_busy(driven.parts[kCapture])) driven.changed.wait(mutex_);
-    driven.replicator.end_capture();  // what the other parts are in the middle of may take long
-    for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) {
-      PartState& state = driven.parts[part];
-      if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
-    }
-    while (std::any_of(driven.parts.begin(), driven.parts.end(), is_busy)) driven.changed.wait(mutex_);
-    if (driven.busy) --busy_;
-    driven_.erase(driven.id);
+    outcome_ = outcome;
+    ended_.notify_all();
   }
-  watch_->remove(driven.id);
+  Result<void> wait() {
+    MutexLock lock(mutex_);
+    while (!outcome_) ended_.wait(mutex_);
+    return *outcome_;
+  }
+
+ private:
+  Replicator& replicator_;
+  Mutex mutex_;
+  ConditionVariable ended_;
+  std::optional<Result<void>> outcome_ GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Result<void> Scheduler::drive(Replicator& replicator, const std::string& lane, std::stop_token stop,
+                              const RunOptions& options) {
+  const auto one = std::make_shared<AlwaysAwake>(replicator);
+  tend(one, lane, std::move(stop), options, 0);
+  return one->wait();
 }
 
 }  // namespace cairn::daemon

@@ -1,6 +1,7 @@
 // Drives any number of Replicators with a few threads: one waits for files to change and for times to come, some
-// capture, some speak to stores. What run_replicator() does for one with three threads of its own, with the same
-// outcome.
+// capture, some speak to stores, some open and close. What run_replicator() does for one with threads of its own, with
+// the same outcome. A database that nothing is to be done for is closed, and costs a name and a look now and then until
+// it is written to.
 //
 // A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
 // always has something to do comes last again after each step. Stores take turns too, and no store can hold all
@@ -10,7 +11,6 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,6 +18,8 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -31,15 +33,41 @@
 
 namespace cairn::daemon {
 
+// A database that is open while there is something to do. Calls come from workers, never two at a time but for
+// database_path(), and may wait for disk and store.
+class Tended {
+ public:
+  virtual ~Tended() = default;
+  virtual std::string database_path() const = 0;
+  // Whether nothing is to be done, as far as a look at its files tells; then it is not opened before it is written to, or
+  // `due_us` comes.
+  virtual bool sleeps_on(const Time& now, std::int64_t& due_us) = 0;
+  // What it gives lives until it sleeps, or ends. Null: a stop was asked for, and nothing was begun that is to be finished.
+  virtual Result<Replicator*> open(std::stop_token stop) = 0;
+  // False: it does not sleep now, and all goes on.
+  virtual bool fall_asleep(const Time& now) = 0;
+  // Closes it, if it is open. Nothing is called after it.
+  virtual void end(const Result<void>& outcome) = 0;
+};
+
 struct SchedulerOptions {
   int capture_workers = 2;  // who read and compress
   int store_workers = 8;    // who mostly wait for a network
   int upkeep_workers = 2;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
+  int life_workers = 4;     // who open and close
   RunTiming timing;
   // The file system tells of what matters; looking beside that must not cost more with each database. With more than
   // so many, each is looked at less often.
   std::size_t often_looked_at = 1000;  // while nothing is heard of them
   std::size_t often_busy = 8;          // while something is going on
+  // Asleep: beside what the file system tells, in case it did not. With more than so many, less often.
+  std::int64_t asleep_look_us = 60'000'000, unwatched_asleep_look_us = 1'000'000;
+  std::size_t often_asleep = 10'000;
+  // Of those that may sleep and are opened for the first time so many at once, each until all of it is published or something is in the
+  // way: so that thousands do not ask disk and store at the same moment. Of one store three quarters.
+  int starting_at_once = 32;
+  // With more than so many open, who has nothing to do is closed as soon as can be.
+  std::size_t many_awake = 64;
 };
 
 class Scheduler {
@@ -49,25 +77,30 @@ class Scheduler {
   // Nothing may be driven any more.
   ~Scheduler();
 
-  // As run_replicator(), which has the errors; on_change and judging happen on the caller's thread, which sleeps
-  // otherwise. `lane`: the store that it speaks to.
+  // As run_replicator(), which has the errors; on_change and judging happen on a thread of the scheduler. `lane`: the
+  // store that it speaks to.
   Result<void> drive(Replicator& replicator, const std::string& lane, std::stop_token stop, const RunOptions& options);
+  // The same without a thread that waits: until Tended::end(). A database that had nothing to do for so long sleeps;
+  // 0: never.
+  void tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop, RunOptions options,
+            std::int64_t sleep_after_us) EXCLUDES(mutex_);
 
  private:
   using Id = FilesWatch::Id;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  enum Part { kCapture, kPublish, kSnapshot, kUpkeep, kPartCount };
+  enum Part { kCapture, kPublish, kSnapshot, kUpkeep, kTell, kLife, kPartCount };
   struct PartState {
-    enum class At { rest, queue, work } at = At::rest;
+    enum class At : std::uint8_t { rest, queue, work } at = At::rest;
     std::int64_t due_us = kNever;  // at rest: when its timer rings; at work: when somebody wants it next
   };
+  struct Awake;
   struct Driven;
   struct Work {
     Driven* driven = nullptr;
     Part part = kCapture;
     bool is_idle = false;  // nothing was heard of it for a while
   };
-  enum class Pool { capture, store, upkeep };
+  enum Pool { kCapturers, kStores, kKeepers, kTeller, kLives, kPoolCount };
 
   Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch);
 
@@ -76,7 +109,22 @@ class Scheduler {
   void work_loop(Pool pool) EXCLUDES(mutex_);
   std::optional<Work> next(Pool pool) EXCLUDES(mutex_);
   void work(const Work& work) EXCLUDES(mutex_);
+  void step(const Work& work) EXCLUDES(mutex_);
   bool still_awaits_database(Driven& driven);
+
+  // Opening, closing, and what is told meanwhile.
+  void live(Driven& driven) EXCLUDES(mutex_);
+  void open_or_sleep(Driven& driven) EXCLUDES(mutex_);
+  void close_or_sleep(Driven& driven) EXCLUDES(mutex_);
+  void end(Driven& driven, const Result<void>& outcome) EXCLUDES(mutex_);
+  void tell(Driven& driven) EXCLUDES(mutex_);
+  void conclude(Driven& driven, const Result<void>& outcome) EXCLUDES(mutex_);
+  bool may_sleep(Driven& driven, const Time& now) EXCLUDES(mutex_);
+  void begin_to_sleep(Driven& driven) REQUIRES(mutex_);
+  bool may_start(Driven& driven) REQUIRES(mutex_);
+  void pump_starts() REQUIRES(mutex_);
+  void has_started(Driven& driven) REQUIRES(mutex_);
+  void put_away_when_still(Driven& driven) REQUIRES(mutex_);
 
   // What is due, and when.
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
@@ -84,40 +132,36 @@ class Scheduler {
   std::optional<Work> take(Pool pool) REQUIRES(mutex_);
   void want(Driven& driven, Part part, std::int64_t due_us) REQUIRES(mutex_);
   void enqueue(Driven& driven, Part part) REQUIRES(mutex_);
+  void rest(Driven& driven, Part part) REQUIRES(mutex_);
   void finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) REQUIRES(mutex_);
   void note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t look_again_us(Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
+  std::int64_t look_asleep_us(const Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   void ring_all(Driven& driven) REQUIRES(mutex_);
-
-  // The caller of drive().
-  Result<void> supervise(Driven& driven, const std::stop_token& stop) EXCLUDES(mutex_);
-  bool wait_for_change(Driven& driven, std::uint64_t& seen) EXCLUDES(mutex_);
-  void let_go(Driven& driven) EXCLUDES(mutex_);
+  void set_busy(Driven& driven, bool busy) REQUIRES(mutex_);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }
   static Pool pool_of(Part part) {
-    return part == kCapture ? Pool::capture : part == kUpkeep ? Pool::upkeep : Pool::store;
+    constexpr std::array<Pool, kPartCount> kPools{kCapturers, kStores, kStores, kKeepers, kTeller, kLives};
+    return kPools[part];
   }
-  FairQueue<std::pair<Id, Part>>& queue_of(Pool pool) REQUIRES(mutex_) {
-    return pool == Pool::capture ? captures_ : pool == Pool::upkeep ? upkeeps_ : stores_;
-  }
-  ConditionVariable& workers_of(Pool pool) {
-    return pool == Pool::capture ? capture_work_ : pool == Pool::upkeep ? upkeep_work_ : store_work_;
-  }
+  // Who waits for no store waits for no other's.
+  static const std::string& lane_of(const Driven& driven, Part part);
 
   Clock& clock_;
   const SchedulerOptions options_;
   const std::unique_ptr<FilesWatch> watch_;
 
   Mutex mutex_;
-  ConditionVariable capture_work_, store_work_, upkeep_work_;  // for workers
-  std::map<Id, Driven*> driven_ GUARDED_BY(mutex_);
+  std::array<ConditionVariable, kPoolCount> workers_;
+  std::unordered_map<Id, std::unique_ptr<Driven>> driven_ GUARDED_BY(mutex_);
   Id last_id_ GUARDED_BY(mutex_) = 0;
-  std::size_t busy_ GUARDED_BY(mutex_) = 0;  // of those, how many something is going on with
+  std::size_t busy_ GUARDED_BY(mutex_) = 0, awake_ GUARDED_BY(mutex_) = 0;  // how many something is going on with
   std::set<std::tuple<std::int64_t, Id, Part>> timers_ GUARDED_BY(mutex_);
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
-  FairQueue<std::pair<Id, Part>> captures_ GUARDED_BY(mutex_), stores_ GUARDED_BY(mutex_),
-      upkeeps_ GUARDED_BY(mutex_);
+  std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
+  FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
+  int starting_ GUARDED_BY(mutex_) = 0;
   bool quitting_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -67,6 +67,7 @@ class Watched final : public Replicator {
   ReplicatorStatus status() const override { return fake.status(); }
   std::string database_path() const override { return fake.database_path(); }
   void close(StopMode) override {}
+  bool may_rest(const Time&) override { return true; }
 
   FakeReplicator fake;
   std::function<void()> in_publish, in_upkeep;  // before it
@@ -226,6 +227,75 @@ TEST_F(SchedulerTest, OneThatAlwaysGetsOnLeavesTheOthersTheirTurn) {
   other.fake.commit();
   drive(other, "store");
   EXPECT_TRUE(comes_true([&] { return other.status().published_sequence == 1; }));
+}
+
+// A database that sleeps whenever it may, and counts how often it was opened.
+class Sleeper final : public Tended {
+ public:
+  explicit Sleeper(std::string path) : fake(std::move(path)) {}
+  std::string database_path() const override { return fake.database_path(); }
+  bool sleeps_on(const Time&, std::int64_t&) override { return at_rest && !written; }
+  Result<Replicator*> open(std::stop_token stop) override {
+    if (stop.stop_requested() && !at_rest) return nullptr;
+    ++opened;
+    written = at_rest = false;
+    return &fake;
+  }
+  bool fall_asleep(const Time&) override {
+    at_rest = true;
+    ++slept;
+    return true;
+  }
+  void end(const Result<void>&) override { ended = true; }
+
+  Watched fake;
+  std::atomic<bool> at_rest = false, written = false, ended = false;
+  std::atomic<int> opened = 0, slept = 0;
+};
+
+TEST_F(SchedulerTest, WhoSleepsIsOpenedWhenItIsWrittenToAndNotBefore) {
+  SchedulerOptions options = only_when_woken();
+  options.timing.idle_look_us = 1'000;
+  open(options);
+  const std::string path = scratch_ / "sleeps.db";
+  write(path);
+  const auto one = std::make_shared<Sleeper>(path);
+  scheduler_->tend(one, "store", stop_.get_token(), options_, 1);
+  ASSERT_TRUE(comes_true([&] { return one->slept == 1; }));
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_EQ(one->opened, round);
+    one->fake.fake.commit();
+    one->written = true;
+    write(path);
+    ASSERT_TRUE(comes_true([&] { return one->fake.status().published_sequence == std::uint64_t(round); }));
+    ASSERT_TRUE(comes_true([&] { return one->slept == round + 1; }));
+  }
+  stop_.request_stop();
+  EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
+  EXPECT_EQ(one->opened, 4);
+}
+
+TEST_F(SchedulerTest, NewOnesAreOpenedFewAtATimeAndNoStoreKeepsTheOthersWaiting) {
+  SchedulerOptions options = only_when_woken();
+  options.starting_at_once = 4;
+  open(options);
+  options_.final_limit_ms = 20;
+  std::vector<std::shared_ptr<Sleeper>> all;
+  for (int i = 0; i < 10; ++i) {
+    all.push_back(std::make_shared<Sleeper>(scratch_ / ("new" + std::to_string(i))));
+    write(all.back()->database_path());
+    scheduler_->tend(all.back(), i < 9 ? "hangs" : "well", stop_.get_token(), options_, 3'600'000'000);
+  }
+  const auto opened = [&] {
+    int count = 0;
+    for (int i = 0; i < 9; ++i) count += all[i]->opened;
+    return count;
+  };
+  EXPECT_TRUE(comes_true([&] { return all[9]->opened == 1; }));  // behind nine that are never done
+  EXPECT_TRUE(comes_true([&] { return opened() == 3; }));
+  stop_.request_stop();
+  for (const auto& one : all) EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
+  EXPECT_EQ(opened(), 3);
 }
 
 }  // namespace

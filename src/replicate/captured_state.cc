@@ -33,24 +33,41 @@ segment::ObjectHead CapturedState::head(const Time& now) const {
   return head;
 }
 
-Result<bool> CapturedState::resume(sqlite::Database& database) {
+Result<bool> CapturedState::resume(sqlite::Database& database, const Time& now) {
   const LocalRecord record = shared_.local->record();
   if (!record.has_position || record.captured != sequence_ || record.captured_hash != hash_ ||
-      record.database != database.identity() || record.database_modified_ns != database.modified_ns() ||
-      hashes_->page_count() != record.page_count || record.page_count == 0) {
+      record.database != database.identity() || hashes_->page_count() != record.page_count || record.page_count == 0) {
     return false;
   }
   CAIRN_ASSIGN(const wal::IndexHeader index, database.look());
-  const WalPosition& position = record.position;
-  if (index.page_size != page_size_ || index.salts != position.salts || index.max_frame < position.frame) return false;
+  CAIRN_ASSIGN(const auto position, proven_position(database, index, now));
+  if (!position) return false;
   // Under a floor the frames behind our position could be overwritten before they are captured.
-  if (database.hold() == sqlite::Hold::floor && index.max_frame != position.frame) return false;
-  CAIRN_ASSIGN(const bool continues, wal_continues(database, position, page_size_));
-  if (!continues) return false;
-  position_ = captured_position_ = position;
+  if (database.hold() == sqlite::Hold::floor && index.max_frame != position->frame) return false;
+  position_ = captured_position_ = *position;
   read_page_size_ = page_size_;
   read_page_count_ = hashes_->page_count();
   return true;
+}
+
+// Either what was captured last is in the WAL still, and nobody has written the file since; or the file has all of it and
+// was not written since it went to rest: then whatever the WAL holds was written after that.
+Result<std::optional<WalPosition>> CapturedState::proven_position(sqlite::Database& database,
+                                                                  const wal::IndexHeader& index,
+                                                                  const Time& now) const {
+  const LocalRecord record = shared_.local->record();
+  const WalPosition& last = record.position;
+  const std::uint32_t page_size = index.max_frame.value > 0 ? index.page_size : database.header_at_open().page_size;
+  if (page_size != page_size_) return std::optional<WalPosition>();
+  if (record.database_modified_ns == database.modified_ns() && index.salts == last.salts &&
+      index.max_frame >= last.frame) {
+    CAIRN_ASSIGN(const bool continues, wal_continues(database, last, page_size_));
+    if (continues) return std::optional(last);
+  }
+  const bool is_known = record.rests && record.rest.whole_in_file &&
+                        is_comparable(record.rest, boot_of(shared_.options), now) &&
+                        mark_files(shared_.options.database).database == record.rest.files.database;
+  return is_known ? std::optional(WalPosition{}) : std::nullopt;
 }
 
 Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends,
@@ -196,6 +213,7 @@ Result<void> CapturedState::save(const sqlite::Database& database) {
     r.database_modified_ns = database.modified_ns();
     r.has_position = true;
     r.proven = true;
+    r.rests = false;
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,9 +36,9 @@ class CapturedState {
   // The head of an object that holds this state, or begins behind it.
   segment::ObjectHead head(const Time& now) const;
 
-  // Whether the local record proves that nothing but the frames behind its position has happened to the database; then
-  // its position is taken.
-  Result<bool> resume(sqlite::Database& database);
+  // Whether the local record proves that nothing but the frames behind a position has happened to the database; then
+  // that position is taken.
+  Result<bool> resume(sqlite::Database& database, const Time& now);
 
   // What is committed behind position(), up to `upto`, becomes the next segment in the spool, with what was read before
   // and belongs to no segment yet; with Ends::no it stays such. While a pass reads it waits in the backlog. Pages that
@@ -70,6 +71,8 @@ class CapturedState {
                       std::span<const std::uint64_t> hashes);
 
  private:
+  Result<std::optional<WalPosition>> proven_position(sqlite::Database& database, const wal::IndexHeader& index,
+                                                     const Time& now) const;
   struct Draft;
   Result<void> add_page(Draft& draft, PageNo page, ByteView bytes) const;
   Result<void> end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now);

@@ -150,7 +150,7 @@ Result<void> Capturer::open_database(const Time& now) {
 
 Result<void> Capturer::decide_start(const Time& now) {
   if (start_ == Start::go_on) {
-    CAIRN_ASSIGN(const bool goes_on, state_->resume(*database_));
+    CAIRN_ASSIGN(const bool goes_on, state_->resume(*database_, now));
     if (goes_on) {
       followed_once_ = true;
       return {};

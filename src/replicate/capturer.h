@@ -10,6 +10,7 @@
 #include "replicate/captured_state.h"
 #include "replicate/lock_times.h"
 #include "replicate/pass.h"
+#include "replicate/rest.h"
 #include "replicate/shared.h"
 #include "replicate/wal_scan.h"
 #include "sqlite/database.h"
@@ -23,6 +24,10 @@ class Capturer {
  public:
   explicit Capturer(Shared& shared) : shared_(shared) {}
   Result<Step> step(const Time& now);
+  // Between two steps: whether everything is captured and in its place, and the files have stood still (rest.cc of it).
+  bool may_rest(const Time& now);
+  // The same just now, under the hold, with what the database is known by from then on.
+  std::optional<RestMark> rest_mark(const Time& now);
   // The checkpoint lock, which is held between two steps at times, is free.
   void let_others_checkpoint();
   void close(StopMode mode);
@@ -55,6 +60,10 @@ class Capturer {
   Result<void> make_spool_durable_when_due(const Time& now);
   std::int64_t interval_us(const Time& now);
   bool spool_is_full() const;
+
+  // Resting.
+  bool is_all_captured_and_still();
+  void note_files(const Time& now);
 
   // Passes.
   std::int64_t key_time_ms(PassGoal goal, const Time& now) const;
@@ -117,6 +126,8 @@ class Capturer {
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;
   bool settled_ = false;  // all that this step saw is captured
+  FilesMark files_;                          // the last one that was looked at for a rest
+  std::int64_t files_since_us_ = -1;         // so long it has stood; none was looked at
 };
 
 }  // namespace cairn::replicate

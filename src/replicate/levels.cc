@@ -21,6 +21,7 @@
 
 #include "fmt/format.h"
 #include "replicate/claim.h"
+#include "replicate/snapshot_schedule.h"
 #include "replicate/still_there.h"
 #include "segment/keys.h"
 #include "segment/merge.h"
@@ -87,7 +88,7 @@ Step Levels::step(const Time& now) {
   }
   if (removal_is_due(now)) remove_replaced(now);
   report();
-  return Step{next_us(now)};
+  return Step{std::min(next_us(now), now.mono_us + kNoWindow_us)};
 }
 
 // What is known of removals goes on in the next process.
@@ -100,8 +101,11 @@ bool Levels::load(const Time& now) {
   auto kept = shared_.kept.load(record.lineage, record.published);
   if (!kept) return false;
   removals_.load();
+  const Remembered* const known = shared_.options.known.get();
+  if (known != nullptr) counted_us_ = known->removals_counted_us;
   for (KeptObject& object : *kept) {
-    object.since_us = now.mono_us;
+    const auto at = static_cast<std::size_t>(object.level);
+    object.since_us = known != nullptr && at < known->kept_since_us.size() ? known->kept_since_us[at] : now.mono_us;
     const auto level = static_cast<std::size_t>(object.level);
     if (level < waiting_.size()) waiting_[level].push_back(std::move(object));
     else shared_.kept.let_go(object);  // of the last level: all it was here for is that its sources go
@@ -126,8 +130,25 @@ void Levels::keep_within_limit() {
   }
 }
 
+std::int64_t Levels::due_us(const Time& now) {
+  if (waiting_.empty()) return kNeverDue_us;
+  if (!loaded_) return now.mono_us;  // it is about to find out
+  take_new(now);
+  return next_us(now);
+}
+
+// Of each level the newest: so nothing there is merged before its window has passed.
+void Levels::remember(Remembered& known) const {
+  known.removals_counted_us = counted_us_;
+  for (const std::deque<KeptObject>& list : waiting_) {
+    std::int64_t newest_us = 0;
+    for (const KeptObject& object : list) newest_us = std::max(newest_us, object.since_us);
+    known.kept_since_us.push_back(newest_us);
+  }
+}
+
 std::int64_t Levels::next_us(const Time& now) const {
-  std::int64_t next = now.mono_us + kNoWindow_us;
+  std::int64_t next = kNeverDue_us;
   if (merged_) next = std::max(not_before_us_, now.mono_us);
   for (std::size_t level = 0; !merged_ && level < waiting_.size(); ++level) {
     if (waiting_[level].empty()) continue;

@@ -12,6 +12,7 @@
 #include "replicate/kept.h"
 #include "replicate/patience.h"
 #include "replicate/removals.h"
+#include "replicate/rest.h"
 #include "replicate/shared.h"
 #include "segment/format.h"
 
@@ -22,6 +23,9 @@ class Levels {
   explicit Levels(Shared& shared);
   Step step(const Time& now);
   void close();
+  // When there is something to do if nothing more is published. No step may be running.
+  std::int64_t due_us(const Time& now);
+  void remember(Remembered& known) const;
 
  private:
   // The beginning of what waits for a level.

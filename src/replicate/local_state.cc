@@ -39,6 +39,19 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.has_position);
   visit(r.proven);
   visit(r.begun_ms);
+  visit(r.rests);
+  for (FileMark* mark : {&r.rest.files.database, &r.rest.files.wal}) {
+    visit(mark->device);
+    visit(mark->inode);
+    visit(mark->size_bytes);
+    visit(mark->modified_ns);
+    visit(mark->changed_ns);
+  }
+  visit(r.rest.boot.bytes);
+  visit(r.rest.wall_less_mono_ms);
+  visit(r.rest.whole_in_file);
+  visit(r.rest.due_us);
+  visit(r.rest.published_time_ms);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {
@@ -104,6 +117,13 @@ Result<void> LocalState::read() {
     }
   }
   return {};
+}
+
+Result<LocalRecord> LocalState::read_record(FileSystem& files, const std::string& directory) {
+  CAIRN_ASSIGN(auto file, files.open(join_path(directory, "position"), OpenMode::read));
+  LocalState state(std::move(file));
+  CAIRN_TRY(state.read());
+  return state.record();
 }
 
 LocalRecord LocalState::record() const {

@@ -14,6 +14,7 @@
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "cairn/error.h"
+#include "replicate/rest.h"
 #include "sqlite/database.h"
 #include "wal/wal.h"
 
@@ -56,6 +57,10 @@ struct LocalRecord {
 
   std::int64_t begun_ms = 0;  // of a replica that was begun here: what the claim says, and names the first snapshot
 
+  // Of the captured state above; until the next one is.
+  bool rests = false;
+  RestMark rest;
+
   bool operator==(const LocalRecord&) const = default;
 };
 
@@ -65,6 +70,9 @@ enum class Sync { no, yes };
 class LocalState {
  public:
   static Result<std::unique_ptr<LocalState>> open(FileSystem& files, const std::string& directory);
+
+  // A look from outside, while nobody writes it. Nothing there: an empty one.
+  static Result<LocalRecord> read_record(FileSystem& files, const std::string& directory);
 
   LocalRecord record() const EXCLUDES(mutex_);
 

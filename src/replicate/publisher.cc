@@ -28,6 +28,15 @@ constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
 constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
+
+// Nobody has heard from the store for too long by either clock: somebody else may have taken the history over, and what
+// shows it been merged and removed.
+bool is_too_long_ago(const Time& heard, const Time& now, std::int64_t grace_ms) {
+  const std::int64_t most_ms = std::min(kAway_ms, grace_ms / 2);
+  const std::int64_t by_wall_ms = std::abs(now.wall_ms - heard.wall_ms);
+  return std::max(by_wall_ms, (now.mono_us - heard.mono_us) / 1000) > most_ms;
+}
+
 }  // namespace
 
 Result<Step> Publisher::step(const Time& now) {
@@ -57,7 +66,7 @@ Result<bool> Publisher::attach_now(const Time& now) {
     MutexLock hold(shared_.mutex);
     if (shared_.footing == Footing::settling || shared_.footing == Footing::leaving) return false;
   }
-  CAIRN_ASSIGN(const Finding finding, find_out(shared_.attach_context()));
+  CAIRN_ASSIGN(const Finding finding, find(now));
   if (finding.start != Start::go_on) CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next()));
   Presumption presumed;
   std::shared_ptr<Spool> spool;
@@ -84,6 +93,46 @@ Result<bool> Publisher::attach_now(const Time& now) {
   return false;
 }
 
+// What a Replicator of this process left when it went to rest is as good as what it would know had it stayed, and for as
+// long.
+bool Publisher::is_known(const Time& now) const {
+  const Remembered* const known = shared_.options.known.get();
+  if (known == nullptr || known->published_hash == 0 || shared_.options.adopt != Adopt::none) return false;
+  const LocalRecord record = shared_.local->record();
+  return record.proven && record.lineage == known->lineage && record.published == known->published &&
+         record.published_hash == known->published_hash && record.intent <= record.published &&
+         !is_too_long_ago(known->heard, now, shared_.options.replaced_grace_ms);
+}
+
+Result<Finding> Publisher::find(const Time& now) {
+  goes_on_from_rest_ = is_known(now);
+  if (!goes_on_from_rest_) return find_out(shared_.attach_context());
+  const Remembered& known = *shared_.options.known;
+  Finding finding;
+  finding.start = Start::go_on;
+  finding.lineage = finding.head.lineage = known.lineage;
+  finding.head.newest = known.published;
+  finding.head.footer.points.emplace_back();
+  finding.head.footer.points.back().hash_after = known.published_hash;
+  finding.head.has_snapshot = known.has_snapshot;
+  finding.head.newest_snapshot = known.newest_snapshot;
+  finding.head.newest_snapshot_time_ms = known.newest_snapshot_ms;
+  return finding;
+}
+
+void Publisher::remember(Remembered& known) const {
+  const LocalRecord record = shared_.local->record();
+  known.lineage = record.lineage;
+  known.published = record.published;
+  known.published_hash = record.published_hash;
+  known.heard = heard_;
+  known.next_summary_us = next_summary_us_;
+  MutexLock hold(shared_.mutex);
+  known.has_snapshot = shared_.status.has_snapshot;
+  known.newest_snapshot = shared_.newest_snapshot;
+  known.newest_snapshot_ms = shared_.newest_snapshot_ms;
+}
+
 Result<bool> Publisher::attach_afresh(const Finding& finding, const Time& now) {
   auto base = attach(shared_.attach_context(), finding, now);
   if (!base) {
@@ -99,6 +148,10 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
   const LocalRecord record = shared_.local->record();
   attached_ = true;
   heard_ = now;
+  if (goes_on_from_rest_) {
+    heard_ = shared_.options.known->heard;
+    next_summary_us_ = shared_.options.known->next_summary_us;
+  }
   patience_.reset();
   const bool has_history = finding.start != Start::begin;
   if (has_history && !finding.head.has_snapshot) shared_.snapshot_requested = true;
@@ -159,9 +212,7 @@ std::int64_t Publisher::next_turn_us(const Spool& spool, const Time& now) {
 // removed. After a while without a word from the store, in which another writer may have taken the history over, what
 // is there is looked at before more is put.
 Result<void> Publisher::look_for_others_when_due(const Time& now) {
-  const std::int64_t most_ms = std::min(kAway_ms, shared_.options.replaced_grace_ms / 2);
-  const std::int64_t by_wall_ms = std::abs(now.wall_ms - heard_.wall_ms);
-  if (std::max(by_wall_ms, (now.mono_us - heard_.mono_us) / 1000) <= most_ms) return {};
+  if (!is_too_long_ago(heard_, now, shared_.options.replaced_grace_ms)) return {};
   const LocalRecord record = shared_.local->record();
   CAIRN_TRY(expect_nobody_else(shared_.store, shared_.options.replica, record.published, record.writer));
   heard_ = now;

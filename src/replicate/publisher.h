@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "replicate/patience.h"
+#include "replicate/rest.h"
 #include "replicate/shared.h"
 
 namespace cairn::replicate {
@@ -13,9 +14,12 @@ class Publisher {
   explicit Publisher(Shared& shared) : shared_(shared) {}
   Result<Step> step(const Time& now);
   void finish();  // on a clean stop
+  void remember(Remembered& known) const;
 
  private:
   Result<bool> attach_now(const Time& now);
+  bool is_known(const Time& now) const;
+  Result<Finding> find(const Time& now);
   Result<bool> attach_afresh(const Finding& finding, const Time& now);
   void stand_firm(const Id128& lineage, const Finding& finding, Base* base, const Time& now);
   Result<bool> publish_front(Spool& spool, const Time& now);
@@ -37,6 +41,7 @@ class Publisher {
   std::uint64_t put_bytes_ = 0;  // of what was put last
   Time heard_;  // when it was known last that nobody else has published
   bool attached_ = false;
+  bool goes_on_from_rest_ = false;  // attached by what was known, without asking the store
 };
 
 }  // namespace cairn::replicate

@@ -8,6 +8,7 @@
 #include "replicate/levels.h"
 #include "replicate/publisher.h"
 #include "replicate/requests.h"
+#include "replicate/rest.h"
 #include "replicate/shared.h"
 #include "replicate/snapshot_schedule.h"
 #include "replicate/snapshot_upload.h"
@@ -27,6 +28,8 @@ std::string_view name_of(Phase phase) {
 
 namespace replicate {
 namespace {
+
+constexpr std::int64_t kLeastRest_us = 10'000'000;  // it is not worth while for less
 
 class ReplicatorImpl final : public Replicator {
  public:
@@ -91,6 +94,33 @@ class ReplicatorImpl final : public Replicator {
     return status;
   }
 
+  bool may_rest(const Time& now) override {
+    return !shared_.options.boot.empty() && is_well_and_settled() && capturer_.may_rest(now);
+  }
+  std::optional<Rest> rest(const Time& now) override {
+    const std::int64_t due_us = std::min(levels_.due_us(now), snapshots_.due_us(now));
+    if (due_us - now.mono_us < kLeastRest_us || !is_well_and_settled() || !requests_.is_empty()) return std::nullopt;
+    std::optional<RestMark> mark = capturer_.rest_mark(now);
+    if (!mark) return std::nullopt;
+    Rest rest;
+    rest.due_us = mark->due_us = due_us;
+    rest.status = status();
+    mark->published_time_ms = rest.status.published_time_ms;
+    // Known from now on, if it is written at all; until the hold is gone nobody can change what it says.
+    const auto written = shared_.local->update(Sync::no, [&](LocalRecord& r) {
+      r.rests = true;
+      r.rest = *mark;
+    });
+    if (!written) return std::nullopt;
+    rest.known = remember(*mark);
+    capturer_.close(StopMode::tidy);
+    levels_.close();
+    rest.status.hold = "none";
+    shared_.local.reset();
+    shared_.lock.reset();
+    return rest;
+  }
+
   void close(StopMode mode) override {
     capturer_.close(mode);
     if (mode == StopMode::tidy) {
@@ -102,6 +132,20 @@ class ReplicatorImpl final : public Replicator {
   }
 
  private:
+  bool is_well_and_settled() const {
+    const ReplicatorStatus now = status();
+    return now.settled && now.phase == Phase::following && now.database_trouble.empty() && now.store_trouble.empty();
+  }
+  std::shared_ptr<const Remembered> remember(const RestMark& mark) const {
+    auto known = std::make_shared<Remembered>();
+    known->database = shared_.options.database;
+    known->mark = mark;
+    publisher_.remember(*known);
+    known->snapshot_us = snapshots_.last_us();
+    levels_.remember(*known);
+    return known;
+  }
+
   Shared shared_;
   Spool::LeftOver left_over_;  // by an earlier process
   Capturer capturer_;

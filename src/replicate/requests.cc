@@ -81,6 +81,11 @@ void Requests::look(const Time& now) {
   if (!requests_.empty()) answer();
 }
 
+bool Requests::is_empty() const {
+  const auto names = shared_.files.list(directory_);
+  return requests_.empty() && names && names->empty();
+}
+
 void Requests::take_new() {
   const auto names = shared_.files.list(directory_);
   if (!names) return;

@@ -24,6 +24,8 @@ class Requests {
   explicit Requests(Shared& shared);
   void open();
   void look(const Time& now);
+  // Nothing is asked, as far as its files tell now.
+  bool is_empty() const;
 
  private:
   struct Request {

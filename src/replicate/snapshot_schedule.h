@@ -4,16 +4,22 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "replicate/shared.h"
 
 namespace cairn::replicate {
+
+inline constexpr std::int64_t kNeverDue_us = std::numeric_limits<std::int64_t>::max();
 
 class SnapshotSchedule {
  public:
   explicit SnapshotSchedule(Shared& shared) : shared_(shared) {}
   // Asks for one that is due; when to call again.
   std::int64_t look(const Time& now);
+  // When one is due if nothing more is published; kNeverDue_us: never.
+  std::int64_t due_us(const Time& now) const;
+  std::int64_t last_us() const { return last_us_; }
 
  private:
   Shared& shared_;

@@ -8,7 +8,8 @@
 namespace cairn::replicate {
 
 Result<bool> Capturer::presume_when_due(const Time& now) {
-  if (waiting_since_us_ < 0) waiting_since_us_ = now.mono_us;
+  const bool is_awaited = !shared_.options.known;  // what was at rest is what the store holds, as far as is known here
+  if (waiting_since_us_ < 0) waiting_since_us_ = now.mono_us - (is_awaited ? 0 : kStorePatience_us);
   if (now.mono_us < waiting_since_us_ + kStorePatience_us) return false;
   waiting_since_us_ = now.mono_us;
   {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "s3/credentials.h"
@@ -22,23 +23,64 @@ std::optional<std::string> variable(const std::string& name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
-// What must be there before the store and after it.
-struct Surroundings {
-  Surroundings(const HttpOptions& http_options, const S3Options& options)
+}  // namespace
+
+// The clock goes to the store as well.
+struct SharedStores::Common {
+  Common(const HttpOptions& http_options, const S3Options& options)
       : http(make_http_client(http_options)),
-        credentials(make_credentials_chain(options, CredentialsContext{variable, http.uncounted(), clock})) {}
+        credentials(make_credentials_chain(options, CredentialsContext{variable, *http, clock})) {}
 
   SystemClock clock;
+  const std::shared_ptr<HttpClient> http;
+  const std::unique_ptr<CredentialsProvider> credentials;
+  const std::shared_ptr<LearnedDialect> dialect = std::make_shared<LearnedDialect>();
+};
+
+SharedStores::SharedStores() = default;
+SharedStores::~SharedStores() = default;
+
+std::shared_ptr<SharedStores::Common> SharedStores::of(const std::string& bucket_and_options,
+                                                       const S3Options& options, const HttpOptions& http) {
+  MutexLock lock(mutex_);
+  std::shared_ptr<Common>& common = common_[bucket_and_options];
+  if (!common) common = std::make_shared<Common>(http, options);
+  return common;
+}
+
+void SharedStores::close_idle_connections() {
+  std::vector<std::shared_ptr<Common>> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, common] : common_) all.push_back(common);
+  }
+  for (const auto& common : all) common->http->close_idle();
+}
+
+namespace {
+
+// What must be there before the store and after it.
+struct Surroundings {
+  explicit Surroundings(std::shared_ptr<SharedStores::Common> with) : common(std::move(with)), http(common->http) {}
+
+  const std::shared_ptr<SharedStores::Common> common;
   SystemRandom random;
   SystemSleeper sleeper;
   UsageCounter http;
-  std::unique_ptr<CredentialsProvider> credentials;
 };
+
+// What two URLs have in common that may share.
+std::string bucket_and_options(std::string_view url, const Location& location) {
+  const std::size_t query = std::min(url.find('?'), url.size());
+  return location.bucket + std::string(url.substr(query));
+}
 
 }  // namespace
 
-Result<Connection> connect(std::string_view url, const S3Options& options, const Dialect& known) {
+Result<Connection> connect(std::string_view url, const S3Options& options, const Dialect& known,
+                           SharedStores* shared) {
   CAIRN_ASSIGN(Location location, parse_s3_url(url, options));
+  const std::string shared_by = bucket_and_options(url, location);
   const S3Options chosen = location.options;
   HttpOptions http;
   http.max_connections = std::max(http.max_connections, chosen.connections);
@@ -52,14 +94,18 @@ Result<Connection> connect(std::string_view url, const S3Options& options, const
   RetryOptions retry;
   retry.attempts = settings.attempts.value_or(retry.attempts);
 
-  auto surroundings = std::make_shared<Surroundings>(http, chosen);
+  auto surroundings = std::make_shared<Surroundings>(
+      shared != nullptr ? shared->of(shared_by, chosen, http)
+                        : std::make_shared<SharedStores::Common>(http, chosen));
+  SharedStores::Common& common = *surroundings->common;
   auto requests = std::make_unique<S3Store>(std::move(settings),
-                                            S3Parts{surroundings->http, *surroundings->credentials,
-                                                    surroundings->clock, surroundings->random, &surroundings->http},
+                                            S3Parts{surroundings->http, *common.credentials, common.clock,
+                                                    surroundings->random, &surroundings->http,
+                                                    shared != nullptr ? common.dialect : nullptr},
                                             known);
   Connection connection;
   connection.requests = requests.get();
-  auto repeating = make_retrying_store(std::move(requests), retry, surroundings->clock, surroundings->random,
+  auto repeating = make_retrying_store(std::move(requests), retry, common.clock, surroundings->random,
                                        surroundings->sleeper);
   LargeOptions large;
   large.connections = chosen.connections;

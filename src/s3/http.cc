@@ -18,10 +18,12 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <deque>
 #include <mutex>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 
 namespace cairn::s3 {
@@ -222,6 +224,7 @@ class CurlClient final : public HttpClient {
     curl_easy_getinfo(handle.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
     curl_easy_reset(handle.get());  // keeps its connection
     give_back(std::move(handle));
+    close_idle();
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
     if (code != CURLE_OK && tunnel_status >= 300) return no_tunnel(request, tunnel_status);
     return outcome(code, std::move(transfer), sent_bytes > 0, detail);
@@ -232,7 +235,7 @@ class CurlClient final : public HttpClient {
     {
       MutexLock lock(mutex_);
       if (!idle_.empty()) {
-        EasyHandle handle = std::move(idle_.back());
+        EasyHandle handle = std::move(idle_.back().handle);
         idle_.pop_back();
         return handle;
       }
@@ -245,9 +248,22 @@ class CurlClient final : public HttpClient {
   void give_back(EasyHandle handle) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     if (idle_.size() < static_cast<std::size_t>(std::max(1, options_.max_connections))) {
-      idle_.push_back(std::move(handle));
+      idle_.push_back({std::move(handle), monotonic_ms()});
     }
   }
+
+ public:
+  void close_idle() override EXCLUDES(mutex_) {
+    std::vector<EasyHandle> cold;  // closing one may take a moment
+    MutexLock lock(mutex_);
+    const std::int64_t since_ms = monotonic_ms() - options_.idle_ms;
+    while (!idle_.empty() && idle_.front().since_ms <= since_ms) {
+      cold.push_back(std::move(idle_.front().handle));
+      idle_.pop_front();
+    }
+  }
+
+ private:
 
   void set_up(CURL* curl, Transfer& transfer, curl_slist* headers, char* error_text) const {
     const HttpRequest& request = transfer.request;
@@ -338,7 +354,11 @@ class CurlClient final : public HttpClient {
 
   const HttpOptions options_;
   Mutex mutex_;
-  std::vector<EasyHandle> idle_ GUARDED_BY(mutex_);  // the warmest one at the end
+  struct Idle {
+    EasyHandle handle;
+    std::int64_t since_ms = 0;
+  };
+  std::deque<Idle> idle_ GUARDED_BY(mutex_);  // the warmest one at the end
 };
 
 }  // namespace

@@ -61,12 +61,15 @@ class HttpClient {
  public:
   virtual ~HttpClient() = default;
   virtual Result<HttpResponse> send(const HttpRequest& request) = 0;
+  // Connections that nobody has needed for a while are closed. (So they are whenever a request is made, too.)
+  virtual void close_idle() {}
 };
 
 struct HttpOptions {
   std::string ca_bundle;  // file or folder; empty: the system's
   std::int64_t connect_ms = 10'000;
   int max_connections = 32;  // idle ones that are kept
+  std::int64_t idle_ms = 60'000;  // and for how long
 };
 std::unique_ptr<HttpClient> make_http_client(const HttpOptions& options);
 

@@ -11,7 +11,8 @@ namespace cairn::s3 {
 
 S3Store::S3Store(Settings settings, S3Parts parts, const Dialect& known)
     : client_(std::move(settings), parts.http, parts.credentials, parts.clock),
-      dialect_(known),
+      learned_(parts.dialect ? std::move(parts.dialect) : std::make_shared<LearnedDialect>(known)),
+      dialect_(*learned_),
       usage_(parts.usage),
       random_(parts.random) {}
 

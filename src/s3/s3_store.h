@@ -35,6 +35,7 @@ struct S3Parts {
   Clock& clock;
   Random& random;
   const UsageCounter* usage = nullptr;  // what status() tells; null: nothing
+  std::shared_ptr<LearnedDialect> dialect = {};  // what others of the same bucket have found out; null: nobody else
 };
 
 class S3Store final : public Store {
@@ -187,7 +188,8 @@ class S3Store final : public Store {
   Result<bool> upload_exists(const std::string& full, std::string_view upload_id);
 
   Client client_;
-  LearnedDialect dialect_;
+  const std::shared_ptr<LearnedDialect> learned_;
+  LearnedDialect& dialect_;
   const UsageCounter* usage_;
   std::atomic<bool> bucket_seen_ = false;  // some answer showed that the bucket is there
   Mutex learning_;                         // one at a time finds out; the others wait for what it finds

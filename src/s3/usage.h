@@ -12,7 +12,7 @@ namespace cairn::s3 {
 
 class UsageCounter final : public HttpClient {
  public:
-  explicit UsageCounter(std::unique_ptr<HttpClient> inner) : inner_(std::move(inner)) {}
+  explicit UsageCounter(std::shared_ptr<HttpClient> inner) : inner_(std::move(inner)) {}
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_);
   StoreUsage usage() const EXCLUDES(mutex_);
@@ -20,7 +20,7 @@ class UsageCounter final : public HttpClient {
   HttpClient& uncounted() { return *inner_; }
 
  private:
-  std::unique_ptr<HttpClient> inner_;
+  std::shared_ptr<HttpClient> inner_;
   mutable Mutex mutex_;
   StoreUsage usage_ GUARDED_BY(mutex_);
 };

@@ -92,11 +92,9 @@ bool parse_number(std::string_view text, T& value) {
 
 // Names this start of the machine. Where it is not to be had, every look gives another one: then no part is believed
 // to have come, and completing fails, instead of an object with holes.
-std::string boot_id() {
-  if (auto text = read_small_file("/proc/sys/kernel/random/boot_id"); text && text->size() > 1) {
-    return text->substr(0, text->find('\n'));
-  }
-  return SystemRandom().id().hex();
+std::string this_boot() {
+  const std::string id = boot_id();
+  return id.empty() ? SystemRandom().id().hex() : id;
 }
 
 Result<std::vector<std::string>> names_in(const std::string& path) {
@@ -244,7 +242,7 @@ Result<DirectoryUploads::Upload> DirectoryUploads::open(std::string_view key, st
     return info.error().kind() == ErrorKind::not_found ? folders_.explain_absence(no_upload(key)) : info.error();
   if (naming == Naming::as_begun && info->key != key) return no_upload(key);
 
-  Upload upload{std::string(key), join_path(uploads_path(), upload_id), {}, {}, boot_id()};
+  Upload upload{std::string(key), join_path(uploads_path(), upload_id), {}, {}, this_boot()};
   auto lock = lock_file(upload.file("lock"), 0, mode);
   if (!lock) return lock.error().kind() == ErrorKind::not_found ? no_upload(key) : lock.error();
   upload.lock = std::move(*lock);

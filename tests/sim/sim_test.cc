@@ -42,7 +42,7 @@ class Seeds : public ::testing::TestWithParam<std::uint64_t> {};
 void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions options) {
   const std::uint64_t first = from_environment("CAIRN_SIM_FIRST", 1);
   const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", otherwise);
-  std::uint64_t restore_points = 0, restores = 0, merged = 0, replaced = 0;
+  std::uint64_t restore_points = 0, restores = 0, merged = 0, replaced = 0, rests = 0, woken = 0;
   for (std::uint64_t seed = first + shard; seed < first + count; seed += kShards) {
     options.seed = seed;
     const SimulationReport report = simulate(options);
@@ -50,6 +50,8 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
     restores += report.restores;
     merged += report.merged;
     replaced += report.replaced;
+    rests += report.rests;
+    woken += report.woken;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
                                         << "\nrerun with: sim_tests --seed " << seed
                                         << (options.away_at_start ? " --away" : "") << " --verbose\n"
@@ -60,6 +62,8 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
     EXPECT_GT(restores, 0u);
     EXPECT_GT(merged, 0u);
     EXPECT_GT(replaced, 0u);
+    EXPECT_GT(rests, 0u);
+    EXPECT_GT(woken, 0u);
   }
 }
 
@@ -120,6 +124,8 @@ int run_by_hand(ByHand hand) {
     sum.snapshots += report.snapshots;
     sum.merged += report.merged;
     sum.replaced += report.replaced;
+    sum.rests += report.rests;
+    sum.woken += report.woken;
     sum.most_waits = std::max(sum.most_waits, report.most_waits);
     if (report.failure.empty()) continue;
     ++failures;
@@ -127,10 +133,10 @@ int run_by_hand(ByHand hand) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, "
-                                  "{} merged objects, {} replaced ones, {} kills, {} power losses, {} faults, longest "
+                                  "{} merged objects, {} replaced ones, {} rests, {} woken, {} kills, {} power losses, {} faults, longest "
                                   "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.merged, sum.replaced, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
+                                  sum.merged, sum.replaced, sum.rests, sum.woken, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
                                   took.count()).c_str());
   return failures == 0 ? 0 : 1;
 }

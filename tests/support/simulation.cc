@@ -49,6 +49,9 @@ class Simulation {
   void upload();
   void keep_up();
   void rest();
+  void go_to_rest();
+  void check_what_rests();
+  void wake();
   void take(const char* what, const Result<Step>& step);
   void note_status();
   void give_up(const Error& error, const char* what);
@@ -227,6 +230,49 @@ void Simulation::rest() {
   if (!failed()) fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
 }
 
+// In the middle of which the application may go on: before the last look at it, and after.
+void Simulation::go_to_rest() {
+  trace("it may rest");
+  for (int i = 0; i < 4 && !failed(); ++i) {
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
+      if (host_->is_up() && !failed() && !host_->life().is_over()) (this->*step)();
+    }
+    if (!host_->is_up() || failed() || host_->life().is_over()) return;
+    (void)host_->replicator().may_rest(now_);
+    pass_time(random_.chance(1, 8) ? 1'900'000 : 2'100'000);
+  }
+  let_file_clock_tick(scratch_ / "host");
+  if (random_.chance(1, 4)) trace(workload_->step());
+  if (!host_->is_up() || failed() || !host_->replicator().may_rest(now_)) return;
+  if (random_.chance(1, 4)) trace(workload_->step());
+  if (!host_->is_up() || failed()) return;
+  if (!host_->rest(now_)) return;
+  trace("at rest");
+  ++report_.rests;
+  if (!host_->life().is_over()) check_what_rests();
+}
+
+// That it goes on says that everything is published, whatever has been done to the files.
+void Simulation::check_what_rests() {
+  const bool known = host_->goes_on_resting(now_), found = !host_->is_up() && host_->is_found_at_rest(now_);
+  trace(fmt::format("at rest: {}, {}", known ? "goes on" : "to be woken", found ? "found so" : "not found so"));
+  if (!known && host_->is_at_rest()) ++report_.woken;
+  if (!known && !found) return;
+  if (workload_->is_deleted()) return fail("at rest, and the database is gone");
+  const std::string problem = oracle_.check(model_);
+  if (!problem.empty()) return fail("the replica: " + problem);
+  const Bytes image = workload_->image();
+  if (oracle_.points().empty() || oracle_.points().back().hash != content_hash(image)) {
+    fail("at rest, and the replica is not the database");
+  }
+}
+
+void Simulation::wake() {
+  const bool in_vain = random_.chance(1, 4);
+  check_what_rests();
+  if (!failed() && (in_vain || !host_->goes_on_resting(now_))) start();
+}
+
 void Simulation::note_status() {
   const ReplicatorStatus status = host_->replicator().status();
   called_published_ = std::max(called_published_, status.published_sequence);
@@ -249,7 +295,8 @@ void Simulation::note_status() {
 }
 
 void Simulation::step_something() {
-  switch (random_.below(12)) {
+  switch (random_.below(13)) {
+    case 12: return go_to_rest();
     case 10:
     case 11: trace("upkeep step"); return keep_up();
     case 0:
@@ -271,6 +318,11 @@ void Simulation::step_something() {
 void Simulation::act() {
   if (host_->life().is_over()) return die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
   if (random_.chance(1, 4)) let_time_jump();
+  if (host_->is_at_rest() && random_.chance(1, 3)) return wake();
+  if (host_->is_at_rest() && random_.chance(1, 12)) {
+    die(random_.chance(1, 2) ? CrashKind::kill : CrashKind::power_loss);
+    return check_what_rests();
+  }
   if (!host_->is_up()) {
     if (random_.chance(1, 3)) return start();
     trace("alone: " + workload_->step_while_alone());

@@ -36,10 +36,15 @@ struct SimulationReport {
   std::vector<std::string> trace;
   std::uint64_t commits = 0, restore_points = 0, restores = 0, kills = 0, power_losses = 0, faults = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0, snapshots = 0, merged = 0, replaced = 0;
+  std::uint64_t rests = 0, woken = 0;  // woken: by what was written while it was at rest
   int most_waits = 0;    // of an application's checkpoint for Cairn
 };
 
 SimulationReport simulate(const SimulationOptions& options);
+
+// Until what is written to a file now has a later time than what was written before. Milliseconds, of the real clock: the
+// file system's does not come from the seed.
+void let_file_clock_tick(const std::string& directory);
 
 // A process that replicates, and the machine that it runs on: its own disk, its own luck with the store.
 class Host {
@@ -56,8 +61,14 @@ class Host {
   ReplicatorOptions& options() { return options_; }
   std::uint64_t faults() const { return plan_.injected + files_->faults_injected(); }
 
-  Result<void> start();
+  Result<void> start();        // with what one at rest has left, if there is one
   void stop();                 // tidily
+  // False: it does not rest now.
+  bool rest(const Time& now);
+  bool is_at_rest() const { return rest_.has_value(); }
+  // Nothing is committed that is not published: as far as is known to the process, and to one that begins now.
+  bool goes_on_resting(const Time& now) const { return rest_ && rest_->goes_on(now); }
+  bool is_found_at_rest(const Time& now) const;
   void die(CrashKind kind);    // of power loss, the disk's part only
   void lose_state_directory();
   void heal();                 // no faults, no limit to its life
@@ -66,6 +77,8 @@ class Host {
   void store_goes_away();      // until it is healed, or made faulty in another way
 
  private:
+  void begin_boot();
+
   std::string directory_;
   Life life_;
   SeededRandom disk_random_, store_random_, replicator_random_;
@@ -76,6 +89,8 @@ class Host {
   InlineExecutor executor_;
   ReplicatorOptions options_;
   std::unique_ptr<Replicator> replicator_;
+  std::optional<Rest> rest_;
+  std::uint64_t boots_ = 0;
   bool faultless_ = true;
 };
 

@@ -1,9 +1,25 @@
+#include <sys/stat.h>
+
 #include <array>
 #include <filesystem>
+#include <fstream>
 
+#include "fmt/format.h"
 #include "support/simulation.h"
 
 namespace cairn::testing {
+
+void let_file_clock_tick(const std::string& directory) {
+  const auto changed = [&] {
+    std::ofstream(directory + "/tick") << "tick";
+    struct stat info {};
+    ::stat((directory + "/tick").c_str(), &info);
+    return std::pair(info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
+  };
+  const auto before = changed();
+  while (changed() == before) {
+  }
+}
 
 Host::Host(Store& store, std::string database, std::string directory, SeededRandom& random)
     : directory_(std::move(directory)),
@@ -31,10 +47,13 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   if (random.chance(1, 4)) options_.kept_limit_bytes = 60'000;
   if (random.chance(1, 4)) options_.merged_limit_bytes = 40'000;
   options_.snapshot_interval_ms = random.chance(1, 3) ? 100'000 : 0;
+  begin_boot();
   options_.truncate_wal_bytes = random.chance(1, 3) ? 50'000 : 64ull << 20;
 }
 
 Result<void> Host::start() {
+  options_.known = rest_ ? rest_->known : nullptr;
+  rest_.reset();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *files_, executor_, replicator_random_, options_));
   return {};
 }
@@ -45,8 +64,25 @@ void Host::stop() {
   replicator_.reset();
 }
 
+bool Host::rest(const Time& now) {
+  rest_ = replicator_->rest(now);
+  if (!rest_) return false;
+  replicator_.reset();
+  if (life_.is_over()) rest_.reset();  // nobody has heard of it
+  return true;
+}
+
+bool Host::is_found_at_rest(const Time& now) const {
+  const auto found = Replicator::find_at_rest(*files_, options_, now);
+  return found && *found;
+}
+
+void Host::begin_boot() { options_.boot = fmt::format("{:032x}", ++boots_); }
+
 void Host::die(CrashKind kind) {
   life_.end_now();
+  rest_.reset();
+  if (kind == CrashKind::power_loss) begin_boot();
   if (replicator_) replicator_->close(StopMode::crash);
   replicator_.reset();
   files_->crash(kind);

@@ -1,0 +1,248 @@
+#include "cli/configured_database.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "cli/spending.h"
+
+namespace cairn::cli {
+
+namespace {
+
+// What is counted of a database goes on when it is opened again.
+ReplicatorStatus with_counts(ReplicatorStatus status, const ReplicatorStatus& before) {
+  constexpr std::uint64_t ReplicatorStatus::* kCounts[] = {
+      &ReplicatorStatus::published_bytes, &ReplicatorStatus::captured_commits, &ReplicatorStatus::snapshots_published,
+      &ReplicatorStatus::wal_restarts,    &ReplicatorStatus::reconciles,       &ReplicatorStatus::rollovers,
+      &ReplicatorStatus::merged_objects,  &ReplicatorStatus::merged_bytes,     &ReplicatorStatus::replaced_objects,
+      &ReplicatorStatus::write_lock_count};
+  for (const auto count : kCounts) status.*count += before.*count;
+  if (status.published_time_ms == 0) status.published_time_ms = before.published_time_ms;
+  return status;
+}
+
+StoreStatus with_usage(StoreStatus status, const StoreStatus& before) {
+  constexpr std::uint64_t StoreUsage::* kCounts[] = {
+      &StoreUsage::writes,     &StoreUsage::lists,      &StoreUsage::reads,         &StoreUsage::deletes,
+      &StoreUsage::unanswered, &StoreUsage::sent_bytes, &StoreUsage::received_bytes};
+  for (const auto count : kCounts) status.usage.*count += before.usage.*count;
+  status.retries += before.retries;
+  if (status.service.empty()) status.service = before.service;
+  return status;
+}
+
+}  // namespace
+
+// Sentences about a database mostly begin with its path already.
+std::string about(const std::string& name, std::string_view sentence) {
+  return sentence.starts_with(name) ? std::string(sentence) : fmt::format("{}: {}", name, sentence);
+}
+
+std::optional<Failure> CheckedStores::once(const std::string& store,
+                                           const std::function<std::optional<Failure>(bool)>& open) {
+  bool checks = false;
+  {
+    MutexLock lock(mutex_);
+    while (!checked_.contains(store) && under_way_.contains(store)) changed_.wait(mutex_);
+    checks = !checked_.contains(store);
+    if (checks) under_way_.insert(store);
+  }
+  std::optional<Failure> failure = open(checks);
+  if (!checks) return failure;
+  MutexLock lock(mutex_);
+  under_way_.erase(store);
+  if (!failure) checked_.insert(store);
+  changed_.notify_all();
+  return failure;
+}
+
+ConfiguredDatabase::ConfiguredDatabase(DatabaseJob job, DatabaseSurroundings& around, Ended ended)
+    : job_(std::move(job)), around_(around), ended_(std::move(ended)) {}
+
+bool ConfiguredDatabase::sleeps_on(const Time& now, std::int64_t& due_us) {
+  std::optional<Rest> rest;
+  {
+    MutexLock lock(mutex_);
+    rest = rest_;
+  }
+  if (!rest && !std::exchange(looked_, true)) {
+    auto found = Replication::find_at_rest(replication_options(), around_.system);
+    rest = found ? std::move(*found) : std::nullopt;  // what is in the way is met again when it is opened
+    MutexLock lock(mutex_);
+    rest_ = rest;
+  }
+  if (!rest || !rest->goes_on(now)) return false;
+  due_us = rest->due_us;
+  return true;
+}
+
+Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
+  {
+    MutexLock lock(mutex_);
+    if (stop.stop_requested() && !rest_) return nullptr;
+  }
+  std::unique_ptr<Replication> opened;
+  const auto failure = around_.checked_stores.once(job_.store, [&](bool checks) {
+    ReplicationOptions options = replication_options();
+    if (!checks) options.check_store = ReplicationOptions::CheckStore::no;
+    const auto say = [&](std::string_view warning) { around_.warn(about(job_.path, warning)); };
+    return Replication::open(options, around_.system, say, opened);
+  });
+  if (failure) return around_.on_failure(job_.path, *failure).error();
+  Replicator& replicator = opened->replicator();
+  const std::int64_t now_us = around_.system.clock.now().mono_us;
+  MutexLock lock(mutex_);
+  if (begun_us_ == 0) begun_us_ = day_begun_us_ = now_us;
+  if (!report_) {
+    report_ = std::make_shared<StatusReport>(
+        job_.path, opened->url(), around_.log,
+        around_.style == Style::json ? JsonLines::every_change : JsonLines::never, [this] {
+          const StoreStatus store = store_status();
+          return store_json(store, (around_.system.clock.now().mono_us - begun_us_) / 1000, job_.prices);
+        });
+  }
+  replication_ = std::move(opened);
+  rest_.reset();
+  return &replicator;
+}
+
+bool ConfiguredDatabase::fall_asleep(const Time& now) {
+  Replication* open = nullptr;
+  {
+    MutexLock lock(mutex_);
+    open = replication_.get();
+  }
+  std::optional<Rest> rest = open->rest(now);
+  if (!rest) return false;
+  std::unique_ptr<Replication> closed;
+  MutexLock lock(mutex_);
+  counted_ = with_counts(rest->status, counted_);
+  store_counted_ = with_usage(replication_->store_status(), store_counted_);
+  rest->status = counted_;
+  rest_ = std::move(rest);
+  closed = std::move(replication_);
+  return true;
+}
+
+void ConfiguredDatabase::end(const Result<void>& outcome) {
+  Result<void> result = outcome;
+  std::shared_ptr<StatusReport> report;
+  std::unique_ptr<Replication> open;
+  StoreStatus store = store_status();
+  std::int64_t open_ms = 0;
+  {
+    MutexLock lock(mutex_);
+    report = report_;
+    open_ms = begun_us_ == 0 ? 0 : (around_.system.clock.now().mono_us - begun_us_) / 1000;
+  }
+  if (Replication* const closing = [&] {
+        MutexLock lock(mutex_);
+        return replication_.get();
+      }()) {
+    const std::optional<Failure> failure = closing->finish(outcome);
+    store = store_status();
+    {
+      MutexLock lock(mutex_);
+      report_.reset();
+      open = std::move(replication_);
+    }
+    report->update(with_counts(open->last_status(), counted_));
+    result = failure ? around_.on_failure(job_.path, *failure) : Result<void>();
+    tell_spending("since it began", store.usage, store.service, open_ms);
+    if (!failure) {
+      const std::uint64_t sequence = open->last_status().published_sequence;
+      around_.log.about_database(job_.path, sequence).info("stopped, published up to sequence {}", sequence);
+    }
+  }
+  ended_(*this, result);
+}
+
+RunOptions ConfiguredDatabase::run_options() {
+  RunOptions run;
+  run.wait_for_database = WaitForDatabase::yes;
+  run.final_limit_ms = job_.stop_timeout_ms;
+  run.on_notice = [this](std::string_view notice) { around_.warn(about(job_.path, notice)); };
+  run.on_change = [this](const ReplicatorStatus& status) { on_change(status); };
+  return run;
+}
+
+void ConfiguredDatabase::on_change(const ReplicatorStatus& status) {
+  ReplicatorStatus all;
+  {
+    MutexLock lock(mutex_);
+    all = with_counts(status, counted_);
+  }
+  if (const auto told = report()) told->update(all);
+  tell_day();
+  if (status.phase != Phase::attaching) around_.on_work(job_.path);
+  store_in_trouble_ = !status.store_trouble.empty();
+}
+
+std::shared_ptr<StatusReport> ConfiguredDatabase::report() const {
+  MutexLock lock(mutex_);
+  return report_;
+}
+
+StoreStatus ConfiguredDatabase::store_status() const {
+  MutexLock lock(mutex_);
+  return replication_ ? with_usage(replication_->store_status(), store_counted_) : store_counted_;
+}
+
+// Once a day what was asked of its store.
+void ConfiguredDatabase::tell_day() {
+  const std::int64_t now_us = around_.system.clock.now().mono_us;
+  const std::int64_t day_ms = (now_us - day_begun_us_) / 1000;
+  if (day_ms < kDayMs) return;
+  const StoreStatus store = store_status();
+  day_begun_us_ = now_us;
+  tell_spending("in a day", difference(store.usage, std::exchange(day_before_, store.usage)), store.service, day_ms);
+}
+
+void ConfiguredDatabase::tell_spending(const char* when, const StoreUsage& usage, const std::string& service,
+                                       std::int64_t ms) const {
+  if (service.empty() || usage.is_zero()) return;
+  around_.log.about_database(job_.path)
+      .info("asked of {} {}: {}", service, when, spending_text({usage, service, ms}, job_.prices));
+}
+
+bool ConfiguredDatabase::look_at_store() {
+  if (!store_in_trouble_) return false;
+  if (const auto told = report()) told->look_at_store();
+  return true;
+}
+
+void ConfiguredDatabase::describe(daemon::DatabaseView& view, const Time& now) const {
+  MutexLock lock(mutex_);
+  view.is_open = replication_ != nullptr;
+  view.is_asleep = !view.is_open && rest_.has_value();
+  view.store_status = store_counted_;
+  if (begun_us_ > 0) view.open_ms = (now.mono_us - begun_us_) / 1000;
+  if (view.is_asleep) view.status = rest_->status;
+  if (!view.is_open) return;
+  view.status = with_counts(replication_->status(), counted_);
+  view.store_status = with_usage(replication_->store_status(), store_counted_);
+}
+
+ReplicationOptions ConfiguredDatabase::replication_options() const {
+  ReplicationOptions options;
+  options.database = job_.path;
+  options.url = job_.replica;
+  options.state_root = job_.state_root;
+  options.interval_ms = job_.settings.interval_ms;
+  options.wal_switch = job_.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
+  options.wait_for_database = WaitForDatabase::yes;
+  options.spool_limit_bytes = job_.settings.spool_limit_bytes;
+  options.shared_spool = &around_.spool;
+  options.segment_level = job_.settings.segment_level;
+  options.snapshot_level = job_.settings.snapshot_level;
+  options.level_windows_ms = job_.settings.level_windows_ms;
+  options.kept_limit_bytes = job_.settings.kept_limit_bytes;
+  options.snapshot_interval_ms = job_.settings.snapshot_interval_ms;
+  options.may_rest = job_.sleep_after_ms > 0;
+  MutexLock lock(mutex_);
+  if (rest_) options.known = rest_->known;
+  return options;
+}
+
+}  // namespace cairn::cli

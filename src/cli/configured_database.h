@@ -1,0 +1,106 @@
+// A database of a configuration on its way to its replica: opened when there is something to do for it, and closed when
+// there is not.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+
+#include "base/mutex.h"
+#include "cli/exit_status.h"
+#include "cli/log.h"
+#include "cli/output.h"
+#include "cli/replication.h"
+#include "cli/status_report.h"
+#include "cli/system.h"
+#include "daemon/config.h"
+#include "daemon/fleet.h"
+#include "daemon/scheduler.h"
+
+namespace cairn::cli {
+
+struct DatabaseJob {
+  std::string path, replica, state_root;
+  std::string store;  // what may be slow or away for several: a server and bucket, or a folder above
+  daemon::DatabaseSettings settings;
+  std::int64_t stop_timeout_ms = 0, sleep_after_ms = 0;
+  std::optional<PriceList> prices;
+};
+
+// Which stores were found to be of use: each is asked once.
+class CheckedStores {
+ public:
+  // Runs `open`, which is to check the store as well unless that has succeeded; then no other of this store runs.
+  std::optional<Failure> once(const std::string& store, const std::function<std::optional<Failure>(bool)>& open)
+      EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;
+  ConditionVariable changed_;
+  std::set<std::string> checked_ GUARDED_BY(mutex_), under_way_ GUARDED_BY(mutex_);
+};
+
+std::string about(const std::string& name, std::string_view sentence);
+
+// What all of them share, and whom they tell. Outlives them.
+struct DatabaseSurroundings {
+  System& system;
+  const Log& log;
+  SharedSpool& spool;
+  Style style = Style::text;
+  CheckedStores checked_stores;
+  std::function<void(std::string)> warn;                                                    // each sentence once
+  std::function<void(const std::string& path)> on_work;
+  std::function<Result<void>(const std::string& path, const Failure&)> on_failure;
+};
+
+class ConfiguredDatabase final : public daemon::Tended {
+ public:
+  using Ended = std::function<void(ConfiguredDatabase&, const Result<void>&)>;
+  ConfiguredDatabase(DatabaseJob job, DatabaseSurroundings& around, Ended ended);
+
+  // Of the scheduler.
+  std::string database_path() const override { return job_.path; }
+  bool sleeps_on(const Time& now, std::int64_t& due_us) override;
+  Result<Replicator*> open(std::stop_token stop) override EXCLUDES(mutex_);
+  bool fall_asleep(const Time& now) override EXCLUDES(mutex_);
+  void end(const Result<void>& outcome) override EXCLUDES(mutex_);
+  RunOptions run_options();
+
+  // Any thread.
+  const std::string& path() const { return job_.path; }
+  void describe(daemon::DatabaseView& view, const Time& now) const EXCLUDES(mutex_);
+  // True: its store is in trouble.
+  bool look_at_store() EXCLUDES(mutex_);
+
+ private:
+  ReplicationOptions replication_options() const;
+  void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
+  StoreStatus store_status() const EXCLUDES(mutex_);
+  std::shared_ptr<StatusReport> report() const EXCLUDES(mutex_);
+  void tell_spending(const char* when, const StoreUsage& usage, const std::string& service, std::int64_t ms) const;
+  void tell_day() EXCLUDES(mutex_);
+
+  const DatabaseJob job_;
+  DatabaseSurroundings& around_;
+  const Ended ended_;
+  bool looked_ = false;  // whether an earlier process has left it at rest
+
+  mutable Mutex mutex_;
+  std::unique_ptr<Replication> replication_ GUARDED_BY(mutex_);
+  std::optional<Rest> rest_ GUARDED_BY(mutex_);
+  std::shared_ptr<StatusReport> report_ GUARDED_BY(mutex_);
+  ReplicatorStatus counted_ GUARDED_BY(mutex_);     // by those that were open before: of it only what is counted
+  StoreStatus store_counted_ GUARDED_BY(mutex_);
+  std::int64_t begun_us_ GUARDED_BY(mutex_) = 0;    // when it was opened first
+  std::int64_t day_begun_us_ = 0;
+  StoreUsage day_before_;
+  std::atomic<bool> store_in_trouble_ = false;
+};
+
+}  // namespace cairn::cli
