@@ -106,7 +106,8 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
-                             database.stop_timeout_ms, database.sleep_after_ms, database.prices ? database.prices->name : "");
+                             database.stop_timeout_ms, database.sleep_after_ms,
+                             database.prices ? database.prices->name : "");
   job.start = [this, database = std::move(database)](std::stop_token stop, daemon::Job::Ended ended) {
     begin_database(database, std::move(stop), std::move(ended));
   };

@@ -1,6 +1,6 @@
-// A directory is watched, for names and for writes, and not the files in it: so there are as many watches as directories, and
-// a database that nobody has open needs none of its own. (A database that is written to by another name, a hard link in
-// another directory, is not heard of: whoever looks now and then finds that.)
+// A directory is watched, for names and for writes, and not the files in it: so there are as many watches as
+// directories, and a database that nobody has open needs none of its own. (A database that is written to by another
+// name, a hard link in another directory, is not heard of: whoever looks now and then finds that.)
 #include "daemon/files_watch.h"
 
 #include <fmt/format.h>

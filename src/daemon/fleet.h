@@ -30,7 +30,8 @@ struct DatabaseView {
   bool is_asleep = false;
   ReplicatorStatus status;
   StoreStatus store_status;
-  std::int64_t open_ms = 0;  // since it was opened first: what `status` and `store_status` count was counted in that time
+  // Since it was opened first: what `status` and `store_status` count was counted in that time.
+  std::int64_t open_ms = 0;
   std::optional<Failing> failing;
 };
 

@@ -1,7 +1,7 @@
 // Drives any number of Replicators with a few threads: one waits for files to change and for times to come, some
 // capture, some speak to stores, some open and close. What run_replicator() does for one with threads of its own, with
-// the same outcome. A database that nothing is to be done for is closed, and costs a name and a look now and then until
-// it is written to.
+// the same outcome. A database that nothing is to be done for is closed, and costs a name and a look now and then
+// until it is written to.
 //
 // A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
 // always has something to do comes last again after each step. Stores take turns too, and no store can hold all
@@ -39,10 +39,11 @@ class Tended {
  public:
   virtual ~Tended() = default;
   virtual std::string database_path() const = 0;
-  // Whether nothing is to be done, as far as a look at its files tells; then it is not opened before it is written to, or
-  // `due_us` comes.
+  // Whether nothing is to be done, as far as a look at its files tells; then it is not opened before it is written
+  // to, or `due_us` comes.
   virtual bool sleeps_on(const Time& now, std::int64_t& due_us) = 0;
-  // What it gives lives until it sleeps, or ends. Null: a stop was asked for, and nothing was begun that is to be finished.
+  // What it gives lives until it sleeps, or ends. Null: a stop was asked for, and nothing was begun that is to be
+  // finished.
   virtual Result<Replicator*> open(std::stop_token stop) = 0;
   // False: it does not sleep now, and all goes on.
   virtual bool fall_asleep(const Time& now) = 0;
@@ -63,8 +64,9 @@ struct SchedulerOptions {
   // Asleep: beside what the file system tells, in case it did not. With more than so many, less often.
   std::int64_t asleep_look_us = 60'000'000, unwatched_asleep_look_us = 1'000'000;
   std::size_t often_asleep = 10'000;
-  // Of those that may sleep and are opened for the first time so many at once, each until all of it is published or something is in the
-  // way: so that thousands do not ask disk and store at the same moment. Of one store three quarters.
+  // Of those that may sleep and are opened for the first time so many at once, each until all of it is published or
+  // something is in the way: so that thousands do not ask disk and store at the same moment. Of one store three
+  // quarters.
   int starting_at_once = 32;
   // With more than so many open, who has nothing to do is closed as soon as can be.
   std::size_t many_awake = 64;
@@ -138,6 +140,7 @@ class Scheduler {
   std::int64_t look_again_us(Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t look_asleep_us(const Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   void ring_all(Driven& driven) REQUIRES(mutex_);
+  void cancel_timers(Driven& driven) REQUIRES(mutex_);
   void set_busy(Driven& driven, bool busy) REQUIRES(mutex_);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }

@@ -163,7 +163,8 @@ bool Supervisor::is_to_be_tried_again(Slot& slot, const Result<void>& result) {
     if (listener_.on_end) listener_.on_end(name);
     return false;
   }
-  if (clock_.now().mono_us - slot.begun_us > timing_.longest_retry_ms * 1000) slot.next_wait_ms = timing_.first_retry_ms;
+  const bool ran_long = clock_.now().mono_us - slot.begun_us > timing_.longest_retry_ms * 1000;
+  if (ran_long) slot.next_wait_ms = timing_.first_retry_ms;
   slot.wait_ms = slot.next_wait_ms;
   slot.next_wait_ms = std::min(slot.wait_ms * 2, timing_.longest_retry_ms);
   const bool is_news = result.error().message() != slot.said;

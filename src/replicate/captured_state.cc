@@ -50,8 +50,8 @@ Result<bool> CapturedState::resume(sqlite::Database& database, const Time& now) 
   return true;
 }
 
-// Either what was captured last is in the WAL still, and nobody has written the file since; or the file has all of it and
-// was not written since it went to rest: then whatever the WAL holds was written after that.
+// Either what was captured last is in the WAL still, and nobody has written the file since; or the file has all of
+// it and was not written since it went to rest: then whatever the WAL holds was written after that.
 Result<std::optional<WalPosition>> CapturedState::proven_position(sqlite::Database& database,
                                                                   const wal::IndexHeader& index,
                                                                   const Time& now) const {
@@ -101,8 +101,8 @@ Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal
   return outcome;
 }
 
-// With everything backfilled, the database file has the newest version of every page, and the hold (a pin that marks no
-// later commit, or a floor) lets nobody change it; the WAL may be restarted meanwhile. With less, the WAL is not
+// With everything backfilled, the database file has the newest version of every page, and the hold (a pin that marks
+// no later commit, or a floor) lets nobody change it; the WAL may be restarted meanwhile. With less, the WAL is not
 // restarted, and a page that has no frame there does not change in the file.
 Result<void> CapturedState::end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now) {
   if (upto.all_backfilled()) touched_.all_backfilled();

@@ -1,5 +1,6 @@
-// The part of capture in going to rest: the WAL is folded into the database file, so that the file alone is the state, and
-// what the file system says of both files is noted, under the hold that keeps everybody from changing the file.
+// The part of capture in going to rest: the WAL is folded into the database file, so that the file alone is the
+// state, and what the file system says of both files is noted, under the hold that keeps everybody from changing the
+// file.
 #include "replicate/capturer.h"
 
 namespace cairn::replicate {
@@ -19,8 +20,8 @@ void Capturer::note_files(const Time& now) {
   files_since_us_ = now.mono_us;
 }
 
-// With a pin what is committed last is in the WAL alone, which whoever closes the database may fold into the file: so it
-// is done here, unless a reader is in the way.
+// With a pin what is committed last is in the WAL alone, which whoever closes the database may fold into the file:
+// so it is done here, unless a reader is in the way.
 bool Capturer::may_rest(const Time& now) {
   if (!is_all_captured_and_still()) {
     files_since_us_ = -1;

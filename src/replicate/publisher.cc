@@ -29,8 +29,8 @@ constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
 constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
 
-// Nobody has heard from the store for too long by either clock: somebody else may have taken the history over, and what
-// shows it been merged and removed.
+// Nobody has heard from the store for too long by either clock: somebody else may have taken the history over, and
+// what shows it been merged and removed.
 bool is_too_long_ago(const Time& heard, const Time& now, std::int64_t grace_ms) {
   const std::int64_t most_ms = std::min(kAway_ms, grace_ms / 2);
   const std::int64_t by_wall_ms = std::abs(now.wall_ms - heard.wall_ms);
@@ -93,8 +93,8 @@ Result<bool> Publisher::attach_now(const Time& now) {
   return false;
 }
 
-// What a Replicator of this process left when it went to rest is as good as what it would know had it stayed, and for as
-// long.
+// What a Replicator of this process left when it went to rest is as good as what it would know had it stayed, and
+// for as long.
 bool Publisher::is_known(const Time& now) const {
   const Remembered* const known = shared_.options.known.get();
   if (known == nullptr || known->published_hash == 0 || shared_.options.adopt != Adopt::none) return false;
@@ -219,8 +219,8 @@ Result<void> Publisher::look_for_others_when_due(const Time& now) {
   return {};
 }
 
-// Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is gone
-// because the replica is.
+// Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is
+// gone because the replica is.
 Result<void> Publisher::write_summary(const Time& now) {
   const LocalRecord record = shared_.local->record();
   next_summary_us_ = now.mono_us + kSummary_us;

@@ -39,7 +39,8 @@ Result<bool> has_names(FileSystem& files, const std::string& directory) {
 }  // namespace
 
 FilesMark mark_files(const std::string& database) {
-  char* const real = ::realpath(database.c_str(), nullptr);  // SQLite, too, names the WAL after the file a link leads to
+  // SQLite, too, names the WAL after the file a link leads to.
+  char* const real = ::realpath(database.c_str(), nullptr);
   const std::string path = real != nullptr ? real : database;
   std::free(real);
   return {mark_of(path), mark_of(path + "-wal")};

@@ -27,14 +27,15 @@ struct FilesMark {
 };
 FilesMark mark_files(const std::string& database);
 
-// A mark says nothing of a write in the same tick of the file system's clock. So it counts once it has stood for longer
-// than any tick: what is written from then on has a later time.
+// A mark says nothing of a write in the same tick of the file system's clock. So it counts once it has stood for
+// longer than any tick: what is written from then on has a later time.
 inline constexpr std::int64_t kMarkStands_us = 2'000'000;
 
 // Kept in the local record: of the state that is captured there.
 struct RestMark {
   FilesMark files;
-  Id128 boot;                          // times mean nothing in another: a power loss may take a file's time, not its bytes
+  // Times mean nothing in another: a power loss may take a file's time, not its bytes.
+  Id128 boot;
   std::int64_t wall_less_mono_ms = 0;  // smaller later on: the clock was set back, and may give a time twice
   bool whole_in_file = false;          // the database file alone is the state: nothing in the WAL is needed
   std::int64_t due_us = 0;             // when something is due although nothing happens

@@ -133,10 +133,12 @@ int run_by_hand(ByHand hand) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, "
-                                  "{} merged objects, {} replaced ones, {} rests, {} woken, {} kills, {} power losses, {} faults, longest "
+                                  "{} merged objects, {} replaced ones, {} rests, {} woken, "
+                                  "{} kills, {} power losses, {} faults, longest "
                                   "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.merged, sum.replaced, sum.rests, sum.woken, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
+                                  sum.merged, sum.replaced, sum.rests, sum.woken, sum.kills,
+                                  sum.power_losses, sum.faults, sum.most_waits,
                                   took.count()).c_str());
   return failures == 0 ? 0 : 1;
 }

@@ -42,8 +42,8 @@ struct SimulationReport {
 
 SimulationReport simulate(const SimulationOptions& options);
 
-// Until what is written to a file now has a later time than what was written before. Milliseconds, of the real clock: the
-// file system's does not come from the seed.
+// Until what is written to a file now has a later time than what was written before. Milliseconds, of the real
+// clock: the file system's does not come from the seed.
 void let_file_clock_tick(const std::string& directory);
 
 // A process that replicates, and the machine that it runs on: its own disk, its own luck with the store.

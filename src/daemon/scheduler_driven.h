@@ -1,0 +1,57 @@
+// What the Scheduler keeps of a database: for its own files.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "daemon/scheduler.h"
+
+namespace cairn::daemon {
+
+// What there is of it only while it is open.
+struct Scheduler::Awake {
+  Awake(Replicator& one, const RunOptions& options) : replicator(one), judge(one, options) {}
+
+  Replicator& replicator;
+  Judge judge;
+
+  // Guarded by the scheduler's mutex.
+  std::uint64_t changes = 0, told = 0;  // reasons to tell
+  std::optional<StatusMark> mark;
+  std::optional<StatusWords> words;
+  std::int64_t last_capture_us = 0, last_life_us = 0;
+  std::int64_t last_got_on_us = 0;        // when its status changed last
+  std::int64_t no_sleep_before_us = 0;
+  bool busy = false, capture_ended = false;
+};
+
+struct Scheduler::Driven {
+  Driven(std::shared_ptr<Tended> one, std::string store, std::stop_token token, RunOptions run, std::int64_t sleep_us)
+      : tended(std::move(one)), lane(std::move(store)), stop(std::move(token)), options(std::move(run)),
+        sleep_after_us(sleep_us), awaits_database(options.wait_for_database == WaitForDatabase::yes) {}
+
+  const std::shared_ptr<Tended> tended;
+  const std::string lane;
+  const std::stop_token stop;
+  const RunOptions options;
+  const std::int64_t sleep_after_us;  // 0: never
+  Id id = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop;
+  std::atomic<bool> awaits_database;
+
+  // Guarded by the scheduler's mutex.
+  std::array<PartState, kPartCount> parts;
+  std::unique_ptr<Awake> awake;
+  bool quitting = false;              // no part is to begin any more: it is put away when all are at rest
+  std::optional<Result<void>> outcome;  // with quitting: how it ends; none: it goes to sleep
+  bool was_opened = false, has_start = false, waits_to_start = false;
+};
+
+}  // namespace cairn::daemon
