@@ -17,6 +17,7 @@ struct FoundDatabase {
   std::string identity;       // of the file: two names of one file have the same; of what is not there, the path
   DatabaseSettings settings;
   int line = 0;               // of the entry that means it
+  bool is_registered = false;
 };
 
 struct FoundDatabases {

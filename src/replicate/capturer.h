@@ -113,6 +113,8 @@ class Capturer {
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;
   bool settled_ = false;  // all that this step saw is captured
+  std::uint64_t requests_ = 0;        // to capture, before this step looked at anything
+  std::uint64_t requests_taken_ = 0;  // of those, for how many a segment was ended
 };
 
 }  // namespace cairn::replicate
