@@ -8,10 +8,12 @@
 
 #include "base/files.h"
 #include "cairn/daemon.h"
+#include "cli/auto_restore.h"
 #include "cli/layers.h"
 #include "cli/places.h"
 #include "cli/replication.h"
 #include "cli/spending.h"
+#include "daemon/judge.h"
 #include "daemon/store_url.h"
 
 namespace cairn::cli {
@@ -138,10 +140,11 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
-                             database.stop_timeout_ms, database.prices ? database.prices->name : "");
+                             database.stop_timeout_ms, database.prices ? database.prices->name : "",
+                                 s.restore_if_missing);
   job.run = [this, database = std::move(database)](std::stop_token stop) {
     return run_database(database, std::move(stop));
   };
@@ -178,11 +181,14 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
     spendings.tell_day();
     if (status.phase != Phase::attaching) note_works(job.path);
     MutexLock lock(mutex_);
-    running_[job.path].store_in_trouble = !status.store_trouble.empty();
+    Running& running = running_[job.path];
+    running.store_in_trouble = !status.store_trouble.empty();
+    if (running.is_settled || status.settled) running.settled_ms = system_.clock.now().wall_ms;
+    running.is_settled = status.settled;
   };
   {
     MutexLock lock(mutex_);
-    running_[job.path] = {report, replication.get(), system_.clock.now().mono_us, false};
+    running_[job.path] = {report, replication.get(), system_.clock.now().mono_us, false, ++openings_};
   }
   const auto drive = [&](Replicator& replicator, std::stop_token until, const RunOptions& how) {
     return scheduler_.drive(replicator, store_of(job.replica), std::move(until), how);
@@ -227,11 +233,69 @@ std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, con
   options.kept_limit_bytes = job.settings.kept_limit_bytes;
   options.snapshot_interval_ms = job.settings.snapshot_interval_ms;
   const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
-  const std::optional<Failure> failure = Replication::open(options, system_, say, replication);
+  std::optional<Failure> failure = restore_first(job, options, stop);
+  if (!failure) failure = Replication::open(options, system_, say, replication);
   MutexLock lock(mutex_);
   --opening_[store];
   opened_.notify_all();
   return failure;
+}
+
+// One try: who keeps the jobs going makes others.
+std::optional<Failure> ConfiguredJobs::restore_first(const DatabaseJob& job, const ReplicationOptions& options,
+                                                     const std::stop_token& stop) {
+  if (!job.settings.restore_if_missing) return std::nullopt;
+  Missing missing = Missing::no;
+  const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
+  std::optional<Failure> failure = restore_if_missing(options, system_, say, stop, missing);
+  if (missing != Missing::restored) return failure;
+  log_.info("{}: it was missing, and is the newest state of {} now", job.path, job.replica);
+  MutexLock lock(mutex_);
+  ++restored_;
+  return failure;
+}
+
+std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
+  const bool is_there = daemon::has_content(sync.database);
+  MutexLock lock(mutex_);
+  const bool is_wanted = std::any_of(wanted_.databases.begin(), wanted_.databases.end(),
+                                     [&](const daemon::DatabaseView& one) { return one.path == sync.database; });
+  if (!is_wanted) {
+    return Error(ErrorKind::not_found, fmt::format("{} is not replicated by this process: cairn status lists what is",
+                                                   sync.database));
+  }
+  const auto running = running_.find(sync.database);
+  if (running == running_.end()) {
+    if (const auto failed = failed_.find(sync.database); failed != failed_.end()) {
+      return Error(failed->second.why.kind, about(sync.database, failed->second.why.message));
+    }
+    return std::nullopt;  // it is being opened
+  }
+  Replication& replication = *running->second.replication;
+  if (sync.opening != running->second.opening) {
+    const std::optional<std::uint64_t> request = replication.request_capture();
+    if (!request) return std::nullopt;  // it is being closed
+    sync.opening = running->second.opening;
+    sync.request = *request;
+    scheduler_.ring(replication.real_database());
+  }
+  const ReplicatorStatus status = replication.status();
+  if (is_durable(status, sync.request)) return status.answered_sequence;
+  if (is_there) return std::nullopt;
+  return Error(ErrorKind::not_found, fmt::format("{} does not exist, or is empty: nothing is committed there",
+                                                 sync.database));
+}
+
+Error ConfiguredJobs::why_not_yet(const Sync& sync) const {
+  MutexLock lock(mutex_);
+  const std::string begin = fmt::format("{}: not everything is in the store yet", sync.database);
+  const auto running = running_.find(sync.database);
+  if (running == running_.end()) return Error(ErrorKind::retry_later, begin + ": it is being opened");
+  const ReplicatorStatus status = running->second.replication->status();
+  if (!status.store_trouble.empty()) return Error(status.store_trouble_kind, begin + ": " + status.store_trouble);
+  if (!status.database_trouble.empty()) return Error(status.database_trouble_kind,
+      begin + ": " + status.database_trouble);
+  return Error(ErrorKind::retry_later, begin);
 }
 
 Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const std::string& state_root,
@@ -320,6 +384,7 @@ daemon::FleetView ConfiguredJobs::view() const {
   MutexLock lock(mutex_);
   daemon::FleetView view = wanted_;
   view.now_ms = now.wall_ms;
+  view.restored = restored_;
   const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {
     const auto failed = failed_.find(name);
     return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);
@@ -332,6 +397,9 @@ daemon::FleetView ConfiguredJobs::view() const {
     database.status = running->second.replication->status();
     database.store_status = running->second.replication->store_status();
     database.open_ms = (now.mono_us - running->second.begun_us) / 1000;
+    const std::int64_t safe_ms = std::max(running->second.settled_ms, database.status.published_time_ms);
+    if (database.status.settled) database.lag_ms = 0;
+    else if (safe_ms > 0) database.lag_ms = std::max<std::int64_t>(now.wall_ms - safe_ms, 0);
   }
   for (daemon::LayerView& layer : view.layers) layer.failing = failing(std::string(kLayer) + layer.name);
   return view;

@@ -40,6 +40,17 @@ class ConfiguredJobs : public daemon::Fleet {
   int exit_status() const EXCLUDES(mutex_);
   daemon::FleetView view() const override EXCLUDES(mutex_);
 
+  // A wish that everything which is committed in a database when it is made is in the store.
+  struct Sync {
+    std::string database;
+    std::uint64_t opening = 0, request = 0;  // whom it was put to
+  };
+  // The sequence that has it all; none: not yet. Puts the wish to whoever replicates the database now, so it outlives
+  // an end and a new beginning. not_found: it is not replicated, or there is no file; else why its replication fails.
+  std::optional<Result<std::uint64_t>> look_at(Sync& sync) EXCLUDES(mutex_);
+  // What keeps it, in words.
+  Error why_not_yet(const Sync& sync) const EXCLUDES(mutex_);
+
  private:
   struct DatabaseJob {
     std::string path, replica, state_root;
@@ -49,9 +60,12 @@ class ConfiguredJobs : public daemon::Fleet {
   };
   struct Running {
     std::shared_ptr<StatusReport> report;
-    const Replication* replication = nullptr;
+    Replication* replication = nullptr;
     std::int64_t begun_us = 0;
     bool store_in_trouble = false;
+    std::uint64_t opening = 0;       // which of all
+    std::int64_t settled_ms = 0;     // when everything was published last, by the wall clock
+    bool is_settled = false;
   };
   struct Failed {
     int exit_status = kDone;
@@ -61,6 +75,8 @@ class ConfiguredJobs : public daemon::Fleet {
   daemon::Job job_of(DatabaseJob database);
   daemon::Job job_of(const daemon::LayerEntry& layer, const std::string& state_root);
   Result<void> run_database(const DatabaseJob& job, std::stop_token stop);
+  std::optional<Failure> restore_first(const DatabaseJob& job, const ReplicationOptions& options,
+                                       const std::stop_token& stop) EXCLUDES(mutex_);
   std::optional<Failure> open_database(const DatabaseJob& job, const std::stop_token& stop,
                                        std::unique_ptr<Replication>& replication) EXCLUDES(mutex_);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
@@ -77,6 +93,7 @@ class ConfiguredJobs : public daemon::Fleet {
   ConditionVariable opened_;
   std::map<std::string, int> opening_ GUARDED_BY(mutex_);  // by store, how many databases are being opened
   std::map<std::string, Running> running_ GUARDED_BY(mutex_);
+  std::uint64_t openings_ GUARDED_BY(mutex_) = 0, restored_ GUARDED_BY(mutex_) = 0;
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
   daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open

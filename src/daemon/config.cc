@@ -205,7 +205,8 @@ void Parser::read_store(const std::string& name, const toml::node& node) {
 
 void Parser::read_defaults(const toml::table& table) {
   const TomlSection defaults = section(
-      table, "[defaults]", Keys{"store", "to", "state_dir", "stop_timeout", "prices", "layer", "control"} + kDatabaseSettings);
+      table, "[defaults]", Keys{"store", "to", "state_dir", "stop_timeout", "prices", "layer",
+          "control"} + kDatabaseSettings);
   default_url_ = destination_of(defaults).url;
   if (const auto state = absolute_path(defaults, "state_dir")) config_.state_dir = *state;
   defaults.read_duration("stop_timeout", config_.stop_timeout_ms);
@@ -467,6 +468,15 @@ Result<Config> parse_config(std::string_view text, const std::string& file, cons
                             const RegisteredText& registered) {
   CAIRN_ASSIGN(const toml::table root, parse_toml(text, file));
   return Parser(file, environment).parse(root, registered);
+}
+
+std::string state_dir_of(std::string_view text, const Environment& environment) {
+  const toml::parse_result parsed = toml::parse(text);
+  if (!parsed || !parsed.table()["defaults"].is_table()) return std::string();
+  TomlMistakes mistakes("");
+  const TomlSection defaults(mistakes, environment, *parsed.table()["defaults"].as_table(), "[defaults]",
+      {"state_dir"});
+  return without_slash(defaults.text("state_dir").value_or(""));
 }
 
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {

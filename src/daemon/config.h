@@ -79,6 +79,9 @@ struct RegisteredText {
 Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment,
                             const RegisteredText& registered = {});
 
+// Of that text, state_dir in [defaults] alone; "": it does not say, or not rightly.
+std::string state_dir_of(std::string_view text, const Environment& environment);
+
 // The replica of a database of this entry; `below` is its path below the entry's directory, or its name.
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below);
 

@@ -39,13 +39,16 @@ constexpr std::array<ErrorKind, 11> kErrorKinds{
 Error refused(std::string what) { return Error(ErrorKind::invalid, std::move(what)); }
 
 bool is_id(const ControlJson& id) {
-  return id.is_null() || id.is_number_integer() || (id.is_string() && id.get_ref<const std::string&>().size() <= kLongestId);
+  return id.is_null() || id.is_number_integer() || (id.is_string() &&
+      id.get_ref<const std::string&>().size() <= kLongestId);
 }
 
-std::string words_of(const ControlJson& json) { return json.dump(-1, ' ', false, ControlJson::error_handler_t::replace); }
+std::string words_of(const ControlJson& json) { return json.dump(-1, ' ', false,
+    ControlJson::error_handler_t::replace); }
 
 const Grammar* grammar_of(const std::string& name) {
-  const auto known = std::find_if(kGrammar.begin(), kGrammar.end(), [&](const Grammar& one) { return name == one.name; });
+  const auto known = std::find_if(kGrammar.begin(), kGrammar.end(), [&](const Grammar& one) {
+      return name == one.name; });
   return known == kGrammar.end() ? nullptr : &*known;
 }
 
@@ -95,7 +98,8 @@ Result<void> read_field(const std::string& field, const ControlJson& value, Cont
       CAIRN_ASSIGN(request.databases.emplace_back(), path_of(one, "databases"));
     }
   } else if (field == "to") {
-    if (!value.is_string() || value.get_ref<const std::string&>().empty()) return refused("'to' is to be a URL in quotes");
+    if (!value.is_string() ||
+        value.get_ref<const std::string&>().empty()) return refused("'to' is to be a URL in quotes");
     request.registration.to = value;
   } else if (field == "settings") {
     return read_settings(value, request.registration);
@@ -126,7 +130,8 @@ ControlJson trouble_as_json(const std::string& words, ErrorKind kind) {
   return {{"kind", name_of(kind)}, {"message", words}};
 }
 
-ControlJson time_of(std::int64_t wall_ms) { return wall_ms > 0 ? ControlJson(format_time(wall_ms)) : ControlJson(nullptr); }
+ControlJson time_of(std::int64_t wall_ms) { return wall_ms > 0 ? ControlJson(format_time(wall_ms))
+    : ControlJson(nullptr); }
 
 ControlJson database_json(const DatabaseView& view) {
   const ReplicatorStatus& s = view.status;
@@ -168,7 +173,10 @@ ControlJson layer_json(const LayerView& view) {
 
 Result<ControlRequest> parse_request(std::string_view line, ControlJson& id) {
   id = nullptr;
-  const ControlJson json = ControlJson::parse(line, nullptr, false);
+  // A zero byte would be the end for the parser.
+  const bool is_text = line.find('\0') == std::string_view::npos;
+  const ControlJson json = is_text ? ControlJson::parse(line, nullptr, false)
+      : ControlJson(ControlJson::value_t::discarded);
   if (json.is_discarded()) return refused("this line is not JSON: write one object a line, in UTF-8");
   if (!json.is_object()) return refused("a request is an object, as {\"id\": 1, \"command\": \"status\"}");
   if (const auto given = json.find("id"); given != json.end()) {

@@ -1,4 +1,5 @@
-// One thread in poll(). Nothing tells it that something that was asked for is done: while somebody waits it looks, first
+// One thread in poll(). Nothing tells it that something that was asked for is done: while somebody waits it looks,
+// first
 // after 2 ms and then less and less often, up to five times a second. While nobody does, it sleeps.
 #include "daemon/control_server.h"
 
@@ -66,7 +67,9 @@ class PollingServer final : public ControlServer {
  private:
   void serve();
   int wait_ms(std::int64_t now_ms) const;
-  bool is_read_from(const Connection& one) const;
+  bool is_read_from(const Connection& one) const { return !one.ends && may_ask(one); }
+  bool may_ask(const Connection& one) const;
+  bool has_asked(const Connection& one) const { return may_ask(one) && one.in.find('\n') != std::string::npos; }
   void accept_new(std::int64_t now_ms);
   void receive(Connection& one, std::int64_t now_ms);
   void take_lines(Connection& one, std::int64_t now_ms);
@@ -142,6 +145,7 @@ void PollingServer::serve() {
 int PollingServer::wait_ms(std::int64_t now_ms) const {
   std::int64_t least = 3'600'000;
   for (const Connection& one : connections_) {
+    if (has_asked(one)) return 0;  // and it has become its turn
     if (!one.in.empty() && is_read_from(one)) least = std::min(least, one.line_ms + limits_.line_timeout_ms - now_ms);
     if (!one.out.empty()) least = std::min(least, one.sent_ms + limits_.unread_timeout_ms - now_ms);
     if (one.asked.empty()) least = std::min(least, one.heard_ms + limits_.silence_timeout_ms - now_ms);
@@ -151,8 +155,9 @@ int PollingServer::wait_ms(std::int64_t now_ms) const {
   return static_cast<int>(std::max<std::int64_t>(least, 0)) + 1;
 }
 
-bool PollingServer::is_read_from(const Connection& one) const {
-  return !one.ends && one.out.empty() && one.asked.size() < limits_.requests_of_one && unsent() < limits_.unsent_bytes;
+bool PollingServer::may_ask(const Connection& one) const {
+  return !one.is_closed && one.out.empty() && one.asked.size() < limits_.requests_of_one &&
+         unsent() < limits_.unsent_bytes;
 }
 
 void PollingServer::accept_new(std::int64_t now_ms) {
@@ -198,7 +203,7 @@ void PollingServer::take_lines(Connection& one, std::int64_t now_ms) {
   // One at a time: while an answer is not sent, or too many wait for theirs, what else was asked stays where it is.
   std::size_t from = 0;
   bool too_long = false;
-  while (is_read_from(one) || (one.ends && !one.is_closed && one.out.empty())) {
+  while (may_ask(one)) {
     const std::size_t end = one.in.find('\n', from);
     if (end == std::string::npos) break;
     std::string_view line(one.in.data() + from, end - from);
@@ -208,7 +213,6 @@ void PollingServer::take_lines(Connection& one, std::int64_t now_ms) {
     from = end + 1;
     one.line_ms = now_ms;
     if (!line.empty()) answer(one, line, now_ms);
-    if (one.asked.size() >= limits_.requests_of_one) break;
     send(one, now_ms);
   }
   one.in.erase(0, from);

@@ -1,4 +1,5 @@
-// The mode: Linux makes the file of a socket with the mode that the socket has when it is bound, less the umask. So it is
+// The mode: Linux makes the file of a socket with the mode that the socket has when it is bound, less the umask. So it
+// is
 // set before, and there is no moment in which the file is there with another one.
 //
 // Alive or dead: a file lock beside it, which the kernel lets go of when its process dies, says so without a race
@@ -25,7 +26,8 @@ Result<sockaddr_un> socket_address(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return Error(ErrorKind::invalid, fmt::format("the path of the control socket, {}, has {} bytes, and the system takes "
+    return Error(ErrorKind::invalid,
+        fmt::format("the path of the control socket, {}, has {} bytes, and the system takes "
                                                  "{}: choose a shorter one (control in [defaults], or CAIRN_CONTROL)",
                                                  path, path.size(), sizeof address.sun_path - 1));
   }
@@ -43,7 +45,8 @@ Result<void> remove_stale(const std::string& path) {
   struct stat there{};
   if (::lstat(path.c_str(), &there) != 0) return errno == ENOENT ? Result<void>() : os_error(errno, path);
   if (!S_ISSOCK(there.st_mode)) {
-    return Error(ErrorKind::conflict, fmt::format("{} is there and is no socket: remove it, or name another path for the "
+    return Error(ErrorKind::conflict,
+        fmt::format("{} is there and is no socket: remove it, or name another path for the "
                                                   "control socket", path));
   }
   if (::unlink(path.c_str()) != 0) return os_error(errno, "removing the old " + path);
@@ -66,7 +69,8 @@ Result<ControlSocket> ControlSocket::listen(const std::string& path, FileSystem&
   FileDescriptor socket = new_control_socket();
   if (!socket.is_open()) return os_error(errno, "making a socket");
   if (::fchmod(socket.get(), 0600) != 0) return os_error(errno, path);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return os_error(errno, path);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return os_error(errno,
+      path);
   ControlSocket made(path, std::move(*lock), std::move(socket));
   if (::listen(made.descriptor(), kBacklog) != 0) return os_error(errno, path);
   return made;
@@ -89,7 +93,8 @@ Result<FileDescriptor> connect_control(const std::string& path) {
   if (!socket.is_open()) return os_error(errno, "making a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket;
   if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) {
-    return Error(ErrorKind::not_found, fmt::format("no cairn listens at {}: start one (cairn replicate --config FILE), or "
+    return Error(ErrorKind::not_found,
+        fmt::format("no cairn listens at {}: start one (cairn replicate --config FILE), or "
                                                    "say where it listens with --control PATH", path));
   }
   return os_error(errno, path);

@@ -134,8 +134,8 @@ class Finder {
 
   void leave_out(const DatabaseEntry& entry, const std::string& path, const std::string& why) {
     const std::string where =
-        entry.is_registered ? "registered" : fmt::format("{}:{}", config_.file, entry.line);
-    found_.clashes.push_back(fmt::format("{}: {} {}", where, path, why));
+        entry.is_registered ? std::string(kRegisteredClash) : fmt::format("{}:{}: ", config_.file, entry.line);
+    found_.clashes.push_back(fmt::format("{}{} {}", where, path, why));
   }
 
   const Config& config_;

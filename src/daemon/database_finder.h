@@ -6,6 +6,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/config.h"
@@ -30,6 +31,9 @@ struct FoundDatabases {
 
 // A database that several entries mean belongs to the one that names its path, else to the first.
 FoundDatabases find_databases(const Config& config);
+
+// How the sentence about one begins that was registered.
+inline constexpr std::string_view kRegisteredClash = "registered: ";
 
 // What lies beside a database and is none.
 bool is_beside_a_database(std::string_view name);

@@ -1,4 +1,5 @@
-// Everything that one process keeps replicated, at one moment, as told to whoever asks: the control socket, the metrics,
+// Everything that one process keeps replicated, at one moment, as told to whoever asks: the control socket, the
+// metrics,
 // the page for people.
 #pragma once
 

@@ -278,6 +278,13 @@ void Scheduler::ring_all(Driven& driven) {
   for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep}) want(driven, part, now_us);
 }
 
+void Scheduler::ring(const std::string& database_path) {
+  MutexLock lock(mutex_);
+  for (const auto& [id, driven] : driven_) {
+    if (driven->replicator.database_path() == database_path) ring_all(*driven);
+  }
+}
+
 // The caller of drive().
 
 Result<void> Scheduler::drive(Replicator& replicator, const std::string& lane, std::stop_token stop,

@@ -53,6 +53,9 @@ class Scheduler {
   // otherwise. `lane`: the store that it speaks to.
   Result<void> drive(Replicator& replicator, const std::string& lane, std::stop_token stop, const RunOptions& options);
 
+  // Something was asked of the Replicator of this database: its steps are taken at once. Without one: nothing.
+  void ring(const std::string& database_path) EXCLUDES(mutex_);
+
  private:
   using Id = FilesWatch::Id;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
