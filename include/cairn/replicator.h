@@ -109,6 +109,8 @@ struct ReplicatorStatus {
   bool settled = false;                   // everything committed when last looked is published, and a snapshot is there
   bool captured_all = false;              // everything committed when last looked is captured
   std::uint64_t looks = 0;                // times both were judged anew: to wait for one after a moment
+  // Everything that was committed before this request_capture() is part of that sequence, or of an earlier one.
+  std::uint64_t answered_request = 0, answered_sequence = 0;
   std::uint64_t snapshot_pages_done = 0, snapshot_pages_total = 0;  // total 0: none under way
   std::uint64_t snapshots_published = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0;
@@ -126,6 +128,13 @@ struct ReplicatorStatus {
   ErrorKind database_trouble_kind = ErrorKind::busy, store_trouble_kind = ErrorKind::retry_later;
   ErrorKind upkeep_trouble_kind = ErrorKind::retry_later;
 };
+
+// True: the store has, and can give back, everything that was committed before this request_capture() of the Replicator
+// whose status it is.
+inline bool is_durable(const ReplicatorStatus& status, std::uint64_t request) {
+  return status.answered_request >= request && status.has_snapshot &&
+         status.published_sequence >= status.answered_sequence;
+}
 
 struct Step {
   // When to call again, at the latest: mono_us of the clock that the caller passes in. Calling earlier is harmless,
@@ -176,8 +185,9 @@ class Replicator {
 
   // Asks for a snapshot of the newest state; capture_step begins it. Any thread.
   virtual void request_snapshot() = 0;
-  // Asks capture_step to capture now instead of when the interval is over. Any thread.
-  virtual void request_capture() = 0;
+  // Asks capture_step to capture now instead of when the interval is over. Returns the number of this request, from 1.
+  // What was committed before the call is durable when is_durable() says so of a later status. Any thread.
+  virtual std::uint64_t request_capture() = 0;
   // Any thread.
   virtual ReplicatorStatus status() const = 0;
   // The files whose changes should wake capture_step: the database and its WAL. Any thread.

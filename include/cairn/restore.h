@@ -85,7 +85,8 @@ struct RestoreResult {
 // Restores into `output`: a temporary file beside it, every page hash and the database hash checked, fsync, rename.
 // `output`-wal, -shm and -journal of an older database are out of the way before the rename (never mixed with what was
 // restored). The new file has the owner and permissions of the old one; without one, only its owner may read it.
-// conflict: the file exists (Overwrite::refuse and Base::none). busy: a program has the old database open. corrupt: an
+// conflict: the file exists, or has appeared meanwhile (Overwrite::refuse and Base::none): it is never touched. busy:
+// a program has the old database open. corrupt: an
 // object is damaged or missing. When an object vanishes while it runs (pruning), it plans again. On any error `output`
 // is as it was.
 Result<RestoreResult> run_restore(Store& store, std::string_view replica, const std::string& output,

@@ -7,12 +7,14 @@
 #include <set>
 
 #include "base/units.h"
+#include "cli/auto_restore.h"
 #include "cli/commands.h"
 #include "cli/config_file.h"
 #include "cli/configured.h"
 #include "cli/follow.h"
 #include "cli/places.h"
 #include "cli/replication.h"
+#include "cli/stop_on_signal.h"
 #include "cli/targets.h"
 
 namespace cairn::cli {
@@ -27,6 +29,8 @@ constexpr const char* kReplicateExamples = R"(Examples:
   cairn replicate app.db --to /backup/app.db --once   publish what is committed now, and end
   cairn replicate app.db --exec './server --port 80'  run a program, publish everything after it has ended
   cairn replicate app.db -- ./server --port 80        the same without a shell
+  cairn replicate app.db --restore-if-missing -- ./server
+                                                      on a new machine too: first the newest state, then the server
   cairn replicate --config /etc/cairn/cairn.toml      all databases and layers that it names: cairn config --help
 
 The database stays in use meanwhile, and is never written to (but see --no-wal-switch). SIGINT or SIGTERM publishes
@@ -37,7 +41,7 @@ struct ReplicateCommand {
   std::vector<std::string> databases;
   std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
   std::string levels = "30s,5m,1h", snapshot_interval = "24h";
-  bool once = false, no_wal_switch = false, json = false;
+  bool once = false, no_wal_switch = false, restore_if_missing = false, json = false;
 };
 
 // The values of the options, checked; the error says which is wrong.
@@ -72,6 +76,28 @@ Result<ReplicationOptions> common_options(const ReplicateCommand& options, const
   return common;
 }
 
+// Databases that are missing come back before anything else looks at them. While the store is away nothing begins;
+// --once
+// has a limit for that.
+std::optional<Failure> restore_missing_ones(const std::vector<Target>& targets, ReplicationOptions common,
+                                            const ReplicateCommand& options, std::int64_t timeout_ms, System& system,
+                                            const Tools& tools) {
+  std::stop_source stop;
+  const StopOnSignal stop_on_signal(tools.signals, stop);
+  const auto say = [&](std::string_view warning) { tools.log.warn("{}", warning); };
+  const std::optional<std::int64_t> limit_ms = options.once ? std::optional(timeout_ms) : std::nullopt;
+  for (const Target& target : targets) {
+    common.database = target.database;
+    common.url = target.url;
+    Missing missing = Missing::no;
+    auto failure = restore_with_patience(common, system, say, stop.get_token(), limit_ms, missing);
+    if (failure) return failure;
+    if (missing != Missing::restored) continue;
+    tools.log.info("{}: it was missing, and is the newest state of {} now", target.database, target.url);
+  }
+  return std::nullopt;
+}
+
 int replicate_configured(const ReplicateCommand& options, const Tools& tools, Style style) {
   if (!tools.behind_dashes.empty()) {
     return report_usage("a program behind -- is for databases that are named: leave it out beside a configuration",
@@ -83,7 +109,7 @@ int replicate_configured(const ReplicateCommand& options, const Tools& tools, St
     if (!usual) return report({usual.error().with("no database is named")}, style);
     path = *usual;
   }
-  Result<LoadedConfig> loaded = load_config(path);
+  Result<LoadedConfig> loaded = load_with_registered(path);
   if (!loaded && options.config.empty()) return report({loaded.error().with("no database is named")}, style);
   if (!loaded) return report({loaded.error()}, style);
   return run_configured(std::move(*loaded), path, style, tools.signals, tools.log);
@@ -114,6 +140,10 @@ int replicate(const ReplicateCommand& options, const Tools& tools) {
   if (!targets) return report({targets.error()}, style);
 
   System system;
+  if (options.restore_if_missing) {
+    const auto failure = restore_missing_ones(*targets, *common, options, following.timeout_ms, system, tools);
+    if (failure) return report(*failure, style);
+  }
   std::vector<std::unique_ptr<Replication>> replications;
   for (const Target& target : *targets) {
     common->database = target.database;
@@ -161,6 +191,10 @@ void add_replicate(CLI::App& app, Run& run) {
   command->add_flag("--no-wal-switch", options->no_wal_switch,
                     "refuse a database that is not in WAL mode instead of\n"
                     "switching it");
+  command->add_flag("--restore-if-missing", options->restore_if_missing,
+                    "a database that is missing is the replica's newest state\n"
+                    "before anything starts; what exists is never touched.\n"
+                    "While the store is away nothing starts");
   command->add_option("--adopt", options->adopt,
                       "when database and replica have diverged: local publishes\n"
                       "the difference as the next state, remote restores the\n"
@@ -189,7 +223,7 @@ void add_replicate(CLI::App& app, Run& run) {
   config->type_name("FILE")->excludes(databases);
   // What they say of named databases, the file says of its own.
   for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
-                           "--no-wal-switch", "--adopt", "--timeout", "--prices"}) {
+                           "--no-wal-switch", "--restore-if-missing", "--adopt", "--timeout", "--prices"}) {
     config->excludes(command->get_option(name));
     command->get_option(name)->needs(databases);
   }

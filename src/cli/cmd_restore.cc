@@ -21,6 +21,7 @@ constexpr const char* kRestoreExamples = R"(Examples:
   cairn restore /backup/app.db -o old.db --at '2026-11-21 08:00:00'   the newest state at or before that time (UTC)
   cairn restore /backup/app.db -o old.db --sequence 42                exactly that state (see cairn history)
   cairn restore /backup/app.db -o app.db --onto                       fetches only the pages that differ from app.db
+  cairn restore /backup/app.db -o app.db --if-missing                 before a program starts: what exists is left alone
   cairn restore /backup/app.db --dry-run                              what would be fetched
 
 A database that is there stays as it was until the new one is complete and checked. A database that is in use is not
@@ -29,7 +30,7 @@ replaced: stop the program first.)";
 struct RestoreCommand {
   std::string url, output, at;
   std::optional<std::uint64_t> sequence;
-  bool overwrite = false, onto = false, dry_run = false, json = false;
+  bool overwrite = false, onto = false, if_missing = false, dry_run = false, json = false;
 };
 
 Json plan_json(const RestorePlan& plan) {
@@ -70,6 +71,14 @@ void print_result(const std::string& output, const RestoreResult& result, Style 
                          count_text(result.requests, "request")));
 }
 
+bool is_there(const std::string& path) { return make_real_file_system()->info(path).has_value(); }
+
+int leave_alone(const std::string& output, Style style) {
+  if (style == Style::json) print_json({{"output", output}, {"exists", true}});
+  else print_line(output + " exists already, and is left as it is");
+  return kDone;
+}
+
 int restore(const RestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   const Result<RestoreTarget> target = restore_target(options.at, options.sequence);
@@ -77,6 +86,7 @@ int restore(const RestoreCommand& options, const Tools& tools) {
   if (options.output.empty() && !options.dry_run) {
     return report_usage("where to? Name the file with -o FILE, or ask for the plan with --dry-run", style);
   }
+  if (options.if_missing && !options.dry_run && is_there(options.output)) return leave_alone(options.output, style);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
   if (options.dry_run) {
@@ -101,6 +111,8 @@ int restore(const RestoreCommand& options, const Tools& tools) {
     return run_restore(**store, "", options.output, restoring, *system.files, system.readers(options.url));
   }();
   bar.clear();
+  const bool was_quicker = options.if_missing && !result && result.error().kind() == ErrorKind::conflict;
+  if (was_quicker && is_there(options.output)) return leave_alone(options.output, style);
   if (!result) return report(reading_failure(**store, result.error()), style);
   print_result(options.output, *result, style);
   return kDone;
@@ -123,6 +135,10 @@ void add_restore(CLI::App& app, Run& run) {
   command->add_option("--sequence", options->sequence, "exactly this state")->type_name("N")->excludes(at);
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
   command->add_flag("--onto", options->onto, "replace it, and fetch only what differs from it");
+  command->add_flag("--if-missing", options->if_missing,
+                    "when the file exists (an empty one, too) leave it as it is:\nexit status 0")
+      ->excludes("--overwrite")
+      ->excludes("--onto");
   command->add_flag("--dry-run", options->dry_run, "print which objects would be read, and end");
   command->add_flag("--json", options->json, "what was restored as one line of JSON");
   command->footer(kRestoreExamples);

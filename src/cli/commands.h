@@ -23,6 +23,10 @@ struct Tools {
 using Run = std::function<int(const Tools&)>;
 
 void add_replicate(CLI::App& app, Run& run);
+void add_status(CLI::App& app, Run& run);
+void add_sync(CLI::App& app, Run& run);
+void add_register(CLI::App& app, Run& run);  // and unregister
+void add_stop(CLI::App& app, Run& run);      // and reload
 void add_snapshot(CLI::App& app, Run& run);
 void add_restore(CLI::App& app, Run& run);
 void add_list(CLI::App& app, Run& run);

@@ -6,8 +6,10 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/files.h"
 #include "cairn/store.h"
+#include "cli/places.h"
 
 namespace cairn::cli {
 
@@ -38,14 +40,17 @@ Result<std::string> read_text_file(const std::string& path) {
 
 // That their options fit together is known when they are opened, which asks nothing of them.
 Result<void> check_stores(const daemon::Config& config) {
-  const auto check = [&](const std::string& url, int line) -> Result<void> {
+  const auto check = [&](const std::string& url, const std::string& where) -> Result<void> {
     if (url.empty()) return {};
     const Result<std::unique_ptr<Store>> store = open_store(url);
     if (store) return {};
-    return store.error().with(fmt::format("{}:{}", config.file, line)).as(ErrorKind::invalid);
+    return store.error().with(where).as(ErrorKind::invalid);
   };
-  for (const daemon::DatabaseEntry& entry : config.databases) CAIRN_TRY(check(entry.url, entry.line));
-  for (const daemon::LayerEntry& entry : config.layers) CAIRN_TRY(check(entry.url, entry.line));
+  const auto in_file = [&](int line) { return fmt::format("{}:{}", config.file, line); };
+  for (const daemon::DatabaseEntry& entry : config.databases) {
+    CAIRN_TRY(check(entry.url, entry.is_registered ? "registered: " + entry.path : in_file(entry.line)));
+  }
+  for (const daemon::LayerEntry& entry : config.layers) CAIRN_TRY(check(entry.url, in_file(entry.line)));
   return {};
 }
 
@@ -62,13 +67,55 @@ Result<std::string> default_config_path() {
 }
 
 Result<LoadedConfig> load_config(const std::string& path) {
-  CAIRN_ASSIGN(const std::string text, read_text_file(path));
   LoadedConfig loaded;
-  CAIRN_ASSIGN(loaded.config, daemon::parse_config(text, path, environment));
+  CAIRN_ASSIGN(loaded.text, read_text_file(path));
+  CAIRN_ASSIGN(loaded.config, daemon::parse_config(loaded.text, path, environment));
   CAIRN_TRY(check_stores(loaded.config));
   loaded.found = daemon::find_databases(loaded.config);
   if (!loaded.found.clashes.empty()) return Error(ErrorKind::invalid, loaded.found.clashes.front());
   return loaded;
+}
+
+// A configuration that names nothing is good when something was registered.
+Result<LoadedConfig> load_with_registered(const std::string& path) {
+  const std::unique_ptr<FileSystem> files = make_real_file_system();
+  LoadedConfig loaded;
+  CAIRN_ASSIGN(loaded.text, read_text_file(path));
+  loaded.config.file = path;
+  std::string root = daemon::state_dir_of(loaded.text, environment);
+  if (root.empty()) {
+    CAIRN_ASSIGN(root, default_state_root());
+  }
+  loaded.registered_file = join_path(root, "registered.toml");
+  std::vector<daemon::Registration> registered;
+  if (files->info(loaded.registered_file)) {
+    CAIRN_ASSIGN(const std::string text, read_text_file(loaded.registered_file));
+    CAIRN_ASSIGN(registered, daemon::parse_registered(text, loaded.registered_file));
+  }
+  CAIRN_ASSIGN(LoadedConfig all, with_registered(loaded, std::move(registered)));
+  for (const std::string& clash : all.found.clashes) {
+    if (!clash.starts_with(daemon::kRegisteredClash)) return Error(ErrorKind::invalid, clash);
+  }
+  return all;
+}
+
+Result<LoadedConfig> with_registered(const LoadedConfig& loaded, std::vector<daemon::Registration> registered) {
+  LoadedConfig all;
+  all.text = loaded.text;
+  all.registered_file = loaded.registered_file;
+  const daemon::RegisteredText text{registered.empty() ? "" : daemon::registered_text(registered), all.registered_file};
+  CAIRN_ASSIGN(all.config, daemon::parse_config(all.text, loaded.config.file, environment, text));
+  CAIRN_TRY(check_stores(all.config));
+  all.found = daemon::find_databases(all.config);
+  all.registered = std::move(registered);
+  return all;
+}
+
+Result<void> write_registered(const LoadedConfig& loaded) {
+  const std::unique_ptr<FileSystem> files = make_real_file_system();
+  CAIRN_TRY(files->make_directories(parent_directory(loaded.registered_file)));
+  const std::string text = daemon::registered_text(loaded.registered);
+  return write_file_durably(*files, loaded.registered_file, as_bytes(text));
 }
 
 }  // namespace cairn::cli

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cairn/error.h"
 #include "daemon/config.h"
 #include "daemon/database_finder.h"
+#include "daemon/registered.h"
 
 namespace cairn::cli {
 
@@ -16,10 +18,21 @@ Result<std::string> default_config_path();
 struct LoadedConfig {
   daemon::Config config;
   daemon::FoundDatabases found;  // what it means now
+  std::string text;              // of the file
+  std::string registered_file;   // of the databases that were registered while it ran; "": they are left out
+  std::vector<daemon::Registration> registered;
 };
 
 // Reads it, and finds nothing wrong with it: each store can be opened, no two databases share a replica. invalid: the
 // first thing that is wrong, with file and line, and what to do.
 Result<LoadedConfig> load_config(const std::string& path);
+
+// The same with what was registered while it ran.
+Result<LoadedConfig> load_with_registered(const std::string& path);
+// What `loaded` becomes with these registered, and nothing read again but the environment. Writes nothing. A clash of
+// one of
+// them is no error but in found.clashes.
+Result<LoadedConfig> with_registered(const LoadedConfig& loaded, std::vector<daemon::Registration> registered);
+Result<void> write_registered(const LoadedConfig& loaded);
 
 }  // namespace cairn::cli

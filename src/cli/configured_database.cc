@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cli/auto_restore.h"
 #include "cli/spending.h"
 
 namespace cairn::cli {
@@ -82,6 +83,7 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
     MutexLock lock(mutex_);
     if (stop.stop_requested() && !rest_) return nullptr;
   }
+  if (const auto failure = restore_first(stop)) return around_.on_failure(job_.path, *failure).error();
   std::unique_ptr<Replication> opened;
   const auto failure = around_.checked_stores.once(job_.store, [&](bool checks) {
     ReplicationOptions options = replication_options();
@@ -103,8 +105,42 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
         });
   }
   replication_ = std::move(opened);
+  ++openings_;
   rest_.reset();
   return &replicator;
+}
+
+// One try: who keeps the jobs going makes others.
+std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& stop) const {
+  if (!job_.settings.restore_if_missing) return std::nullopt;
+  Missing missing = Missing::no;
+  const auto say = [&](std::string_view warning) { around_.warn(about(job_.path, warning)); };
+  std::optional<Failure> failure = restore_if_missing(replication_options(), around_.system, say, stop, missing);
+  if (missing != Missing::restored) return failure;
+  around_.log.about_database(job_.path).info("it was missing, and is the newest state of {} now", job_.replica);
+  around_.on_restore();
+  return failure;
+}
+
+bool ConfiguredDatabase::is_open() const {
+  MutexLock lock(mutex_);
+  return replication_ != nullptr;
+}
+
+// Asleep over files that nobody has written to since, it is durable as it is.
+std::optional<std::uint64_t> ConfiguredDatabase::durable_at(Request& request) {
+  MutexLock lock(mutex_);
+  if (!replication_) {
+    const bool is_all = rest_ && rest_->goes_on(around_.system.clock.now());
+    return is_all ? std::optional(rest_->status.published_sequence) : std::nullopt;
+  }
+  if (request.opening != openings_) {
+    const std::optional<std::uint64_t> number = replication_->request_capture();
+    if (!number) return std::nullopt;  // it is being closed
+    request = {openings_, *number};
+  }
+  const ReplicatorStatus status = replication_->status();
+  return is_durable(status, request.number) ? std::optional(status.answered_sequence) : std::nullopt;
 }
 
 bool ConfiguredDatabase::fall_asleep(const Time& now) {
@@ -218,7 +254,10 @@ void ConfiguredDatabase::describe(daemon::DatabaseView& view, const Time& now) c
   view.is_asleep = !view.is_open && rest_.has_value();
   view.store_status = store_counted_;
   if (begun_us_ > 0) view.open_ms = (now.mono_us - begun_us_) / 1000;
-  if (view.is_asleep) view.status = rest_->status;
+  if (view.is_asleep) {
+    view.status = rest_->status;
+    view.lag_ms = 0;
+  }
   if (!view.is_open) return;
   view.status = with_counts(replication_->status(), counted_);
   view.store_status = with_usage(replication_->store_status(), store_counted_);

@@ -57,6 +57,7 @@ struct DatabaseSurroundings {
   std::function<void(std::string)> warn;                                                    // each sentence once
   std::function<void(const std::string& path)> on_work;
   std::function<Result<void>(const std::string& path, const Failure&)> on_failure;
+  std::function<void()> on_restore;  // one that was missing is there
 };
 
 class ConfiguredDatabase final : public daemon::Tended {
@@ -75,10 +76,19 @@ class ConfiguredDatabase final : public daemon::Tended {
   // Any thread.
   const std::string& path() const { return job_.path; }
   void describe(daemon::DatabaseView& view, const Time& now) const EXCLUDES(mutex_);
+  bool is_open() const EXCLUDES(mutex_);
+  // A wish, put to whoever has it open: again when it was opened anew.
+  struct Request {
+    std::uint64_t opening = 0, number = 0;
+  };
+  // The sequence with which everything is in the store that was committed before the first call with this request.
+  // None: not yet.
+  std::optional<std::uint64_t> durable_at(Request& request) EXCLUDES(mutex_);
   // True: its store is in trouble.
   bool look_at_store() EXCLUDES(mutex_);
 
  private:
+  std::optional<Failure> restore_first(const std::stop_token& stop) const;
   ReplicationOptions replication_options() const;
   void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
   StoreStatus store_status() const EXCLUDES(mutex_);
@@ -93,6 +103,7 @@ class ConfiguredDatabase final : public daemon::Tended {
 
   mutable Mutex mutex_;
   std::unique_ptr<Replication> replication_ GUARDED_BY(mutex_);
+  std::uint64_t openings_ GUARDED_BY(mutex_) = 0;
   std::optional<Rest> rest_ GUARDED_BY(mutex_);
   std::shared_ptr<StatusReport> report_ GUARDED_BY(mutex_);
   ReplicatorStatus counted_ GUARDED_BY(mutex_);     // by those that were open before: of it only what is counted

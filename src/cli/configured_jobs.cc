@@ -9,8 +9,10 @@
 
 #include "base/files.h"
 #include "cairn/daemon.h"
+#include "cli/auto_restore.h"
 #include "cli/layers.h"
 #include "cli/places.h"
+#include "daemon/judge.h"
 #include "daemon/store_url.h"
 
 namespace cairn::cli {
@@ -73,6 +75,7 @@ ConfiguredJobs::ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const 
   databases_.warn = [this](std::string warning) { warn_once(std::move(warning)); };
   databases_.on_work = [this](const std::string& path) { note_works(path); };
   databases_.on_failure = [this](const std::string& path, const Failure& failure) { return fail(path, failure); };
+  databases_.on_restore = [this] { ++restored_; };
 }
 
 Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& config,
@@ -107,7 +110,7 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
                              database.stop_timeout_ms, database.sleep_after_ms,
-                             database.prices ? database.prices->name : "");
+                             database.prices ? database.prices->name : "", s.restore_if_missing);
   job.start = [this, database = std::move(database)](std::stop_token stop, daemon::Job::Ended ended) {
     begin_database(database, std::move(stop), std::move(ended));
   };
@@ -140,6 +143,53 @@ void ConfiguredJobs::begin_database(const DatabaseJob& job, std::stop_token stop
     running_[job.path] = database;
   }
   scheduler_.tend(database, job.store, std::move(stop), database->run_options(), job.sleep_after_ms * 1000);
+}
+
+std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
+  const bool is_there = daemon::has_content(sync.database);
+  std::shared_ptr<ConfiguredDatabase> database;
+  {
+    MutexLock lock(mutex_);
+    const bool is_wanted = std::any_of(wanted_.databases.begin(), wanted_.databases.end(),
+                                       [&](const daemon::DatabaseView& one) { return one.path == sync.database; });
+    if (!is_wanted) {
+      return Error(ErrorKind::not_found, fmt::format("{} is not replicated by this process: cairn status lists what is",
+                                                     sync.database));
+    }
+    if (const auto running = running_.find(sync.database); running != running_.end()) database = running->second;
+    const auto failed = failed_.find(sync.database);
+    if (!database && failed != failed_.end()) {
+      return Error(failed->second.why.kind, about(sync.database, failed->second.why.message));
+    }
+  }
+  if (!database) return std::nullopt;  // it is being begun
+  const std::uint64_t before = sync.request.opening;
+  if (const auto sequence = database->durable_at(sync.request)) return *sequence;
+  if (!is_there) {
+    return Error(ErrorKind::not_found,
+                 fmt::format("{} does not exist, or is empty: nothing is committed there", sync.database));
+  }
+  // Who was asked just now, or sleeps over something that was written, is to look at once.
+  if (before != sync.request.opening || !database->is_open()) scheduler_.ring(sync.database);
+  return std::nullopt;
+}
+
+Error ConfiguredJobs::why_not_yet(const Sync& sync) const {
+  std::shared_ptr<ConfiguredDatabase> database;
+  {
+    MutexLock lock(mutex_);
+    if (const auto running = running_.find(sync.database); running != running_.end()) database = running->second;
+  }
+  const std::string begin = fmt::format("{}: not everything is in the store yet", sync.database);
+  if (!database || !database->is_open()) return Error(ErrorKind::retry_later, begin + ": it is being opened");
+  daemon::DatabaseView view;
+  database->describe(view, SystemClock().now());
+  const ReplicatorStatus& status = view.status;
+  if (!status.store_trouble.empty()) return Error(status.store_trouble_kind, begin + ": " + status.store_trouble);
+  if (!status.database_trouble.empty()) {
+    return Error(status.database_trouble_kind, begin + ": " + status.database_trouble);
+  }
+  return Error(ErrorKind::retry_later, begin);
 }
 
 Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const std::string& state_root,
@@ -230,6 +280,7 @@ daemon::FleetView ConfiguredJobs::view() const {
   MutexLock lock(mutex_);
   daemon::FleetView view = wanted_;
   view.now_ms = now.wall_ms;
+  view.restored = restored_;
   const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {
     const auto failed = failed_.find(name);
     return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);

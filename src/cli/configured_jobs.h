@@ -1,6 +1,7 @@
 // The jobs of a configuration: a database on its way to its replica, a container's directory on its way to its store.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -38,6 +39,17 @@ class ConfiguredJobs : public daemon::Fleet {
   int exit_status() const EXCLUDES(mutex_);
   daemon::FleetView view() const override EXCLUDES(mutex_);
 
+  // A wish that everything which is committed in a database when it is made is in the store.
+  struct Sync {
+    std::string database;
+    ConfiguredDatabase::Request request;
+  };
+  // The sequence that has it all; none: not yet. Puts the wish to whoever replicates the database now, so it outlives
+  // an end and a new beginning. not_found: it is not replicated, or there is no file; else why its replication fails.
+  std::optional<Result<std::uint64_t>> look_at(Sync& sync) EXCLUDES(mutex_);
+  // What keeps it, in words.
+  Error why_not_yet(const Sync& sync) const EXCLUDES(mutex_);
+
  private:
   struct Failed {
     int exit_status = kDone;
@@ -59,7 +71,8 @@ class ConfiguredJobs : public daemon::Fleet {
   System system_;
   SharedSpool shared_spool_;
   mutable Mutex mutex_;
-  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}};
+  std::atomic<std::uint64_t> restored_ = 0;  // databases that were missing
+  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}};
   std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure

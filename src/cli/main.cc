@@ -83,6 +83,10 @@ int run_command(std::vector<std::string> arguments) {
 
   Run run;
   add_replicate(app, run);
+  add_status(app, run);
+  add_sync(app, run);
+  add_register(app, run);
+  add_stop(app, run);
   add_snapshot(app, run);
   add_restore(app, run);
   add_list(app, run);

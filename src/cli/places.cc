@@ -83,6 +83,14 @@ Result<std::string> default_cache_root() {
   return Error(ErrorKind::invalid, "there is no HOME to keep the catalogue in: say where with --catalogue");
 }
 
+Result<std::string> default_control_path() {
+  if (const char* control = variable("CAIRN_CONTROL")) return std::string(control);
+  if (::geteuid() == 0) return std::string("/run/cairn/cairn.sock");
+  if (const char* runtime = variable("XDG_RUNTIME_DIR")) return join_path(runtime, "cairn.sock");
+  CAIRN_ASSIGN(const std::string root, default_state_root());
+  return join_path(root, "cairn.sock");
+}
+
 std::string pair_hash(std::string_view database, std::string_view replica_url) {
   std::string both(database);
   both += '\0';

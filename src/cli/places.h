@@ -31,6 +31,11 @@ Result<std::string> default_state_root();
 // invalid: there is no home either.
 Result<std::string> default_cache_root();
 
+// Where a daemon's control socket lies unless somebody says otherwise: CAIRN_CONTROL, else /run/cairn/cairn.sock for
+// root,
+// else $XDG_RUNTIME_DIR/cairn.sock, else cairn.sock where local state lies. invalid: there is no home either.
+Result<std::string> default_control_path();
+
 // 16 hexadecimal digits that stand for a database and its replica. They must not change from one version of Cairn to
 // the next: local state would be lost.
 std::string pair_hash(std::string_view database, std::string_view replica_url);

@@ -201,6 +201,11 @@ ReplicatorStatus Replication::status() const {
   return closed_ ? last_status_ : replicator_->status();
 }
 
+std::optional<std::uint64_t> Replication::request_capture() {
+  MutexLock lock(mutex_);
+  return closed_ ? std::nullopt : std::optional(replicator_->request_capture());
+}
+
 bool Replication::database_is_there() const {
   const Result<FileInfo> info = system_.files->info(real_database_);
   return info && info->size_bytes > 0;

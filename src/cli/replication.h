@@ -69,7 +69,13 @@ class Replication {
   // The newest one, also after run(). Any thread.
   ReplicatorStatus status() const EXCLUDES(mutex_);
 
+  // Asks for everything that is committed to be captured now; the number for is_durable() of a later status. None: it
+  // has
+  // ended. Any thread.
+  std::optional<std::uint64_t> request_capture() EXCLUDES(mutex_);
+
   const std::string& database() const { return options_.database; }
+  const std::string& real_database() const { return real_database_; }
   std::string url() const { return store_->url(); }
   // As the user wrote it, for commands that are proposed: with the options that lead there.
   const std::string& given_url() const { return options_.url; }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 using Keys = std::vector<std::string>;
 
 const Keys kDatabaseSettings{"interval",       "wal_switch", "spool_limit", "segment_level",
-                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval"};
+                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval", "restore_if_missing"};
 const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
                           "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
@@ -66,7 +66,7 @@ class Parser {
     config_.file = file;
   }
 
-  Result<Config> parse(const toml::table& root);
+  Result<Config> parse(const toml::table& root, const RegisteredText& registered);
 
  private:
   TomlSection section(const toml::table& table, std::string title, const Keys& keys) {
@@ -90,6 +90,7 @@ class Parser {
   std::string below_store(const TomlSection& section, const std::string& store, const std::string& to);
   std::optional<std::string> absolute_path(const TomlSection& section, const char* key);
   std::string joined(const TomlSection& section, const char* key, const std::string& url, const std::string& below);
+  Result<void> add_registered(const RegisteredText& registered);
   void refuse_shared(const toml::table& root);
   const toml::source_region& place_of_entry(const toml::table& root, const char* key, std::size_t index);
 
@@ -102,7 +103,7 @@ class Parser {
   LayerSettings layer_settings_;
 };
 
-Result<Config> Parser::parse(const toml::table& root) {
+Result<Config> Parser::parse(const toml::table& root, const RegisteredText& registered) {
   section(root, "this file", {"defaults", "stores", "database", "layer"});
   if (const toml::table* stores = table_at(root, "stores", "[stores.NAME]")) {
     for (const auto& [name, node] : *stores) read_store(std::string(name.str()), node);
@@ -112,11 +113,35 @@ Result<Config> Parser::parse(const toml::table& root) {
   each_table(root, "layer", [&](const toml::table& table) { read_layer(table); });
   if (!mistakes_.first()) refuse_shared(root);
   if (mistakes_.first()) return *mistakes_.first();
-  if (config_.databases.empty() && config_.layers.empty()) {
+  CAIRN_TRY(add_registered(registered));
+  // With a socket something may be registered later.
+  const bool may_grow = !config_.control.empty() && config_.control != "off";
+  if (config_.databases.empty() && config_.layers.empty() && !may_grow) {
     return Error(ErrorKind::invalid,
                  fmt::format("{} names nothing to replicate: add a [[database]] or a [[layer]]", config_.file));
   }
   return std::move(config_);
+}
+
+Result<toml::table> parse_toml(std::string_view text, const std::string& file) {
+  toml::parse_result parsed = toml::parse(text);
+  if (parsed) return std::move(parsed).table();
+  const toml::source_position at = parsed.error().source().begin;
+  return Error(ErrorKind::invalid, fmt::format("{}:{}:{}: this is not TOML: {}", file, at.line, at.column,
+                                               parsed.error().description()));
+}
+
+// What the configuration says of a database goes first; one that it does not name is read with its defaults.
+Result<void> Parser::add_registered(const RegisteredText& registered) {
+  if (registered.text.empty()) return {};
+  CAIRN_ASSIGN(const toml::table root, parse_toml(registered.text, registered.file));
+  const std::size_t configured = config_.databases.size();
+  mistakes_ = TomlMistakes(registered.file);
+  section(root, "this file", {"database"});
+  each_table(root, "database", [&](const toml::table& table) { read_database(table); });
+  if (mistakes_.first()) return *mistakes_.first();
+  for (std::size_t i = configured; i < config_.databases.size(); ++i) config_.databases[i].is_registered = true;
+  return {};
 }
 
 const toml::table* Parser::table_at(const toml::table& above, const char* key, const char* title) {
@@ -182,10 +207,13 @@ void Parser::read_defaults(const toml::table& table) {
   const TomlSection defaults = section(
       table, "[defaults]",
       Keys{"store", "to", "state_dir", "stop_timeout", "sleep_after", "spool_limit_of_all", "drain_rate", "prices",
-           "layer"} + kDatabaseSettings);
+           "layer", "control"} + kDatabaseSettings);
   default_url_ = destination_of(defaults).url;
   if (const auto state = absolute_path(defaults, "state_dir")) config_.state_dir = *state;
   defaults.read_duration("stop_timeout", config_.stop_timeout_ms);
+  if (const auto control = defaults.text("control")) {
+    config_.control = *control == "off" ? "off" : absolute_path(defaults, "control").value_or("");
+  }
   defaults.read_duration("sleep_after", config_.sleep_after_ms);
   defaults.read_size("spool_limit_of_all", config_.spool.size_bytes);
   defaults.read_size("drain_rate", config_.spool.drain_bytes_per_s);  // 0: as fast as it goes
@@ -216,6 +244,7 @@ void Parser::read_settings(const TomlSection& section, DatabaseSettings& setting
   }
   section.read_size("kept_limit", settings.kept_limit_bytes);
   section.read_duration("snapshot_interval", settings.snapshot_interval_ms);
+  section.read_flag("restore_if_missing", settings.restore_if_missing);
 }
 
 void Parser::read_settings(const TomlSection& section, LayerSettings& settings) {
@@ -439,14 +468,19 @@ void Parser::refuse_shared(const toml::table& root) {
 
 }  // namespace
 
-Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment) {
+Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment,
+                            const RegisteredText& registered) {
+  CAIRN_ASSIGN(const toml::table root, parse_toml(text, file));
+  return Parser(file, environment).parse(root, registered);
+}
+
+std::string state_dir_of(std::string_view text, const Environment& environment) {
   const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) {
-    const toml::source_position at = parsed.error().source().begin;
-    return Error(ErrorKind::invalid, fmt::format("{}:{}:{}: this is not TOML: {}", file, at.line, at.column,
-                                                 parsed.error().description()));
-  }
-  return Parser(file, environment).parse(parsed.table());
+  if (!parsed || !parsed.table()["defaults"].is_table()) return std::string();
+  TomlMistakes mistakes("");
+  const TomlSection defaults(mistakes, environment, *parsed.table()["defaults"].as_table(), "[defaults]",
+      {"state_dir"});
+  return without_slash(defaults.text("state_dir").value_or(""));
 }
 
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {

@@ -27,6 +27,7 @@ struct DatabaseSettings {
   std::vector<std::int64_t> level_windows_ms{30'000, 300'000, 3'600'000};
   std::uint64_t kept_limit_bytes = 512ull << 20;
   std::int64_t snapshot_interval_ms = 86'400'000;
+  bool restore_if_missing = false;  // of a path: before it is followed
 };
 
 // One [[database]]: a path, or a pattern that means any number of them.
@@ -42,6 +43,7 @@ struct DatabaseEntry {
   std::string url;
   DatabaseSettings settings;
   int line = 0;                   // where the entry begins
+  bool is_registered = false;     // while it ran: the line is one of the file of those
 };
 
 struct LayerSettings {
@@ -67,12 +69,21 @@ struct Config {
   SharedSpool::Limits spool;      // of all databases together
   std::int64_t sleep_after_ms = 60'000;  // 0: never
   std::optional<PriceList> prices;
+  std::string control;            // path of the control socket, or "off"; "": the default
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;
 };
 
 // invalid: the first mistake, as "FILE:LINE:COLUMN: what is wrong: what to write".
-Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment);
+// `registered`: of what was added while it ran, in a file of its own ("": none), with the same defaults.
+struct RegisteredText {
+  std::string text, file;
+};
+Result<Config> parse_config(std::string_view text, const std::string& file, const Environment& environment,
+                            const RegisteredText& registered = {});
+
+// Of that text, state_dir in [defaults] alone; "": it does not say, or not rightly.
+std::string state_dir_of(std::string_view text, const Environment& environment);
 
 // The replica of a database of this entry; `below` is its path below the entry's directory, or its name.
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below);

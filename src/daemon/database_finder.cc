@@ -129,11 +129,13 @@ class Finder {
       return leave_out(entry, path, fmt::format("would share the replica {} with {}: give one of them a to of its own",
                                                 same->first, same->second));
     }
-    found_.databases.push_back({path, *replica, identity, entry.settings, entry.line});
+    found_.databases.push_back({path, *replica, identity, entry.settings, entry.line, entry.is_registered});
   }
 
   void leave_out(const DatabaseEntry& entry, const std::string& path, const std::string& why) {
-    found_.clashes.push_back(fmt::format("{}:{}: {} {}", config_.file, entry.line, path, why));
+    const std::string where =
+        entry.is_registered ? std::string(kRegisteredClash) : fmt::format("{}:{}: ", config_.file, entry.line);
+    found_.clashes.push_back(fmt::format("{}{} {}", where, path, why));
   }
 
   const Config& config_;

@@ -6,6 +6,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/config.h"
@@ -17,6 +18,7 @@ struct FoundDatabase {
   std::string identity;       // of the file: two names of one file have the same; of what is not there, the path
   DatabaseSettings settings;
   int line = 0;               // of the entry that means it
+  bool is_registered = false;
 };
 
 struct FoundDatabases {
@@ -29,6 +31,9 @@ struct FoundDatabases {
 
 // A database that several entries mean belongs to the one that names its path, else to the first.
 FoundDatabases find_databases(const Config& config);
+
+// How the sentence about one begins that was registered.
+inline constexpr std::string_view kRegisteredClash = "registered: ";
 
 // What lies beside a database and is none.
 bool is_beside_a_database(std::string_view name);

@@ -39,6 +39,10 @@ class FakeReplicator final : public Replicator {
     status_.phase = Phase::following;
     status_.captured_all = status_.captured_sequence == committed_;
     ++status_.looks;
+    if (status_.captured_all) {
+      status_.answered_request = requests_;
+      status_.answered_sequence = status_.captured_sequence;
+    }
     status_.spool_segments = status_.captured_sequence - status_.published_sequence;
     return Step{kNever};
   }
@@ -76,9 +80,10 @@ class FakeReplicator final : public Replicator {
     MutexLock lock(mutex_);
     snapshot_requested_ = true;
   }
-  void request_capture() override {
+  std::uint64_t request_capture() override {
     MutexLock lock(mutex_);
     requested_ = true;
+    return ++requests_;
   }
   ReplicatorStatus status() const override {
     MutexLock lock(mutex_);
@@ -119,7 +124,7 @@ class FakeReplicator final : public Replicator {
   mutable Mutex mutex_;
   const std::string path_;
   ReplicatorStatus status_;
-  std::uint64_t committed_ = 0;
+  std::uint64_t committed_ = 0, requests_ = 0;
   bool requested_ = false, snapshot_requested_ = false;
 };
 

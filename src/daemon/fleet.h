@@ -32,6 +32,8 @@ struct DatabaseView {
   StoreStatus store_status;
   // Since it was opened first: what `status` and `store_status` count was counted in that time.
   std::int64_t open_ms = 0;
+  // How old, at most, the oldest commit is that is not durable; 0: there is none. None: not known.
+  std::optional<std::int64_t> lag_ms;
   std::optional<Failing> failing;
 };
 
@@ -44,6 +46,7 @@ struct FleetView {
   std::int64_t begun_ms = 0, now_ms = 0;  // wall clock: when the process began, when this was looked at
   std::string config;                     // its path
   bool is_stopping = false;
+  std::uint64_t restored = 0;             // databases that were missing and are there again (restore_if_missing)
   std::optional<PriceList> prices;
   std::vector<DatabaseView> databases;  // by path
   std::vector<LayerView> layers;        // by name

@@ -292,6 +292,14 @@ void Scheduler::ring_all(Driven& driven) {
   for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep, kTell}) want(driven, part, now_us);
 }
 
+void Scheduler::ring(const std::string& database_path) {
+  MutexLock lock(mutex_);
+  for (const auto& [id, driven] : driven_) {
+    if (driven->tended->database_path() == database_path) ring_all(*driven);
+  }
+}
+
+
 // Who asks for it.
 
 void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop,

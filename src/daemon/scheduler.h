@@ -87,6 +87,9 @@ class Scheduler {
   void tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop, RunOptions options,
             std::int64_t sleep_after_us) EXCLUDES(mutex_);
 
+  // Something was asked of the Replicator of this database: its steps are taken at once. Without one: nothing.
+  void ring(const std::string& database_path) EXCLUDES(mutex_);
+
  private:
   using Id = FilesWatch::Id;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();

@@ -63,7 +63,7 @@ class Watched final : public Replicator {
   void end_upkeep() override { upkeep_ended = true; }
   void end_capture() override { fake.end_capture(); }
   void request_snapshot() override { fake.request_snapshot(); }
-  void request_capture() override { fake.request_capture(); }
+  std::uint64_t request_capture() override { return fake.request_capture(); }
   ReplicatorStatus status() const override { return fake.status(); }
   std::string database_path() const override { return fake.database_path(); }
   void close(StopMode) override {}

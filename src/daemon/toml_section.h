@@ -42,7 +42,7 @@ class TomlMistakes {
   const std::optional<Error>& first() const { return first_; }
 
  private:
-  const std::string file_;
+  std::string file_;
   std::optional<Error> first_;
   toml::source_position first_at_;
 };

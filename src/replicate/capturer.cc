@@ -29,6 +29,7 @@ std::string hold_name(sqlite::Hold hold) {
 }  // namespace
 
 Result<Step> Capturer::step(const Time& now) {
+  requests_ = shared_.capture_requests;
   is_presumed_ = is_presumed_ && !shared_.is_firm();
   if (is_presumed_ && is_told_to_leave()) (void)leave_presumption();
   if (!state_ && !take_base()) {
@@ -263,7 +264,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   if (too_large && may_fit) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
   const std::int64_t due_us =
       capture_trouble_.empty() ? std::min(next_capture_us_, sealed_us_ + interval_us(now)) : next_capture_us_;
-  bool due = now.mono_us >= due_us || shared_.capture_requested;
+  bool due = now.mono_us >= due_us || requests_taken_ != requests_;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
   // An application's RESTART or TRUNCATE has backfilled everything and waits, with the write lock, for our pin to go:
@@ -273,7 +274,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, std::max(std::min(due_us, now.mono_us + kSecond_us), now.mono_us + kLook_us));
     return {};
   }
-  shared_.capture_requested = false;
+  requests_taken_ = requests_;
   return end_segment(now);
 }
 
@@ -515,6 +516,9 @@ void Capturer::report(const Time&) {
   s.wal_frames = index_.max_frame.value;
   shared_.capture_settled = settled_ || (!state_->is_behind() && state_->is_all_of(index_));
   ++shared_.capture_looks;
+  if (!shared_.capture_settled || s.phase != Phase::following) return;
+  s.answered_request = requests_;
+  s.answered_sequence = s.captured_sequence;
 }
 
 }  // namespace cairn::replicate

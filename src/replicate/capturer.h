@@ -128,6 +128,8 @@ class Capturer {
   bool settled_ = false;  // all that this step saw is captured
   FilesMark files_;                          // the last one that was looked at for a rest
   std::int64_t files_since_us_ = -1;         // so long it has stood; none was looked at
+  std::uint64_t requests_ = 0;        // to capture, before this step looked at anything
+  std::uint64_t requests_taken_ = 0;  // of those, for how many a segment was ended
 };
 
 }  // namespace cairn::replicate

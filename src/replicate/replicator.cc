@@ -74,7 +74,7 @@ class ReplicatorImpl final : public Replicator {
   void end_upkeep() override { shared_.upkeep_ends = true; }
   void end_capture() override { capturer_.let_others_checkpoint(); }
   void request_snapshot() override { shared_.snapshot_requested = true; }
-  void request_capture() override { shared_.capture_requested = true; }
+  std::uint64_t request_capture() override { return ++shared_.capture_requests; }
   std::string database_path() const override { return shared_.options.database; }
 
   ReplicatorStatus status() const override {

@@ -78,7 +78,7 @@ struct Shared {
   std::int64_t newest_snapshot_ms GUARDED_BY(mutex) = 0;   // when it was made, by the clock of its key
   std::uint64_t snapshots_begun GUARDED_BY(mutex) = 0, newest_published_number GUARDED_BY(mutex) = 0;
   std::atomic<bool> snapshot_requested{false};
-  std::atomic<bool> capture_requested{false};
+  std::atomic<std::uint64_t> capture_requests{0};          // how many there were
   std::atomic<bool> upkeep_ends{false};
 
   // Where store calls that may run side by side are made.

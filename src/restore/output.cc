@@ -54,15 +54,13 @@ std::string folder_of(const std::string& path) {
 Result<std::unique_ptr<Output>> Output::prepare(const std::string& path, const RestoreOptions& options,
                                                 FileSystem& files) {
   if (path.empty()) return Error(ErrorKind::invalid, "no file to restore into was given");
-  std::unique_ptr<Output> output(new Output(follow_links(path), files));
+  const bool may_replace = options.overwrite == Overwrite::replace || options.base == Base::existing;
+  std::unique_ptr<Output> output(new Output(follow_links(path), may_replace, files));
   auto info = files.info(output->path_);
   if (info && info->is_directory) {
     return Error(ErrorKind::invalid, fmt::format("{} is a folder: name the file to restore into", path));
   }
-  if (info && options.overwrite == Overwrite::refuse && options.base == Base::none) {
-    return Error(ErrorKind::conflict, fmt::format("{} exists already: add --overwrite to replace it, or --onto to "
-                                                  "replace it and fetch only the pages that differ", path));
-  }
+  if (info && !may_replace) return output->exists_already();
   if (!info && info.error().kind() != ErrorKind::not_found) return info.error();
   auto folder = files.info(folder_of(output->path_));
   if (!folder || !folder->is_directory) {
@@ -75,6 +73,12 @@ Result<std::unique_ptr<Output>> Output::prepare(const std::string& path, const R
 }
 
 Output::~Output() { drop_temporary(); }
+
+Error Output::exists_already() const {
+  return Error(ErrorKind::conflict,
+      fmt::format("{} exists already: add --overwrite to replace it, or --onto to replace "
+                                                "it and fetch only the pages that differ", path_));
+}
 
 void Output::drop_temporary() {
   file_.reset();
@@ -165,17 +169,52 @@ void Output::bring_siblings_back() {
   aside_.clear();
 }
 
+// A program has made the database in the very moment in which they were taken away: what is its own comes back, and
+// what
+// lay there before must not lie beside it.
+void Output::part_siblings() {
+  for (const std::string& sibling : aside_) {
+    const std::string aside = sibling + std::string(kAside);
+    const auto info = files_.info(aside);
+    const auto stale = stale_.find(sibling);
+    if (info && (stale == stale_.end() || stale->second != info->inode)) (void)files_.link_new(aside, sibling);
+    (void)files_.remove(aside);
+  }
+  aside_.clear();
+}
+
 void Output::forget_siblings() {
   for (const std::string& sibling : aside_) (void)files_.remove(sibling + std::string(kAside));
   aside_.clear();
+}
+
+// A database that a program has made meanwhile keeps its place, and what lies beside it: nobody said to replace one.
+Result<void> Output::take_place() {
+  if (!may_replace_) {
+    for (std::string_view suffix : kSiblings) {
+      const std::string sibling = path_ + std::string(suffix);
+      if (const auto info = files_.info(sibling)) stale_[sibling] = info->inode;
+    }
+    CAIRN_ASSIGN(const bool appeared, exists(files_, path_));
+    if (appeared) return exists_already();
+  }
+  CAIRN_TRY(set_siblings_aside());
+  if (may_replace_) return files_.rename(temporary_, path_);
+  const Result<void> placed = files_.link_new(temporary_, path_);
+  if (!placed && placed.error().kind() == ErrorKind::conflict) {
+    part_siblings();
+    return exists_already();
+  }
+  CAIRN_TRY(placed);
+  (void)files_.remove(temporary_);  // its other name; what stays is removed by the next restore
+  return {};
 }
 
 Result<void> Output::commit() {
   CAIRN_TRY(file_->sync());
   CAIRN_TRY(adopt_owner_and_mode());
   CAIRN_TRY(refuse_if_in_use(path_));  // again: fetching may have taken long
-  Result<void> replaced = set_siblings_aside();
-  if (replaced) replaced = files_.rename(temporary_, path_);
+  const Result<void> replaced = take_place();
   if (!replaced) {
     bring_siblings_back();
     return replaced;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -31,26 +32,33 @@ class Output {
   Result<std::unique_ptr<File>> open_existing();
 
   // fsync; the old database's -wal, -shm and -journal out of the way; rename; fsync of the folder. On an error all is
-  // as it was. In a crash in between, the old files are complete under their old names or (the siblings) under
+  // as it was. conflict: a file has appeared there meanwhile, and nobody said to replace one. In a crash in between,
+  // the old files are complete under their old names or (the siblings) under
   // "<name>.cairn-old".
   Result<void> commit();
 
  private:
-  Output(std::string path, FileSystem& files) : path_(std::move(path)), files_(files) {}
+  Output(std::string path, bool may_replace, FileSystem& files)
+      : path_(std::move(path)), may_replace_(may_replace), files_(files) {}
+  Error exists_already() const;
   Result<void> open_temporary();
   void drop_temporary();
   void remove_leftovers();
   Result<void> adopt_owner_and_mode();
   Result<void> set_siblings_aside();
+  Result<void> take_place();
   void bring_siblings_back();
   void forget_siblings();
+  void part_siblings();
 
   const std::string path_;
+  const bool may_replace_;
   FileSystem& files_;
   std::string temporary_;  // "" while there is none
   std::unique_ptr<File> file_;
   std::unique_ptr<FileLock> lock_;  // on the temporary file: it is nobody's leftover while this is held
   std::vector<std::string> aside_;  // siblings now under "<name>.cairn-old"
+  std::map<std::string, std::uint64_t> stale_;  // siblings that lay here when there was no database, by inode
 };
 
 }  // namespace cairn::restore

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <string_view>
 
 #include "restore/test_replica.h"
 
@@ -20,11 +22,13 @@ class Countdown {
  public:
   explicit Countdown(int fail_at) : left_(fail_at) {}
   Result<void> step(const char* what) {
+    if (at_step) at_step(what);
     if (left_-- != 0) return {};
     failed_ = what;
     return Error(ErrorKind::io, std::string("the disk is full: ") + what);
   }
   const std::string& failed() const { return failed_; }
+  std::function<void(std::string_view)> at_step;  // before it
 
  private:
   int left_;
@@ -73,7 +77,10 @@ class FailingFiles final : public FileSystem {
     CAIRN_TRY(countdown_.step("rename"));
     return inner_.rename(from, to);
   }
-  Result<void> link_new(const std::string& from, const std::string& to) override { return inner_.link_new(from, to); }
+  Result<void> link_new(const std::string& from, const std::string& to) override {
+    CAIRN_TRY(countdown_.step("link_new"));
+    return inner_.link_new(from, to);
+  }
   Result<void> remove(const std::string& path) override { return inner_.remove(path); }
   Result<void> make_directories(const std::string& path, int permissions) override {
     return inner_.make_directories(path, permissions);
@@ -89,6 +96,8 @@ class FailingFiles final : public FileSystem {
   FileSystem& inner_;
   Countdown& countdown_;
 };
+
+constexpr int kNeverFails = -1;
 
 class RestoreOutput : public testing::ReplicaTest {};
 
@@ -123,6 +132,48 @@ TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
   EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
   EXPECT_THAT(failed, ElementsAre("open", "truncate", "truncate", "write", "sync", "rename", "sync_directory", "rename",
                                   "sync_directory"));
+}
+
+// A program makes the database at any step of the restore: it keeps it, with what lies beside it, and the restore says
+// so.
+TEST_F(RestoreOutput, ADatabaseThatAppearsMeanwhileIsNeverTouched) {
+  ReplicaBuilder replica(*store_, "app.db");
+  replica.begin(Image::made(512, 20, 1));
+  const Bytes theirs = Image::made(512, 5, 2).bytes(), wal(64, std::byte{3});
+  executor_ = std::make_unique<InlineExecutor>();
+  for (const char* step : {"open", "truncate", "write", "sync"}) {
+    write("out.db-wal", Bytes(7));  // of an old one, without its database
+    Countdown steps(kNeverFails);
+    steps.at_step = [&](std::string_view now) {
+      if (now != step) return;
+      write("out.db", theirs);
+      write("out.db-wal", wal);
+    };
+    FailingFiles appearing(*files_, steps);
+    const auto result = run_restore(*store_, "app.db", path("out.db"), {}, appearing, *executor_);
+    ASSERT_FALSE(result) << step;
+    EXPECT_EQ(result.error().kind(), ErrorKind::conflict);
+    EXPECT_TRUE(read("out.db") == theirs && read("out.db-wal") == wal) << step;
+    EXPECT_THAT(names(), ElementsAre("out.db", "out.db-wal")) << step;
+    for (const char* name : {"out.db", "out.db-wal"}) ASSERT_TRUE(files_->remove(path(name)));
+  }
+  // At the last moment of all, when the old siblings are out of the way.
+  write("out.db-wal", Bytes(7));
+  Countdown steps(kNeverFails);
+  steps.at_step = [&](std::string_view now) {
+    if (now == "link_new") write("out.db", theirs);
+  };
+  FailingFiles appearing(*files_, steps);
+  const auto result = run_restore(*store_, "app.db", path("out.db"), {}, appearing, *executor_);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().kind(), ErrorKind::conflict);
+  EXPECT_TRUE(read("out.db") == theirs);
+  EXPECT_THAT(names(), ElementsAre("out.db"));  // the old WAL is not put beside it
+  ASSERT_TRUE(files_->remove(path("out.db")));
+  // Nobody makes one.
+  ASSERT_TRUE(run_restore(*store_, "app.db", path("out.db"), {}, *files_, *executor_));
+  EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
+  EXPECT_THAT(names(), ElementsAre("out.db"));
 }
 
 TEST_F(RestoreOutput, WhatAKilledRestoreLeftIsRemovedAndWhatARunningOneWritesIsNot) {

@@ -10,6 +10,7 @@ done
 dir=$(mktemp -d "${TMPDIR:-/tmp}/cairn-cli.XXXXXX")
 cd "$dir"
 out=$dir/out err=$dir/err log=$dir/log
+export CAIRN_CONTROL=$dir/cairn.sock  # nobody else's
 pids=()
 
 clean_up() {
