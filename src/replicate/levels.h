@@ -86,6 +86,7 @@ class Levels {
     std::string words;
     ErrorKind kind = ErrorKind::retry_later;
   };
+  void count_error(ErrorKind kind);
   Trouble merge_trouble_, removal_trouble_;
 };
 
