@@ -63,6 +63,12 @@ void print_meaning(const LoadedConfig& loaded) {
   json["file"] = loaded.config.file;
   json["state_dir"] = loaded.config.state_dir.empty() ? Json(nullptr) : Json(loaded.config.state_dir);
   json["stop_timeout_ms"] = loaded.config.stop_timeout_ms;
+  json["http"] = nullptr;
+  if (const auto& http = loaded.config.http) {
+    json["http"] = {{"listen", text_of(http->listen)},
+                    {"hosts", http->hosts},
+                    {"metrics_databases", http->metrics_databases}};
+  }
   json["databases"] = Json::array();
   for (const daemon::FoundDatabase& database : loaded.found.databases) {
     json["databases"].push_back(database_json(database));

@@ -38,7 +38,7 @@ std::string store_of(const std::string& replica) {
 // What one database asked of its store, told once a day and at the end.
 class Spendings {
  public:
-  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, const Log& log)
+  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, spdlog::logger& log)
       : replication_(replication), clock_(clock), prices_(prices), log_(log) {}
 
   Json json() const { return store_json(replication_.store_status(), elapsed_ms(begun_us_), prices_); }
@@ -59,14 +59,14 @@ class Spendings {
   std::int64_t elapsed_ms(std::int64_t since_us) const { return (clock_.now().mono_us - since_us) / 1000; }
   void tell(const char* when, const Spending& spending) const {
     if (spending.service.empty() || spending.usage.is_zero()) return;
-    log_.about_database(replication_.database())
-        .info("asked of {} {}: {}", spending.service, when, spending_text(spending, prices_));
+    log_.info("{}: asked of {} {}: {}", replication_.database(), spending.service, when,
+              spending_text(spending, prices_));
   }
 
   const Replication& replication_;
   Clock& clock_;
   const std::optional<PriceList>& prices_;
-  const Log& log_;
+  spdlog::logger& log_;
   const std::int64_t begun_us_ = clock_.now().mono_us;
   std::int64_t day_begun_us_ = begun_us_;
   StoreUsage day_before_;
@@ -130,8 +130,26 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   MutexLock lock(mutex_);
   std::erase_if(failed_, [&](const auto& one) { return !names.contains(one.first); });
   wanted.begun_ms = wanted_.begun_ms > 0 ? wanted_.begun_ms : system_.clock.now().wall_ms;
+  wanted.is_stopping = wanted_.is_stopping;
+  keep_those_of(wanted);
   wanted_ = std::move(wanted);
   return jobs;
+}
+
+// What was counted of a database that has gone stays in the sum of its store.
+void ConfiguredJobs::keep_those_of(const daemon::FleetView& wanted) {
+  std::map<std::string, Kept> kept;
+  for (const daemon::DatabaseView& database : wanted.databases) {
+    Kept& one = kept[database.path];
+    one.store = database.store;
+    one.closed_since_ms = system_.clock.now().wall_ms;
+    const auto known = kept_.find(database.path);
+    if (known == kept_.end() || known->second.store != database.store) continue;
+    one = std::move(known->second);
+    kept_.erase(known);
+  }
+  for (const auto& [path, going] : kept_) gone_[going.store].add(going.totals);
+  kept_ = std::move(kept);
 }
 
 daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
@@ -172,32 +190,59 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   RunOptions run;
   run.wait_for_database = WaitForDatabase::yes;
   run.final_limit_ms = job.stop_timeout_ms;
-  run.on_notice = [&](std::string_view notice) { log_.about_database(job.path).warn("{}", notice); };
+  run.on_notice = [&](std::string_view notice) { log_.warn("{}", about(job.path, notice)); };
   run.on_change = [&](const ReplicatorStatus& status) {
     report->update(status);
     spendings.tell_day();
     if (status.phase != Phase::attaching) note_works(job.path);
-    MutexLock lock(mutex_);
-    running_[job.path].store_in_trouble = !status.store_trouble.empty();
+    note_change(job, status);
   };
-  {
-    MutexLock lock(mutex_);
-    running_[job.path] = {report, replication.get(), system_.clock.now().mono_us, false};
-  }
+  begin_run(job, report, *replication);
   const auto drive = [&](Replicator& replicator, std::stop_token until, const RunOptions& how) {
     return scheduler_.drive(replicator, store_of(job.replica), std::move(until), how);
   };
   const std::optional<Failure> failure = replication->run(run, std::move(stop), drive);
-  {
-    MutexLock lock(mutex_);  // what is there speaks of what ends here
-    running_.erase(job.path);
-  }
+  end_run(job, *replication);  // what is there speaks of what ends here
   report->update(replication->last_status());
   spendings.tell_all();
   if (failure) return fail(job.path, *failure);
-  const std::uint64_t sequence = replication->last_status().published_sequence;
-  log_.about_database(job.path, sequence).info("stopped, published up to sequence {}", sequence);
+  log_.info("{}: stopped, published up to sequence {}", job.path, replication->last_status().published_sequence);
   return {};
+}
+
+void ConfiguredJobs::begin_run(const DatabaseJob& job, const std::shared_ptr<StatusReport>& report,
+                               const Replication& replication) {
+  MutexLock lock(mutex_);
+  running_[job.path] = {report, &replication, system_.clock.now().mono_us, false};
+  if (Kept* const kept = kept_of(job)) {
+    kept->time_line.begin();
+    kept->closed_since_ms = 0;
+  }
+}
+
+// Null: it is not wanted any more, or with another store.
+ConfiguredJobs::Kept* ConfiguredJobs::kept_of(const DatabaseJob& job) {
+  const auto kept = kept_.find(job.path);
+  return kept == kept_.end() || kept->second.store != store_of(job.replica) ? nullptr : &kept->second;
+}
+
+void ConfiguredJobs::note_change(const DatabaseJob& job, const ReplicatorStatus& status) {
+  const std::int64_t now_ms = system_.clock.now().wall_ms;
+  MutexLock lock(mutex_);
+  running_[job.path].store_in_trouble = !status.store_trouble.empty();
+  if (Kept* const kept = kept_of(job)) kept->time_line.note(status, now_ms);
+}
+
+void ConfiguredJobs::end_run(const DatabaseJob& job, const Replication& replication) {
+  const Time now = system_.clock.now();
+  MutexLock lock(mutex_);
+  running_.erase(job.path);
+  Kept* const kept = kept_of(job);
+  daemon::Totals& totals = kept == nullptr ? gone_[store_of(job.replica)] : kept->totals;
+  totals.add(replication.last_status(), replication.store_status());
+  if (kept == nullptr) return;
+  kept->time_line.note(replication.last_status(), now.wall_ms);
+  kept->closed_since_ms = now.wall_ms;
 }
 
 // Few of one store at a time. Nothing is opened once a stop was asked for.
@@ -248,11 +293,11 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
     note_works(name);
     on_sync(snapshot);
   };
-  log_.about_container(layer.name).info("watching {}", layer.directory);
+  log_.info("{}: watching {}", layer.name, layer.directory);
   const Result<void> ended = watch_layer(*container.manager, layer.name, real_path(layer.directory),
                                          container.at.machine->clock(), std::move(stop), watching);
   if (!ended) return fail(name, layer_failure(*container.at.store, ended.error()));
-  log_.about_container(layer.name).info("stopped, everything is published");
+  log_.info("{}: stopped, everything is published", layer.name);
   return {};
 }
 
@@ -276,6 +321,11 @@ void ConfiguredJobs::note_works(const std::string& name) {
   failed_.erase(name);
 }
 
+void ConfiguredJobs::note_stopping() {
+  MutexLock lock(mutex_);
+  wanted_.is_stopping = true;
+}
+
 void ConfiguredJobs::note_end(const std::string& name) { note_works(name); }
 
 void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
@@ -289,7 +339,7 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
   const bool is_layer = failure.name.starts_with(kLayer);
   const std::string name = is_layer ? failure.name.substr(kLayer.size()) : failure.name;
   const std::string what = failure.again_ms ? " (tried again; the rest goes on)" : "";
-  (is_layer ? log_.about_container(name) : log_.about_database(name)).error("{}{}", failure.error.message(), what);
+  log_.error("{}{}", about(name, failure.error.message()), what);
   if (style_ != Style::json) return;
   Json error, json;
   error["kind"] = name_of(failure.error.kind());
@@ -301,7 +351,9 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
 }
 
 bool ConfiguredJobs::look_at_stores() {
+  const std::int64_t now_us = system_.clock.now().mono_us;
   MutexLock lock(mutex_);
+  came_round_us_ = now_us;
   bool trouble = false;
   for (const auto& [name, one] : running_) {
     if (!one.store_in_trouble) continue;
@@ -321,12 +373,19 @@ daemon::FleetView ConfiguredJobs::view() const {
   MutexLock lock(mutex_);
   daemon::FleetView view = wanted_;
   view.now_ms = now.wall_ms;
+  view.still_ms = came_round_us_ == 0 ? 0 : (now.mono_us - came_round_us_) / 1000;
+  view.gone = gone_;
   const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {
     const auto failed = failed_.find(name);
     return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);
   };
   for (daemon::DatabaseView& database : view.databases) {
     database.failing = failing(database.path);
+    if (const auto kept = kept_.find(database.path); kept != kept_.end()) {
+      database.before = kept->second.totals;
+      database.restore_points = kept->second.time_line.slots();
+      database.closed_since_ms = kept->second.closed_since_ms;
+    }
     const auto running = running_.find(database.path);
     if (running == running_.end()) continue;
     database.is_open = true;

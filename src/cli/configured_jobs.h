@@ -1,6 +1,8 @@
 // The jobs of a configuration: a database on its way to its replica, a container's directory on its way to its store.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <map>
 #include <memory>
 #include <set>
@@ -10,7 +12,6 @@
 #include "base/mutex.h"
 #include "cli/config_file.h"
 #include "cli/exit_status.h"
-#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/replication.h"
 #include "cli/status_report.h"
@@ -24,7 +25,7 @@ namespace cairn::cli {
 class ConfiguredJobs : public daemon::Fleet {
  public:
   // `scheduler` does what there is to do for databases.
-  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log)
+  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, spdlog::logger& log)
       : scheduler_(scheduler), style_(style), log_(log) {}
 
   // One a database and layer. They use this object, which outlives them.
@@ -38,6 +39,8 @@ class ConfiguredJobs : public daemon::Fleet {
   // Of one that failed at its last try, and has not begun to work since; 0: there is none.
   int exit_status() const EXCLUDES(mutex_);
   daemon::FleetView view() const override EXCLUDES(mutex_);
+  // All of it is to end.
+  void note_stopping() EXCLUDES(mutex_);
 
  private:
   struct DatabaseJob {
@@ -52,6 +55,13 @@ class ConfiguredJobs : public daemon::Fleet {
     std::int64_t begun_us = 0;
     bool store_in_trouble = false;
   };
+  // What stays of a database when it is let go of and opened again.
+  struct Kept {
+    std::string store;
+    daemon::Totals totals;
+    daemon::TimeLine time_line;
+    std::int64_t closed_since_ms = 0;  // 0: it is open
+  };
   struct Failed {
     int exit_status = kDone;
     daemon::Failing why;
@@ -64,13 +74,19 @@ class ConfiguredJobs : public daemon::Fleet {
                                        std::unique_ptr<Replication>& replication) EXCLUDES(mutex_);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
   Result<void> fail(const std::string& name, const Failure& failure) EXCLUDES(mutex_);
+  void begin_run(const DatabaseJob& job, const std::shared_ptr<StatusReport>& report, const Replication& replication)
+      EXCLUDES(mutex_);
+  void note_change(const DatabaseJob& job, const ReplicatorStatus& status) EXCLUDES(mutex_);
+  void end_run(const DatabaseJob& job, const Replication& replication) EXCLUDES(mutex_);
+  Kept* kept_of(const DatabaseJob& job) REQUIRES(mutex_);
+  void keep_those_of(const daemon::FleetView& wanted) REQUIRES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
   // Each try begins with the same warnings.
   void warn_once(std::string warning) EXCLUDES(mutex_);
 
   daemon::Scheduler& scheduler_;
   const Style style_;
-  const Log& log_;
+  spdlog::logger& log_;
   System system_;
   mutable Mutex mutex_;
   ConditionVariable opened_;
@@ -78,6 +94,9 @@ class ConfiguredJobs : public daemon::Fleet {
   std::map<std::string, Running> running_ GUARDED_BY(mutex_);
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
+  std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);      // of the databases of wanted_
+  std::map<std::string, daemon::Totals> gone_ GUARDED_BY(mutex_);  // by store, of what is not wanted there any more
+  std::int64_t came_round_us_ GUARDED_BY(mutex_) = 0;        // the main thread
   daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cairn/error.h"
+#include "daemon/http_settings.h"
 #include "store/cost.h"
 
 namespace cairn::daemon {
@@ -64,6 +65,7 @@ struct Config {
   std::string state_dir;          // "": the default
   std::int64_t stop_timeout_ms = 30'000;
   std::optional<PriceList> prices;
+  std::optional<HttpSettings> http;  // none: it tells nothing over HTTP
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;
 };
