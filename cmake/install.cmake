@@ -46,3 +46,6 @@ if(TARGET cairn_command)
   install(FILES ${PROJECT_BINARY_DIR}/cairn.service DESTINATION lib/systemd/system COMPONENT command)
   install(FILES docs/cairn.toml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT command)
 endif()
+install(FILES packaging/prometheus/cairn.rules.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/cairn/prometheus
+        COMPONENT command)
+install(FILES packaging/grafana/cairn.json DESTINATION ${CMAKE_INSTALL_DATADIR}/cairn/grafana COMPONENT command)

@@ -7,6 +7,7 @@
 // sentence for a person: what happened, to what, and what to do. Log an error or return it, never both.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -28,6 +29,8 @@ enum class ErrorKind {
   cancelled,    // the caller asked to stop
   io,           // the operating system failed: full disk, broken disk
 };
+
+inline constexpr std::size_t kErrorKinds = static_cast<std::size_t>(ErrorKind::io) + 1;
 
 // The kind as it is printed in messages and JSON: "not_found", "conflict", ...
 std::string_view name_of(ErrorKind kind);

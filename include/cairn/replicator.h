@@ -17,6 +17,7 @@
 // by itself (a busy database, a store that is away) is in status() and tried again.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -93,6 +94,15 @@ enum class Phase {
 };
 std::string_view name_of(Phase phase);
 
+// How long Cairn held a database's write lock, as counts: a time is counted at the first bound that it does not pass,
+// or behind the last one.
+inline constexpr std::array<std::int64_t, 12> kWriteLockBounds_us{100,    250,    500,    1'000,   2'500,   5'000,
+                                                                  10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000};
+using WriteLockCounts = std::array<std::uint64_t, kWriteLockBounds_us.size() + 1>;
+
+// How often a step was kept from its work, by the kind of what was in the way: by ErrorKind's value.
+using ErrorCounts = std::array<std::uint64_t, kErrorKinds>;
+
 struct ReplicatorStatus {
   Phase phase = Phase::attaching;
   std::string lineage;
@@ -100,11 +110,19 @@ struct ReplicatorStatus {
   std::uint64_t published_sequence = 0;
   // The newest sequence that a restore can reach now; has_snapshot tells whether any can.
   bool has_snapshot = false;
-  std::int64_t published_time_ms = 0;     // when the newest published segment's last commit was seen
+  std::int64_t published_time_ms = 0;     // when the newest published segment's last commit was seen; 0: not known
+  // Wall clock: when the oldest commit was seen first that a restore cannot reach yet; 0: there is none. While that is
+  // not known (the store has not been asked, a first snapshot or a comparison is under way, the database cannot be
+  // read): since when it is not.
+  std::int64_t unpublished_since_ms = 0;
+  // Read out of the WAL and not published. What a full spool or a segment that is not due leaves in the WAL is not
+  // among them.
+  std::uint64_t unpublished_commits = 0;
+  std::int64_t newest_snapshot_time_ms = 0;  // in the store; 0: none
   // Captured and not yet published, also by an earlier process.
   std::uint64_t spool_segments = 0, spool_bytes = 0;
   std::uint64_t page_count = 0, page_size = 0;
-  std::uint64_t published_bytes = 0;      // by this Replicator
+  std::uint64_t published_segments = 0, published_bytes = 0;  // by this Replicator
   std::uint64_t captured_commits = 0;
   bool settled = false;                   // everything committed when last looked is published, and a snapshot is there
   bool captured_all = false;              // everything committed when last looked is captured
@@ -117,8 +135,11 @@ struct ReplicatorStatus {
   std::int64_t write_lock_us_last = 0, write_lock_us_max = 0;  // how long Cairn held the database's write lock
   std::int64_t write_lock_us_p999 = 0;    // 99.9 of 100 times it was no longer than this
   std::uint64_t write_lock_count = 0;
+  std::int64_t write_lock_us_total = 0;
+  WriteLockCounts write_lock_counts{};
   std::string hold;                       // "none", "pin", "floor"
   std::uint32_t wal_frames = 0;
+  std::uint64_t wal_bytes = 0;            // of its file, looked at once a second at most
   // By this Replicator: objects merged and put, and objects removed because a bundle has what they had.
   std::uint64_t merged_objects = 0, merged_bytes = 0, replaced_objects = 0;
   // Published, and on the local disk until it is merged; and merged objects whose sources are still to be removed.
@@ -127,6 +148,8 @@ struct ReplicatorStatus {
   std::string database_trouble, store_trouble, upkeep_trouble;
   ErrorKind database_trouble_kind = ErrorKind::busy, store_trouble_kind = ErrorKind::retry_later;
   ErrorKind upkeep_trouble_kind = ErrorKind::retry_later;
+  // By this Replicator. Of a trouble that lasts each try counts.
+  ErrorCounts database_errors{}, store_errors{}, upkeep_errors{};
 };
 
 // True: the store has, and can give back, everything that was committed before this request_capture() of the Replicator

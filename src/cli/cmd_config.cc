@@ -65,6 +65,12 @@ void print_meaning(const LoadedConfig& loaded) {
   json["stop_timeout_ms"] = loaded.config.stop_timeout_ms;
   json["spool_limit_of_all_bytes"] = loaded.config.spool.size_bytes;
   json["drain_bytes_per_s"] = loaded.config.spool.drain_bytes_per_s;
+  json["http"] = nullptr;
+  if (const auto& http = loaded.config.http) {
+    json["http"] = {{"listen", text_of(http->listen)},
+                    {"hosts", http->hosts},
+                    {"metrics_databases", http->metrics_databases}};
+  }
   json["databases"] = Json::array();
   for (const daemon::FoundDatabase& database : loaded.found.databases) {
     json["databases"].push_back(database_json(database));

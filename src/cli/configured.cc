@@ -21,6 +21,7 @@
 #include "cli/configured_jobs.h"
 #include "cli/places.h"
 #include "cli/service_manager.h"
+#include "cli/telling.h"
 #include "daemon/control_server.h"
 #include "daemon/names_watch.h"
 
@@ -78,7 +79,7 @@ class Configured final : public daemon::ControlledFleet {
   Configured(LoadedConfig loaded, std::string path, Style style, Signals& signals, const Log& log,
              daemon::Scheduler& scheduler)
       : loaded_(std::move(loaded)), path_(std::move(path)), style_(style), signals_(signals), log_(log),
-        jobs_(scheduler, style, log), supervisor_(clock_, listener(), {}) {}
+        jobs_(scheduler, style, log), telling_(jobs_, log), supervisor_(clock_, listener(), {}) {}
 
   int run();
 
@@ -117,6 +118,7 @@ class Configured final : public daemon::ControlledFleet {
   const Log& log_;
   SystemClock clock_;
   ConfiguredJobs jobs_;
+  Telling telling_;
   daemon::Supervisor supervisor_;
   const ServiceManager service_manager_;
   std::unique_ptr<daemon::NamesWatch> watch_;
@@ -139,9 +141,11 @@ int Configured::run() {
   if (Result<void> begun = begin(); !begun) return report({begun.error()}, style_);
   log_.info("{}: {}", path_, what_there_is());
   service_manager_.tell_ready(what_there_is());
+  telling_.want(loaded_.config.http);
   std::thread names([this] { wait_for_names(); });
   std::int64_t looked_us = clock_.now().mono_us;
   while (!stopping_ || !supervisor_.is_idle()) {
+    telling_.try_again();
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
     const std::int64_t look_ms = all_watched_ || !looks_for_names() ? kLookMs : kUnwatchedLookMs;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
@@ -195,6 +199,7 @@ void Configured::begin_stop() {
   log_.info("publishing what is captured before ending; another signal ends at once");
   service_manager_.tell_stopping(loaded_.config.stop_timeout_ms);
   stop_moved_us_ = clock_.now().mono_us;
+  jobs_.note_stopping();
   supervisor_.stop();
 }
 
@@ -398,6 +403,7 @@ Result<void> Configured::take_what_is_there_now() {
   said_.clear();
   log_.info("{} was read again: {}", path_, what_there_is());
   supervisor_.retry_now();
+  telling_.want(loaded_.config.http);
   Result<void> begun = begin();
   if (!begun) log_.error("{}", begun.error().message());
   return begun;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "cli/auto_restore.h"
@@ -11,14 +13,24 @@ namespace cairn::cli {
 
 namespace {
 
+template <class Counts>
+void add_each(Counts& to, const Counts& what) {
+  std::ranges::transform(to, what, to.begin(), std::plus<>());
+}
+
 // What is counted of a database goes on when it is opened again.
 ReplicatorStatus with_counts(ReplicatorStatus status, const ReplicatorStatus& before) {
   constexpr std::uint64_t ReplicatorStatus::* kCounts[] = {
       &ReplicatorStatus::published_bytes, &ReplicatorStatus::captured_commits, &ReplicatorStatus::snapshots_published,
       &ReplicatorStatus::wal_restarts,    &ReplicatorStatus::reconciles,       &ReplicatorStatus::rollovers,
       &ReplicatorStatus::merged_objects,  &ReplicatorStatus::merged_bytes,     &ReplicatorStatus::replaced_objects,
-      &ReplicatorStatus::write_lock_count};
+      &ReplicatorStatus::write_lock_count, &ReplicatorStatus::published_segments};
   for (const auto count : kCounts) status.*count += before.*count;
+  status.write_lock_us_total += before.write_lock_us_total;
+  add_each(status.write_lock_counts, before.write_lock_counts);
+  add_each(status.database_errors, before.database_errors);
+  add_each(status.store_errors, before.store_errors);
+  add_each(status.upkeep_errors, before.upkeep_errors);
   if (status.published_time_ms == 0) status.published_time_ms = before.published_time_ms;
   return status;
 }
@@ -182,8 +194,10 @@ void ConfiguredDatabase::end(const Result<void>& outcome) {
       MutexLock lock(mutex_);
       report_.reset();
       open = std::move(replication_);
+      counted_ = with_counts(open->last_status(), counted_);
+      store_counted_ = store;
     }
-    report->update(with_counts(open->last_status(), counted_));
+    report->update(counted());
     result = failure ? around_.on_failure(job_.path, *failure) : Result<void>();
     tell_spending("since it began", store.usage, store.service, open_ms);
     if (!failure) {
@@ -210,9 +224,15 @@ void ConfiguredDatabase::on_change(const ReplicatorStatus& status) {
     all = with_counts(status, counted_);
   }
   if (const auto told = report()) told->update(all);
+  around_.on_change(job_, all);
   tell_day();
   if (status.phase != Phase::attaching) around_.on_work(job_.path);
   store_in_trouble_ = !status.store_trouble.empty();
+}
+
+ReplicatorStatus ConfiguredDatabase::counted() const {
+  MutexLock lock(mutex_);
+  return replication_ ? with_counts(replication_->status(), counted_) : counted_;
 }
 
 std::shared_ptr<StatusReport> ConfiguredDatabase::report() const {
@@ -254,10 +274,7 @@ void ConfiguredDatabase::describe(daemon::DatabaseView& view, const Time& now) c
   view.is_asleep = !view.is_open && rest_.has_value();
   view.store_status = store_counted_;
   if (begun_us_ > 0) view.open_ms = (now.mono_us - begun_us_) / 1000;
-  if (view.is_asleep) {
-    view.status = rest_->status;
-    view.lag_ms = 0;
-  }
+  if (view.is_asleep) view.status = rest_->status;
   if (!view.is_open) return;
   view.status = with_counts(replication_->status(), counted_);
   view.store_status = with_usage(replication_->store_status(), store_counted_);

@@ -56,6 +56,7 @@ struct DatabaseSurroundings {
   CheckedStores checked_stores;
   std::function<void(std::string)> warn;                                                    // each sentence once
   std::function<void(const std::string& path)> on_work;
+  std::function<void(const DatabaseJob& job, const ReplicatorStatus& status)> on_change;
   std::function<Result<void>(const std::string& path, const Failure&)> on_failure;
   std::function<void()> on_restore;  // one that was missing is there
 };
@@ -77,6 +78,9 @@ class ConfiguredDatabase final : public daemon::Tended {
   const std::string& path() const { return job_.path; }
   void describe(daemon::DatabaseView& view, const Time& now) const EXCLUDES(mutex_);
   bool is_open() const EXCLUDES(mutex_);
+  // Of it only what is counted, since it was begun.
+  ReplicatorStatus counted() const EXCLUDES(mutex_);
+  StoreStatus store_status() const EXCLUDES(mutex_);
   // A wish, put to whoever has it open: again when it was opened anew.
   struct Request {
     std::uint64_t opening = 0, number = 0;
@@ -91,7 +95,6 @@ class ConfiguredDatabase final : public daemon::Tended {
   std::optional<Failure> restore_first(const std::stop_token& stop) const;
   ReplicationOptions replication_options() const;
   void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
-  StoreStatus store_status() const EXCLUDES(mutex_);
   std::shared_ptr<StatusReport> report() const EXCLUDES(mutex_);
   void tell_spending(const char* when, const StoreUsage& usage, const std::string& service, std::int64_t ms) const;
   void tell_day() EXCLUDES(mutex_);

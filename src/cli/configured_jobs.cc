@@ -75,6 +75,7 @@ ConfiguredJobs::ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const 
   databases_.warn = [this](std::string warning) { warn_once(std::move(warning)); };
   databases_.on_work = [this](const std::string& path) { note_works(path); };
   databases_.on_failure = [this](const std::string& path, const Failure& failure) { return fail(path, failure); };
+  databases_.on_change = [this](const DatabaseJob& job, const ReplicatorStatus& status) { note_change(job, status); };
   databases_.on_restore = [this] { ++restored_; };
 }
 
@@ -98,8 +99,26 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   MutexLock lock(mutex_);
   std::erase_if(failed_, [&](const auto& one) { return !names.contains(one.first); });
   wanted.begun_ms = wanted_.begun_ms > 0 ? wanted_.begun_ms : system_.clock.now().wall_ms;
+  wanted.is_stopping = wanted_.is_stopping;
+  keep_those_of(wanted);
   wanted_ = std::move(wanted);
   return jobs;
+}
+
+// What was counted of a database that has gone stays in the sum of its store.
+void ConfiguredJobs::keep_those_of(const daemon::FleetView& wanted) {
+  std::map<std::string, Kept> kept;
+  for (const daemon::DatabaseView& database : wanted.databases) {
+    Kept& one = kept[database.path];
+    one.store = database.store;
+    one.closed_since_ms = system_.clock.now().wall_ms;
+    const auto known = kept_.find(database.path);
+    if (known == kept_.end() || known->second.store != database.store) continue;
+    one = std::move(known->second);
+    kept_.erase(known);
+  }
+  for (const auto& [path, going] : kept_) gone_[going.store].add(going.totals);
+  kept_ = std::move(kept);
 }
 
 daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
@@ -130,19 +149,47 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
 }
 
 void ConfiguredJobs::begin_database(const DatabaseJob& job, std::stop_token stop, daemon::Job::Ended ended) {
-  const auto over = [this, ended = std::move(ended)](ConfiguredDatabase& database, const Result<void>& result) {
-    {
-      MutexLock lock(mutex_);
-      running_.erase(database.path());  // before the next one of this path begins
-    }
+  const auto over = [this, job, ended = std::move(ended)](ConfiguredDatabase& database, const Result<void>& result) {
+    end_run(job, database);  // before the next one of this path begins
     ended(result);
   };
   const auto database = std::make_shared<ConfiguredDatabase>(job, databases_, over);
-  {
-    MutexLock lock(mutex_);
-    running_[job.path] = database;
-  }
+  begin_run(job, database);
   scheduler_.tend(database, job.store, std::move(stop), database->run_options(), job.sleep_after_ms * 1000);
+}
+
+void ConfiguredJobs::begin_run(const DatabaseJob& job, const std::shared_ptr<ConfiguredDatabase>& database) {
+  MutexLock lock(mutex_);
+  running_[job.path] = database;
+  if (Kept* const kept = kept_of(job)) {
+    kept->time_line.begin();
+    kept->closed_since_ms = 0;
+  }
+}
+
+// Null: it is not wanted any more, or with another store.
+ConfiguredJobs::Kept* ConfiguredJobs::kept_of(const DatabaseJob& job) {
+  const auto kept = kept_.find(job.path);
+  return kept == kept_.end() || kept->second.store != job.store ? nullptr : &kept->second;
+}
+
+void ConfiguredJobs::note_change(const DatabaseJob& job, const ReplicatorStatus& status) {
+  const std::int64_t now_ms = SystemClock().now().wall_ms;
+  MutexLock lock(mutex_);
+  if (Kept* const kept = kept_of(job)) kept->time_line.note(status, now_ms);
+}
+
+void ConfiguredJobs::end_run(const DatabaseJob& job, const ConfiguredDatabase& database) {
+  const std::int64_t now_ms = SystemClock().now().wall_ms;
+  const ReplicatorStatus counted = database.counted();
+  MutexLock lock(mutex_);
+  running_.erase(job.path);
+  Kept* const kept = kept_of(job);
+  daemon::Totals& totals = kept == nullptr ? gone_[job.store] : kept->totals;
+  totals.add(counted, database.store_status());
+  if (kept == nullptr) return;
+  kept->time_line.note(counted, now_ms);
+  kept->closed_since_ms = now_ms;
 }
 
 std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
@@ -233,6 +280,11 @@ void ConfiguredJobs::note_works(const std::string& name) {
   failed_.erase(name);
 }
 
+void ConfiguredJobs::note_stopping() {
+  MutexLock lock(mutex_);
+  wanted_.is_stopping = true;
+}
+
 void ConfiguredJobs::note_end(const std::string& name) { note_works(name); }
 
 void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
@@ -260,9 +312,11 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
 bool ConfiguredJobs::look_at_stores() {
   system_.stores.close_idle_connections();
   ::malloc_trim(0);  // what many that sleep now have taken would stay this process's
+  const std::int64_t now_us = SystemClock().now().mono_us;
   std::vector<std::shared_ptr<ConfiguredDatabase>> all;
   {
     MutexLock lock(mutex_);
+    came_round_us_ = now_us;
     for (const auto& [path, database] : running_) all.push_back(database);
   }
   bool trouble = false;
@@ -280,13 +334,20 @@ daemon::FleetView ConfiguredJobs::view() const {
   MutexLock lock(mutex_);
   daemon::FleetView view = wanted_;
   view.now_ms = now.wall_ms;
-  view.restored = restored_;
+  view.restores = restored_;
+  view.still_ms = came_round_us_ == 0 ? 0 : (now.mono_us - came_round_us_) / 1000;
+  view.gone = gone_;
   const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {
     const auto failed = failed_.find(name);
     return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);
   };
   for (daemon::DatabaseView& database : view.databases) {
     database.failing = failing(database.path);
+    if (const auto kept = kept_.find(database.path); kept != kept_.end()) {
+      database.before = kept->second.totals;
+      database.restore_points = kept->second.time_line.slots();
+      database.closed_since_ms = kept->second.closed_since_ms;
+    }
     const auto running = running_.find(database.path);
     if (running != running_.end()) running->second->describe(database, now);
   }

@@ -38,6 +38,8 @@ class ConfiguredJobs : public daemon::Fleet {
   // Of one that failed at its last try, and has not begun to work since; 0: there is none.
   int exit_status() const EXCLUDES(mutex_);
   daemon::FleetView view() const override EXCLUDES(mutex_);
+  // All of it is to end.
+  void note_stopping() EXCLUDES(mutex_);
 
   // A wish that everything which is committed in a database when it is made is in the store.
   struct Sync {
@@ -51,6 +53,13 @@ class ConfiguredJobs : public daemon::Fleet {
   Error why_not_yet(const Sync& sync) const EXCLUDES(mutex_);
 
  private:
+  // What stays of a database when it is let go of and opened again.
+  struct Kept {
+    std::string store;
+    daemon::Totals totals;
+    daemon::TimeLine time_line;
+    std::int64_t closed_since_ms = 0;  // 0: it is open, or asleep
+  };
   struct Failed {
     int exit_status = kDone;
     daemon::Failing why;
@@ -61,6 +70,11 @@ class ConfiguredJobs : public daemon::Fleet {
   void begin_database(const DatabaseJob& job, std::stop_token stop, daemon::Job::Ended ended) EXCLUDES(mutex_);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
   Result<void> fail(const std::string& name, const Failure& failure) EXCLUDES(mutex_);
+  void begin_run(const DatabaseJob& job, const std::shared_ptr<ConfiguredDatabase>& database) EXCLUDES(mutex_);
+  void note_change(const DatabaseJob& job, const ReplicatorStatus& status) EXCLUDES(mutex_);
+  void end_run(const DatabaseJob& job, const ConfiguredDatabase& database) EXCLUDES(mutex_);
+  Kept* kept_of(const DatabaseJob& job) REQUIRES(mutex_);
+  void keep_those_of(const daemon::FleetView& wanted) REQUIRES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
   // Each try begins with the same warnings.
   void warn_once(std::string warning) EXCLUDES(mutex_);
@@ -72,10 +86,13 @@ class ConfiguredJobs : public daemon::Fleet {
   SharedSpool shared_spool_;
   mutable Mutex mutex_;
   std::atomic<std::uint64_t> restored_ = 0;  // databases that were missing
-  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}};
+  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}, {}};
   std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
+  std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);      // of the databases of wanted_
+  std::map<std::string, daemon::Totals> gone_ GUARDED_BY(mutex_);  // by store, of what is not wanted there any more
+  std::int64_t came_round_us_ GUARDED_BY(mutex_) = 0;        // the main thread
   daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open
 };
 

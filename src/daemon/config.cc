@@ -12,6 +12,7 @@
 
 #include "base/nearest.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "daemon/store_url.h"
 #include "daemon/toml_section.h"
 
@@ -77,6 +78,7 @@ class Parser {
   void each_table(const toml::table& root, const char* key, const Read& read);
 
   void read_defaults(const toml::table& table);
+  void read_http(const toml::table& table);
   void read_store(const std::string& name, const toml::node& node);
   void read_database(const toml::table& table);
   void read_pattern(const TomlSection& section, DatabaseEntry& entry);
@@ -104,11 +106,12 @@ class Parser {
 };
 
 Result<Config> Parser::parse(const toml::table& root, const RegisteredText& registered) {
-  section(root, "this file", {"defaults", "stores", "database", "layer"});
+  section(root, "this file", {"defaults", "stores", "http", "database", "layer"});
   if (const toml::table* stores = table_at(root, "stores", "[stores.NAME]")) {
     for (const auto& [name, node] : *stores) read_store(std::string(name.str()), node);
   }
   if (const toml::table* defaults = table_at(root, "defaults", "[defaults]")) read_defaults(*defaults);
+  if (const toml::table* http = table_at(root, "http", "[http]")) read_http(*http);
   each_table(root, "database", [&](const toml::table& table) { read_database(table); });
   each_table(root, "layer", [&](const toml::table& table) { read_layer(table); });
   if (!mistakes_.first()) refuse_shared(root);
@@ -226,6 +229,24 @@ void Parser::read_defaults(const toml::table& table) {
   if (const toml::table* layer = table_at(table, "layer", "[defaults.layer]")) {
     read_settings(section(*layer, "[defaults.layer]", kLayerSettings), layer_settings_);
   }
+}
+
+void Parser::read_http(const toml::table& table) {
+  const TomlSection http = section(table, "[http]", {"listen", "hosts", "metrics_databases"});
+  HttpSettings settings;
+  if (const auto listen = http.text("listen")) {
+    const Result<ListenAddress> address = parse_listen_address(*listen);
+    if (address) settings.listen = *address;
+    else http.complain("listen", address.error().with("listen").message());
+  } else if (!http.has("listen")) {
+    http.complain("", "[http] does not say where to listen: add listen = \"127.0.0.1:9178\", or leave it all out");
+  }
+  for (const std::string& host : http.texts("hosts")) {
+    if (host.find_first_of(":/[]* ") == std::string::npos) settings.hosts.push_back(ascii_lower(host));
+    else http.complain("hosts", fmt::format("hosts: '{}' is no name of a machine: write it without a port", host));
+  }
+  http.read_number("metrics_databases", settings.metrics_databases, 0, 100'000);
+  config_.http = std::move(settings);
 }
 
 void Parser::read_settings(const TomlSection& section, DatabaseSettings& settings) {

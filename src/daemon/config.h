@@ -13,6 +13,7 @@
 
 #include "cairn/error.h"
 #include "cairn/shared_spool.h"
+#include "daemon/http_settings.h"
 #include "store/cost.h"
 
 namespace cairn::daemon {
@@ -70,6 +71,7 @@ struct Config {
   std::int64_t sleep_after_ms = 60'000;  // 0: never
   std::optional<PriceList> prices;
   std::string control;            // path of the control socket, or "off"; "": the default
+  std::optional<HttpSettings> http;  // none: it tells nothing over HTTP
   std::vector<DatabaseEntry> databases;
   std::vector<LayerEntry> layers;
 };

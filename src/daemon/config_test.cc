@@ -336,5 +336,24 @@ TEST(Config, OfManyMistakesTheFirstInTheFileIsTold) {
   EXPECT_EQ(mistake("[[database]]\npath = '/a'\nqqqqqqq = 1\n[defaults]\nyyyyyyyy = 1\n").substr(0, 10), "c.toml:3:1");
 }
 
+TEST(Config, HttpIsOffUntilItSaysWhereToListen) {
+  const std::string database = "[[database]]\npath = \"/a.db\"\n";
+  EXPECT_FALSE(good(database).http);
+  const Config config = good(database + "[http]\nlisten = \"[::1]:9178\"\nhosts = [\"Backup.Example\"]\n");
+  ASSERT_TRUE(config.http);
+  EXPECT_EQ(config.http->listen, (ListenAddress{"::1", 9178, true}));
+  EXPECT_THAT(config.http->hosts, ElementsAre("backup.example"));
+  EXPECT_EQ(config.http->metrics_databases, 1000);
+  EXPECT_EQ(good(database + "[http]\nlisten = \"0.0.0.0:1\"\nmetrics_databases = 0\n").http->metrics_databases, 0);
+  const auto wrong = [&](const std::string& keys) { return mistake(database + "[http]\n" + keys + "\n"); };
+  EXPECT_EQ(wrong(""), "c.toml:3:1: [http] does not say where to listen: add listen = \"127.0.0.1:9178\", or leave "
+                       "it all out");
+  EXPECT_EQ(wrong("listen = \"9178\""),
+            "c.toml:4:10: listen: '9178' is no address with a port: write it like \"127.0.0.1:9178\"");
+  EXPECT_EQ(wrong("listen = \"127.0.0.1:1\"\nhosts = [\"a:1\"]"),
+            "c.toml:5:9: hosts: 'a:1' is no name of a machine: write it without a port");
+  EXPECT_THAT(wrong("listen = \"127.0.0.1:1\"\nhost = []"), ::testing::HasSubstr("did you mean 'hosts'?"));
+}
+
 }  // namespace
 }  // namespace cairn::daemon

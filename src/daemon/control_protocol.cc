@@ -133,15 +133,16 @@ ControlJson trouble_as_json(const std::string& words, ErrorKind kind) {
 ControlJson time_of(std::int64_t wall_ms) { return wall_ms > 0 ? ControlJson(format_time(wall_ms))
     : ControlJson(nullptr); }
 
-ControlJson database_json(const DatabaseView& view) {
+ControlJson database_json(const DatabaseView& view, std::int64_t now_ms) {
   const ReplicatorStatus& s = view.status;
   ControlJson json;
   json["database"] = view.path;
   json["replica"] = view.replica;
   json["open"] = view.is_open;
-  json["phase"] = view.is_open ? ControlJson(name_of(s.phase)) : ControlJson(nullptr);
+  json["asleep"] = view.is_asleep;
+  json["phase"] = view.is_open || view.is_asleep ? ControlJson(name_of(s.phase)) : ControlJson(nullptr);
   json["settled"] = s.settled;
-  json["lag_ms"] = view.lag_ms ? ControlJson(*view.lag_ms) : ControlJson(nullptr);
+  json["lag_ms"] = lag_ms(view, now_ms);
   json["lineage"] = s.lineage;
   json["captured_sequence"] = s.captured_sequence;
   json["published_sequence"] = s.published_sequence;
@@ -220,13 +221,13 @@ Result<ControlJson> status_result(const FleetView& view, const std::vector<std::
   json["now"] = time_of(view.now_ms);
   json["config"] = view.config;
   json["stopping"] = view.is_stopping;
-  json["restored"] = view.restored;
+  json["restored"] = view.restores;
   json["databases"] = ControlJson::array();
   const auto is_wanted = [&](const std::string& path) {
     return only.empty() || std::find(only.begin(), only.end(), path) != only.end();
   };
   for (const DatabaseView& one : view.databases) {
-    if (is_wanted(one.path)) json["databases"].push_back(database_json(one));
+    if (is_wanted(one.path)) json["databases"].push_back(database_json(one, view.now_ms));
   }
   for (const std::string& path : only) {
     const bool is_there = std::any_of(view.databases.begin(), view.databases.end(),

@@ -92,6 +92,7 @@ Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal
     touched_.add(std::move(scan), read_page_count_);
   }
   position_ = end;
+  if (waits_for_pass || ends == Ends::no || !touched_.empty()) waiting_commits_ += commits;
   read_page_count_ = page_count;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.captured_commits += commits;
@@ -108,12 +109,14 @@ Result<void> CapturedState::end_touched(sqlite::Database& database, const wal::I
   if (upto.all_backfilled()) touched_.all_backfilled();
   CAIRN_TRY(append(database, touched_.changes(database), now));
   touched_.clear();
+  waiting_commits_ = 0;
   return {};
 }
 
 void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count) {
   backlog_.clear();
   touched_.clear();
+  waiting_commits_ = 0;
   held_back_ = true;
   position_ = captured_position_ = position;
   read_page_size_ = page_size;
@@ -122,14 +125,17 @@ void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_si
 
 Result<void> CapturedState::catch_up(sqlite::Database& database, const Time& now) {
   if (!can_catch_up()) return {};
-  CAIRN_TRY(append(database, backlog_.front(), now));
+  const Changes front = backlog_.front();
+  CAIRN_TRY(append(database, front, now));
   backlog_.pop();
+  waiting_commits_ -= front.commit_count;
   return {};
 }
 
 void CapturedState::forget_waiting() {
   backlog_.clear();
   touched_.clear();
+  waiting_commits_ = 0;
   held_back_ = false;
 }
 

@@ -53,6 +53,7 @@ class CapturedState {
   bool is_behind() const { return held_back_ || !backlog_.empty() || !touched_.empty(); }
   // What is captured and in no segment yet.
   std::uint64_t waiting_bytes() const { return backlog_.size_bytes() + touched_.size_bytes(); }
+  std::uint64_t waiting_commits() const { return waiting_commits_; }
   // What was captured last is part of a segment that has not ended. It ends with the next capture; in the backlog, also
   // where it is.
   bool has_unended() const { return backlog_.has_unended() || !touched_.empty(); }
@@ -93,6 +94,7 @@ class CapturedState {
   bool held_back_ = false;
   Backlog backlog_;
   TouchedPages touched_;  // or the backlog
+  std::uint64_t waiting_commits_ = 0;  // in either
 };
 
 }  // namespace cairn::replicate

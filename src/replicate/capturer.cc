@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "fmt/format.h"
 
 namespace cairn::replicate {
 namespace {
@@ -30,6 +29,7 @@ std::string hold_name(sqlite::Hold hold) {
 
 Result<Step> Capturer::step(const Time& now) {
   requests_ = shared_.capture_requests;
+  if (!begun_) begun_ = (shared_.set_begun(now), true);
   is_presumed_ = is_presumed_ && !shared_.is_firm();
   if (is_presumed_ && is_told_to_leave()) (void)leave_presumption();
   if (!state_ && !take_base()) {
@@ -76,6 +76,7 @@ Result<void> Capturer::walk(const Time& now) {
   CAIRN_ASSIGN(const bool same_file, check_identity());
   if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
   CAIRN_ASSIGN(index_, database_->look());
+  if (state_->is_behind() || !state_->is_all_of(index_)) note_waiting(now);
   if (auto kept = keep_hold(now); !kept) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
@@ -125,12 +126,14 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   const bool held = database_ && database_->hold() != sqlite::Hold::none;
   retry_at_us_ = now.mono_us + (kind == ErrorKind::busy || held ? 5'000 : kSecond_us);
   if (trouble_since_us_ < 0) trouble_since_us_ = now.mono_us;
+  note_waiting(now);
   MutexLock hold(shared_.mutex);
   shared_.capture_settled = false;
   // A lock that is in the way for a moment is nothing to tell anybody.
   if (kind == ErrorKind::busy && now.mono_us - trouble_since_us_ < kSecond_us) return Step{retry_at_us_};
   shared_.status.database_trouble = error.message();
   shared_.status.database_trouble_kind = kind;
+  ++shared_.status.database_errors[static_cast<std::size_t>(kind)];
   return Step{retry_at_us_};
 }
 
@@ -362,144 +365,22 @@ Result<void> Capturer::catch_up(const Time& now) {
   return caught_up;
 }
 
-// Passes.
-
-// What names a snapshot. One that was interrupted goes on under the key that it had: what is uploaded of it counts.
-std::int64_t Capturer::key_time_ms(PassGoal goal, const Time& now) const {
-  if (goal == PassGoal::begin) return begun_ms_;
-  MutexLock hold(shared_.mutex);
-  const bool same = shared_.interrupted && shared_.interrupted->sequence == state_->sequence();
-  return same ? shared_.interrupted->time_ms : now.wall_ms;
+// What is committed and in no segment yet counts from when it was seen first.
+void Capturer::note_waiting(const Time& now) {
+  if (waiting_since_ms_ == 0) waiting_since_ms_ = now.wall_ms;
+  if (state_) state_->spool().note_waiting(waiting_since_ms_, state_->waiting_commits());
 }
 
-Result<void> Capturer::start_pass(PassGoal goal, const Time& now) {
-  CAIRN_CHECK(!pass_);
-  // A snapshot is of the look that showed all to be captured: a later one may show more.
-  if (goal != PassGoal::snapshot) {
-    CAIRN_ASSIGN(index_, database_->look());
-  }
-  CAIRN_ASSIGN(pass_, Pass::open({.database = *database_,
-                                  .index = index_,
-                                  .shared = shared_,
-                                  .spool = state_->spool(),
-                                  .known = state_->hashes(),
-                                  .known_page_size = state_->page_size(),
-                                  .head = state_->head(now),
-                                  .goal = goal,
-                                  .key_time_ms = key_time_ms(goal, now)},
-                                 now));
-  if (goal != PassGoal::snapshot) {
-    const FrozenView& view = pass_->view();
-    state_->hold_back(view.position(), view.page_size(), view.page_count());
-  }
-  wake_us_ = now.mono_us;
-  return {};
-}
-
-void Capturer::drop_pass() {
-  if (pass_ && pass_->goal() == PassGoal::snapshot) shared_.snapshot_requested = true;
-  pass_.reset();
-}
-
-// A pass that failed half-way is begun anew.
-void Capturer::give_up_pass() {
-  if (pass_->goal() == PassGoal::snapshot) {
-    drop_pass();
-  } else {
-    let_go(sqlite::CloseMode::abandon);
-  }
-}
-
-Result<void> Capturer::continue_pass(const Time& now) {
-  const bool for_snapshot = pass_->goal() == PassGoal::snapshot;
-  auto advanced = advance_pass(now);
-  if (advanced) return {};
-  if (pass_) {
-    give_up_pass();
-  } else if (for_snapshot) {
-    shared_.snapshot_requested = true;
-  } else {
-    let_go(sqlite::CloseMode::abandon);
-  }
-  return advanced.error();
-}
-
-Result<void> Capturer::advance_pass(const Time& now) {
-  CAIRN_ASSIGN(const bool done, pass_->read_some(shared_.options.slice_bytes));
-  shared_.set_status([&](ReplicatorStatus& s) { s.snapshot_pages_done = pass_->view().next_page().value - 1; });
-  if (done) return finish_pass(now);
-  wake_us_ = std::min(wake_us_, now.mono_us + (pass_->job() && !pass_->job()->writer->room() ? 1'000 : 0));
-  return {};
-}
-
-Result<void> Capturer::finish_pass(const Time& now) {
-  const std::unique_ptr<Pass> pass = std::move(pass_);
-  // Room first: once the segment is in the spool, nothing may keep us from knowing it.
-  CAIRN_TRY(state_->reserve(static_cast<std::uint32_t>(pass->hashes().size())));
-  switch (pass->goal()) {
-    case PassGoal::begin:
-      CAIRN_TRY(take_over(*pass, state_->sequence()));
-      pass->finish_snapshot(now);
-      break;
-    case PassGoal::compare:
-      if (pass->hash() != state_->hash()) {
-        return Error(ErrorKind::conflict,
-                     fmt::format("{} differs from the newest state of {} (segment {}{}{}), and nothing on this machine "
-                                 "shows that one continues the other. If the local database is the right one, run "
-                                 "again with --adopt local (its difference becomes the next segment, older states stay "
-                                 "restorable); if the replica is, with --adopt remote.",
-                                 shared_.options.database, shared_.store.url(), state_->sequence().value,
-                                 previous_host_.empty() ? "" : ", written by host ", previous_host_));
-      }
-      CAIRN_TRY(take_over(*pass, state_->sequence()));
-      break;
-    case PassGoal::reconcile:
-      if (pass->differs()) CAIRN_TRY(pass->finish_segment(now));
-      CAIRN_TRY(take_over(*pass, pass->differs() ? state_->sequence().next() : state_->sequence()));
-      break;
-    case PassGoal::snapshot:
-      if (pass->hash() != pass->expected_hash()) {
-        // The page hashes and the database disagree: find out where, and publish that.
-        let_go(sqlite::CloseMode::abandon);
-        start_ = Start::adopt;
-        shared_.snapshot_requested = true;
-        return Error(ErrorKind::busy, shared_.options.database + " changed under its page hashes: comparing anew");
-      }
-      pass->finish_snapshot(now);
-      return {};
-  }
-  start_ = Start::go_on;
-  followed_once_ = true;
-  wake_us_ = now.mono_us;
-  return {};
-}
-
-// What the pass has read is the captured state now.
-Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
-  return state_->become(*database_, sequence, pass.page_size(), pass.hash(), pass.hashes());
-}
-
-Result<void> Capturer::start_requested_snapshot(const Time& now) {
-  if (pass_ || is_presumed_ || !shared_.snapshot_requested || shared_.current_job()) return {};
-  if (state_->has_unended() && capture_trouble_.empty()) CAIRN_TRY(end_segment(now));
-  if (state_->is_behind()) return {};
-  CAIRN_ASSIGN(index_, database_->look());
-  if (!state_->is_all_of(index_)) {
-    CAIRN_ASSIGN(const bool captured, capture(Ends::yes, now));
-    if (captured) next_capture_us_ = now.mono_us + shared_.options.interval_ms * 1000;
-    if (pass_) return {};  // a reconcile comes first
-    CAIRN_ASSIGN(index_, database_->look());
-    if (!state_->is_all_of(index_)) {
-      wake_us_ = now.mono_us;
-      return {};
-    }
-  }
-  shared_.snapshot_requested = false;
-  return start_pass(PassGoal::snapshot, now);
-}
-
-void Capturer::report(const Time&) {
+void Capturer::report(const Time& now) {
   trouble_since_us_ = -1;
+  const bool has_all = settled_ || (!state_->is_behind() && state_->is_all_of(index_));
+  if (has_all) waiting_since_ms_ = 0;
+  state_->spool().note_waiting(waiting_since_ms_, state_->waiting_commits());
+  std::optional<std::uint64_t> wal_bytes;
+  if (now.mono_us >= wal_size_due_us_) {
+    wal_size_due_us_ = now.mono_us + kSecond_us;
+    if (const Result<std::uint64_t> size = database_->wal_size_bytes()) wal_bytes = *size;
+  }
   const bool finds_out = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;
@@ -514,7 +395,9 @@ void Capturer::report(const Time&) {
   s.page_size = state_->page_size();
   s.hold = hold_name(database_->hold());
   s.wal_frames = index_.max_frame.value;
-  shared_.capture_settled = settled_ || (!state_->is_behind() && state_->is_all_of(index_));
+  if (wal_bytes) s.wal_bytes = *wal_bytes;
+  if (!capture_trouble_.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
+  shared_.capture_settled = has_all;
   ++shared_.capture_looks;
   if (!shared_.capture_settled || s.phase != Phase::following) return;
   s.answered_request = requests_;

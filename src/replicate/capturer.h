@@ -88,6 +88,7 @@ class Capturer {
   bool still_waits_for_restart(const Time& now);
 
   void let_go(sqlite::CloseMode mode);
+  void note_waiting(const Time& now);
   void report(const Time& now);
   Result<Step> trouble(const Error& error, const Time& now);
 
@@ -96,7 +97,7 @@ class Capturer {
   std::unique_ptr<CapturedState> state_;  // once attached
   std::unique_ptr<Pass> pass_;
   Start start_ = Start::begin;
-  bool followed_once_ = false;
+  bool begun_ = false, followed_once_ = false;
   std::int64_t waiting_since_us_ = -1;  // for the store to say what there is
   bool is_presumed_ = false;            // it has not said so yet
 
@@ -122,6 +123,8 @@ class Capturer {
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
   std::int64_t retry_at_us_ = 0;
   std::int64_t trouble_since_us_ = -1;
+  std::int64_t waiting_since_ms_ = 0;  // when it was seen first that something is in no segment yet; 0: nothing is
+  std::int64_t wal_size_due_us_ = 0;   // when the size of the WAL's file is looked at again
   std::string capture_trouble_;   // why what is committed stays in the WAL for now
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;

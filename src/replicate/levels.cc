@@ -239,6 +239,7 @@ void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
   if (!footer && (footer.error().kind() == ErrorKind::io || footer.error().kind() == ErrorKind::denied)) {
     not_before_us_ = now.mono_us + kTryAgain_us;
     merge_trouble_ = {footer.error().message(), footer.error().kind()};
+    count_error(footer.error().kind());
     return;
   }
   // A file that a power loss has garbled: what it holds is in the store, and stays as it is there.
@@ -293,6 +294,7 @@ void Levels::put_merged(const Time& now) {
   }
   const Error& error = there.error();
   if (error.kind() == ErrorKind::cancelled) return;
+  count_error(error.kind());
   const bool is_away = error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
   not_before_us_ = now.mono_us + patience_.wait_us(error, shared_.random).value_or(kTryRightsAgain_us);
   // A store that is away is told of by whoever publishes.
@@ -387,6 +389,7 @@ void Levels::remove_replaced(const Time& now) {
     (void)removals_.save();
     return;
   }
+  count_error(removed.error().kind());
   const bool has_no_right = removed.error().kind() == ErrorKind::denied;
   remove_not_before_us_ = now.mono_us + (has_no_right ? kTryRightsAgain_us : kTryAgain_us);
   if (!has_no_right) return;
@@ -413,6 +416,10 @@ Result<std::uint64_t> Levels::remove_replaced_by(const Removal& removal) {
   CAIRN_ASSIGN(const auto left, shared_.store.remove_many(keys));
   if (!left.empty()) return left.front().error.with(left.front().key);
   return std::uint64_t{keys.size()};
+}
+
+void Levels::count_error(ErrorKind kind) {
+  shared_.set_status([&](ReplicatorStatus& s) { ++s.upkeep_errors[static_cast<std::size_t>(kind)]; });
 }
 
 void Levels::report() {

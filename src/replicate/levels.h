@@ -90,6 +90,7 @@ class Levels {
     std::string words;
     ErrorKind kind = ErrorKind::retry_later;
   };
+  void count_error(ErrorKind kind);
   Trouble merge_trouble_, removal_trouble_;
 };
 

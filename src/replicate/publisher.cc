@@ -165,6 +165,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
   shared_.newest_snapshot_ms =
       shared_.status.has_snapshot ? finding.head.newest_snapshot_time_ms : now.wall_ms;
   shared_.status.published_sequence = record.published.value;
+  if (has_history) shared_.status.published_time_ms = finding.head.footer.last_time_ms;
   shared_.status.store_trouble.clear();
   shared_.published = record.published;
   if (base == nullptr) return;  // capture has begun already
@@ -194,6 +195,7 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     shared_.published = segment->sequence;
     shared_.status.published_sequence = segment->sequence.value;
     shared_.status.published_time_ms = segment->time_ms;
+    ++shared_.status.published_segments;
     shared_.status.published_bytes += segment->size_bytes;
   }
   spool.pop();
@@ -300,6 +302,7 @@ Result<Step> Publisher::trouble(const Error& error, const Time& now) {
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();
     s.store_trouble_kind = error.kind();
+    ++s.store_errors[static_cast<std::size_t>(error.kind())];
   });
   return Step{not_before_us_};
 }

@@ -81,16 +81,15 @@ class ReplicatorImpl final : public Replicator {
     const auto spool = shared_.current_spool();
     const std::uint64_t spooled = spool ? spool->count() : left_over_.segments;
     const std::uint64_t spooled_bytes = spool ? spool->size_bytes() : left_over_.size_bytes;
-    MutexLock hold(shared_.mutex);
-    ReplicatorStatus status = shared_.status;
+    ReplicatorStatus status = what_is_shared(spooled);
     status.spool_segments = spooled;
     status.spool_bytes = spooled_bytes;
-    status.looks = shared_.capture_looks;
-    status.captured_all = shared_.capture_settled;
-    const bool is_firm = shared_.footing == Footing::firm;
-    const bool snapshot_due = shared_.job || shared_.snapshot_requested;
-    status.settled = is_firm && shared_.capture_settled && spooled == 0 && !snapshot_due && status.has_snapshot &&
-                     status.captured_sequence == status.published_sequence;
+    if (!spool) return status;
+    // Asked for last: what capture has handed over by then it has not noted as done before.
+    const Spool::Unpublished unpublished = spool->unpublished();
+    status.unpublished_commits = unpublished.commits;
+    const bool is_older = status.unpublished_since_ms == 0 || unpublished.since_ms < status.unpublished_since_ms;
+    if (unpublished.since_ms > 0 && is_older) status.unpublished_since_ms = unpublished.since_ms;
     return status;
   }
 
@@ -144,6 +143,19 @@ class ReplicatorImpl final : public Replicator {
     known->snapshot_us = snapshots_.last_us();
     levels_.remember(*known);
     return known;
+  }
+  ReplicatorStatus what_is_shared(std::uint64_t spooled) const EXCLUDES(shared_.mutex) {
+    MutexLock hold(shared_.mutex);
+    ReplicatorStatus status = shared_.status;
+    status.looks = shared_.capture_looks;
+    status.captured_all = shared_.capture_settled;
+    const bool is_firm = shared_.footing == Footing::firm;
+    const bool snapshot_due = shared_.job || shared_.snapshot_requested;
+    status.settled = is_firm && shared_.capture_settled && spooled == 0 && !snapshot_due && status.has_snapshot &&
+                     status.captured_sequence == status.published_sequence;
+    status.newest_snapshot_time_ms = status.has_snapshot ? shared_.newest_snapshot_ms : 0;
+    if (!is_firm || !status.has_snapshot) status.unpublished_since_ms = shared_.begun_ms;
+    return status;
   }
 
   Shared shared_;

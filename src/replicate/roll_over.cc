@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "replicate/capturer.h"
+#include "replicate/write_lock_counts.h"
 
 namespace cairn::replicate {
 namespace {
@@ -138,6 +139,8 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
     s.write_lock_us_p999 = lock_times_.at_most_us(999);
     s.write_lock_us_max = std::max(s.write_lock_us_max, held_us);
     ++s.write_lock_count;
+    s.write_lock_us_total += held_us;
+    ++s.write_lock_counts[write_lock_place(held_us)];
   });
   return exchanged;
 }

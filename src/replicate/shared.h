@@ -73,6 +73,7 @@ struct Shared {
   std::optional<InterruptedSnapshot> interrupted GUARDED_BY(mutex);
   bool capture_settled GUARDED_BY(mutex) = false;          // everything committed at the last look is captured
   std::uint64_t capture_looks GUARDED_BY(mutex) = 0;
+  std::int64_t begun_ms GUARDED_BY(mutex) = 0;             // the first capture_step
   Sequence published GUARDED_BY(mutex);
   Sequence newest_snapshot GUARDED_BY(mutex);              // in the store
   std::int64_t newest_snapshot_ms GUARDED_BY(mutex) = 0;   // when it was made, by the clock of its key
@@ -91,6 +92,10 @@ struct Shared {
   void set_status(Change change) EXCLUDES(mutex) {
     MutexLock hold(mutex);
     change(status);
+  }
+  void set_begun(const Time& now) EXCLUDES(mutex) {
+    MutexLock hold(mutex);
+    begun_ms = now.wall_ms;
   }
   bool is_firm() const EXCLUDES(mutex) {
     MutexLock hold(mutex);

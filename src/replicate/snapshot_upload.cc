@@ -55,6 +55,7 @@ Result<Step> SnapshotUpload::trouble(const Error& error, const Time& now) {
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();
     s.store_trouble_kind = error.kind();
+    ++s.store_errors[static_cast<std::size_t>(error.kind())];
   });
   return Step{not_before_us_};
 }

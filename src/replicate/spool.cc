@@ -13,6 +13,12 @@ constexpr std::string_view kSuffix = ".wal.zst";
 
 std::string file_name(Sequence sequence) { return fmt::format("{:020}{}", sequence.value, kSuffix); }
 
+std::uint64_t commits_in(const segment::Footer& footer) {
+  std::uint64_t commits = 0;
+  for (const segment::RestorePoint& point : footer.points) commits += point.commit_count;
+  return commits;
+}
+
 SpooledSegment described(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
   return {.sequence = footer.last,
           .path = std::move(path),
@@ -21,7 +27,9 @@ SpooledSegment described(const segment::Footer& footer, std::string path, std::u
           .hash_before = footer.hash_before,
           .hash_after = footer.hash_after(),
           .page_size = footer.page_size,
-          .page_count = footer.page_count()};
+          .page_count = footer.page_count(),
+          .commit_count = commits_in(footer),
+          .oldest_ms = footer.last_time_ms};
 }
 
 // The footer of a spool file, if all of it is as it was written.
@@ -91,6 +99,7 @@ Result<void> Spool::load(const Id128& lineage) {
                                                 segments_.back().hash_after == segment->hash_before));
     if (follows) {
       grow(segment->size_bytes);
+      commits_ += segment->commit_count;
       segments_.push_back(std::move(*segment));
     } else {
       CAIRN_TRY(files_.remove(path));
@@ -107,9 +116,24 @@ Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes)
   SpooledSegment segment = described(footer, path_of(footer.last), size_bytes);
   CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
+  if (waiting_.since_ms > 0) segment.oldest_ms = waiting_.since_ms;
   grow(segment.size_bytes);
+  commits_ += segment.commit_count;
   segments_.push_back(std::move(segment));
   return {};
+}
+
+void Spool::note_waiting(std::int64_t since_ms, std::uint64_t commits) {
+  MutexLock lock(mutex_);
+  waiting_ = {since_ms, commits};
+}
+
+Spool::Unpublished Spool::unpublished() const {
+  MutexLock lock(mutex_);
+  Unpublished all = waiting_;
+  all.commits += commits_;
+  if (!segments_.empty()) all.since_ms = segments_.front().oldest_ms;
+  return all;
 }
 
 std::optional<SpooledSegment> Spool::front() const {
@@ -131,6 +155,7 @@ void Spool::pop() {
   MutexLock lock(mutex_);
   if (segments_.empty()) return;
   shrink(segments_.front().size_bytes);
+  commits_ -= segments_.front().commit_count;
   kept_.take(segments_.front());  // one that stays is known for published at the next start, and let go of then
   segments_.pop_front();
 }
@@ -140,6 +165,7 @@ Result<void> Spool::clear() {
   for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
   segments_.clear();
   shrink(size_bytes_);
+  commits_ = 0;
   return {};
 }
 

@@ -23,6 +23,8 @@ struct SpooledSegment {
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
+  std::uint64_t commit_count = 0;
+  std::int64_t oldest_ms = 0;  // when the oldest commit in it was seen first; of an earlier process' segment time_ms
 };
 
 class Kept;
@@ -55,6 +57,15 @@ class Spool {
   std::size_t count() const EXCLUDES(mutex_);
   std::uint64_t size_bytes() const EXCLUDES(mutex_);
 
+  // By the thread that adds: of what is committed and in no segment yet, when it was seen first (0: there is none), and
+  // how many commits have been read. The next segment begins with it.
+  void note_waiting(std::int64_t since_ms, std::uint64_t commits) EXCLUDES(mutex_);
+  struct Unpublished {
+    std::int64_t since_ms = 0;  // 0: none
+    std::uint64_t commits = 0;
+  };
+  Unpublished unpublished() const EXCLUDES(mutex_);
+
   // Everything added so far survives a power loss once this returns. Called by the thread that adds.
   Result<void> make_durable() EXCLUDES(mutex_);
 
@@ -72,7 +83,8 @@ class Spool {
   SharedSpool* const shared_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
-  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;
+  Unpublished waiting_ GUARDED_BY(mutex_);  // in no segment yet
   Sequence durable_ GUARDED_BY(mutex_);
 };
 

@@ -179,6 +179,7 @@ TEST(Libraries, StayWhereTheyBelong) {
       Home{"sqlite3.h", {"sqlite"}}, Home{"zstd", {"segment", "layer"}}, Home{"spdlog/", {"cli", "daemon"}},
       Home{"CLI/", {"cli"}},         Home{"curl/", {"s3"}},              Home{"openssl/", {"s3", "layer"}},
       Home{"pugixml", {"s3"}},       Home{"toml++/", {"daemon"}},
+      Home{"boost/", {"web"}},       Home{"prometheus/", {"web"}},
   };
   Complaints complaints;
   for (const Source& source : tree()) {

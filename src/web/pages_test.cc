@@ -1,0 +1,241 @@
+#include "web/pages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "web/metrics.h"
+#include "web/status.h"
+#include "web/test_client.h"
+#include "web/text.h"
+
+namespace cairn::web {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::json;
+
+class PagesTest : public ::testing::Test {
+ public:
+  PagesTest() { fleet_.now = fleet_of({following("/srv/a.db"), following("/srv/b.db")}); }
+  HttpReply ask(const std::string& target, const std::string& host = "127.0.0.1:9178") {
+    return pages_.answer({target, host});
+  }
+  daemon::DatabaseView& database(std::size_t i) { return fleet_.now.databases[i]; }
+
+  TestFleet fleet_;
+  Pages pages_{fleet_, {"1.2.3", {"backup.example"}, 10}, [] { return std::string("0123456789abcdef"); }};
+};
+
+TEST_F(PagesTest, AnswersOnlyWhoAsksByAKnownName) {
+  for (const char* host : {"127.0.0.1:9178", "localhost", "LOCALHOST:1", "[::1]:9178", "10.1.2.3", "Backup.example"}) {
+    EXPECT_EQ(ask("/readyz", host).status, 200) << host;
+  }
+  for (const char* host : {"evil.example", "evil.example:9178", "127.0.0.1.evil.org", "", "[evil]", "localhost.evil"}) {
+    for (const char* path : {"/", "/status.json", "/metrics", "/healthz", "/readyz"}) {
+      EXPECT_EQ(ask(path, host).status, 403) << host;
+    }
+  }
+}
+
+TEST_F(PagesTest, AnUnknownPathIsToldWhatThereIs) {
+  for (const char* path : {"/x", "", "*", "/metrics/", "//", "/../etc/passwd", "http://other/"}) {
+    const HttpReply reply = ask(path);
+    EXPECT_EQ(reply.status, 404) << path;
+    EXPECT_THAT(reply.body, HasSubstr("/status.json"));
+  }
+}
+
+TEST_F(PagesTest, IsReadyWhenEveryDatabaseIsFollowed) {
+  EXPECT_EQ(ask("/readyz").status, 200);
+  database(1).status.phase = Phase::first_snapshot;
+  HttpReply reply = ask("/readyz");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_THAT(reply.body, HasSubstr("/srv/b.db: first_snapshot"));
+  database(1) = following("/srv/b.db");
+  database(0).is_open = false;
+  database(0).is_asleep = true;
+  EXPECT_EQ(ask("/readyz").status, 200);
+  database(0).is_asleep = false;
+  EXPECT_THAT(ask("/readyz").body, HasSubstr("/srv/a.db: not open yet"));
+  database(0).failing = daemon::Failing{ErrorKind::conflict, "another writer has published", std::nullopt};
+  EXPECT_THAT(ask("/readyz").body, HasSubstr("/srv/a.db: another writer has published"));
+  database(0) = following("/srv/a.db");
+  fleet_.now.layers.push_back({"web", "/up", "/to", daemon::Failing{ErrorKind::io, "the disk is full", 1000}});
+  EXPECT_THAT(ask("/readyz").body, HasSubstr("layer web: the disk is full"));
+  fleet_.now.layers.clear();
+  fleet_.now.is_stopping = true;
+  EXPECT_EQ(ask("/readyz").status, 503);
+}
+
+TEST_F(PagesTest, ManyReasonsAreShort) {
+  for (int i = 0; i < 1000; ++i) {
+    fleet_.now.databases.push_back(following("/srv/x.db"));
+    fleet_.now.databases.back().is_open = false;
+  }
+  EXPECT_THAT(ask("/readyz").body, HasSubstr("and 980 more"));
+}
+
+TEST_F(PagesTest, IsAliveWhileItsLoopsMove) {
+  EXPECT_EQ(ask("/healthz").status, 200);
+  fleet_.now.now_ms += 400'000;
+  HttpReply reply = ask("/healthz");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_THAT(reply.body, HasSubstr("no database was looked at for 400 s"));
+  ++database(0).status.looks;
+  EXPECT_EQ(ask("/healthz").status, 200);
+  fleet_.now.still_ms = 400'000;
+  reply = ask("/healthz");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_THAT(reply.body, HasSubstr("the main loop has not come round for 400 s"));
+}
+
+TEST_F(PagesTest, WithoutADatabaseThatIsWellNothingHasToMove) {
+  fleet_.now.databases.resize(1);
+  database(0).status.database_trouble = "it cannot be read";
+  EXPECT_EQ(ask("/healthz").status, 200);
+  fleet_.now.now_ms += 400'000;
+  EXPECT_EQ(ask("/healthz").status, 200);
+}
+
+TEST_F(PagesTest, ThePageRunsNoScriptButItsOwn) {
+  const HttpReply reply = ask("/");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.type, "text/html; charset=utf-8");
+  ASSERT_EQ(reply.headers[0].first, "Content-Security-Policy");
+  EXPECT_THAT(reply.headers[0].second, HasSubstr("default-src 'none'"));
+  EXPECT_THAT(reply.headers[0].second, HasSubstr("script-src 'nonce-0123456789abcdef'"));
+  EXPECT_THAT(reply.body, HasSubstr("<script nonce=\"0123456789abcdef\">"));
+  EXPECT_THAT(reply.body, Not(HasSubstr("{{nonce}}")));
+  EXPECT_THAT(reply.body, Not(HasSubstr("innerHTML")));
+  for (const auto& [name, value] : reply.headers) EXPECT_NE(name, "Access-Control-Allow-Origin");
+}
+
+TEST_F(PagesTest, StatusTellsOfEveryDatabase) {
+  database(0).status.unpublished_since_ms = kNow_ms - 4'000;
+  database(0).status.unpublished_commits = 7;
+  database(0).status.store_trouble = "the store is away";
+  database(0).before.usage.writes = 10;
+  database(0).before.service = "s3.amazonaws.com";
+  database(0).store_status.usage.writes = 5;
+  fleet_.now.prices = *parse_prices("write=1");
+  auto line = std::make_shared<daemon::TimeSlots>();
+  line->slots = {{kNow_ms - 60'000, 9, 1, 2}};
+  database(0).restore_points = line;
+  const Json status = Json::parse(ask("/status.json").body);
+  EXPECT_EQ(status["version"], "1.2.3");
+  EXPECT_EQ(status["sums"]["databases"], 2);
+  EXPECT_EQ(status["sums"]["in_trouble"], 1);
+  EXPECT_EQ(status["sums"]["max_lag_ms"], 4000);
+  EXPECT_EQ(status["sums"]["stores"][0]["requests"]["write"], 15);
+  const Json& one = status["databases"][0];
+  EXPECT_EQ(one["database"], "/srv/a.db");
+  EXPECT_EQ(one["state"], "in_trouble");
+  EXPECT_EQ(one["lag_ms"], 4000);
+  EXPECT_EQ(one["lag_commits"], 7);
+  EXPECT_EQ(one["requests"]["write"], 15);
+  EXPECT_DOUBLE_EQ(one["cost_usd"], 0.015);
+  EXPECT_EQ(one["restore_points"]["slots"], Json::parse("[[1795679940000, 9, 1, 2]]"));
+  EXPECT_EQ(one["troubles"][0]["message"], "the store is away");
+}
+
+TEST_F(PagesTest, StatusIsSearchedSortedAndPaged) {
+  fleet_.now = fleet_of(
+      {following("/srv/a.db"), following("/srv/b.db"), following("/srv/c d.db"), following("/x/e.db")});
+  database(1).status.unpublished_since_ms = kNow_ms - 4'000;
+  database(2).status.spool_bytes = 10;
+  database(3).is_open = false;
+  database(3).failing = daemon::Failing{ErrorKind::denied, "no", 1000};
+  const auto names = [&](const std::string& query) {
+    std::vector<std::string> found;
+    const Json status = Json::parse(ask("/status.json?" + query).body);
+    for (const Json& one : status["databases"]) found.push_back(one["database"]);
+    return found;
+  };
+  EXPECT_THAT(names(""), ElementsAre("/srv/a.db", "/srv/b.db", "/srv/c d.db", "/x/e.db"));
+  EXPECT_THAT(names("sort=trouble"), ElementsAre("/x/e.db", "/srv/b.db", "/srv/a.db", "/srv/c d.db"));
+  EXPECT_THAT(names("sort=lag&limit=1"), ElementsAre("/srv/b.db"));
+  EXPECT_THAT(names("sort=spool&limit=1"), ElementsAre("/srv/c d.db"));
+  EXPECT_THAT(names("search=C%20D"), ElementsAre("/srv/c d.db"));
+  EXPECT_THAT(names("offset=1&limit=2"), ElementsAre("/srv/b.db", "/srv/c d.db"));
+  EXPECT_THAT(names("offset=99999999999999999999&limit=-1&sort=zz&search&=&%zz=%"), ::testing::SizeIs(4));
+  EXPECT_EQ(Json::parse(ask("/status.json?search=srv&limit=1").body)["matching"], 3);
+}
+
+TEST_F(PagesTest, NamesOfAnyBytesAreText) {
+  database(0).path = "/srv/\xff\"\\<script>\n.db";
+  const Json status = Json::parse(ask("/status.json").body);
+  EXPECT_EQ(status["databases"][0]["database"], "/srv/\xEF\xBF\xBD\"\\<script>\n.db");
+  EXPECT_THAT(ask("/metrics").body,
+              HasSubstr("cairn_database_healthy{database=\"/srv/\xEF\xBF\xBD\\\"\\\\<script>\\n.db\"} 1\n"));
+}
+
+TEST_F(PagesTest, LagIsTheAgeOfTheOldestCommitThatIsNotPublished) {
+  database(0).status.unpublished_since_ms = kNow_ms - 2'500;
+  database(1).is_open = false;
+  database(1).closed_since_ms = kNow_ms - 60'000;
+  const std::string metrics = ask("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("cairn_database_lag_seconds{database=\"/srv/a.db\"} 2.5\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_database_lag_seconds{database=\"/srv/b.db\"} 60\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_max_lag_seconds 60\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_lagging_databases 2\n"));
+}
+
+TEST_F(PagesTest, HoldsOfTheWriteLockAreAHistogram) {
+  database(0).status.write_lock_counts[0] = 3;
+  database(1).status.write_lock_counts[2] = 4;
+  database(1).before.write_lock_counts.back() = 1;
+  database(1).status.write_lock_us_total = 2'500'000;
+  const std::string metrics = ask("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("cairn_write_lock_hold_seconds_count 8\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_write_lock_hold_seconds_sum 2.5\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_write_lock_hold_seconds_bucket{le=\"0.0001\"} 3\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_write_lock_hold_seconds_bucket{le=\"1\"} 7\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_write_lock_hold_seconds_bucket{le=\"+Inf\"} 8\n"));
+}
+
+TEST_F(PagesTest, CountersNeverGoDownWhenADatabaseIsLetGoOf) {
+  database(0).status.store_errors[static_cast<std::size_t>(ErrorKind::denied)] = 3;
+  database(0).store_status.usage.reads = 40;
+  const auto expect = [&] {
+    const std::string metrics = ask("/metrics").body;
+    EXPECT_THAT(metrics, HasSubstr("cairn_errors_total{origin=\"store\",kind=\"denied\"} 3\n"));
+    EXPECT_THAT(metrics, HasSubstr("cairn_store_requests_total{store=\"s3://bucket\",kind=\"read\"} 40\n"));
+  };
+  expect();
+  const daemon::Totals totals = totals_of(database(0));
+  database(0).before = totals;  // closed, and opened again
+  database(0).status = {};
+  database(0).store_status = {};
+  expect();
+  fleet_.now.databases.erase(fleet_.now.databases.begin());
+  fleet_.now.gone["s3://bucket"] = totals;
+  expect();
+}
+
+TEST_F(PagesTest, ManyDatabasesAreSumsAlone) {
+  for (int i = 0; i < 20; ++i) fleet_.now.databases.push_back(following("/srv/" + std::to_string(i)));
+  const std::string metrics = ask("/metrics").body;
+  EXPECT_THAT(metrics, Not(HasSubstr("database=\"")));
+  EXPECT_THAT(metrics, HasSubstr("cairn_database_series 0\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_databases{state=\"following\"} 22\n"));
+  EXPECT_LT(metrics.size(), 20'000u);
+}
+
+TEST_F(PagesTest, BreakersAreCountedByStore) {
+  database(0).store_status.breaker = BreakerState::open;
+  const std::string metrics = ask("/metrics").body;
+  EXPECT_THAT(metrics, HasSubstr("cairn_store_circuit_breakers{store=\"s3://bucket\",state=\"open\"} 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("cairn_store_circuit_breakers{store=\"s3://bucket\",state=\"closed\"} 1\n"));
+}
+
+TEST(Text, IsDecodedAndMadeReadable) {
+  EXPECT_EQ(percent_decoded("a%20b%2Fc+%zz%4"), "a b/c+%zz%4");
+  EXPECT_EQ(readable("\xC3\xA4\xC3"), "\xC3\xA4\xEF\xBF\xBD");
+}
+
+}  // namespace
+}  // namespace cairn::web
