@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cairn/error.h"
@@ -92,7 +93,16 @@ enum class Phase {
   first_snapshot,
   following,
 };
-std::string_view name_of(Phase phase);
+constexpr std::string_view name_of(Phase phase) {
+  switch (phase) {
+    case Phase::attaching: return "attaching";
+    case Phase::opening: return "opening";
+    case Phase::reconciling: return "reconciling";
+    case Phase::first_snapshot: return "first_snapshot";
+    case Phase::following: return "following";
+  }
+  return "unknown";
+}
 
 // How long Cairn held a database's write lock, as counts: a time is counted at the first bound that it does not pass,
 // or behind the last one.

@@ -155,6 +155,20 @@ int replicate(const ReplicateCommand& options, const Tools& tools) {
   return follow(std::move(replications), following, tools.signals, tools.log);
 }
 
+void add_config_option(CLI::App& command, ReplicateCommand& options, CLI::Option* databases) {
+  CLI::Option* config = command.add_option("--config", options.config,
+                                            "run what this file names. Default, without a DB:\n"
+                                            "/etc/cairn/cairn.toml for root, else\n"
+                                            "$XDG_CONFIG_HOME/cairn/cairn.toml");
+  config->type_name("FILE")->excludes(databases);
+  // What they say of named databases, the file says of its own.
+  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
+                           "--no-wal-switch", "--restore-if-missing", "--adopt", "--timeout", "--prices"}) {
+    config->excludes(command.get_option(name));
+    command.get_option(name)->needs(databases);
+  }
+}
+
 }  // namespace
 
 void add_replicate(CLI::App& app, Run& run) {
@@ -216,17 +230,7 @@ void add_replicate(CLI::App& app, Run& run) {
   command->add_flag("--json", options->json,
                     "status as JSON: a line a change, with --once one line at\n"
                     "the end");
-  CLI::Option* config = command->add_option("--config", options->config,
-                                            "run what this file names. Default, without a DB:\n"
-                                            "/etc/cairn/cairn.toml for root, else\n"
-                                            "$XDG_CONFIG_HOME/cairn/cairn.toml");
-  config->type_name("FILE")->excludes(databases);
-  // What they say of named databases, the file says of its own.
-  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
-                           "--no-wal-switch", "--restore-if-missing", "--adopt", "--timeout", "--prices"}) {
-    config->excludes(command->get_option(name));
-    command->get_option(name)->needs(databases);
-  }
+  add_config_option(*command, *options, databases);
   command->footer(kReplicateExamples);
   command->callback([options, &run] { run = [options](const Tools& tools) { return replicate(*options, tools); }; });
 }

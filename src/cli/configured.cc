@@ -1,6 +1,6 @@
 // The main thread waits for signals, and looks which databases there are; a second one waits for names to come or go,
-// and wakes it. A third one listens at the control socket: what it is asked that changes which jobs there are is done by
-// the main thread. A layer's job has a thread that does all of its work; for databases the scheduler's few do it.
+// and wakes it. A third one listens at the control socket: what it is asked that changes which jobs there are is done
+// by the main thread. A layer's job has a thread that does all of its work; for databases the scheduler's few do it.
 #include "cli/configured.h"
 
 #include <fmt/format.h>

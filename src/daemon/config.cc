@@ -13,6 +13,7 @@
 #include "base/nearest.h"
 #include "base/units.h"
 #include "base/utf8.h"
+#include "daemon/path_text.h"
 #include "daemon/store_url.h"
 #include "daemon/toml_section.h"
 
@@ -34,23 +35,6 @@ const Keys kStoreFlags{"requester_pays", "create_bucket", "accept_single_writer"
 Keys operator+(Keys keys, const Keys& more) {
   keys.insert(keys.end(), more.begin(), more.end());
   return keys;
-}
-
-std::string without_slash(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path;
-}
-
-std::string normal(const std::string& path) { return without_slash(fs::path(path).lexically_normal().string()); }
-
-std::vector<std::string> components_of(std::string_view path) {
-  std::vector<std::string> components;
-  while (true) {
-    const std::size_t slash = std::min(path.find('/'), path.size());
-    components.emplace_back(path.substr(0, slash));
-    if (slash == path.size()) return components;
-    path.remove_prefix(slash + 1);
-  }
 }
 
 bool has_wildcard(std::string_view text) { return text.find_first_of("*?[") != std::string_view::npos; }
@@ -502,16 +486,6 @@ std::string state_dir_of(std::string_view text, const Environment& environment) 
   const TomlSection defaults(mistakes, environment, *parsed.table()["defaults"].as_table(), "[defaults]",
       {"state_dir"});
   return without_slash(defaults.text("state_dir").value_or(""));
-}
-
-Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {
-  if (entry.to == DatabaseEntry::To::beside) return path + "-cairn";
-  std::string url = entry.url;
-  if (entry.to == DatabaseEntry::To::replica) return url;
-  for (const std::string& component : components_of(below)) {
-    CAIRN_ASSIGN(url, join_url(url, component));
-  }
-  return url;
 }
 
 }  // namespace cairn::daemon

@@ -198,10 +198,9 @@ TEST(Config, UnknownKeysAreRefusedWithTheNearest) {
             "c.toml:3:1: [[database]] has no key 'intervall': did you mean 'interval'?");
   EXPECT_EQ(mistake("[default]\n"), "c.toml:1:2: this file has no key 'default': did you mean 'defaults'?");
   EXPECT_EQ(mistake("[defaults]\nquux_corge = 1\n"),
-            "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, sleep_after, "
-            "spool_limit_of_all, drain_rate, prices, layer, interval, wal_switch, spool_limit, segment_level, "
-            "snapshot_level, levels, kept_limit, "
-            "snapshot_interval");
+            "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, "
+            "sleep_after, spool_limit_of_all, drain_rate, prices, layer, control, interval, wal_switch, spool_limit, "
+            "segment_level, snapshot_level, levels, kept_limit, snapshot_interval, restore_if_missing");
   EXPECT_EQ(mistake("[stores.a]\nurl = 's3://bkt/p'\nsecret_access_key = 'x'\n"),
             "c.toml:3:1: [stores.a] has no key 'secret_access_key': secrets do not belong in here: give them in the "
             "environment or in the shared credentials file, and name its profile");

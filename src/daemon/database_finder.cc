@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "daemon/path_text.h"
 #include "daemon/store_url.h"
 #include "store/file_url.h"
 
@@ -152,5 +153,15 @@ bool is_beside_a_database(std::string_view name) {
 }
 
 FoundDatabases find_databases(const Config& config) { return Finder(config).find(); }
+
+Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {
+  if (entry.to == DatabaseEntry::To::beside) return path + "-cairn";
+  std::string url = entry.url;
+  if (entry.to == DatabaseEntry::To::replica) return url;
+  for (const std::string& component : components_of(below)) {
+    CAIRN_ASSIGN(url, join_url(url, component));
+  }
+  return url;
+}
 
 }  // namespace cairn::daemon

@@ -15,17 +15,6 @@
 
 namespace cairn {
 
-std::string_view name_of(Phase phase) {
-  switch (phase) {
-    case Phase::attaching: return "attaching";
-    case Phase::opening: return "opening";
-    case Phase::reconciling: return "reconciling";
-    case Phase::first_snapshot: return "first_snapshot";
-    case Phase::following: return "following";
-  }
-  return "unknown";
-}
-
 namespace replicate {
 namespace {
 

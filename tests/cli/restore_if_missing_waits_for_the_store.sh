@@ -14,6 +14,7 @@ add_rows app.db 10
 wait_until bash -c 'ls state/app.db-*/spool/* && [ ! -s app.db-wal ] || ls state/app.db-*/spool/*'
 state_of app.db wanted.db
 kill -9 "$cairn_pid"
+wait "$cairn_pid" 2>/dev/null || true
 rm -f app.db app.db-wal app.db-shm
 : >"$log"
 start_replicate app.db --to "$(s3 app.db)" --restore-if-missing --exec 'cp app.db seen.db'

@@ -76,7 +76,7 @@ using FaultAtRate = std::tuple<Fault, int>;
 class EachFault : public ::testing::TestWithParam<FaultAtRate> {};
 
 TEST_P(EachFault, LosesDoublesAndMakesUpNothing) {
-  constexpr int kSteps = 60, kMostRounds = 12;
+  constexpr int kSteps = 60, kMostRounds = 40;
   const auto [fault, per_mille] = GetParam();
   TwinStore on(options_for(fault, "aws"));
   ASSERT_TRUE(on.requests->ready_to_write());
