@@ -1,6 +1,7 @@
 // Paths as text: nothing is looked at.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <string_view>
