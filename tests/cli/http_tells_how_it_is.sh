@@ -90,7 +90,8 @@ closed() { ! fetch healthz; }
 wait_until closed
 python3 -c "
 import socket, sys, time
-s = socket.socket(); s.bind(('127.0.0.1', $taken)); s.listen(); open('bound', 'w').write('1'); time.sleep(600)" &
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', $taken)); s.listen(); open('bound', 'w').write('1'); time.sleep(600)" &
 pids+=($!)
 wait_until test -s bound
 write_config "$(printf '[http]\nlisten = "127.0.0.1:%s"' "$taken")"
