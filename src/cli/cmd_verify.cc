@@ -1,6 +1,7 @@
 // cairn verify URL: reads every object of a replica and says what is wrong.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
@@ -29,10 +30,27 @@ struct VerifyCommand {
   bool deep = false, repair = false, dry_run = false, json = false;
 };
 
-std::string scratch_of(const VerifyCommand& options) {
-  std::error_code ignored;
-  return options.scratch.empty() ? std::filesystem::temp_directory_path(ignored).string() : options.scratch;
-}
+// A folder of its own, since another verify may be at work beside this one; gone with this.
+class Scratch {
+ public:
+  explicit Scratch(const VerifyCommand& options) {
+    std::error_code ignored;  // without one it is the current folder that fails, with its own sentence
+    const std::string folder =
+        options.scratch.empty() ? std::filesystem::temp_directory_path(ignored).string() : options.scratch;
+    path_ = fmt::format("{}/cairn-verify.{}", folder, ::getpid());
+    std::filesystem::create_directories(path_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 void print_report(const std::string& url, const VerifyReport& report, Style style) {
   if (style == Style::json) {
@@ -62,12 +80,12 @@ int verify(const VerifyCommand& options) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
-  const std::string scratch = scratch_of(options);
+  const Scratch scratch(options);
   System system;
   ProgressBar bar("verifying", ProgressBar::Unit::bytes);
   const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
   const Result<VerifyReport> verified =
-      verify_replica(**store, "", options.deep ? VerifyDepth::deep : VerifyDepth::chain, scratch, *system.files,
+      verify_replica(**store, "", options.deep ? VerifyDepth::deep : VerifyDepth::chain, scratch.path(), *system.files,
                      system.readers(options.url), progress, options.samples);
   bar.clear();
   if (!verified) return report(reading_failure(**store, verified.error()), style);
@@ -106,7 +124,8 @@ void add_verify(CLI::App& app, Run& run) {
   command->callback([options, &run] {
     run = [options](const Tools& tools) {
       if (!options->repair) return verify(*options);
-      return repair({options->url, scratch_of(*options), options->database, options->state_root, options->dry_run,
+      const Scratch scratch(*options);
+      return repair({options->url, scratch.path(), options->database, options->state_root, options->dry_run,
                      options->json}, tools);
     };
   });
