@@ -38,7 +38,7 @@ std::string store_of(const std::string& replica) {
 // What one database asked of its store, told once a day and at the end.
 class Spendings {
  public:
-  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, spdlog::logger& log)
+  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, const Log& log)
       : replication_(replication), clock_(clock), prices_(prices), log_(log) {}
 
   Json json() const { return store_json(replication_.store_status(), elapsed_ms(begun_us_), prices_); }
@@ -59,14 +59,14 @@ class Spendings {
   std::int64_t elapsed_ms(std::int64_t since_us) const { return (clock_.now().mono_us - since_us) / 1000; }
   void tell(const char* when, const Spending& spending) const {
     if (spending.service.empty() || spending.usage.is_zero()) return;
-    log_.info("{}: asked of {} {}: {}", replication_.database(), spending.service, when,
-              spending_text(spending, prices_));
+    log_.about_database(replication_.database())
+        .info("asked of {} {}: {}", spending.service, when, spending_text(spending, prices_));
   }
 
   const Replication& replication_;
   Clock& clock_;
   const std::optional<PriceList>& prices_;
-  spdlog::logger& log_;
+  const Log& log_;
   const std::int64_t begun_us_ = clock_.now().mono_us;
   std::int64_t day_begun_us_ = begun_us_;
   StoreUsage day_before_;
@@ -172,7 +172,7 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   RunOptions run;
   run.wait_for_database = WaitForDatabase::yes;
   run.final_limit_ms = job.stop_timeout_ms;
-  run.on_notice = [&](std::string_view notice) { log_.warn("{}", about(job.path, notice)); };
+  run.on_notice = [&](std::string_view notice) { log_.about_database(job.path).warn("{}", notice); };
   run.on_change = [&](const ReplicatorStatus& status) {
     report->update(status);
     spendings.tell_day();
@@ -195,7 +195,8 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   report->update(replication->last_status());
   spendings.tell_all();
   if (failure) return fail(job.path, *failure);
-  log_.info("{}: stopped, published up to sequence {}", job.path, replication->last_status().published_sequence);
+  const std::uint64_t sequence = replication->last_status().published_sequence;
+  log_.about_database(job.path, sequence).info("stopped, published up to sequence {}", sequence);
   return {};
 }
 
@@ -247,11 +248,11 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
     note_works(name);
     on_sync(snapshot);
   };
-  log_.info("{}: watching {}", layer.name, layer.directory);
+  log_.about_container(layer.name).info("watching {}", layer.directory);
   const Result<void> ended = watch_layer(*container.manager, layer.name, real_path(layer.directory),
                                          container.at.machine->clock(), std::move(stop), watching);
   if (!ended) return fail(name, layer_failure(*container.at.store, ended.error()));
-  log_.info("{}: stopped, everything is published", layer.name);
+  log_.about_container(layer.name).info("stopped, everything is published");
   return {};
 }
 
@@ -288,7 +289,7 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
   const bool is_layer = failure.name.starts_with(kLayer);
   const std::string name = is_layer ? failure.name.substr(kLayer.size()) : failure.name;
   const std::string what = failure.again_ms ? " (tried again; the rest goes on)" : "";
-  log_.error("{}{}", about(name, failure.error.message()), what);
+  (is_layer ? log_.about_container(name) : log_.about_database(name)).error("{}{}", failure.error.message(), what);
   if (style_ != Style::json) return;
   Json error, json;
   error["kind"] = name_of(failure.error.kind());

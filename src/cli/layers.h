@@ -11,6 +11,7 @@
 #include "cairn/machine.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/remembering_store.h"
 
@@ -61,7 +62,7 @@ struct SyncedContainer {
 std::optional<Failure> open_container(const SyncOptions& options, SyncedContainer& container);
 
 // How a container is watched: every sync is told, and every trouble. All of them outlive what is returned.
-LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, spdlog::logger& log);
+LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, const Log& log);
 
 Json snapshot_json(const LayerSnapshot& snapshot);
 // "sync 5 (increment): 12 entries, 3.2 MiB"

@@ -60,7 +60,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   return json;
 }
 
-StatusReport::StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines,
+StatusReport::StatusReport(std::string database, std::string url, const Log& log, JsonLines json_lines,
                            std::function<Json()> store)
     : database_(std::move(database)),
       url_(std::move(url)),
@@ -106,35 +106,37 @@ void StatusReport::tell_phase(const ReplicatorStatus& now) {
   const auto holds = [](const ReplicatorStatus& status) { return status.hold == "pin" || status.hold == "floor"; };
   if (now.phase == Phase::attaching && holds(now) && (first_ || !holds(last_))) {
     bar_.clear();
-    log_.info("{}: the store does not answer yet; what is committed is captured, and published once it does",
-              database_);
+    log_.about_database(database_).info(
+        "the store does not answer yet; what is committed is captured, and published once it does");
   }
   if (!first_ && now.phase == last_.phase) return;
+  const Log log = log_.about_database(database_, now.published_sequence);
   if ((first_ || last_.phase == Phase::attaching) && now.phase != Phase::attaching) {
     bar_.clear();
-    log_.info("{}: attached to {}, lineage {}, at sequence {}", database_, url_, now.lineage, now.published_sequence);
+    log.info("attached to {}, lineage {}, at sequence {}", url_, now.lineage, now.published_sequence);
   }
   if (now.phase == Phase::following) {
     bar_.clear();
-    log_.info("{}: following it, captured up to sequence {}", database_, now.captured_sequence);
+    log.info("following it, captured up to sequence {}", now.captured_sequence);
   } else if (now.phase == Phase::reconciling) {
-    log_.info("{}: comparing it with the published state", database_);
+    log.info("comparing it with the published state");
   }
 }
 
 void StatusReport::tell_snapshots(const ReplicatorStatus& now) {
   if (now.snapshots_published == last_.snapshots_published) return;
   bar_.clear();
-  log_.info("{}: snapshot published, {} pages of {} bytes", database_, now.page_count, now.page_size);
+  log_.about_database(database_, now.published_sequence)
+      .info("snapshot published, {} pages of {} bytes", now.page_count, now.page_size);
 }
 
 void StatusReport::tell_trouble(const char* what, const std::string& before, const std::string& now) {
   if (before == now) return;
   bar_.clear();
   if (now.empty()) {
-    log_.info("{}: {} is well again", database_, what);
+    log_.about_database(database_, last_.published_sequence).info("{} is well again", what);
   } else {
-    log_.warn("{}: {}", database_, now);
+    log_.about_database(database_, last_.published_sequence).warn("{}", now);
   }
 }
 
