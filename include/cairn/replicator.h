@@ -8,7 +8,7 @@
 //   publish_step   attaches to the replica, then puts spooled segments into the store, in order.
 //   snapshot_step  puts a snapshot into the store while capture_step reads it out of the database.
 //   upkeep_step    keeps the replica small: merges what was published, from what is left of it on the local disk, and
-//                  removes what a merged object replaces; asks for a snapshot when one is due.
+//                  removes what a merged object replaces; asks for a snapshot when one is due; thins the past.
 //
 // What a step returns as an error is final for this Replicator: close it, tell the user, exit. Everything that may pass
 // by itself (a busy database, a store that is away) is in status() and tried again.
@@ -27,6 +27,7 @@ namespace cairn {
 
 class Executor;
 class FileSystem;
+class Pruner;
 class Random;
 struct Time;
 
@@ -56,16 +57,21 @@ struct ReplicatorOptions {
   int snapshot_level = 3;
 
   // Of what is published, neighbours of one such window of time become one object: of the first window's at level 1,
-  // those of the second window at level 2, ... Each window is a multiple of the one before. All but the last are
-  // bundles, which keep every restore point; the last one, of several, has one restore point a window (squashed).
-  // Empty: nothing is merged.
-  std::vector<std::int64_t> level_windows_ms{30'000, 300'000, 3'600'000};
+  // those of the second window at level 2, ... Each window is a multiple of the one before. The first is a bundle,
+  // which keeps every restore point, and so is each that is shorter than an hour; the last one, of several, and those
+  // of an hour and more have one restore point a window (squashed). Empty: nothing is merged.
+  std::vector<std::int64_t> level_windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
   std::uint64_t merged_limit_bytes = 256ull << 20;  // no merged object is larger
   // Of what is published, so much stays on the local disk until it is merged; what does not fit is not merged.
   std::uint64_t kept_limit_bytes = 512ull << 20;
   // What a bundle holds as well is removed from the store once the bundle has been there for so long.
   std::int64_t replaced_grace_ms = 3'600'000;
   std::int64_t snapshot_interval_ms = 86'400'000;  // while there is something new; 0: only when asked for
+  // Thins the past and removes what nothing of what stays needs (make_pruner in cairn/compactor.h). First when a
+  // process has run for an hour (or for the interval, if that is less), then once an interval, while it has
+  // something new to publish. Null: every state stays. What it needs outlives the Replicator.
+  std::shared_ptr<Pruner> pruner;
+  std::int64_t prune_interval_ms = 21'600'000;
 };
 
 enum class Phase {
@@ -103,6 +109,8 @@ struct ReplicatorStatus {
   std::uint32_t wal_frames = 0;
   // By this Replicator: objects merged and put, and objects removed because a bundle has what they had.
   std::uint64_t merged_objects = 0, merged_bytes = 0, replaced_objects = 0;
+  // And by its pruner: runs, objects removed, and restore points given up with them.
+  std::uint64_t prunes = 0, pruned_objects = 0, pruned_bytes = 0, pruned_points = 0;
   // Published, and on the local disk until it is merged; and merged objects whose sources are still to be removed.
   std::uint64_t kept_objects = 0, kept_bytes = 0, replacing_objects = 0;
   // What is in the way now, in words; empty: nothing. Upkeep that does not succeed stops nothing else.
@@ -138,7 +146,7 @@ class Replicator {
   virtual Result<Step> publish_step(const Time& now) = 0;
   virtual Result<Step> snapshot_step(const Time& now) = 0;
   // Never fails: what is in the way of it is in status().upkeep_trouble. A step may take as long as it takes to merge
-  // and put merged_limit_bytes, on the caller's thread.
+  // and put merged_limit_bytes, or to prune, on the caller's thread.
   virtual Step upkeep_step(const Time& now) = 0;
   // Upkeep is not to begin anything more, and gives up what it is at as soon as it can: it goes on at the next start.
   // Any thread.

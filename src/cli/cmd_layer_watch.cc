@@ -49,7 +49,7 @@ Result<void> Watching::run(std::int64_t interval_ms, std::int64_t quiet_ms) {
   watching.quiet_ms = quiet_ms;
   std::stop_source stop;
   std::optional<Result<void>> ended;
-  tools_.log.about_container(options_.name).info("watching {}", options_.directory);
+  tools_.log.info("{}: watching {}", options_.name, options_.directory);
   std::thread thread([&] {
     const Result<void> result = watch_layer(*container_.manager, options_.name, real_path(options_.directory),
                                             container_.at.machine->clock(), stop.get_token(), watching);
@@ -62,7 +62,7 @@ Result<void> Watching::run(std::int64_t interval_ms, std::int64_t quiet_ms) {
     if (event && event->kind == Event::Kind::rung) break;
     if (!event || event->kind != Event::Kind::signal) continue;
     if (stop.stop_requested()) std::_Exit(128 + event->signal);  // whatever is on its way, a crash is safe
-    tools_.log.about_container(options_.name).info("syncing once more before ending; another signal ends at once");
+    tools_.log.info("{}: syncing once more before ending; another signal ends at once", options_.name);
     stop.request_stop();
   }
   thread.join();
@@ -80,7 +80,7 @@ int watch(const LayerWatchCommand& options, const Tools& tools) {
   if (const std::optional<Failure> failure = open_container(options.sync, container)) return report(*failure, style);
   const Result<void> ended = Watching(options, tools, container).run(*interval_ms, *quiet_ms);
   if (!ended) return report(layer_failure(*container.at.store, ended.error()), style);
-  tools.log.about_container(options.sync.name).info("stopped, everything is published");
+  tools.log.info("{}: stopped, everything is published", options.sync.name);
   return kDone;
 }
 

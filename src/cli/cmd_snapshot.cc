@@ -24,8 +24,7 @@ this command waits for that. Else it takes over from the one that has ended, and
 
 void print_asked(const ReplicationOptions& options, const std::string& url, std::uint64_t sequence, const Tools& tools,
                  Style style) {
-  tools.log.about_database(options.database, sequence)
-      .info("snapshot of sequence {} published, by the cairn that replicates it", sequence);
+  tools.log.info("{}: snapshot of sequence {} published, by the cairn that replicates it", options.database, sequence);
   if (style != Style::json) return;
   Json json;
   json["database"] = options.database;
@@ -49,7 +48,7 @@ int ask_for_snapshot(const ReplicationOptions& options, std::int64_t timeout_ms,
     return report({Error(refused.error.kind(), refused.error.message() + why)}, style);
   }
   if (!request) return report({request.error().with(refused.error.message())}, style);
-  tools.log.about_database(options.database).info("asked the cairn that replicates it");
+  tools.log.info("{}: asked the cairn that replicates it", options.database);
   std::string mark;
   for (std::int64_t progress_us = system.clock.now().mono_us;;) {
     const auto event = tools.signals.wait(kLook_ms);

@@ -1,12 +1,12 @@
 // The commands. Each adds itself to the command line, and sets `run` when it was chosen.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
-
-#include "cli/log.h"
 
 namespace cairn::cli {
 
@@ -15,7 +15,7 @@ class Signals;
 // What main has made for all of them.
 struct Tools {
   Signals& signals;
-  const Log& log;
+  spdlog::logger& log;
   std::vector<std::string> behind_dashes;  // what stands behind "--": a program and its arguments
 };
 
@@ -33,8 +33,6 @@ void add_prune(CLI::App& app, Run& run);
 void add_layer(CLI::App& app, Run& run);
 void add_store(CLI::App& app, Run& run);
 void add_config(CLI::App& app, Run& run);
-void add_completion(CLI::App& app, Run& run);
-void add_manual(CLI::App& app, Run& run);
 void add_version(CLI::App& app, Run& run);
 
 }  // namespace cairn::cli

@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "cli/configured_jobs.h"
-#include "cli/service_manager.h"
 #include "daemon/names_watch.h"
 
 namespace cairn::cli {
@@ -29,7 +28,7 @@ constexpr std::int64_t kLeastGapUs = 200'000;     // between two looks because o
 
 class Configured {
  public:
-  Configured(LoadedConfig loaded, std::string path, Style style, Signals& signals, const Log& log,
+  Configured(LoadedConfig loaded, std::string path, Style style, Signals& signals, spdlog::logger& log,
              daemon::Scheduler& scheduler)
       : loaded_(std::move(loaded)), path_(std::move(path)), style_(style), signals_(signals), log_(log),
         jobs_(scheduler, style, log), supervisor_(clock_, listener(), {}) {}
@@ -42,7 +41,6 @@ class Configured {
   bool looks_for_names() const { return !loaded_.found.directories.empty(); }
   void on_signal(int signal);
   void reload();
-  std::string what_there_is() const;
   void look();
   Result<void> begin();
 
@@ -50,11 +48,10 @@ class Configured {
   const std::string path_;
   const Style style_;
   Signals& signals_;
-  const Log& log_;
+  spdlog::logger& log_;
   SystemClock clock_;
   ConfiguredJobs jobs_;
   daemon::Supervisor supervisor_;
-  const ServiceManager service_manager_;
   std::unique_ptr<daemon::NamesWatch> watch_;
   std::atomic<bool> names_changed_ = false, quitting_ = false;
   bool all_watched_ = false, stopping_ = false;
@@ -67,16 +64,14 @@ int Configured::run() {
   if (!watch) return report({watch.error()}, style_);
   watch_ = std::move(*watch);
   if (Result<void> begun = begin(); !begun) return report({begun.error()}, style_);
-  log_.info("{}: {}", path_, what_there_is());
-  service_manager_.tell_ready(what_there_is());
+  log_.info("{}: {}, {}", path_, count_text(loaded_.found.databases.size(), "database"),
+            count_text(loaded_.config.layers.size(), "layer"));
   std::thread names([this] { wait_for_names(); });
   std::int64_t looked_us = clock_.now().mono_us;
   while (!stopping_ || !supervisor_.is_idle()) {
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
     const std::int64_t look_ms = all_watched_ || !looks_for_names() ? kLookMs : kUnwatchedLookMs;
-    const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
-    service_manager_.beat();
-    const std::optional<Event> event = signals_.wait(static_cast<int>(std::min({longest_ms, look_ms, beat_ms})));
+    const std::optional<Event> event = signals_.wait(static_cast<int>(std::min(longest_ms, look_ms)));
     if (event && event->kind == Event::Kind::signal) on_signal(event->signal);
     const bool due = looks_for_names() && clock_.now().mono_us - looked_us >= look_ms * 1000;
     if (stopping_ || (!names_changed_.exchange(false) && !due)) continue;
@@ -107,22 +102,11 @@ void Configured::wait_for_names() {
 }
 
 void Configured::on_signal(int signal) {
-  if (signal == SIGHUP && stopping_) return;
-  if (signal == SIGHUP) {
-    service_manager_.tell_reloading(clock_.now().mono_us);
-    reload();
-    return service_manager_.tell_ready(what_there_is());
-  }
+  if (signal == SIGHUP) return stopping_ ? void() : reload();
   if (stopping_) std::_Exit(128 + signal);  // whatever is on its way, a crash is safe
   log_.info("publishing what is captured before ending; another signal ends at once");
-  service_manager_.tell_stopping(loaded_.config.stop_timeout_ms);
   stopping_ = true;
   supervisor_.stop();
-}
-
-std::string Configured::what_there_is() const {
-  return fmt::format("{}, {}", count_text(loaded_.found.databases.size(), "database"),
-                     count_text(loaded_.config.layers.size(), "layer"));
 }
 
 void Configured::reload() {
@@ -137,7 +121,8 @@ void Configured::reload() {
   }
   loaded_ = std::move(*fresh);
   said_.clear();
-  log_.info("{} was read again: {}", path_, what_there_is());
+  log_.info("{} was read again: {}, {}", path_, count_text(loaded_.found.databases.size(), "database"),
+            count_text(loaded_.config.layers.size(), "layer"));
   supervisor_.retry_now();
   if (Result<void> begun = begin(); !begun) log_.error("{}", begun.error().message());
 }
@@ -169,7 +154,7 @@ Result<void> Configured::begin() {
 
 }  // namespace
 
-int run_configured(LoadedConfig loaded, const std::string& path, Style style, Signals& signals, const Log& log) {
+int run_configured(LoadedConfig loaded, const std::string& path, Style style, Signals& signals, spdlog::logger& log) {
   SystemClock clock;
   daemon::SchedulerOptions options;
   options.capture_workers = static_cast<int>(std::max(std::thread::hardware_concurrency(), 2u));

@@ -12,6 +12,7 @@
 #include "cli/places.h"
 #include "cli/replication.h"
 #include "cli/spending.h"
+#include "daemon/retention.h"
 #include "daemon/store_url.h"
 
 namespace cairn::cli {
@@ -38,7 +39,7 @@ std::string store_of(const std::string& replica) {
 // What one database asked of its store, told once a day and at the end.
 class Spendings {
  public:
-  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, const Log& log)
+  Spendings(const Replication& replication, Clock& clock, const std::optional<PriceList>& prices, spdlog::logger& log)
       : replication_(replication), clock_(clock), prices_(prices), log_(log) {}
 
   Json json() const { return store_json(replication_.store_status(), elapsed_ms(begun_us_), prices_); }
@@ -59,14 +60,14 @@ class Spendings {
   std::int64_t elapsed_ms(std::int64_t since_us) const { return (clock_.now().mono_us - since_us) / 1000; }
   void tell(const char* when, const Spending& spending) const {
     if (spending.service.empty() || spending.usage.is_zero()) return;
-    log_.about_database(replication_.database())
-        .info("asked of {} {}: {}", spending.service, when, spending_text(spending, prices_));
+    log_.info("{}: asked of {} {}: {}", replication_.database(), spending.service, when,
+              spending_text(spending, prices_));
   }
 
   const Replication& replication_;
   Clock& clock_;
   const std::optional<PriceList>& prices_;
-  const Log& log_;
+  spdlog::logger& log_;
   const std::int64_t begun_us_ = clock_.now().mono_us;
   std::int64_t day_begun_us_ = begun_us_;
   StoreUsage day_before_;
@@ -138,9 +139,10 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
+                             daemon::retention_text(s.retention),
                              database.stop_timeout_ms, database.prices ? database.prices->name : "");
   job.run = [this, database = std::move(database)](std::stop_token stop) {
     return run_database(database, std::move(stop));
@@ -172,7 +174,7 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   RunOptions run;
   run.wait_for_database = WaitForDatabase::yes;
   run.final_limit_ms = job.stop_timeout_ms;
-  run.on_notice = [&](std::string_view notice) { log_.about_database(job.path).warn("{}", notice); };
+  run.on_notice = [&](std::string_view notice) { log_.warn("{}", about(job.path, notice)); };
   run.on_change = [&](const ReplicatorStatus& status) {
     report->update(status);
     spendings.tell_day();
@@ -195,8 +197,7 @@ Result<void> ConfiguredJobs::run_database(const DatabaseJob& job, std::stop_toke
   report->update(replication->last_status());
   spendings.tell_all();
   if (failure) return fail(job.path, *failure);
-  const std::uint64_t sequence = replication->last_status().published_sequence;
-  log_.about_database(job.path, sequence).info("stopped, published up to sequence {}", sequence);
+  log_.info("{}: stopped, published up to sequence {}", job.path, replication->last_status().published_sequence);
   return {};
 }
 
@@ -227,6 +228,7 @@ std::optional<Failure> ConfiguredJobs::open_database(const DatabaseJob& job, con
   options.level_windows_ms = job.settings.level_windows_ms;
   options.kept_limit_bytes = job.settings.kept_limit_bytes;
   options.snapshot_interval_ms = job.settings.snapshot_interval_ms;
+  options.retention = job.settings.retention;
   const auto say = [&](std::string_view warning) { warn_once(about(job.path, warning)); };
   const std::optional<Failure> failure = Replication::open(options, system_, say, replication);
   MutexLock lock(mutex_);
@@ -248,11 +250,11 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
     note_works(name);
     on_sync(snapshot);
   };
-  log_.about_container(layer.name).info("watching {}", layer.directory);
+  log_.info("{}: watching {}", layer.name, layer.directory);
   const Result<void> ended = watch_layer(*container.manager, layer.name, real_path(layer.directory),
                                          container.at.machine->clock(), std::move(stop), watching);
   if (!ended) return fail(name, layer_failure(*container.at.store, ended.error()));
-  log_.about_container(layer.name).info("stopped, everything is published");
+  log_.info("{}: stopped, everything is published", layer.name);
   return {};
 }
 
@@ -289,7 +291,7 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
   const bool is_layer = failure.name.starts_with(kLayer);
   const std::string name = is_layer ? failure.name.substr(kLayer.size()) : failure.name;
   const std::string what = failure.again_ms ? " (tried again; the rest goes on)" : "";
-  (is_layer ? log_.about_container(name) : log_.about_database(name)).error("{}{}", failure.error.message(), what);
+  log_.error("{}{}", about(name, failure.error.message()), what);
   if (style_ != Style::json) return;
   Json error, json;
   error["kind"] = name_of(failure.error.kind());

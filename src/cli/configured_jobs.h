@@ -1,6 +1,8 @@
 // The jobs of a configuration: a database on its way to its replica, a container's directory on its way to its store.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <map>
 #include <memory>
 #include <set>
@@ -10,7 +12,6 @@
 #include "base/mutex.h"
 #include "cli/config_file.h"
 #include "cli/exit_status.h"
-#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/replication.h"
 #include "cli/status_report.h"
@@ -24,7 +25,7 @@ namespace cairn::cli {
 class ConfiguredJobs : public daemon::Fleet {
  public:
   // `scheduler` does what there is to do for databases.
-  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log)
+  ConfiguredJobs(daemon::Scheduler& scheduler, Style style, spdlog::logger& log)
       : scheduler_(scheduler), style_(style), log_(log) {}
 
   // One a database and layer. They use this object, which outlives them.
@@ -70,7 +71,7 @@ class ConfiguredJobs : public daemon::Fleet {
 
   daemon::Scheduler& scheduler_;
   const Style style_;
-  const Log& log_;
+  spdlog::logger& log_;
   System system_;
   mutable Mutex mutex_;
   ConditionVariable opened_;

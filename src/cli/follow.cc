@@ -28,7 +28,7 @@ constexpr std::int64_t kLookAtStoreMs = 1'000;  // while one is in trouble
 class Follower {
  public:
   Follower(std::vector<std::unique_ptr<Replication>> replications, const FollowOptions& options, Signals& signals,
-           const Log& log)
+           spdlog::logger& log)
       : replications_(std::move(replications)), options_(options), signals_(signals), log_(log) {}
 
   int run();
@@ -54,7 +54,7 @@ class Follower {
   std::vector<std::unique_ptr<Replication>> replications_;
   const FollowOptions& options_;
   Signals& signals_;
-  const Log& log_;
+  spdlog::logger& log_;
   std::stop_source stop_;
   std::optional<Child> child_;
   bool child_wanted_ = false;
@@ -121,7 +121,7 @@ void Follower::run_one(std::size_t index) {
     statuses_[index] = status;
     signals_.ring();  // the child may be waiting for this
   };
-  run.on_notice = [&](std::string_view notice) { log_.about_database(replication.database()).warn("{}", notice); };
+  run.on_notice = [&](std::string_view notice) { log_.warn("{}: {}", replication.database(), notice); };
   const std::optional<Failure> failure = replication.run(run, stop_.get_token());
   const ReplicatorStatus& last = replication.last_status();
   report->update(last);
@@ -135,8 +135,7 @@ void Follower::run_one(std::size_t index) {
                              replication.url()));
     }
   } else {
-    log_.about_database(replication.database(), last.published_sequence)
-        .info("stopped, published up to sequence {}", last.published_sequence);
+    log_.info("{}: stopped, published up to sequence {}", replication.database(), last.published_sequence);
   }
   tell_spending(replication);
   {
@@ -153,8 +152,7 @@ Json Follower::store_of(const Replication& replication) const {
 void Follower::tell_spending(const Replication& replication) const {
   const StoreStatus store = replication.store_status();
   if (store.service.empty() || store.usage.is_zero()) return;
-  log_.about_database(replication.database())
-      .info("asked of {}: {}", store.service,
+  log_.info("{}: asked of {}: {}", replication.database(), store.service,
             spending_text({store.usage, store.service, monotonic_ms() - begun_ms_}, options_.prices));
 }
 
@@ -182,8 +180,7 @@ void Follower::tell_days(std::int64_t days) {
     const StoreStatus store = replications_[i]->store_status();
     const StoreUsage since = difference(store.usage, std::exchange(day_before_[i], store.usage));
     if (store.service.empty()) continue;
-    log_.about_database(replications_[i]->database())
-        .info("asked of {} in {}: {}", store.service, in,
+    log_.info("{}: asked of {} in {}: {}", replications_[i]->database(), store.service, in,
               spending_text({since, store.service, days * kDayMs}, options_.prices));
   }
 }
@@ -279,7 +276,7 @@ int Follower::status() const {
 }  // namespace
 
 int follow(std::vector<std::unique_ptr<Replication>> replications, const FollowOptions& options, Signals& signals,
-           const Log& log) {
+           spdlog::logger& log) {
   return Follower(std::move(replications), options, signals, log).run();
 }
 

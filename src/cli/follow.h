@@ -1,13 +1,14 @@
 // Runs replications side by side, with what surrounds them: signals, a child, status and log.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cairn/daemon.h"
-#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/replication.h"
 #include "cli/signals.h"
@@ -30,6 +31,6 @@ struct FollowOptions {
 // everything is published first; a second signal ends the process at once. Failures are reported as they happen.
 // Returns the exit status: the child's, unless it is 0 and something failed; that of the first failure; or 0.
 int follow(std::vector<std::unique_ptr<Replication>> replications, const FollowOptions& options, Signals& signals,
-           const Log& log);
+           spdlog::logger& log);
 
 }  // namespace cairn::cli

@@ -72,7 +72,7 @@ TEST(Follow, TellsWhatEachDayCost) {
   const auto failure = Replication::open(options, system, [](std::string_view) {}, replications.front());
   ASSERT_FALSE(failure) << failure->error.message();
   const auto sink = std::make_shared<StopsAfterDays>(2);
-  const Log log(std::make_shared<spdlog::logger>("test", sink), LogFormat::text);
+  spdlog::logger log("test", sink);
   FollowOptions following;
   following.day_ms = 300;
   EXPECT_EQ(follow(std::move(replications), following, *signals, log), 0);

@@ -150,22 +150,22 @@ std::optional<Failure> open_container(const SyncOptions& options, SyncedContaine
   return std::nullopt;
 }
 
-LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, const Log& log) {
+LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, spdlog::logger& log) {
   Clock& clock = container.at.machine->clock();
   const Store& store = *container.at.store;
   LayerWatchOptions watching = cairn::watch_options_of(*container.manager);
   watching.sync = sync_options_of(options);
-  const auto warn = [&options, &log](std::string_view notice) { log.about_container(options.name).warn("{}", notice); };
+  const auto warn = [&options, &log](std::string_view notice) { log.warn("{}: {}", options.name, notice); };
   watching.sync.on_notice = watching.on_notice = warn;
   watching.on_sync = [&options, &log, &store, &clock, begun_us = clock.now().mono_us](const LayerSnapshot& snapshot) {
     const std::int64_t elapsed_ms = (clock.now().mono_us - begun_us) / 1000;
     if (options.json) return print_sync(options, store, snapshot, store_json(store.status(), elapsed_ms, std::nullopt));
-    log.about_container(options.name).info("{}; {} sent", snapshot_text(snapshot), size_text(snapshot.sent_bytes));
+    log.info("{}: {}; {} sent", options.name, snapshot_text(snapshot), size_text(snapshot.sent_bytes));
   };
   watching.on_trouble = [&options, &log](const Error& error) {
-    log.about_container(options.name).warn("not synced, and tried again: {}", error.message());
+    log.warn("{}: not synced, and tried again: {}", options.name, error.message());
   };
-  watching.on_recovered = [&options, &log] { log.about_container(options.name).info("it works again"); };
+  watching.on_recovered = [&options, &log] { log.info("{}: it works again", options.name); };
   return watching;
 }
 

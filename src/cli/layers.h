@@ -11,7 +11,6 @@
 #include "cairn/machine.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
-#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/remembering_store.h"
 
@@ -62,7 +61,7 @@ struct SyncedContainer {
 std::optional<Failure> open_container(const SyncOptions& options, SyncedContainer& container);
 
 // How a container is watched: every sync is told, and every trouble. All of them outlive what is returned.
-LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, const Log& log);
+LayerWatchOptions watch_options_of(const SyncOptions& options, SyncedContainer& container, spdlog::logger& log);
 
 Json snapshot_json(const LayerSnapshot& snapshot);
 // "sync 5 (increment): 12 entries, 3.2 MiB"

@@ -1,4 +1,6 @@
 // The command `cairn`. One cmd_*.cc a command; this is the table of contents.
+#include <spdlog/sinks/stdout_sinks.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string>
@@ -48,6 +50,13 @@ int refuse_unknown_command(const CLI::App& app, const std::string& word) {
   return report_usage("there is no command '" + above + word + "': " + advice, Style::text);
 }
 
+std::shared_ptr<spdlog::logger> make_log(const std::string& level) {
+  auto log = std::make_shared<spdlog::logger>("cairn", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  log->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  log->set_level(spdlog::level::from_str(level));
+  return log;
+}
+
 bool wants_json(const std::vector<std::string>& arguments) {
   return std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
 }
@@ -75,12 +84,6 @@ int run_command(std::vector<std::string> arguments) {
       ->type_name("LEVEL")
       ->capture_default_str();
 
-  std::string log_format = "text";
-  app.add_option("--log-format", log_format, "json: an object a line, with its time, level and what it is about")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->type_name("FORMAT")
-      ->capture_default_str();
-
   Run run;
   add_replicate(app, run);
   add_snapshot(app, run);
@@ -93,8 +96,6 @@ int run_command(std::vector<std::string> arguments) {
   add_layer(app, run);
   add_store(app, run);
   add_config(app, run);
-  add_completion(app, run);
-  add_manual(app, run);
   add_version(app, run);
 
   if (arguments.empty()) {
@@ -122,8 +123,8 @@ int run_command(std::vector<std::string> arguments) {
 
   Result<Signals> signals = Signals::open();
   if (!signals) return report({signals.error()}, Style::text);
-  const Log log = Log::to_standard_error(log_level, log_format == "json" ? LogFormat::json : LogFormat::text);
-  return run({*signals, log, behind_dashes});
+  const std::shared_ptr<spdlog::logger> log = make_log(log_level);
+  return run({*signals, *log, behind_dashes});
 }
 
 }  // namespace

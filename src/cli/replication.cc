@@ -119,6 +119,9 @@ Result<void> Replication::open_replicator() {
   options.kept_limit_bytes = options_.kept_limit_bytes;
   options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
+  if (options_.retention) {
+    CAIRN_ASSIGN(options.pruner, make_pruner(*options_.retention, system_.clock, system_.readers(options_.url)));
+  }
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
   return {};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "cairn/compactor.h"
 #include "cairn/daemon.h"
 #include "cairn/replicator.h"
 #include "cli/exclusion.h"
@@ -37,6 +38,7 @@ struct ReplicationOptions {
   std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
   std::uint64_t kept_limit_bytes = ReplicatorOptions().kept_limit_bytes;
   std::int64_t snapshot_interval_ms = ReplicatorOptions().snapshot_interval_ms;
+  std::optional<PrunePolicy> retention = PrunePolicy();  // none: every state stays
 };
 
 class Replication {

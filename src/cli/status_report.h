@@ -1,12 +1,13 @@
 // What a running replication tells: one log line a fact, one JSON line a change, a bar for the first snapshot.
 #pragma once
 
+#include <spdlog/logger.h>
+
 #include <functional>
 #include <string>
 
 #include "base/mutex.h"
 #include "cairn/replicator.h"
-#include "cli/log.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 
@@ -20,7 +21,7 @@ enum class JsonLines { never, every_change };
 class StatusReport {
  public:
   // `store` gives what store_json says at the moment.
-  StatusReport(std::string database, std::string url, const Log& log, JsonLines json_lines,
+  StatusReport(std::string database, std::string url, spdlog::logger& log, JsonLines json_lines,
                std::function<Json()> store);
 
   // Compares with the last one and tells what is new. Any thread.
@@ -31,13 +32,14 @@ class StatusReport {
  private:
   void tell_phase(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_snapshots(const ReplicatorStatus& now) REQUIRES(mutex_);
+  void tell_pruning(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_trouble(const char* what, const std::string& before, const std::string& now) REQUIRES(mutex_);
 
   void print_if_new(const ReplicatorStatus& now) REQUIRES(mutex_);
 
   const std::string database_, url_;
   const std::function<Json()> store_;
-  const Log& log_;
+  spdlog::logger& log_;
   const JsonLines json_lines_;
   Mutex mutex_;
   ReplicatorStatus last_ GUARDED_BY(mutex_);

@@ -12,6 +12,7 @@
 
 #include "base/nearest.h"
 #include "base/units.h"
+#include "daemon/retention.h"
 #include "daemon/store_url.h"
 #include "daemon/toml_section.h"
 
@@ -23,7 +24,8 @@ namespace fs = std::filesystem;
 using Keys = std::vector<std::string>;
 
 const Keys kDatabaseSettings{"interval",       "wal_switch", "spool_limit", "segment_level",
-                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval"};
+                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval",
+                             "retention"};
 const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
                           "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
@@ -211,6 +213,11 @@ void Parser::read_settings(const TomlSection& section, DatabaseSettings& setting
   }
   section.read_size("kept_limit", settings.kept_limit_bytes);
   section.read_duration("snapshot_interval", settings.snapshot_interval_ms);
+  if (const auto retention = section.text("retention")) {
+    auto policy = parse_retention(*retention);
+    if (policy) settings.retention = *policy;
+    else section.complain("retention", policy.error().with("retention").message());
+  }
 }
 
 void Parser::read_settings(const TomlSection& section, LayerSettings& settings) {

@@ -11,6 +11,7 @@
 #include "replicate/shared.h"
 #include "replicate/snapshot_schedule.h"
 #include "replicate/snapshot_upload.h"
+#include "replicate/thinning.h"
 
 namespace cairn {
 
@@ -37,6 +38,7 @@ class ReplicatorImpl final : public Replicator {
         upload_(shared_),
         levels_(shared_),
         snapshots_(shared_),
+        thinning_(shared_),
         requests_(shared_) {}
 
   Result<void> open() {
@@ -65,8 +67,14 @@ class ReplicatorImpl final : public Replicator {
   Result<Step> publish_step(const Time& now) override { return publisher_.step(now); }
   Result<Step> snapshot_step(const Time& now) override { return upload_.step(now); }
   Step upkeep_step(const Time& now) override {
-    const std::int64_t next_us = snapshots_.look(now);
-    return Step{std::min(next_us, levels_.step(now).next_us)};
+    const std::int64_t next_us = std::min(snapshots_.look(now), levels_.step(now).next_us);
+    const Step step{std::min(next_us, thinning_.look(now))};
+    const UpkeepTrouble& trouble = levels_.trouble().words.empty() ? thinning_.trouble() : levels_.trouble();
+    shared_.set_status([&](ReplicatorStatus& s) {
+      s.upkeep_trouble = trouble.words;
+      s.upkeep_trouble_kind = trouble.kind;
+    });
+    return step;
   }
   void end_upkeep() override { shared_.upkeep_ends = true; }
   void end_capture() override { capturer_.let_others_checkpoint(); }
@@ -109,6 +117,7 @@ class ReplicatorImpl final : public Replicator {
   SnapshotUpload upload_;
   Levels levels_;
   SnapshotSchedule snapshots_;
+  Thinning thinning_;
   Requests requests_;
 };
 
@@ -117,6 +126,7 @@ Result<void> check_options(const ReplicatorOptions& options) {
   if (options.state_directory.empty()) return Error(ErrorKind::invalid, "no state directory is named");
   if (options.interval_ms < 0) return Error(ErrorKind::invalid, "the interval is negative");
   if (options.snapshot_interval_ms < 0) return Error(ErrorKind::invalid, "the interval of snapshots is negative");
+  if (options.prune_interval_ms <= 0) return Error(ErrorKind::invalid, "the interval of prunes is no length of time");
   return check_windows(options.level_windows_ms);
 }
 
