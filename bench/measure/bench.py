@@ -17,8 +17,10 @@ class Bench:
         self.app_program = os.path.abspath(os.path.join(build, "bench", "bench_app"))
         self.s3_program = os.path.abspath(os.path.join(build, "bench", "bench_s3"))
         self.merge_program = os.path.abspath(os.path.join(build, "bench", "bench_merge"))
+        self.days_program = os.path.abspath(os.path.join(build, "bench", "bench_days"))
         self.twin_program = os.path.abspath(os.path.join(build, "s3_twin"))
-        for program in (self.cairn, self.app_program, self.s3_program, self.merge_program, self.twin_program):
+        for program in (self.cairn, self.app_program, self.s3_program, self.merge_program,
+                        self.days_program, self.twin_program):
             if not os.access(program, os.X_OK):
                 raise SystemExit(f"bench/run: there is no {program}: "
                                  "build with -DCAIRN_BENCH=ON, or leave --build away")

@@ -75,6 +75,17 @@ struct PruneReport {
 Result<PruneReport> prune_replica(Store& store, std::string_view replica, const PruneOptions& options, Clock& clock,
                                   Executor& executor);
 
+// Prunes one replica again and again by the same policy, as prune_replica does, but reads no index twice: for whoever
+// runs for long. One thread at a time.
+class Pruner {
+ public:
+  virtual ~Pruner() = default;
+  // Errors as prune_replica. Always of the same replica.
+  virtual Result<PruneReport> prune(Store& store, std::string_view replica) = 0;
+};
+// Clock and executor outlive it. invalid: the policy makes no sense.
+Result<std::unique_ptr<Pruner>> make_pruner(const PrunePolicy& policy, Clock& clock, Executor& executor);
+
 // ---- Repairing ----
 
 enum class Mended {

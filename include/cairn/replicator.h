@@ -8,7 +8,7 @@
 //   publish_step   attaches to the replica, then puts spooled segments into the store, in order.
 //   snapshot_step  puts a snapshot into the store while capture_step reads it out of the database.
 //   upkeep_step    keeps the replica small: merges what was published, from what is left of it on the local disk, and
-//                  removes what a merged object replaces; asks for a snapshot when one is due.
+//                  removes what a merged object replaces; asks for a snapshot when one is due; thins the past.
 //
 // One that nothing is to be done for can go to rest: it is closed, and what it leaves (Rest) tells by a look at two
 // files whether the database has been written to, and makes the next one of this process begin where this one ended.
@@ -34,6 +34,7 @@ namespace cairn {
 
 class Executor;
 class FileSystem;
+class Pruner;
 class Random;
 struct Time;
 namespace replicate {
@@ -68,10 +69,10 @@ struct ReplicatorOptions {
   int snapshot_level = 3;
 
   // Of what is published, neighbours of one such window of time become one object: of the first window's at level 1,
-  // those of the second window at level 2, ... Each window is a multiple of the one before. All but the last are
-  // bundles, which keep every restore point; the last one, of several, has one restore point a window (squashed).
-  // Empty: nothing is merged.
-  std::vector<std::int64_t> level_windows_ms{30'000, 300'000, 3'600'000};
+  // those of the second window at level 2, ... Each window is a multiple of the one before. The first is a bundle,
+  // which keeps every restore point, and so is each that is shorter than an hour; the last one, of several, and those
+  // of an hour and more have one restore point a window (squashed). Empty: nothing is merged.
+  std::vector<std::int64_t> level_windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
   std::uint64_t merged_limit_bytes = 256ull << 20;  // no merged object is larger
   // Of what is published, so much stays on the local disk until it is merged; what does not fit is not merged.
   std::uint64_t kept_limit_bytes = 512ull << 20;
@@ -84,6 +85,11 @@ struct ReplicatorOptions {
   std::string boot;
   // Of a Replicator of this process that went to rest. It was just looked at, so capture need not wait for the store.
   std::shared_ptr<const replicate::Remembered> known;
+  // Thins the past and removes what nothing of what stays needs (make_pruner in cairn/compactor.h). First when a
+  // process has run for an hour (or for the interval, if that is less), then once an interval, while it has
+  // something new to publish. Null: every state stays. What it needs outlives the Replicator.
+  std::shared_ptr<Pruner> pruner;
+  std::int64_t prune_interval_ms = 21'600'000;
 };
 
 enum class Phase {
@@ -152,6 +158,8 @@ struct ReplicatorStatus {
   std::uint64_t wal_bytes = 0;            // of its file, looked at once a second at most
   // By this Replicator: objects merged and put, and objects removed because a bundle has what they had.
   std::uint64_t merged_objects = 0, merged_bytes = 0, replaced_objects = 0;
+  // And by its pruner: runs, objects removed, and restore points given up with them.
+  std::uint64_t prunes = 0, pruned_objects = 0, pruned_bytes = 0, pruned_points = 0;
   // Published, and on the local disk until it is merged; and merged objects whose sources are still to be removed.
   std::uint64_t kept_objects = 0, kept_bytes = 0, replacing_objects = 0;
   // What is in the way now, in words; empty: nothing. Upkeep that does not succeed stops nothing else.
@@ -206,7 +214,7 @@ class Replicator {
   virtual Result<Step> publish_step(const Time& now) = 0;
   virtual Result<Step> snapshot_step(const Time& now) = 0;
   // Never fails: what is in the way of it is in status().upkeep_trouble. A step may take as long as it takes to merge
-  // and put merged_limit_bytes, on the caller's thread.
+  // and put merged_limit_bytes, or to prune, on the caller's thread.
   virtual Step upkeep_step(const Time& now) = 0;
   // Upkeep is not to begin anything more, and gives up what it is at as soon as it can: it goes on at the next start.
   // Any thread.

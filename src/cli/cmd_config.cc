@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/config_file.h"
 #include "cli/output.h"
+#include "daemon/retention.h"
 
 namespace cairn::cli {
 
@@ -37,6 +38,7 @@ Json database_json(const daemon::FoundDatabase& database) {
   json["level_windows_ms"] = database.settings.level_windows_ms;
   json["kept_limit_bytes"] = database.settings.kept_limit_bytes;
   json["snapshot_interval_ms"] = database.settings.snapshot_interval_ms;
+  json["retention"] = daemon::retention_text(database.settings.retention);
   return json;
 }
 

@@ -10,6 +10,7 @@
 #include "cairn/compactor.h"
 #include "cli/commands.h"
 #include "cli/reading.h"
+#include "daemon/retention.h"
 
 namespace cairn::cli {
 
@@ -36,13 +37,6 @@ constexpr std::array<const char*, kDensities> kDensityNames{"newest", "every", "
 constexpr std::array<const char*, kDensities> kDensityTexts{"behind the newest snapshot", "every one", "one an hour",
                                                             "one a day", "one a week", "one a month", "for now"};
 
-Result<std::uint32_t> count_of(const std::string& text) {
-  if (text == "all") return PrunePolicy::kAll;
-  const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
-  if (digits) return static_cast<std::uint32_t>(std::stoul(text));
-  return Error(ErrorKind::invalid, fmt::format("'{}' is neither a number nor 'all'", text));
-}
-
 Result<PruneOptions> prune_options_of(const PruneCommand& options) {
   PruneOptions pruning;
   pruning.dry_run = options.dry_run;
@@ -59,7 +53,7 @@ Result<PruneOptions> prune_options_of(const PruneCommand& options) {
                        std::tuple("--weekly", &options.weekly, &policy.weekly),
                        std::tuple("--monthly", &options.monthly, &policy.monthly)};
   for (const auto& [name, text, into] : counts) {
-    const Result<std::uint32_t> count = count_of(*text);
+    const Result<std::uint32_t> count = daemon::parse_places(*text);
     if (!count) return count.error().with(name);
     *into = *count;
   }

@@ -16,6 +16,7 @@
 #include "cli/replication.h"
 #include "cli/stop_on_signal.h"
 #include "cli/targets.h"
+#include "daemon/retention.h"
 
 namespace cairn::cli {
 
@@ -40,7 +41,8 @@ With --exec, signals go to the program, and its exit status is cairn's. With --c
 struct ReplicateCommand {
   std::vector<std::string> databases;
   std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
-  std::string levels = "30s,5m,1h", snapshot_interval = "24h";
+  std::string levels = "10s,1m,5m,20m,1h,6h", snapshot_interval = "24h";
+  std::string retention = "keep-all=24h,hourly=720,daily=365,monthly=all";
   bool once = false, no_wal_switch = false, restore_if_missing = false, json = false;
 };
 
@@ -56,6 +58,9 @@ Result<ReplicationOptions> common_options(const ReplicateCommand& options, const
   Result<std::int64_t> snapshot_interval = parse_duration_ms(options.snapshot_interval);
   if (!snapshot_interval) return snapshot_interval.error().with("--snapshot-interval");
   common.snapshot_interval_ms = *snapshot_interval;
+  const auto retention = daemon::parse_retention(options.retention);
+  if (!retention) return retention.error().with("--retention");
+  common.retention = *retention;
   common.state_root = options.state_root;
   if (common.state_root.empty()) {
     CAIRN_ASSIGN(common.state_root, default_state_root());
@@ -162,11 +167,24 @@ void add_config_option(CLI::App& command, ReplicateCommand& options, CLI::Option
                                             "$XDG_CONFIG_HOME/cairn/cairn.toml");
   config->type_name("FILE")->excludes(databases);
   // What they say of named databases, the file says of its own.
-  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--once", "--exec", "--state-dir",
-                           "--no-wal-switch", "--restore-if-missing", "--adopt", "--timeout", "--prices"}) {
+  for (const char* name : {"--to", "--interval", "--levels", "--snapshot-interval", "--retention", "--once", "--exec",
+                           "--state-dir", "--no-wal-switch", "--restore-if-missing", "--adopt", "--timeout",
+                           "--prices"}) {
     config->excludes(command.get_option(name));
     command.get_option(name)->needs(databases);
   }
+void add_snapshots_and_retention(CLI::App& command, ReplicateCommand& options) {
+  command.add_option("--snapshot-interval", options.snapshot_interval,
+                     "publish a whole copy this often, while there is something\n"
+                     "new; 0: only the first one")
+      ->type_name("TIME")
+      ->capture_default_str();
+  command.add_option("--retention", options.retention,
+                     "how dense the past stays, in the words of cairn prune: what\n"
+                     "nothing of it needs is removed, some times a day. all:\n"
+                     "every state stays")
+      ->type_name("WORDS")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -186,15 +204,12 @@ void add_replicate(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_option("--levels", options->levels,
                       "what is published in such a window of time is merged into\n"
-                      "one object, in larger windows again; the last one keeps\n"
-                      "one state a window beside the others. none: no merging")
+                      "one object, in larger windows again; those of an hour and\n"
+                      "more, and the last one, keep one state a window beside the\n"
+                      "others. none: no merging")
       ->type_name("TIMES")
       ->capture_default_str();
-  command->add_option("--snapshot-interval", options->snapshot_interval,
-                      "publish a whole copy this often, while there is something\n"
-                      "new; 0: only the first one")
-      ->type_name("TIME")
-      ->capture_default_str();
+  add_snapshots_and_retention(*command, *options);
   command->add_flag("--once", options->once, "publish everything that is committed now, and end");
   command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")->type_name("CMD");
   command->add_option("--state-dir", options->state_root,

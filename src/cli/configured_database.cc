@@ -295,6 +295,7 @@ ReplicationOptions ConfiguredDatabase::replication_options() const {
   options.level_windows_ms = job_.settings.level_windows_ms;
   options.kept_limit_bytes = job_.settings.kept_limit_bytes;
   options.snapshot_interval_ms = job_.settings.snapshot_interval_ms;
+  options.retention = job_.settings.retention;
   options.may_rest = job_.sleep_after_ms > 0;
   MutexLock lock(mutex_);
   if (rest_) options.known = rest_->known;

@@ -13,6 +13,7 @@
 #include "cli/layers.h"
 #include "cli/places.h"
 #include "daemon/judge.h"
+#include "daemon/retention.h"
 #include "daemon/store_url.h"
 
 namespace cairn::cli {
@@ -125,9 +126,10 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
+  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
                              s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
                              fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
+                             daemon::retention_text(s.retention),
                              database.stop_timeout_ms, database.sleep_after_ms,
                              database.prices ? database.prices->name : "", s.restore_if_missing);
   job.start = [this, database = std::move(database)](std::stop_token stop, daemon::Job::Ended ended) {

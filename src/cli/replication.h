@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "cairn/compactor.h"
 #include "cairn/daemon.h"
 #include "cairn/replicator.h"
 #include "cli/exclusion.h"
@@ -43,6 +44,7 @@ struct ReplicationOptions {
   // It may be closed while nothing is to be done for it (Replicator::rest), and was so before.
   bool may_rest = false;
   std::shared_ptr<const replicate::Remembered> known;
+  std::optional<PrunePolicy> retention = PrunePolicy();  // none: every state stays
 };
 
 class Replication {

@@ -42,6 +42,9 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["merged_bytes"] = s.merged_bytes;
   json["replaced_objects"] = s.replaced_objects;
   json["kept_bytes"] = s.kept_bytes;
+  json["pruned_objects"] = s.pruned_objects;
+  json["pruned_bytes"] = s.pruned_bytes;
+  json["pruned_points"] = s.pruned_points;
   json["snapshot_pages_done"] = s.snapshot_pages_done;
   json["snapshot_pages_total"] = s.snapshot_pages_total;
   json["wal_frames"] = s.wal_frames;
@@ -80,6 +83,7 @@ void StatusReport::update(const ReplicatorStatus& now) {
   tell_snapshots(now);
   tell_trouble("the database", last_.database_trouble, now.database_trouble);
   tell_trouble("the store", last_.store_trouble, now.store_trouble);
+  tell_pruning(now);
   tell_trouble("merging and removing", last_.upkeep_trouble, now.upkeep_trouble);
   if (json_lines_ == JsonLines::every_change) print_if_new(now);
   last_ = now;
@@ -95,6 +99,7 @@ void StatusReport::look_at_store() {
 void StatusReport::print_if_new(const ReplicatorStatus& now) {
   ReplicatorStatus shown = now;
   shown.snapshot_pages_done = 0;
+  shown.prunes = shown.pruned_objects = shown.pruned_bytes = shown.pruned_points = 0;
   shown.merged_objects = shown.merged_bytes = shown.replaced_objects = shown.kept_bytes = 0;
   const Json store = store_();
   const Json breaker = store.is_object() ? store["breaker"] : Json(nullptr);
@@ -128,6 +133,13 @@ void StatusReport::tell_snapshots(const ReplicatorStatus& now) {
   bar_.clear();
   log_.about_database(database_, now.published_sequence)
       .info("snapshot published, {} pages of {} bytes", now.page_count, now.page_size);
+}
+
+void StatusReport::tell_pruning(const ReplicatorStatus& now) {
+  if (now.pruned_objects == last_.pruned_objects) return;
+  bar_.clear();
+  log_.info("{}: the past was thinned: {} objects removed, {} restore points given up", database_,
+            now.pruned_objects - last_.pruned_objects, now.pruned_points - last_.pruned_points);
 }
 
 void StatusReport::tell_trouble(const char* what, const std::string& before, const std::string& now) {

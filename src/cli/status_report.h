@@ -31,6 +31,7 @@ class StatusReport {
  private:
   void tell_phase(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_snapshots(const ReplicatorStatus& now) REQUIRES(mutex_);
+  void tell_pruning(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_trouble(const char* what, const std::string& before, const std::string& now) REQUIRES(mutex_);
 
   void print_if_new(const ReplicatorStatus& now) REQUIRES(mutex_);

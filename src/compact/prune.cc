@@ -239,13 +239,53 @@ Result<Removal> remove_unneeded(Store& store, std::string_view replica, const Pr
   return Prune(store, replica, options, purpose, known, clock, executor).run();
 }
 
+namespace {
+
+Result<void> check_policy(const PrunePolicy& policy) {
+  if (policy.grace_ms >= 0 && policy.keep_all_ms >= 0) return {};
+  return Error(ErrorKind::invalid, "a length of time cannot be negative");
+}
+
+class RepeatedPruner final : public Pruner {
+ public:
+  RepeatedPruner(const PrunePolicy& policy, Clock& clock, Executor& executor)
+      : options_{policy, false}, clock_(clock), executor_(executor) {}
+
+  Result<PruneReport> prune(Store& store, std::string_view replica) override {
+    auto removal = remove_unneeded(store, replica, options_, Purpose::thin, known_, clock_, executor_);
+    if (!removal) return removal.error().with(restore::location(store, replica));
+    forget(removal->report);
+    return std::move(removal->report);
+  }
+
+ private:
+  // Of level 0 none is there for long.
+  void forget(const PruneReport& report) {
+    KnownFooters staying;
+    for (const PrunedObject& object : report.objects) {
+      if (object.fate == Fate::goes || (!object.is_snapshot && object.level == 0)) continue;
+      if (auto known = known_.extract(object.key)) staying.insert(std::move(known));
+    }
+    known_ = std::move(staying);
+  }
+
+  const PruneOptions options_;
+  Clock& clock_;
+  Executor& executor_;
+  KnownFooters known_;
+};
+
+}  // namespace
 }  // namespace compact
+
+Result<std::unique_ptr<Pruner>> make_pruner(const PrunePolicy& policy, Clock& clock, Executor& executor) {
+  CAIRN_TRY(compact::check_policy(policy));
+  return std::make_unique<compact::RepeatedPruner>(policy, clock, executor);
+}
 
 Result<PruneReport> prune_replica(Store& store, std::string_view replica, const PruneOptions& options, Clock& clock,
                                   Executor& executor) {
-  if (options.policy.grace_ms < 0 || options.policy.keep_all_ms < 0) {
-    return Error(ErrorKind::invalid, "a length of time cannot be negative");
-  }
+  CAIRN_TRY(compact::check_policy(options.policy));
   compact::KnownFooters known;
   auto removal = compact::remove_unneeded(store, replica, options, compact::Purpose::thin, known, clock, executor);
   if (!removal) return removal.error().with(restore::location(store, replica));

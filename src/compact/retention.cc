@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <tuple>
@@ -193,9 +194,32 @@ void tell_what_is_left(const std::vector<AgedObject>& objects, Retention& result
   result.recent = after.size() - result.kept.size();
 }
 
+// The first segment of a writer that took the history over stays, whatever becomes of its state: it lies under the key
+// that the writer before it would put next, and who was away for long enough must find that key taken.
+void keep_fences(const std::vector<AgedObject>& objects, std::vector<Fate>& fates) {
+  std::map<Id128, Sequence> begins;          // of each writer, its oldest object of any kind
+  std::map<Id128, std::size_t> first_of;     // its oldest segment of level 0
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const segment::Footer& footer = objects[i].read.footer;
+    const auto [begin, is_new] = begins.emplace(footer.writer, footer.first);
+    if (!is_new) begin->second = std::min(begin->second, footer.first);
+    if (footer.kind != segment::ObjectKind::segment) continue;
+    const auto [first, is_first] = first_of.emplace(footer.writer, i);
+    if (!is_first && footer.first < objects[first->second].read.footer.first) first->second = i;
+  }
+  for (const auto& [writer, i] : first_of) {
+    const Sequence at = objects[i].read.footer.first;
+    const bool took_over = std::any_of(begins.begin(), begins.end(), [&](const auto& other) {
+      return other.first != writer && other.second < at;
+    });
+    if (took_over && fates[i] == Fate::goes) fates[i] = Fate::needed;
+  }
+}
+
 // Once the nodes are known that are kept.
 void finish(const std::vector<AgedObject>& objects, const std::vector<Node>& nodes, Retention& result) {
   mark_needed(nodes, result.fates);
+  keep_fences(objects, result.fates);
   for (const Node& node : nodes) {
     if (node.why) result.kept.push_back({node.at, *node.why});
   }

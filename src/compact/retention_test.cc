@@ -58,6 +58,18 @@ struct History {
   }
 };
 
+struct ByWriter {
+  std::uint64_t from;
+  std::uint8_t writer;
+};
+void set_writers(History& history, std::vector<ByWriter> writers) {
+  for (AgedObject& object : history.objects) {
+    for (const ByWriter& each : writers) {
+      if (object.read.footer.last.value >= each.from) object.read.footer.writer.bytes[0] = each.writer;
+    }
+  }
+}
+
 PrunePolicy nothing_but(std::int64_t keep_all_ms) { return {keep_all_ms, 0, 0, 0, 0, 0}; }
 
 std::vector<std::uint64_t> kept_of(const Retention& retention) {
@@ -447,6 +459,27 @@ TEST(Replacing, ReachesPastTheNewestSnapshotAndLeavesTheHead) {
   policy.grace_ms = kNow + 1;
   const Retention young = decide_retention(history.objects, kNow, policy, Purpose::replace);
   EXPECT_THAT(keys_with(history, young, Fate::goes), IsEmpty());
+}
+
+// Whoever comes back late finds the key taken that it would put next.
+TEST(Retention, TheFirstSegmentOfAWriterThatTookOverStays) {
+  for (const Purpose purpose : {Purpose::thin, Purpose::replace}) {
+    History history;
+    for (int i = 0; i <= 20; ++i) history.times.push_back(100 * kDay + i * kMinute);
+    history.add(ObjectKind::snapshot, 0, 0);
+    history.add_level0();
+    history.add(ObjectKind::bundle, 1, 20);
+    history.add(ObjectKind::snapshot, 19, 19);
+    set_writers(history, {{0, 1}, {5, 2}, {12, 3}});
+    const Retention retention = decide_retention(history.objects, kNow, nothing_but(0), purpose);
+    std::set<std::string> stay;
+    for (std::size_t i = 0; i < history.objects.size(); ++i) {
+      const AgedObject& object = history.objects[i];
+      const bool is_old_level0 = object.read.footer.kind == ObjectKind::segment && object.read.footer.last.value < 19;
+      if (is_old_level0 && retention.fates[i] != Fate::goes) stay.insert(object.read.object.name.key);
+    }
+    EXPECT_EQ(stay, (std::set{segment::segment_key("", Sequence(5)), segment::segment_key("", Sequence(12))}));
+  }
 }
 
 }  // namespace

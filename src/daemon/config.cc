@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "base/utf8.h"
 #include "daemon/path_text.h"
+#include "daemon/retention.h"
 #include "daemon/store_url.h"
 #include "daemon/toml_section.h"
 
@@ -25,7 +26,8 @@ namespace fs = std::filesystem;
 using Keys = std::vector<std::string>;
 
 const Keys kDatabaseSettings{"interval",       "wal_switch", "spool_limit", "segment_level",
-                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval", "restore_if_missing"};
+                             "snapshot_level", "levels",     "kept_limit",  "snapshot_interval",
+                             "retention",      "restore_if_missing"};
 const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
                           "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
@@ -250,6 +252,11 @@ void Parser::read_settings(const TomlSection& section, DatabaseSettings& setting
   section.read_size("kept_limit", settings.kept_limit_bytes);
   section.read_duration("snapshot_interval", settings.snapshot_interval_ms);
   section.read_flag("restore_if_missing", settings.restore_if_missing);
+  if (const auto retention = section.text("retention")) {
+    auto policy = parse_retention(*retention);
+    if (policy) settings.retention = *policy;
+    else section.complain("retention", policy.error().with("retention").message());
+  }
 }
 
 void Parser::read_settings(const TomlSection& section, LayerSettings& settings) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cairn/compactor.h"
 #include "cairn/error.h"
 #include "cairn/shared_spool.h"
 #include "daemon/http_settings.h"
@@ -25,10 +26,11 @@ struct DatabaseSettings {
   bool wal_switch = true;
   std::uint64_t spool_limit_bytes = 100ull << 20;
   int segment_level = 1, snapshot_level = 3;
-  std::vector<std::int64_t> level_windows_ms{30'000, 300'000, 3'600'000};
+  std::vector<std::int64_t> level_windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
   std::uint64_t kept_limit_bytes = 512ull << 20;
   std::int64_t snapshot_interval_ms = 86'400'000;
   bool restore_if_missing = false;  // of a path: before it is followed
+  std::optional<PrunePolicy> retention = PrunePolicy();  // none: every state stays
 };
 
 // One [[database]]: a path, or a pattern that means any number of them.

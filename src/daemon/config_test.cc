@@ -7,6 +7,10 @@
 #include <iterator>
 #include <map>
 
+#include "cairn/replicator.h"
+#include "daemon/retention.h"
+#include "fmt/format.h"
+
 namespace cairn::daemon {
 namespace {
 
@@ -75,9 +79,10 @@ TEST(Config, WhatIsNotSaidIsTheDefault) {
   EXPECT_EQ(database.spool_limit_bytes, 100u << 20);
   EXPECT_EQ(database.segment_level, 1);
   EXPECT_EQ(database.snapshot_level, 3);
-  EXPECT_EQ(database.level_windows_ms, (std::vector<std::int64_t>{30'000, 300'000, 3'600'000}));
+  EXPECT_EQ(database.level_windows_ms, ReplicatorOptions().level_windows_ms);
   EXPECT_EQ(database.kept_limit_bytes, 512u << 20);
   EXPECT_EQ(database.snapshot_interval_ms, 86'400'000);
+  EXPECT_EQ(retention_text(database.retention), retention_text(PrunePolicy()));
   EXPECT_EQ(replica_url(config.databases[0], "/a.db", "").value(), "/a.db-cairn");
   const LayerSettings& layer = config.layers[0].settings;
   EXPECT_EQ(layer.interval_ms, 30'000);
@@ -87,6 +92,25 @@ TEST(Config, WhatIsNotSaidIsTheDefault) {
   EXPECT_EQ(layer.level, 3);
   EXPECT_EQ(layer.part_size_bytes, 64u << 20);
   EXPECT_EQ(layer.spool_limit_bytes, 256u << 20);
+}
+
+TEST(Config, RetentionIsSaidInTheWordsOfPrune) {
+  const auto retention_of = [](const std::string& words) {
+    const Config config = good("[[database]]\npath = \"/a.db\"\nretention = \"" + words + "\"\n");
+    return retention_text(config.databases[0].settings.retention);
+  };
+  EXPECT_EQ(retention_of("all"), "all");
+  EXPECT_EQ(retention_of("keep-all=7d, hourly=0,daily=90,weekly=4,monthly=12,grace=2h"),
+            "keep-all=604800000ms,hourly=0,daily=90,weekly=4,monthly=12,grace=7200000ms");
+  EXPECT_EQ(retention_of("monthly=0"),
+            "keep-all=86400000ms,hourly=720,daily=365,weekly=0,monthly=0,grace=3600000ms");
+  EXPECT_EQ(retention_of("daily=all"),
+            "keep-all=86400000ms,hourly=720,daily=all,weekly=0,monthly=all,grace=3600000ms");
+  for (const char* words : {"", "none", "hourly", "yearly=1", "hourly=-1", "hourly=1.5", "keep-all=24", "hourly=1,,"}) {
+    EXPECT_THAT(mistake_of_database(fmt::format("path = '/a'\nretention = '{}'", words)),
+                ::testing::HasSubstr("c.toml:3:13: "))
+        << words;
+  }
 }
 
 TEST(Config, DefaultsAreTakenWhereverTheyStandAndEntriesOverrideThem) {
@@ -200,7 +224,7 @@ TEST(Config, UnknownKeysAreRefusedWithTheNearest) {
   EXPECT_EQ(mistake("[defaults]\nquux_corge = 1\n"),
             "c.toml:2:1: [defaults] has no key 'quux_corge': there are store, to, state_dir, stop_timeout, "
             "sleep_after, spool_limit_of_all, drain_rate, prices, layer, control, interval, wal_switch, spool_limit, "
-            "segment_level, snapshot_level, levels, kept_limit, snapshot_interval, restore_if_missing");
+            "segment_level, snapshot_level, levels, kept_limit, snapshot_interval, retention, restore_if_missing");
   EXPECT_EQ(mistake("[stores.a]\nurl = 's3://bkt/p'\nsecret_access_key = 'x'\n"),
             "c.toml:3:1: [stores.a] has no key 'secret_access_key': secrets do not belong in here: give them in the "
             "environment or in the shared credentials file, and name its profile");

@@ -35,6 +35,7 @@ constexpr std::int64_t kNoWindow_us = 3600 * kOneSecond_us;
 constexpr std::int64_t kBeforeLevels_us = 2 * kOneSecond_us;
 constexpr std::int64_t kTryAgain_us = 30 * kOneSecond_us;
 constexpr std::int64_t kTryRightsAgain_us = 3600 * kOneSecond_us;
+constexpr std::int64_t kSquashedFrom_ms = 3'600'000;
 constexpr std::size_t kMostSources = 256;  // all are open at once
 constexpr std::uint64_t kMergeMemoryBytes = 16ull << 20;
 constexpr std::size_t kFewSources = 4;
@@ -192,10 +193,19 @@ Levels::Group Levels::first_group(std::size_t level, const Time& now) const {
   return {list.size(), nothing_waits_below(level) && now.mono_us - list.front().since_us >= window_us};
 }
 
+// Wide windows are squashed: what a restore far from a snapshot reads is then the newest version of each page, and
+// bundles that wide would only be in the way of thinning what they hold.
+bool Levels::is_bundle(std::size_t level) const {
+  if (level == 0 && level_count() == 1) return true;
+  return level + 1 < level_count() && (level == 0 || shared_.options.level_windows_ms[level] < kSquashedFrom_ms);
+}
+
 // Fewer are worth no object: what is saved is requests and names. They wait for the next level instead.
 std::size_t Levels::least_sources(std::size_t level) const {
   if (is_bundle(level) && level + 1 < level_count() && is_bundle(level + 1)) return kFewSources;
-  return !is_bundle(level) && waiting_[level].front().level > 0 ? 1 : 2;
+  // A bundle alone is worth squashing; what is squashed already is not.
+  const int of = waiting_[level].front().level;
+  return !is_bundle(level) && of > 0 && is_bundle(static_cast<std::size_t>(of) - 1) ? 1 : 2;
 }
 
 // Merges the first group that is closed, the lowest level first.
@@ -425,13 +435,10 @@ void Levels::count_error(ErrorKind kind) {
 void Levels::report() {
   std::uint64_t objects = 0;
   for (const auto& list : waiting_) objects += list.size();
-  const Trouble& trouble = merge_trouble_.words.empty() ? removal_trouble_ : merge_trouble_;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.kept_objects = objects;
     s.kept_bytes = shared_.kept.size_bytes();
     s.replacing_objects = removals_.count();
-    s.upkeep_trouble = trouble.words;
-    s.upkeep_trouble_kind = trouble.kind;
   });
 }
 

@@ -26,6 +26,7 @@ class Levels {
   // When there is something to do if nothing more is published. No step may be running.
   std::int64_t due_us(const Time& now);
   void remember(Remembered& known) const;
+  const UpkeepTrouble& trouble() const { return merge_trouble_.words.empty() ? removal_trouble_ : merge_trouble_; }
 
  private:
   // The beginning of what waits for a level.
@@ -48,7 +49,7 @@ class Levels {
 
   // Which objects become one.
   std::size_t level_count() const { return waiting_.size(); }
-  bool is_bundle(std::size_t level) const { return level + 1 < level_count() || level_count() == 1; }
+  bool is_bundle(std::size_t level) const;
   std::size_t least_sources(std::size_t level) const;
   bool belongs_with(std::size_t level, const KeptObject& before, const KeptObject& next) const;
   Group first_group(std::size_t level, const Time& now) const;
@@ -86,12 +87,8 @@ class Levels {
   std::int64_t not_before_us_ = 0;          // the next merge or put
   std::int64_t remove_not_before_us_ = 0;
   std::int64_t counted_us_ = -1;            // up to there the time is counted for which removals have waited
-  struct Trouble {
-    std::string words;
-    ErrorKind kind = ErrorKind::retry_later;
-  };
   void count_error(ErrorKind kind);
-  Trouble merge_trouble_, removal_trouble_;
+  UpkeepTrouble merge_trouble_, removal_trouble_;
 };
 
 }  // namespace cairn::replicate

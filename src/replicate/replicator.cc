@@ -12,6 +12,7 @@
 #include "replicate/shared.h"
 #include "replicate/snapshot_schedule.h"
 #include "replicate/snapshot_upload.h"
+#include "replicate/thinning.h"
 
 namespace cairn {
 
@@ -29,6 +30,7 @@ class ReplicatorImpl final : public Replicator {
         upload_(shared_),
         levels_(shared_),
         snapshots_(shared_),
+        thinning_(shared_),
         requests_(shared_) {}
 
   Result<void> open() {
@@ -57,8 +59,14 @@ class ReplicatorImpl final : public Replicator {
   Result<Step> publish_step(const Time& now) override { return publisher_.step(now); }
   Result<Step> snapshot_step(const Time& now) override { return upload_.step(now); }
   Step upkeep_step(const Time& now) override {
-    const std::int64_t next_us = snapshots_.look(now);
-    return Step{std::min(next_us, levels_.step(now).next_us)};
+    const std::int64_t next_us = std::min(snapshots_.look(now), levels_.step(now).next_us);
+    const Step step{std::min(next_us, thinning_.look(now))};
+    const UpkeepTrouble& trouble = levels_.trouble().words.empty() ? thinning_.trouble() : levels_.trouble();
+    shared_.set_status([&](ReplicatorStatus& s) {
+      s.upkeep_trouble = trouble.words;
+      s.upkeep_trouble_kind = trouble.kind;
+    });
+    return step;
   }
   void end_upkeep() override { shared_.upkeep_ends = true; }
   void end_capture() override { capturer_.let_others_checkpoint(); }
@@ -86,7 +94,7 @@ class ReplicatorImpl final : public Replicator {
     return !shared_.options.boot.empty() && is_well_and_settled() && capturer_.may_rest(now);
   }
   std::optional<Rest> rest(const Time& now) override {
-    const std::int64_t due_us = std::min(levels_.due_us(now), snapshots_.due_us(now));
+    const std::int64_t due_us = std::min({levels_.due_us(now), snapshots_.due_us(now), thinning_.due_us()});
     if (due_us - now.mono_us < kLeastRest_us || !is_well_and_settled() || !requests_.is_empty()) return std::nullopt;
     std::optional<RestMark> mark = capturer_.rest_mark(now);
     if (!mark) return std::nullopt;
@@ -131,6 +139,7 @@ class ReplicatorImpl final : public Replicator {
     publisher_.remember(*known);
     known->snapshot_us = snapshots_.last_us();
     levels_.remember(*known);
+    thinning_.remember(*known);
     return known;
   }
   ReplicatorStatus what_is_shared(std::uint64_t spooled) const EXCLUDES(shared_.mutex) {
@@ -154,6 +163,7 @@ class ReplicatorImpl final : public Replicator {
   SnapshotUpload upload_;
   Levels levels_;
   SnapshotSchedule snapshots_;
+  Thinning thinning_;
   Requests requests_;
 };
 
@@ -162,6 +172,7 @@ Result<void> check_options(const ReplicatorOptions& options) {
   if (options.state_directory.empty()) return Error(ErrorKind::invalid, "no state directory is named");
   if (options.interval_ms < 0) return Error(ErrorKind::invalid, "the interval is negative");
   if (options.snapshot_interval_ms < 0) return Error(ErrorKind::invalid, "the interval of snapshots is negative");
+  if (options.prune_interval_ms <= 0) return Error(ErrorKind::invalid, "the interval of prunes is no length of time");
   return check_windows(options.level_windows_ms);
 }
 

@@ -66,6 +66,8 @@ struct Remembered {
   std::int64_t newest_snapshot_ms = 0, next_summary_us = 0;
 
   std::int64_t snapshot_us = 0;               // when the last one was made, or asked for
+  std::int64_t thinning_us = -1;              // when the past may be thinned next; -1: not known
+  Sequence thinned_at;                        // what had been published when it was thinned last
   std::vector<std::int64_t> kept_since_us;    // by level: of the newest that waits there
   std::int64_t removals_counted_us = -1;      // up to there the time is counted for which removals have waited
 };

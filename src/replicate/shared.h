@@ -49,6 +49,12 @@ enum class Footing {
   firm,        // what the store says
 };
 
+// Upkeep that does not succeed, in words; empty: nothing is in its way.
+struct UpkeepTrouble {
+  std::string words;
+  ErrorKind kind = ErrorKind::retry_later;
+};
+
 struct Shared {
   Shared(Store& s, FileSystem& f, Executor& e, Random& r, ReplicatorOptions o)
       : store(s), files(f), executor(e), random(r), options(std::move(o)), kept(files, options) {}

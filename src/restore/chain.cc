@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/parallel.h"
 
 namespace cairn::restore {
@@ -92,29 +95,44 @@ Result<void> check(Chain& chain, Sequence target, const std::optional<Id128>& cl
                                                state.sequence.value, target.value));
 }
 
-// Objects that the first read fetches whole need no second one: as many as a bounded memory holds.
-std::vector<segment::KeepEnd> small_ones_to_keep(const std::vector<StoredObject>& cover) {
-  constexpr std::uint64_t kKeptBytes = 16ull << 20;
-  std::vector<segment::KeepEnd> keep(cover.size(), segment::KeepEnd::no);
+struct FirstRead {
+  segment::KeepEnd keep = segment::KeepEnd::no;
+  std::uint64_t size_bytes = segment::kFirstReadBytes;
+};
+
+// An object that the first read fetches whole needs no second one: as many as a bounded memory holds, the smallest
+// first. Of a larger segment all of the footer is to be in the first read; it grows with what is in the object.
+std::vector<FirstRead> first_reads(const std::vector<StoredObject>& cover, Wanted wanted) {
+  constexpr std::uint64_t kKeptBytes = 16ull << 20, kWholeBytes = 1ull << 20, kFooterShare = 16;
+  const std::uint64_t whole_bytes = wanted == Wanted::pages ? kWholeBytes : segment::kFirstReadBytes;
+  std::vector<std::size_t> smallest_first(cover.size());
+  std::iota(smallest_first.begin(), smallest_first.end(), std::size_t{0});
+  std::stable_sort(smallest_first.begin(), smallest_first.end(),
+                   [&](std::size_t a, std::size_t b) { return cover[a].size_bytes < cover[b].size_bytes; });
+  std::vector<FirstRead> reads(cover.size());
   std::uint64_t kept = 0;
-  for (std::size_t i = 0; i < cover.size(); ++i) {
+  for (const std::size_t i : smallest_first) {
     const std::uint64_t size = cover[i].size_bytes;
-    if (size > segment::kFirstReadBytes || kept + size > kKeptBytes) continue;
-    kept += size;
-    keep[i] = segment::KeepEnd::yes;
+    if (size <= whole_bytes && kept + size <= kKeptBytes) {
+      kept += size;
+      reads[i] = {segment::KeepEnd::yes, std::max(size, segment::kFirstReadBytes)};
+    } else if (cover[i].name.kind == segment::KeyKind::segment) {
+      reads[i].size_bytes = std::clamp(size / kFooterShare, segment::kFirstReadBytes, kWholeBytes);
+    }
   }
-  return keep;
+  return reads;
 }
 
 }  // namespace
 
 Result<Chain> open_chain(Store& store, const std::vector<StoredObject>& cover, Sequence target,
-                         const std::optional<Id128>& claimed, Executor& executor) {
+                         const std::optional<Id128>& claimed, Wanted wanted, Executor& executor) {
   Chain chain;
   chain.links.resize(cover.size());
-  const std::vector<segment::KeepEnd> keep = small_ones_to_keep(cover);
+  const std::vector<FirstRead> reads = first_reads(cover, wanted);
   CAIRN_TRY(parallel_for(executor, cover.size(), [&](std::uint64_t i) -> Result<void> {
-    CAIRN_ASSIGN(chain.links[i].reader, segment::ObjectReader::open(store, cover[i].name.key, keep[i]));
+    CAIRN_ASSIGN(chain.links[i].reader, segment::ObjectReader::open(store, cover[i].name.key, reads[i].keep,
+                                                                       reads[i].size_bytes));
     chain.links[i].object = cover[i];
     return {};
   }));

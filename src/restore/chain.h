@@ -32,10 +32,13 @@ struct Chain {
   std::vector<ChainLink> links;   // the snapshot first
 };
 
+// What is wanted of the objects of a chain: then small ones are fetched whole at once.
+enum class Wanted { indexes, pages };
+
 // Opens every object of `cover` (footers in parallel) and checks the chain. `claimed`, the lineage that metadata.json
 // names, is compared too when it is known.
 // conflict: an object belongs to another lineage. corrupt: an object is damaged, or does not continue the one before.
 Result<Chain> open_chain(Store& store, const std::vector<StoredObject>& cover, Sequence target,
-                         const std::optional<Id128>& claimed, Executor& executor);
+                         const std::optional<Id128>& claimed, Wanted wanted, Executor& executor);
 
 }  // namespace cairn::restore

@@ -96,7 +96,7 @@ Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view re
   CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
   CAIRN_ASSIGN(const auto cover, cheapest_cover(located.snapshots, located.segments, sequence));
   CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
-    return open_chain(store, cover, sequence, claimed, executor);
+    return open_chain(store, cover, sequence, claimed, Wanted::indexes, executor);
   }));
   CAIRN_ASSIGN(const std::span<std::uint64_t> hashes, table(chain.page_size, chain.point.page_count));
   std::fill(hashes.begin(), hashes.end(), 0);

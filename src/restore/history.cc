@@ -11,24 +11,44 @@ namespace cairn::restore {
 using segment::KeyKind;
 using segment::ObjectName;
 
+namespace {
+
+// A store that goes in circles would keep us here for ever, and could show an object twice or never.
+Error list_out_of_order(const Store& store, std::string_view prefix, std::string_view key) {
+  return Error(ErrorKind::io, fmt::format("{}: the list of {} is out of order at {}", store.url(), prefix, key));
+}
+
+Error list_ended_early(const Store& store, std::string_view prefix) {
+  return Error(ErrorKind::io, fmt::format("{}: the list of {} stopped before its end", store.url(), prefix));
+}
+
+// Sequences are dense from 1; names that say otherwise are not ours.
+std::optional<ObjectName> segment_name(std::string_view replica, std::string_view key) {
+  auto name = segment::parse_key(replica, key);
+  if (!name || name->kind != KeyKind::segment || name->first.value == 0 || name->last < name->first) return {};
+  return name;
+}
+
+void sort_segments(std::vector<StoredObject>& found) {
+  std::sort(found.begin(), found.end(), [](const StoredObject& a, const StoredObject& b) {
+    return std::tie(a.name.first, a.name.last, a.name.level) < std::tie(b.name.first, b.name.last, b.name.level);
+  });
+}
+
+}  // namespace
+
 Result<void> list_objects(Store& store, std::string_view prefix, std::string_view start_after,
                           const std::function<bool(const ObjectInfo&)>& each) {
   std::string after(start_after);
   while (true) {
     CAIRN_ASSIGN(ListPage page, store.list(prefix, after));
     for (const ObjectInfo& object : page.objects) {
-      // A store that goes in circles would keep us here for ever, and could show an object twice or never.
-      if (object.key <= after) {
-        return Error(ErrorKind::io, fmt::format("{}: the list of {} is out of order at {}", store.url(), prefix,
-                                                object.key));
-      }
+      if (object.key <= after) return list_out_of_order(store, prefix, object.key);
       after = object.key;
       if (!each(object)) return {};
     }
     if (!page.more) return {};
-    if (page.objects.empty()) {
-      return Error(ErrorKind::io, fmt::format("{}: the list of {} stopped before its end", store.url(), prefix));
-    }
+    if (page.objects.empty()) return list_ended_early(store, prefix);
   }
 }
 
@@ -45,24 +65,50 @@ Result<std::vector<StoredObject>> list_snapshots(Store& store, std::string_view 
   return found;
 }
 
-Result<std::vector<StoredObject>> list_segments(Store& store, std::string_view replica, Sequence after,
+Result<std::vector<StoredObject>> list_unmerged(Store& store, std::string_view replica, Sequence after,
                                                 std::optional<Sequence> up_to) {
   std::vector<StoredObject> found;
-  bool may_stop = up_to.has_value();
-  auto add = [&](const ObjectInfo& object) {
-    auto name = segment::parse_key(replica, object.key);
-    // Sequences are dense from 1; names that say otherwise are not ours.
-    if (!name || name->kind != KeyKind::segment || name->first.value == 0 || name->last < name->first) return true;
-    const bool passed = may_stop && name->first > *up_to;
-    if (name->last > after) found.push_back({std::move(*name), object.size_bytes, {}});
+  const auto add = [&](const ObjectInfo& object) {
+    const auto name = segment_name(replica, object.key);
+    if (!name) return true;
+    const bool passed = up_to && name->first > *up_to;
+    if (name->last > after) found.push_back({*name, object.size_bytes, {}});
     return !passed;
   };
   CAIRN_TRY(list_objects(store, segment::segment_prefix(replica), segment::segment_key(replica, after), add));
-  may_stop = false;  // keys of merged segments are ordered by level first
-  CAIRN_TRY(list_objects(store, segment::level_prefix(replica), {}, add));
-  std::sort(found.begin(), found.end(), [](const StoredObject& a, const StoredObject& b) {
-    return std::tie(a.name.first, a.name.last, a.name.level) < std::tie(b.name.first, b.name.last, b.name.level);
-  });
+  return found;
+}
+
+// Keys are ordered by level, and then by first sequences. So whatever lies behind the target is passed over, where it
+// is more than what has come with the same page of names.
+Result<std::vector<StoredObject>> list_merged(Store& store, std::string_view replica, Sequence after,
+                                              std::optional<Sequence> up_to) {
+  std::vector<StoredObject> found;
+  std::string from;
+  const std::string prefix = segment::level_prefix(replica);
+  while (true) {
+    CAIRN_ASSIGN(const ListPage page, store.list(prefix, from));
+    std::optional<ObjectName> last;
+    for (const ObjectInfo& object : page.objects) {
+      if (object.key <= from) return list_out_of_order(store, prefix, object.key);
+      from = object.key;
+      last = segment_name(replica, object.key);
+      if (last && last->last > after) found.push_back({*last, object.size_bytes, {}});
+    }
+    if (!page.more) break;
+    if (page.objects.empty()) return list_ended_early(store, prefix);
+    if (last && up_to && last->first > *up_to) from = fmt::format("{}{}/:", prefix, last->level);  // ':' is past '9'
+  }
+  sort_segments(found);
+  return found;
+}
+
+Result<std::vector<StoredObject>> list_segments(Store& store, std::string_view replica, Sequence after,
+                                                std::optional<Sequence> up_to) {
+  CAIRN_ASSIGN(std::vector<StoredObject> found, list_unmerged(store, replica, after, up_to));
+  CAIRN_ASSIGN(std::vector<StoredObject> merged, list_merged(store, replica, after));
+  std::move(merged.begin(), merged.end(), std::back_inserter(found));
+  sort_segments(found);
   return found;
 }
 

@@ -42,6 +42,13 @@ Result<std::vector<StoredObject>> list_snapshots(Store& store, std::string_view 
 Result<std::vector<StoredObject>> list_segments(Store& store, std::string_view replica, Sequence after,
                                                 std::optional<Sequence> up_to = std::nullopt);
 
+// Only one of both kinds of them. Of each level, merged segments are listed only as far as the page of names
+// that passes `up_to`.
+Result<std::vector<StoredObject>> list_merged(Store& store, std::string_view replica, Sequence after,
+                                              std::optional<Sequence> up_to = std::nullopt);
+Result<std::vector<StoredObject>> list_unmerged(Store& store, std::string_view replica, Sequence after,
+                                                std::optional<Sequence> up_to = std::nullopt);
+
 // The highest sequence that any of them reaches.
 Sequence newest_of(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments);
 

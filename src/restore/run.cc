@@ -97,7 +97,7 @@ class Run {
   Result<RestoreResult> attempt(WatchedStore& store) {
     CAIRN_ASSIGN(const Planned planned, make_plan(store, replica_, options_.target, executor_));
     CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store_, replica_, [&](const std::optional<Id128>& claimed) {
-      return open_chain(store, planned.cover, planned.target, claimed, executor_);
+      return open_chain(store, planned.cover, planned.target, claimed, Wanted::pages, executor_);
     }));
     CAIRN_ASSIGN(Selection selection, select_pages(chain));
     RestoreResult result;
@@ -153,7 +153,7 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
     // The two ends of the chain are opened: they say what the state is, and whose.
     std::vector<StoredObject> ends{planned.cover.front()};
     CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
-      return open_chain(watched, ends, ends.front().name.last, claimed, pool);
+      return open_chain(watched, ends, ends.front().name.last, claimed, Wanted::indexes, pool);
     }));
     CAIRN_ASSIGN(auto last, segment::ObjectReader::open(watched, planned.cover.back().name.key));
     for (const segment::RestorePoint& point : last->footer().points) {

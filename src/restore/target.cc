@@ -1,8 +1,14 @@
-// Finding a time. Keys of segments carry no time, footers do; and because clocks jump, no search that assumes an
-// order is sound. So footers are read from the newest object down until no unread object can hold a higher sequence
-// than the best one found: asking for a recent time reads few, in parallel, in growing batches. How far down it can
-// go is bounded by the newest snapshot whose time fits; its key tells which one to look at first. A bundle's footer
-// names the times of all runs in it, so the level-0 segments below a bundle are not read.
+// What is listed. A replica of a month has thousands of names, most of them of the last hour. What merged objects hold
+// does not need the level-0 segments in front of their end; so those are listed from there on, and more of them only
+// where that does not lead to the target: behind a gap, or where little was merged.
+//
+// Finding a time. Keys of segments carry no time, footers do. As long as times are seen to ascend with the sequences
+// (those of all snapshots, by their keys, and of every footer that is read), a time is looked up like a word in a
+// dictionary, with a few footers. Where they do not, and where there are only a few objects, no search that assumes
+// an order is sound. Then footers are read from the newest object down until no unread object can hold a higher
+// sequence than the best one found: asking for a recent time reads few, in parallel, in growing batches. How far down
+// it can go is bounded by the newest snapshot whose time fits; its key tells which one to look at first. A bundle's
+// footer names the times of all runs in it, so the level-0 segments below a bundle are not read.
 //
 // A point that an object holds is not always one that can still be restored: a bundle stands behind a squashed segment
 // that it overlaps, or the objects in front of it were pruned into one. Then the search goes on below it.
@@ -12,7 +18,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 
 #include "base/clock.h"
@@ -104,6 +113,86 @@ class TimeSearch {
   std::vector<std::pair<Sequence, Sequence>> bundles_;  // every point of them is known
 };
 
+// Looks a time up between two states, the newest known one that is at or before it and the oldest known one that is
+// not.
+class OrderedSearch {
+ public:
+  OrderedSearch(Store& store, std::int64_t time_ms) : store_(store), time_ms_(time_ms) {}
+
+  // A restore point, and when it was. A snapshot of one says when it was begun, which is later: the earliest counts.
+  void know(Sequence at, std::int64_t at_ms) {
+    const auto [here, is_new] = times_.emplace(at, at_ms);
+    if (!is_new && here->second <= at_ms) return;
+    here->second = at_ms;
+    if (here != times_.begin() && std::prev(here)->second > at_ms) ascends_ = false;
+    if (std::next(here) != times_.end() && std::next(here)->second < at_ms) ascends_ = false;
+    if (at_ms <= time_ms_ && (!below_ || at > below_->first)) below_ = {at, at_ms};
+    if (at_ms > time_ms_) bound(at, at_ms);
+  }
+  // A state that is known to be too new, and about when it was.
+  void bound(Sequence at, std::int64_t at_ms) {
+    if (!above_ || at < above_->first) above_ = {at, at_ms};
+  }
+  Result<void> read(StoredObject& object) {
+    read_.insert(object.name.key);
+    CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store_, object.name.key));
+    set_stops(object, *reader);
+    for (const segment::RestorePoint& point : reader->footer().points) know(point.sequence, point.time_ms);
+    return {};
+  }
+  Result<void> run(std::vector<StoredObject>& objects) {
+    while (ascends_) {
+      StoredObject* next = next_of(objects);
+      if (next == nullptr) return {};
+      CAIRN_TRY(read(*next));
+    }
+    return {};
+  }
+
+  bool ascends() const { return ascends_; }
+  Sequence below() const { return below_->first; }
+  // The first state that is too new; nothing: there is none.
+  std::optional<Sequence> above() const { return above_ ? std::optional(above_->first) : std::nullopt; }
+  bool is_found() const { return !above_ || above_->first == below_->first.next(); }
+
+ private:
+  // Of those that may have a point between the two: the one nearest to where the time is likely to be, of several the
+  // narrowest, which is more likely to be a bundle.
+  StoredObject* next_of(std::vector<StoredObject>& objects) {
+    if (is_found()) return nullptr;
+    const std::uint64_t guess = guessed();
+    StoredObject* best = nullptr;
+    std::pair<std::uint64_t, std::uint64_t> best_order;
+    for (StoredObject& object : objects) {
+      const auto& [first, last] = std::pair(object.name.first, object.name.last);
+      const bool may_hold = last > below_->first && first < above_->first && (last < above_->first || first < last);
+      if (!may_hold || read_.contains(object.name.key)) continue;
+      const std::uint64_t before = guess < first.value ? first.value - guess : 0;
+      const std::uint64_t away = guess > last.value ? guess - last.value : before;
+      const std::pair order(away, last.value - first.value);
+      if (best == nullptr || order < best_order) std::tie(best, best_order) = std::pair(&object, order);
+    }
+    return best;
+  }
+
+  // As if states came evenly, and every other time halfway, whatever they do.
+  std::uint64_t guessed() {
+    const std::uint64_t low = below_->first.value, high = above_->first.value;
+    const double part = halfway_ ? 0.5
+                                 : static_cast<double>(time_ms_ - below_->second) /
+                                       static_cast<double>(std::max<std::int64_t>(above_->second - below_->second, 1));
+    halfway_ = !halfway_;
+    return low + static_cast<std::uint64_t>(std::clamp(part, 0.0, 1.0) * static_cast<double>(high - low));
+  }
+
+  Store& store_;
+  const std::int64_t time_ms_;
+  std::map<Sequence, std::int64_t> times_;
+  std::set<std::string> read_;
+  std::optional<std::pair<Sequence, std::int64_t>> below_, above_;
+  bool ascends_ = true, halfway_ = false;
+};
+
 // The newest snapshot at or before `target`: where listing segments begins.
 Sequence snapshot_before(const std::vector<StoredObject>& snapshots, std::optional<Sequence> target) {
   Sequence best;
@@ -111,6 +200,55 @@ Sequence snapshot_before(const std::vector<StoredObject>& snapshots, std::option
     if (!target || object.name.last <= *target) best = std::max(best, object.name.last);
   }
   return best;
+}
+
+bool is_reached(const Located& found) {
+  const auto reached = newest_reachable(found.snapshots, found.segments, found.target);
+  return reached && *reached == found.target;
+}
+
+enum class Listed { all, mostly_enough };
+
+// Segments behind `after`, up to `up_to`: all of them, or, when many are merged, these and those of level 0 behind
+// them.
+Result<Listed> list_few(Store& store, std::string_view replica, Sequence after, std::optional<Sequence> up_to,
+                        Located& found) {
+  constexpr std::size_t kManyMerged = 100;
+  CAIRN_ASSIGN(found.segments, list_merged(store, replica, after, up_to));
+  const Listed listed = found.segments.size() < kManyMerged ? Listed::all : Listed::mostly_enough;
+  Sequence from = after;
+  for (const StoredObject& object : found.segments) {
+    if (listed == Listed::mostly_enough && (!up_to || object.name.first <= *up_to)) {
+      from = std::max(from, object.name.last);
+    }
+  }
+  if (up_to && from >= *up_to) return listed;
+  CAIRN_ASSIGN(std::vector<StoredObject> rest, list_unmerged(store, replica, from, up_to));
+  std::move(rest.begin(), rest.end(), std::back_inserter(found.segments));
+  return listed;
+}
+
+// Of the objects that end behind the target the narrowest first, at least one, until it is reached: not each is to be
+// looked into.
+Result<bool> read_stops_until_reached(Store& store, Located& found) {
+  std::vector<StoredObject*> around;
+  for (StoredObject& object : found.segments) {
+    if (object.name.first <= found.target && object.name.last > found.target) around.push_back(&object);
+  }
+  std::sort(around.begin(), around.end(), [](const StoredObject* a, const StoredObject* b) {
+    const auto width = [](const StoredObject& object) { return object.name.last.value - object.name.first.value; };
+    return std::tuple(width(*a), a->name.level, a->name.key) < std::tuple(width(*b), b->name.level, b->name.key);
+  });
+  for (auto next = around.begin(); next == around.begin() || !is_reached(found); ++next) {
+    if (next == around.end()) return is_reached(found);
+    if (!(*next)->stops.empty()) continue;
+    // What is damaged, or gone, is for whoever looks at everything.
+    const auto read = read_stops(store, **next);
+    if (!read && read.error().kind() != ErrorKind::corrupt && read.error().kind() != ErrorKind::not_found) {
+      return read.error();
+    }
+  }
+  return true;
 }
 
 // Of the objects that end behind the target.
@@ -135,11 +273,66 @@ Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica
   return pruned.covers(found.target, found.target);
 }
 
+// False: nothing is known, because clocks were set, or there is so little that all of it is looked at. `all_behind` is
+// the snapshot behind which all segments are listed then.
+Result<bool> locate_time_by_order(Store& store, std::string_view replica, std::int64_t time_ms, Located& found,
+                                  std::optional<Sequence>& all_behind) {
+  constexpr std::size_t kFewObjects = 32;
+  const auto older = [](const StoredObject& a, const StoredObject& b) { return a.name.time_ms < b.name.time_ms; };
+  if (!std::is_sorted(found.snapshots.begin(), found.snapshots.end(), older)) return false;
+  auto behind = std::find_if(found.snapshots.begin(), found.snapshots.end(),
+                                   [&](const StoredObject& object) { return object.name.time_ms > time_ms; });
+  OrderedSearch search(store, time_ms);
+  // Keys say whole seconds: what was made in the one that is asked for may be too new.
+  for (; behind != found.snapshots.begin() && std::prev(behind)->name.time_ms > time_ms - 1000; --behind) {
+    StoredObject closest = *std::prev(behind);
+    CAIRN_TRY(search.read(closest));
+    if (search.above() != closest.name.last) break;
+  }
+  if (behind == found.snapshots.begin()) return false;
+  std::optional<Sequence> up_to;
+  if (behind != found.snapshots.end()) {
+    up_to = behind->name.last;
+    search.bound(*up_to, behind->name.time_ms);
+  }
+  StoredObject floor = *std::prev(behind);
+  CAIRN_ASSIGN(const Listed listed, list_few(store, replica, floor.name.last, up_to, found));
+  if (listed == Listed::all && !up_to) all_behind = floor.name.last;
+  if (found.segments.size() <= kFewObjects) return false;
+  CAIRN_TRY(search.read(floor));
+  if (!search.ascends()) return false;
+  if (!up_to) {
+    const Sequence newest = newest_of(found.snapshots, found.segments);
+    const auto head = std::find_if(found.segments.begin(), found.segments.end(),
+                                   [&](const StoredObject& object) { return object.name.last == newest; });
+    if (head == found.segments.end()) return false;
+    CAIRN_TRY(search.read(*head));
+  }
+  CAIRN_TRY(search.run(found.segments));
+  if (search.ascends() && !search.is_found()) {  // unmerged segments may lie in between
+    CAIRN_ASSIGN(std::vector<StoredObject> between, list_unmerged(store, replica, search.below(), search.above()));
+    std::erase_if(between, [&](const StoredObject& object) {
+      return std::any_of(found.segments.begin(), found.segments.end(),
+                         [&](const StoredObject& other) { return other.name.key == object.name.key; });
+    });
+    std::move(between.begin(), between.end(), std::back_inserter(found.segments));
+    CAIRN_TRY(search.run(found.segments));
+  }
+  if (!search.ascends()) return false;
+  found.target = search.below();
+  CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, found));
+  if (enough || listed == Listed::all) return enough;
+  CAIRN_ASSIGN(found.segments, list_segments(store, replica, floor.name.last, found.target));
+  return read_stops_until_reached(store, found);
+}
+
 Result<void> locate_time(Store& store, std::string_view replica, std::int64_t time_ms, Executor& executor,
-                         Located& found) {
+                         std::optional<Sequence> all_behind, Located& found) {
   CAIRN_ASSIGN(const std::optional<Sequence> floor, snapshot_at(store, found.snapshots, time_ms));
   const Sequence from = floor ? *floor : found.snapshots.front().name.last;
-  CAIRN_ASSIGN(found.segments, list_segments(store, replica, from));
+  if (all_behind != from) {
+    CAIRN_ASSIGN(found.segments, list_segments(store, replica, from));
+  }
   std::vector<const StoredObject*> objects;
   for (const StoredObject& object : found.segments) objects.push_back(&object);
   for (const StoredObject& object : found.snapshots) {
@@ -171,12 +364,27 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
   Located found;
   CAIRN_ASSIGN(found.snapshots, list_snapshots(store, replica));
   if (target.time_ms && !found.snapshots.empty()) {
-    CAIRN_TRY(locate_time(store, replica, *target.time_ms, executor, found));
+    std::optional<Sequence> all_behind;
+    const auto by_order = locate_time_by_order(store, replica, *target.time_ms, found, all_behind);
+    if (by_order && *by_order) return found;
+    if (!by_order) all_behind.reset();
+    // Damaged or gone: whoever looks at everything knows what that means.
+    if (!by_order && by_order.error().kind() != ErrorKind::corrupt && by_order.error().kind() != ErrorKind::not_found) {
+      return by_order.error();
+    }
+    CAIRN_TRY(locate_time(store, replica, *target.time_ms, executor, all_behind, found));
   } else {
     std::optional<Sequence> wanted;
     if (target.sequence) wanted = Sequence(*target.sequence);
-    CAIRN_ASSIGN(found.segments, list_segments(store, replica, snapshot_before(found.snapshots, wanted), wanted));
+    const Sequence begin = snapshot_before(found.snapshots, wanted);
+    CAIRN_ASSIGN(const Listed listed, list_few(store, replica, begin, wanted, found));
     found.target = wanted ? *wanted : newest_of(found.snapshots, found.segments);
+    if (listed == Listed::mostly_enough) {
+      CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, found));
+      if (enough) return found;
+      CAIRN_ASSIGN(found.segments, list_segments(store, replica, begin, wanted));
+      if (!wanted) found.target = newest_of(found.snapshots, found.segments);
+    }
   }
   CAIRN_TRY(read_stops_around(store, found));
   return found;

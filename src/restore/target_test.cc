@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "restore/plan.h"
 #include "restore/test_replica.h"
 #include "restore/watched_store.h"
 #include "store/counting.h"
@@ -88,6 +89,73 @@ TEST_F(Target, ATimeIsFoundAmongSnapshotsAndBundles) {
     replica.merge(1, Sequence(11), Sequence(20), ObjectKind::bundle);
     replica.merge(2, Sequence(5), Sequence(25), ObjectKind::bundle);
     for (std::int64_t ms = 990'000; ms <= 1'400'000; ms += 3'000) expect_obvious(*store, replica, ms);
+  }
+}
+
+// Of ten neighbours at level 1, of a hundred at level 2; level 0 is gone there, but for the newest and for a stretch in
+// which nothing was merged.
+class TargetAmongMany : public Target {
+ protected:
+  static constexpr std::uint64_t kMany = 1500, kUnmerged = 700, kMergedAgain = 730, kLast = 1450;
+
+  void build_many(SeededRandom& random, std::int64_t most_ms, const std::function<std::int64_t(std::uint64_t)>& jump) {
+    std::int64_t time_ms = 1'000'000;
+    replica_.begin(image_, time_ms);
+    for (std::uint64_t i = 1; i <= kMany; ++i) {
+      image_.change(1, i);
+      time_ms += static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(most_ms))) + jump(i);
+      replica_.add(image_, time_ms);
+      if (i % 500 == 0) replica_.snapshot();
+    }
+    for (std::uint64_t first = 1; first < kLast; first += 10) {
+      if (first > kUnmerged && first < kMergedAgain) continue;
+      replica_.merge(1, Sequence(first), Sequence(first + 9), ObjectKind::bundle);
+      if (first % 100 == 1 && (first + 99 <= kUnmerged || first > kMergedAgain + 70) && first + 99 <= kLast) {
+        replica_.merge(2, Sequence(first), Sequence(first + 99), ObjectKind::bundle);
+      }
+      for (std::uint64_t at = first; at < first + 10; ++at) {
+        ASSERT_TRUE(store_->remove(replica_.segment_key(Sequence(at))));
+      }
+    }
+  }
+  void expect_obvious_and_few(std::int64_t time_ms) {
+    CountingStore counted(*store_);
+    const auto found = locate(counted, "app.db", testing::at_time(time_ms), *executor_);
+    ASSERT_TRUE(found) << found.error().message();
+    EXPECT_EQ(found->target.value, obvious(replica_, time_ms)) << time_ms;
+    EXPECT_LE(counted.counts().total().calls, 18u) << time_ms;
+    EXPECT_TRUE(cheapest_cover(found->snapshots, found->segments, found->target)) << time_ms;
+  }
+};
+
+TEST_F(TargetAmongMany, ATimeTakesFewRequests) {
+  SeededRandom random(1);
+  build_many(random, 3000, [](std::uint64_t) { return 0; });
+  const std::int64_t end_ms = replica_.time_ms(replica_.newest());
+  for (int i = 0; i < 120; ++i) {
+    expect_obvious_and_few(1'000'000 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(end_ms))) %
+                                           (end_ms - 1'000'000 + 5000));
+  }
+  for (const std::uint64_t at : {kUnmerged, kUnmerged + 1, kUnmerged + 15, kMergedAgain, kLast, kLast + 1, kMany}) {
+    for (const std::int64_t ms : {-1, 0, 1}) expect_obvious_and_few(replica_.time_ms(Sequence(at)) + ms);
+  }
+}
+
+// What is published in bursts, with long pauses between.
+TEST_F(TargetAmongMany, SoDoesATimeWhereStatesComeUnevenly) {
+  SeededRandom random(2);
+  build_many(random, 2, [](std::uint64_t i) { return i % 300 == 0 ? 80'000'000 : 0; });
+  for (std::uint64_t at = 1; at <= kMany; at += 37) expect_obvious_and_few(replica_.time_ms(Sequence(at)));
+}
+
+TEST_F(TargetAmongMany, AClockThatWasSetBackIsSeenAndAllIsLookedAt) {
+  SeededRandom random(3);
+  // Back by more than lies between two snapshots, and right again later.
+  build_many(random, 3000, [](std::uint64_t i) { return i == 620 ? -1'200'000 : i == 1200 ? 1'200'000 : 0; });
+  for (std::uint64_t at = 20; at <= kMany; at += 61) {
+    auto found = locate(*store_, "app.db", testing::at_time(replica_.time_ms(Sequence(at))), *executor_);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->target.value, obvious(replica_, replica_.time_ms(Sequence(at)))) << at;
   }
 }
 

@@ -18,7 +18,8 @@ class EndWindow;
 
 class ObjectReaderImpl final : public ObjectReader {
  public:
-  static Result<std::unique_ptr<ObjectReader>> open(std::unique_ptr<ObjectInput> input, std::string name);
+  static Result<std::unique_ptr<ObjectReader>> open(std::unique_ptr<ObjectInput> input, std::string name,
+                                                    std::uint64_t first_read_bytes);
 
   const std::string& name() const override { return name_; }
   const Footer& footer() const override { return footer_; }
@@ -39,7 +40,7 @@ class ObjectReaderImpl final : public ObjectReader {
       : input_(std::move(input)), name_(std::move(name)) {}
 
   // The steps of open, in order.
-  Result<void> read_footer();
+  Result<void> read_footer(std::uint64_t first_read_bytes);
   Result<void> read_tail(EndWindow& end);
   Result<void> read_seek_table(EndWindow& end);
   Result<void> read_points(EndWindow& end);

@@ -26,25 +26,27 @@ namespace {
 
 }  // namespace
 
-Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key, KeepEnd keep) {
+Result<std::unique_ptr<ObjectReader>> ObjectReader::open(Store& store, const std::string& key, KeepEnd keep,
+                                                         std::uint64_t first_read_bytes) {
   for (int reading = 1;; ++reading) {
-    auto reader = ObjectReaderImpl::open(make_input(store, key, keep), key);
+    auto reader = ObjectReaderImpl::open(make_input(store, key, keep), key, first_read_bytes);
     if (reader || reader.error().kind() != ErrorKind::corrupt || reading == kReadingsOfStore) return reader;
   }
 }
 
 Result<std::unique_ptr<ObjectReader>> ObjectReader::open(const Source& source, std::string name) {
-  return ObjectReaderImpl::open(make_input(source), std::move(name));
+  return ObjectReaderImpl::open(make_input(source), std::move(name), kFirstReadBytes);
 }
 
-Result<std::unique_ptr<ObjectReader>> ObjectReaderImpl::open(std::unique_ptr<ObjectInput> input, std::string name) {
+Result<std::unique_ptr<ObjectReader>> ObjectReaderImpl::open(std::unique_ptr<ObjectInput> input, std::string name,
+                                                             std::uint64_t first_read_bytes) {
   std::unique_ptr<ObjectReaderImpl> reader(new ObjectReaderImpl(std::move(input), std::move(name)));
-  if (Result<void> read = reader->read_footer(); !read) return reader->about(read.error());
+  if (Result<void> read = reader->read_footer(first_read_bytes); !read) return reader->about(read.error());
   return std::unique_ptr<ObjectReader>(std::move(reader));
 }
 
-Result<void> ObjectReaderImpl::read_footer() {
-  CAIRN_ASSIGN(EndWindow end, EndWindow::open(*input_, kFirstReadBytes));
+Result<void> ObjectReaderImpl::read_footer(std::uint64_t first_read_bytes) {
+  CAIRN_ASSIGN(EndWindow end, EndWindow::open(*input_, first_read_bytes));
   if (input_->size_bytes() == 0) return damaged("it is empty");
   CAIRN_TRY(read_tail(end));
   // All that is still needed, with one read when the first one was too short.

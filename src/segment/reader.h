@@ -46,7 +46,9 @@ class ObjectReader {
  public:
   // One get_suffix for small objects, two when the footer is larger than the first guess. `footer` is checked
   // against the key's name where that says something (kind, sequences).
-  static Result<std::unique_ptr<ObjectReader>> open(Store& store, const std::string& key, KeepEnd keep = KeepEnd::no);
+  // Whoever knows how large the object is may have more of its end read at first than kFirstReadBytes.
+  static Result<std::unique_ptr<ObjectReader>> open(Store& store, const std::string& key, KeepEnd keep = KeepEnd::no,
+                                                    std::uint64_t first_read_bytes = kFirstReadBytes);
   static Result<std::unique_ptr<ObjectReader>> open(const Source& source, std::string name);
   virtual ~ObjectReader() = default;
 

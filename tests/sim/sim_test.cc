@@ -1,9 +1,10 @@
 // The simulation over many seeds.
 //
 //   sim_tests                                     the seeds of ./check
-//   sim_tests --seed N [--count M] [--rounds R] [--away] [--verbose] [--check-always] [--keep DIR]
+//   sim_tests --seed N [--count M] [--rounds R] [--away] [--late] [--verbose] [--check-always] [--keep DIR]
 //                                                 seeds N to N+M-1; --away: the store is away whenever the replicator
-//                                                 starts; --verbose prints every step, --check-always has
+//                                                 starts; --late: it lists late; --verbose prints every step,
+//                                                 --check-always has
 //                                                 SQLite check the database after each, --keep leaves the evidence in
 //                                                 DIR
 //
@@ -54,7 +55,8 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
     woken += report.woken;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
                                         << "\nrerun with: sim_tests --seed " << seed
-                                        << (options.away_at_start ? " --away" : "") << " --verbose\n"
+                                        << (options.away_at_start ? " --away" : "")
+                                        << (options.lists_late ? " --late" : "") << " --verbose\n"
                                         << tail_of(report);
   }
   if (count >= kShards) {
@@ -73,6 +75,12 @@ TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
   SimulationOptions options;
   options.away_at_start = true;
   run_shard(GetParam(), 160, options);
+}
+
+TEST_P(Seeds, SoItIsWhenTheStoreListsLate) {
+  SimulationOptions options;
+  options.lists_late = true;
+  run_shard(GetParam(), 64, options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),
@@ -97,6 +105,8 @@ ByHand parse(int argc, char** argv) {
       hand.options.rounds = static_cast<int>(value());
     } else if (std::strcmp(argv[i], "--away") == 0) {
       hand.options.away_at_start = true;
+    } else if (std::strcmp(argv[i], "--late") == 0) {
+      hand.options.lists_late = true;
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       hand.options.verbose = true;
     } else if (std::strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {

@@ -151,6 +151,7 @@ void Simulation::let_time_jump() {
 // The replicator.
 
 void Simulation::start() {
+  host_->list_late(0);
   const auto started = host_->start();
   trace(started ? "start" : "start fails: " + started.error().message());
   if (!started && host_->life().is_over()) return die(CrashKind::kill);
@@ -277,6 +278,7 @@ void Simulation::note_status() {
   const ReplicatorStatus status = host_->replicator().status();
   called_published_ = std::max(called_published_, status.published_sequence);
   if (status.phase == Phase::following) state_directory_lost_ = false;
+  if (status.phase == Phase::following && options_.lists_late) host_->list_late(1 + random_.below(40));
   if (status.replaced_objects > replaced_) report_.replaced += status.replaced_objects - replaced_;
   replaced_ = status.replaced_objects;
   if (status.settled && model_at_capture_ == model_.newest() && !workload_->is_deleted()) {

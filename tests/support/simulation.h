@@ -28,6 +28,7 @@ struct SimulationOptions {
   bool verbose = false;  // print each step
   std::string keep;      // where to leave the store's objects and the newest states, when it fails
   bool away_at_start = false;  // whenever the replicator starts, its store is away until the round ends
+  bool lists_late = false;  // listings are behind what is there, but for those of a start, which comes late enough
   bool check_always = false;  // the database's own integrity after every step, to find the one that hurt
 };
 
@@ -72,6 +73,8 @@ class Host {
   void die(CrashKind kind);    // of power loss, the disk's part only
   void lose_state_directory();
   void heal();                 // no faults, no limit to its life
+  // Listings do not show what was made less than that many calls ago. It stays so when the host is healed.
+  void list_late(std::uint64_t calls) { late_calls_ = plan_.hidden_calls = calls; }
   bool is_faultless() const { return faultless_ && !life_.is_limited(); }
   void make_faulty(SeededRandom& random);
   void store_goes_away();      // until it is healed, or made faulty in another way
@@ -92,6 +95,7 @@ class Host {
   std::optional<Rest> rest_;
   std::uint64_t boots_ = 0;
   bool faultless_ = true;
+  std::uint64_t late_calls_ = 0;
 };
 
 }  // namespace cairn::testing

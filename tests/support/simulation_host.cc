@@ -107,6 +107,7 @@ void Host::heal() {
   const std::uint64_t injected = plan_.injected;
   plan_ = FaultPlan{};
   plan_.injected = injected;
+  plan_.hidden_calls = late_calls_;
   files_->set_faults({});
   life_.begin_anew();
   faultless_ = true;
@@ -117,7 +118,7 @@ void Host::store_goes_away() {
   faultless_ = false;
 }
 
-// Denied requests and stale listings are left out: the first ask for a person, the second no store of today gives.
+// Denied requests are left out: they ask for a person. Listings that are late are asked for (list_late).
 void Host::make_faulty(SeededRandom& random) {
   heal();
   faultless_ = false;
