@@ -24,6 +24,7 @@
 #include "fmt/format.h"
 #include "replicate/claim.h"
 #include "restore/head.h"
+#include "segment/keys.h"
 #include "segment/reader.h"
 
 namespace cairn::replicate {
@@ -44,6 +45,16 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
+}
+
+// What was put from here is asked for by its key: a listing may be late.
+restore::Known known_to(const AttachContext& c) {
+  const LocalRecord record = c.local.record();
+  restore::Known known{.published = record.published, .bundle = "", .intent = record.intent, .begun_ms = record.begun_ms};
+  if (record.bundle_level > 0 && record.bundle_last == record.published) {
+    known.bundle = segment::merged_key(c.options.replica, record.bundle_level, record.bundle_first, record.bundle_last);
+  }
+  return known;
 }
 
 enum class Proven { yes, no };  // that the local database continues what is published
@@ -132,7 +143,7 @@ Result<void> rebuild_hashes(const AttachContext& c, Base& base, Sequence publish
     CAIRN_TRY(table.resize(count));
     return table.all();
   };
-  CAIRN_ASSIGN(const auto point, restore::read_page_hashes(c.store, c.options.replica, published, room));
+  CAIRN_ASSIGN(const auto point, restore::read_page_hashes(c.store, c.options.replica, published, room, known_to(c)));
   base.hash = point.hash_after;
   base.sequence = published;
   for (const SpooledSegment& spooled : base.spool->all()) {
@@ -299,7 +310,7 @@ Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& h
 std::string spool_path(const ReplicatorOptions& options) { return join_path(options.state_directory, "spool"); }
 
 Result<Finding> find_out(const AttachContext& context) {
-  auto head = restore::read_head(context.store, context.options.replica);
+  auto head = restore::find_head(context.store, context.options.replica, known_to(context));
   if (!head && head.error().kind() == ErrorKind::not_found) return find_no_history(context);
   if (!head) return head.error();
   return find_history(context, *head);

@@ -423,6 +423,7 @@ Result<std::uint64_t> Levels::remove_replaced_by(const Removal& removal) {
     }
   }
   if (keys.empty()) return std::uint64_t{0};
+  CAIRN_TRY(note_where_the_head_is(removal));
   CAIRN_ASSIGN(const auto left, shared_.store.remove_many(keys));
   if (!left.empty()) return left.front().error.with(left.front().key);
   return std::uint64_t{keys.size()};
@@ -430,6 +431,16 @@ Result<std::uint64_t> Levels::remove_replaced_by(const Removal& removal) {
 
 void Levels::count_error(ErrorKind kind) {
   shared_.set_status([&](ReplicatorStatus& s) { ++s.upkeep_errors[static_cast<std::size_t>(kind)]; });
+}
+
+// A start must find it also when the store lists late.
+Result<void> Levels::note_where_the_head_is(const Removal& removal) {
+  if (removal.last != shared_.local->record().published) return {};
+  return shared_.local->update(Sync::yes, [&](LocalRecord& r) {
+    r.bundle_level = removal.level;
+    r.bundle_first = removal.first;
+    r.bundle_last = removal.last;
+  });
 }
 
 void Levels::report() {

@@ -73,6 +73,7 @@ class Levels {
   bool removal_is_due(const Time& now) const;
   void remove_replaced(const Time& now);
   Result<std::uint64_t> remove_replaced_by(const Removal& removal);
+  Result<void> note_where_the_head_is(const Removal& removal);
 
   void report();
 

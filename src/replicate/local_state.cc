@@ -52,6 +52,9 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.rest.whole_in_file);
   visit(r.rest.due_us);
   visit(r.rest.published_time_ms);
+  visit(r.bundle_level);
+  visit(r.bundle_first.value);
+  visit(r.bundle_last.value);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {

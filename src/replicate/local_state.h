@@ -61,6 +61,11 @@ struct LocalRecord {
   bool rests = false;
   RestMark rest;
 
+  // The bundle that ends with a segment whose own object was removed while it was the newest; level 0: there is none.
+  // Synced before that, so that the head can be found by keys alone.
+  std::int32_t bundle_level = 0;
+  Sequence bundle_first, bundle_last;
+
   bool operator==(const LocalRecord&) const = default;
 };
 

@@ -10,6 +10,7 @@
 #include "restore/plan.h"
 #include "restore/replica.h"
 #include "restore/target.h"
+#include "restore/unlisted.h"
 
 namespace cairn::restore {
 namespace {
@@ -59,22 +60,33 @@ Result<void> fill_from_segment(const ChainLink& link, std::span<std::uint64_t> h
   return {};
 }
 
-}  // namespace
+struct Listed {
+  std::vector<StoredObject> snapshots, segments;
+};
 
-Result<HeadState> read_head(Store& store, std::string_view replica) {
-  CAIRN_ASSIGN(const std::vector<StoredObject> snapshots, list_snapshots(store, replica));
-  const Sequence after = snapshots.empty() ? Sequence(0) : snapshots.back().name.last;
+Result<Listed> list_head(Store& store, std::string_view replica) {
+  Listed listed;
+  CAIRN_ASSIGN(listed.snapshots, list_snapshots(store, replica));
+  const Sequence after = listed.snapshots.empty() ? Sequence(0) : listed.snapshots.back().name.last;
   // The segment that ends exactly at the snapshot is wanted too: one earlier.
   const Sequence from(after.value == 0 ? 0 : after.value - 1);
-  CAIRN_ASSIGN(const std::vector<StoredObject> segments, list_segments(store, replica, from));
+  CAIRN_ASSIGN(listed.segments, list_segments(store, replica, from));
+  return listed;
+}
+
+Result<HeadState> head_of(Store& store, std::string_view replica, const Listed& listed) {
+  const auto& [snapshots, segments] = listed;
   if (snapshots.empty() && segments.empty()) {
     return Error(ErrorKind::not_found, "there is no snapshot and no segment").with(location(store, replica));
   }
   HeadState head;
   head.newest = newest_of(snapshots, segments);
   head.key = ending_at(snapshots, segments, head.newest).name.key;
-  CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, head.key));
-  head.footer = reader->footer();
+  auto reader = segment::ObjectReader::open(store, head.key);
+  // Merged meanwhile, or listed for some time after it was: no sign that nothing is there.
+  if (!reader && reader.error().kind() == ErrorKind::not_found) return reader.error().as(ErrorKind::retry_later);
+  if (!reader) return reader.error();
+  head.footer = (*reader)->footer();
   head.lineage = head.footer.lineage;
   CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) -> Result<void> {
     if (claimed && *claimed != head.lineage) return foreign_to_claim(head.key, head.lineage, *claimed);
@@ -88,12 +100,26 @@ Result<HeadState> read_head(Store& store, std::string_view replica) {
   return head;
 }
 
+}  // namespace
+
+Result<HeadState> read_head(Store& store, std::string_view replica) {
+  CAIRN_ASSIGN(const Listed listed, list_head(store, replica));
+  return head_of(store, replica, listed);
+}
+
+Result<HeadState> find_head(Store& store, std::string_view replica, const Known& known) {
+  CAIRN_ASSIGN(Listed listed, list_head(store, replica));
+  CAIRN_TRY(add_what_follows(store, replica, known, listed.snapshots, listed.segments));
+  return head_of(store, replica, listed);
+}
+
 Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view replica, Sequence sequence,
-                                               const HashTable& table) {
+                                               const HashTable& table, const Known& known) {
   InlineExecutor executor;
   RestoreTarget target;
   target.sequence = sequence.value;
-  CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
+  CAIRN_ASSIGN(Located located, locate(store, replica, target, executor));
+  CAIRN_TRY(add_what_is_missing(store, replica, known, sequence, located.snapshots, located.segments));
   CAIRN_ASSIGN(const auto cover, cheapest_cover(located.snapshots, located.segments, sequence));
   CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
     return open_chain(store, cover, sequence, claimed, Wanted::indexes, executor);

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "cairn/error.h"
 #include "cairn/store.h"
+#include "restore/unlisted.h"
 #include "segment/format.h"
 
 namespace cairn::restore {
@@ -27,9 +28,13 @@ struct HeadState {
 };
 
 // not_found: no snapshot and no segment lies under `replica` (a metadata.json alone is a claim, not a history).
-// corrupt: the newest object is damaged, or its lineage is not that of metadata.json. Costs two or three lists and
-// one or two gets; segments older than the newest snapshot are not listed.
+// corrupt: the newest object is damaged, or its lineage is not that of metadata.json. retry_later: what is listed is
+// there no more. Costs two or three lists and one or two gets; segments older than the newest snapshot are not listed.
 Result<HeadState> read_head(Store& store, std::string_view replica);
+
+// The same for who goes on from there: also when the store lists late. Costs one more request, and one for each segment
+// that is not listed yet.
+Result<HeadState> find_head(Store& store, std::string_view replica, const Known& known);
 
 // Makes room for `page_count` hashes and returns it: entry i is page i + 1. It need not be zeroed.
 using HashTable = std::function<Result<std::span<std::uint64_t>>(std::uint32_t page_size, std::uint32_t page_count)>;
@@ -38,6 +43,6 @@ using HashTable = std::function<Result<std::span<std::uint64_t>>(std::uint32_t p
 // the database hash of that state. Returns that restore point. Memory: 12 bytes a page that lies in segments.
 // not_found: nothing there; invalid: there is no restore point `sequence`; corrupt: a gap, or a damaged object.
 Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view replica, Sequence sequence,
-                                               const HashTable& table);
+                                               const HashTable& table, const Known& known = {});
 
 }  // namespace cairn::restore

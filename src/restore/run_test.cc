@@ -95,7 +95,8 @@ TEST_F(Restore, OneSnapshotAndAHundredSegmentsTakeARequestEach) {
   const auto gets = counts.of(Operation::get).calls + counts.of(Operation::get_suffix).calls;
   EXPECT_LE(counts.of(Operation::list).calls, 4u);
   EXPECT_LE(gets, 101u * 12 / 10);
-  EXPECT_EQ(counts.total().calls, counts.of(Operation::list).calls + gets);
+  // And whether there is more than is listed.
+  EXPECT_EQ(counts.total().calls, counts.of(Operation::list).calls + gets + 1);
 }
 
 TEST_F(Restore, EveryStateOfRandomHistoriesIsByteIdentical) {

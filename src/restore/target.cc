@@ -28,6 +28,7 @@
 #include "base/parallel.h"
 #include "restore/plan.h"
 #include "restore/pruned.h"
+#include "restore/unlisted.h"
 #include "segment/reader.h"
 
 namespace cairn::restore {
@@ -297,6 +298,7 @@ Result<bool> locate_time_by_order(Store& store, std::string_view replica, std::i
   }
   StoredObject floor = *std::prev(behind);
   CAIRN_ASSIGN(const Listed listed, list_few(store, replica, floor.name.last, up_to, found));
+  if (!up_to) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
   if (listed == Listed::all && !up_to) all_behind = floor.name.last;
   if (found.segments.size() <= kFewObjects) return false;
   CAIRN_TRY(search.read(floor));
@@ -332,6 +334,7 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
   const Sequence from = floor ? *floor : found.snapshots.front().name.last;
   if (all_behind != from) {
     CAIRN_ASSIGN(found.segments, list_segments(store, replica, from));
+    CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
   }
   std::vector<const StoredObject*> objects;
   for (const StoredObject& object : found.segments) objects.push_back(&object);
@@ -378,15 +381,19 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
     if (target.sequence) wanted = Sequence(*target.sequence);
     const Sequence begin = snapshot_before(found.snapshots, wanted);
     CAIRN_ASSIGN(const Listed listed, list_few(store, replica, begin, wanted, found));
+    if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
     found.target = wanted ? *wanted : newest_of(found.snapshots, found.segments);
     if (listed == Listed::mostly_enough) {
       CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, found));
       if (enough) return found;
       CAIRN_ASSIGN(found.segments, list_segments(store, replica, begin, wanted));
+      if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
       if (!wanted) found.target = newest_of(found.snapshots, found.segments);
     }
   }
   CAIRN_TRY(read_stops_around(store, found));
+  if (target.time_ms) return found;
+  CAIRN_TRY(add_what_is_missing(store, replica, {}, found.target, found.snapshots, found.segments));
   return found;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "cairn/store.h"
+#include "segment/keys.h"
 
 namespace cairn::restore {
 
@@ -55,7 +56,7 @@ class ReadingStore : public Store {
   Store& inner_;
 };
 
-// Counts, and notes a get that answers not_found: somebody prunes, and the plan has to be made again.
+// Counts, and notes a get of an object that answers not_found: somebody prunes, and the plan has to be made again.
 class WatchedStore final : public ReadingStore {
  public:
   explicit WatchedStore(Store& inner) : ReadingStore(inner) {}
@@ -81,6 +82,10 @@ class WatchedStore final : public ReadingStore {
       return take(whole, piece);
     }));
   }
+  Result<ObjectInfo> head(std::string_view key) override {
+    ++requests_;
+    return ReadingStore::head(key);
+  }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     ++requests_;
     return ReadingStore::list(prefix, start_after, limit);
@@ -94,7 +99,7 @@ class WatchedStore final : public ReadingStore {
   template <class T>
   Result<T> note(std::string_view key, Result<T> result) EXCLUDES(mutex_) {
     ++requests_;
-    if (!result && result.error().kind() == ErrorKind::not_found) {
+    if (!result && result.error().kind() == ErrorKind::not_found && segment::parse_any_key(key)) {
       vanished_ = true;
       const MutexLock lock(mutex_);
       gone_.emplace(key);

@@ -80,7 +80,7 @@ TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
 TEST_P(Seeds, SoItIsWhenTheStoreListsLate) {
   SimulationOptions options;
   options.lists_late = true;
-  run_shard(GetParam(), 64, options);
+  run_shard(GetParam(), 96, options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),

@@ -60,6 +60,8 @@ class Simulation {
   // Checks.
   void check_replica();
   void check_restore(const ReplicaOracle::Point& point);
+  void check_restore_by_late_listing(const ReplicaOracle::Point& point);
+  Result<Bytes> restored(Store& store, std::optional<std::uint64_t> sequence);
   void check_database_is_untouched();
   void check_end();
   void check_restart_publishes_nothing(CrashKind kind);
@@ -151,7 +153,6 @@ void Simulation::let_time_jump() {
 // The replicator.
 
 void Simulation::start() {
-  host_->list_late(0);
   const auto started = host_->start();
   trace(started ? "start" : "start fails: " + started.error().message());
   if (!started && host_->life().is_over()) return die(CrashKind::kill);
@@ -278,7 +279,6 @@ void Simulation::note_status() {
   const ReplicatorStatus status = host_->replicator().status();
   called_published_ = std::max(called_published_, status.published_sequence);
   if (status.phase == Phase::following) state_directory_lost_ = false;
-  if (status.phase == Phase::following && options_.lists_late) host_->list_late(1 + random_.below(40));
   if (status.replaced_objects > replaced_) report_.replaced += status.replaced_objects - replaced_;
   replaced_ = status.replaced_objects;
   if (status.settled && model_at_capture_ == model_.newest() && !workload_->is_deleted()) {
@@ -344,6 +344,7 @@ void Simulation::act() {
 }
 
 void Simulation::round() {
+  if (options_.lists_late) host_->list_late(random_.below(60));
   if (random_.chance(1, 2)) {
     host_->make_faulty(random_);
   } else if (!host_->life().is_over()) {
@@ -387,23 +388,49 @@ void Simulation::check_replica() {
   if (!failed()) check_restore(points[random_.below(points.size())]);
 }
 
-void Simulation::check_restore(const ReplicaOracle::Point& point) {
+Result<Bytes> Simulation::restored(Store& store, std::optional<std::uint64_t> sequence) {
   ++report_.restores;
   const auto files = make_real_file_system();
   InlineExecutor executor;
   RestoreOptions options;
-  options.target.sequence = point.sequence;
+  options.target.sequence = sequence;
   options.overwrite = Overwrite::replace;
   const std::string output = scratch_ / "restored.db";
-  const auto restored = run_restore(*store_, "replica", output, options, *files, executor);
-  if (!restored) {
-    return fail(fmt::format("restore of {}: {}: {}", point.sequence, name_of(restored.error().kind()),
-                            restored.error().message()));
+  CAIRN_TRY(run_restore(store, "replica", output, options, *files, executor));
+  return read_file(*files, output);
+}
+
+void Simulation::check_restore(const ReplicaOracle::Point& point) {
+  const auto bytes = restored(*store_, point.sequence);
+  if (!bytes) {
+    return fail(fmt::format("restore of {}: {}: {}", point.sequence, name_of(bytes.error().kind()),
+                            bytes.error().message()));
   }
-  const auto bytes = read_file(*files, output);
-  if (!bytes || content_hash(*bytes) != point.hash) {
-    fail(fmt::format("what is restored of {} differs from what the objects say", point.sequence));
+  if (content_hash(*bytes) != point.hash) {
+    return fail(fmt::format("what is restored of {} differs from what the objects say", point.sequence));
   }
+  if (options_.lists_late) check_restore_by_late_listing(point);
+}
+
+// What was merged into something that is not listed yet may be refused, and is then not the newest either. Whatever is
+// restored is what it is called.
+void Simulation::check_restore_by_late_listing(const ReplicaOracle::Point& point) {
+  host_->look_without_faults([&](Store& store) {
+    const auto by_sequence = restored(store, point.sequence);
+    const auto newest = restored(store, {});
+    if (by_sequence && content_hash(*by_sequence) != point.hash) {
+      fail(fmt::format("what a late listing lets be restored of {} differs from what the objects say", point.sequence));
+    }
+    for (const auto* bytes : {&by_sequence, &newest}) {
+      const bool is_refusal = *bytes || bytes->error().kind() == ErrorKind::not_found ||
+                              bytes->error().kind() == ErrorKind::corrupt;
+      if (!is_refusal) fail("restore by a late listing: " + bytes->error().message());
+    }
+    if (newest && std::ranges::find(oracle_.points(), content_hash(*newest), &ReplicaOracle::Point::hash) ==
+                      oracle_.points().end()) {
+      fail("the newest state that a late listing lets be restored is no restore point");
+    }
+  });
 }
 
 // Nobody but the application changes what is committed.

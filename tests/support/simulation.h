@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -28,7 +29,7 @@ struct SimulationOptions {
   bool verbose = false;  // print each step
   std::string keep;      // where to leave the store's objects and the newest states, when it fails
   bool away_at_start = false;  // whenever the replicator starts, its store is away until the round ends
-  bool lists_late = false;  // listings are behind what is there, but for those of a start, which comes late enough
+  bool lists_late = false;  // listings are behind what is there, at any moment
   bool check_always = false;  // the database's own integrity after every step, to find the one that hurt
 };
 
@@ -75,6 +76,15 @@ class Host {
   void heal();                 // no faults, no limit to its life
   // Listings do not show what was made less than that many calls ago. It stays so when the host is healed.
   void list_late(std::uint64_t calls) { late_calls_ = plan_.hidden_calls = calls; }
+  // Calls `look` with the store as it is listed here, which fails at nothing meanwhile.
+  template <class Look>
+  void look_without_faults(const Look& look) {
+    FaultPlan faults;
+    faults.hidden_calls = late_calls_;
+    std::swap(faults, plan_);
+    look(*faulty_);
+    std::swap(faults, plan_);
+  }
   bool is_faultless() const { return faultless_ && !life_.is_limited(); }
   void make_faulty(SeededRandom& random);
   void store_goes_away();      // until it is healed, or made faulty in another way

@@ -1,0 +1,94 @@
+#include "restore/unlisted.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "restore/metadata.h"
+#include "restore/plan.h"
+#include "segment/keys.h"
+
+namespace cairn::restore {
+namespace {
+
+// True: it is there, and was added.
+Result<bool> add_by_key(Store& store, std::string_view replica, const std::string& key,
+                        std::vector<StoredObject>& objects) {
+  auto name = segment::parse_key(replica, key);
+  if (!name) return false;
+  const auto there = store.head(key);
+  if (!there && there.error().kind() == ErrorKind::not_found) return false;
+  if (!there) return there.error();
+  objects.push_back({std::move(*name), there->size_bytes, {}});
+  return true;
+}
+
+Result<std::optional<Metadata>> claim_of(Store& store, std::string_view replica) {
+  auto claim = read_metadata(store, replica);
+  if (claim) return std::optional(std::move(*claim));
+  const ErrorKind kind = claim.error().kind();
+  if (kind == ErrorKind::not_found || kind == ErrorKind::corrupt) return std::optional<Metadata>();
+  return claim.error();
+}
+
+// The newest one that the claim names, or the first one, which is named by when the replica was begun.
+Result<void> add_snapshot(Store& store, std::string_view replica, const std::optional<Metadata>& claim,
+                          std::int64_t begun_ms, std::vector<StoredObject>& snapshots) {
+  if (claim) {
+    CAIRN_ASSIGN(const bool there, add_by_key(store, replica, claim->latest_snapshot, snapshots));
+    if (there) return {};
+    begun_ms = claim->begun_ms;
+  }
+  if (begun_ms == 0) return {};
+  CAIRN_TRY(add_by_key(store, replica, segment::snapshot_key(replica, begun_ms, Sequence(0)), snapshots));
+  return {};
+}
+
+Result<void> add_published(Store& store, std::string_view replica, const Known& known,
+                           const std::vector<StoredObject>& snapshots, std::vector<StoredObject>& segments) {
+  if (known.published <= newest_of(snapshots, segments)) return {};
+  const std::string published = segment::segment_key(replica, known.published);
+  const std::string intent = segment::segment_key(replica, known.intent);
+  for (const std::string& key : {published, known.bundle, intent}) {
+    CAIRN_ASSIGN(const bool there, add_by_key(store, replica, key, segments));
+    if (there) return {};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> add_what_follows(Store& store, std::string_view replica, const Known& known,
+                              std::vector<StoredObject>& snapshots, std::vector<StoredObject>& segments) {
+  bool is_there = !snapshots.empty() || !segments.empty();
+  if (snapshots.empty()) {
+    CAIRN_ASSIGN(const std::optional<Metadata> claim, claim_of(store, replica));
+    CAIRN_TRY(add_snapshot(store, replica, claim, known.begun_ms, snapshots));
+    is_there = is_there || claim || !snapshots.empty();
+  }
+  CAIRN_TRY(add_published(store, replica, known, snapshots, segments));
+  is_there = is_there || !segments.empty();
+  while (is_there) {
+    const Sequence next = newest_of(snapshots, segments).next();
+    CAIRN_ASSIGN(is_there, add_by_key(store, replica, segment::segment_key(replica, next), segments));
+  }
+  return {};
+}
+
+Result<void> add_what_is_missing(Store& store, std::string_view replica, const Known& known, Sequence target,
+                                 std::vector<StoredObject>& snapshots, std::vector<StoredObject>& segments) {
+  if (snapshots.empty()) {
+    CAIRN_ASSIGN(const std::optional<Metadata> claim, claim_of(store, replica));
+    CAIRN_TRY(add_snapshot(store, replica, claim, known.begun_ms, snapshots));
+  }
+  if (known.published <= target) CAIRN_TRY(add_published(store, replica, known, snapshots, segments));
+  while (true) {
+    const auto reached = newest_reachable(snapshots, segments, target);
+    if (!reached || *reached >= target) return {};
+    const std::string key = segment::segment_key(replica, reached->next());
+    CAIRN_ASSIGN(const bool there, add_by_key(store, replica, key, segments));
+    if (!there) return {};
+  }
+}
+
+}  // namespace cairn::restore
