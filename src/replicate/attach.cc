@@ -50,7 +50,10 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
 // What was put from here is asked for by its key: a listing may be late.
 restore::Known known_to(const AttachContext& c) {
   const LocalRecord record = c.local.record();
-  restore::Known known{.published = record.published, .bundle = "", .intent = record.intent, .begun_ms = record.begun_ms};
+  restore::Known known;
+  known.published = record.published;
+  known.intent = record.intent;
+  known.begun_ms = record.begun_ms;
   if (record.bundle_level > 0 && record.bundle_last == record.published) {
     known.bundle = segment::merged_key(c.options.replica, record.bundle_level, record.bundle_first, record.bundle_last);
   }

@@ -131,7 +131,7 @@ TEST_F(ListsLate, ASegmentThatWasMeantToBePutIsFound) {
   expect_one_history(1);
 }
 
-// Its own object is gone, and the bundle that has it is not listed.
+// Its own object is gone, and the bundle that has it is not listed; nor are the page hashes here.
 TEST_F(ListsLate, AHeadThatWasMergedIsFound) {
   ReplicatorOptions o = options();
   o.level_windows_ms = {10'000};
@@ -149,6 +149,7 @@ TEST_F(ListsLate, AHeadThatWasMergedIsFound) {
   }
   ASSERT_FALSE(inner_->head(segment(before))) << "it was to be merged and removed";
   stop(StopMode::crash);
+  fs::remove(options().state_directory + "/page_hashes");
   start_late("app/");
   EXPECT_EQ(published(), before + 1);
   expect_one_history(1);
