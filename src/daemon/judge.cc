@@ -68,6 +68,7 @@ StatusMark::StatusMark(const ReplicatorStatus& s)
 
 StatusWords::StatusWords(const ReplicatorStatus& s)
     : settled(s.settled),
+      is_held(s.hold == "pin" || s.hold == "floor"),
       database_trouble(s.database_trouble),
       store_trouble(s.store_trouble),
       upkeep_trouble(s.upkeep_trouble) {}

@@ -32,6 +32,7 @@ struct StatusMark {
 // What people care about beside it.
 struct StatusWords {
   bool settled = false;
+  bool is_held = false;  // the database is: capture has begun, also while the store is away
   std::string database_trouble, store_trouble, upkeep_trouble;
 
   explicit StatusWords(const ReplicatorStatus& status);
