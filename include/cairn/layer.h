@@ -36,6 +36,10 @@ enum class LayerMarks {
   kernel,          // overlayfs: devices and attributes; a file named `.wh.x` is just a file
   fuse_overlayfs,  // also `.wh.x` and `.wh..wh..opq` files, and the owners that it keeps in attributes
 };
+// What a sync does that would be refused (conflict), because it is not sure that the directory goes on from the
+// newest sync in the store: another machine (or a copy of this one's state) has published, the store has none of the
+// syncs that were published from here, or the directory is empty and not the one that was synced. local: it is
+// published all the same.
 enum class LayerAdopt { none, local };
 enum class LayerDatabases { through_sqlite, as_files };
 

@@ -77,8 +77,9 @@ void add_sync_options(CLI::App& command, SyncOptions& options) {
                    "store SQLite databases as the bytes that lie there, not as\n"
                    "one committed state");
   command.add_option("--adopt", options.adopt,
-                     "when the store's newest sync is not what DIR goes on from:\n"
-                     "local publishes the difference as the next sync")
+                     "when the store's newest sync is not what DIR goes on from,\n"
+                     "the store has lost its syncs, or DIR is empty and another\n"
+                     "one than before: local publishes what DIR is all the same")
       ->check(CLI::IsMember({"local"}))
       ->type_name("");
   command.add_option("--part-size", options.part_size_bytes, "of large uploads")

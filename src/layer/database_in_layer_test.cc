@@ -162,6 +162,21 @@ TEST_F(DatabaseInLayer, RollbackModeIsStoredAsItIs) {
   app.run("ROLLBACK");
 }
 
+// journal_mode PERSIST leaves its journal behind, with a header of zeros: in WAL mode it says nothing.
+TEST_F(DatabaseInLayer, JournalOfEarlierDaysDoesNotHideTheWal) {
+  Connection app(path_);
+  app.run("PRAGMA journal_mode=PERSIST; CREATE TABLE before(a); INSERT INTO before VALUES (1)");
+  std::filesystem::copy(path_ + "-journal", upper_ / "journal");
+  app.run(kSetUp);
+  app.run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  std::filesystem::rename(upper_ / "journal", path_ + "-journal");  // SQLite has removed its own
+  const auto stored = upper_.sync();
+  ASSERT_TRUE(stored) << stored.error().message();
+  EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-journal ");
+  EXPECT_EQ(rows_stored(the(*stored, "d/app.db")), 2);
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
 TEST_F(DatabaseInLayer, OtherFilesWithSuchNamesAreFiles) {
   upper_.write("x", "no database");
   upper_.write("x-wal", "its own");

@@ -47,7 +47,7 @@ bool is_full_due(const KnownHead& head) {
 
 Error not_ours(std::string_view name, std::uint64_t sequence) {
   return Error(ErrorKind::conflict,
-               fmt::format("{}: the store has sync {} of this container, published by another machine, and this "
+               fmt::format("{}: the store has sync {} of this container, published from elsewhere, and this "
                            "directory is not what that holds. If the directory here is the right one, sync again with "
                            "--adopt local: the difference is published, and the other machine is refused from then "
                            "on. If the store's is, restore it to a new directory and sync that",
@@ -71,7 +71,7 @@ Error is_another_directory(const Container& container) {
                            container.name, container.directory, container.head->sequence));
 }
 
-Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
+Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt, Random& random,
                        const std::function<void(std::string_view)>& on_notice) {
   Catalogue catalogue(state.database(), container.id);
   const auto stored = read_manifest(store, container.name);
@@ -87,10 +87,14 @@ Result<Standing> stand(Store& store, State& state, Container& container, LayerAd
     return Standing::begins;
   }
   const Manifest& manifest = stored->manifest;
-  const bool is_ours = manifest.writer == state.writer();
   const KnownHead head = head_of(manifest);
-  const bool fits = container.head && !is_empty && container.head->lineage == head.lineage &&
-                    container.head->sequence == head.sequence && container.head->digest == head.digest;
+  const bool is_at_head = container.head && container.head->lineage == head.lineage &&
+                          container.head->sequence == head.sequence && container.head->digest == head.digest;
+  // What this state publishes it knows (state.db is synced): so a copy of it has published, or this is the copy. From
+  // now on they are two, and one of them is refused.
+  if (container.head && !is_at_head && manifest.writer == state.writer()) CAIRN_TRY(state.become_another(random));
+  const bool is_ours = manifest.writer == state.writer();
+  const bool fits = is_at_head && !is_empty;
   if (!fits) {
     if (container.head && !is_ours) {
       say(on_notice, fmt::format("{}: the store's newest sync is {}, and not the one that this directory was synced "

@@ -17,8 +17,9 @@ namespace cairn::layer {
 enum class Standing {
   begins,    // the store has nothing of this container: a new history
   goes_on,   // the catalogue is of the head
-  refilled,  // the catalogue was lost, or is of an older sync of ours: it has been made anew from the head
-  unproven,  // the same, but another state has published the head, and nothing says that this directory continues it
+  refilled,  // the catalogue was lost: it has been made anew from the head
+  unproven,  // the same, but another state has published the head (or a copy of this one, after it was made), and
+             // nothing says that this directory continues it
 };
 
 KnownHead head_of(const Manifest& manifest);
@@ -28,7 +29,7 @@ bool is_full_due(const KnownHead& head);
 // Sets the container's head to that of the manifest, or to none, and makes the catalogue fit. The state is not told of
 // a head to which the catalogue was refilled: that is for the caller, when it is proven (State::put).
 // conflict: the store has nothing of a container that was published from here, and nobody says to begin anew (`adopt`).
-Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt,
+Result<Standing> stand(Store& store, State& state, Container& container, LayerAdopt adopt, Random& random,
                        const std::function<void(std::string_view)>& on_notice);
 
 Error history_is_gone(const Container& container, const std::string& url);

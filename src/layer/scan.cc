@@ -158,12 +158,12 @@ void Scanner::note_links(Name& name) {
 // A file with a -wal beside it: is it a database that is to be read through SQLite?
 Result<void> Scanner::note_database(Name& name) {
   const Company& company = name.step.company;
-  const bool may_be = S_ISREG(name.status.stx_mode) && company.wal && !company.journal && !is_merged(name);
+  const bool may_be = S_ISREG(name.status.stx_mode) && company.wal && !is_merged(name);
   if (!may_be || !tree_.reads_databases()) return {};
   CAIRN_ASSIGN(const auto wal, status_at(name.directory, name.step.name + "-wal"));
   if (!wal || !S_ISREG(wal->stx_mode)) return {};
   // One that was a database when both files were as they are now still is.
-  bool is_database = name.row != nullptr && name.row->wal == stamp_of(*wal);
+  bool is_database = name.row != nullptr && name.row->wal == stamp_of(*wal) && !company.journal;
   if (!is_database) {
     CAIRN_ASSIGN(is_database, sqlite::has_contents_in_wal(name.directory, name.step.name));
   }

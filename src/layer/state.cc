@@ -94,6 +94,14 @@ Result<void> State::identify(Random& random) {
   return {};
 }
 
+Result<void> State::become_another(Random& random) {
+  const Id128 writer = random.id();
+  CAIRN_ASSIGN(auto update, database_->prepare("UPDATE layer_state SET writer = ?1"));
+  CAIRN_TRY(update.run(writer.hex()));
+  writer_ = writer;
+  return {};
+}
+
 Result<void> State::begin() {
   if (in_transaction_) return {};
   CAIRN_TRY(database_->execute("BEGIN IMMEDIATE"));

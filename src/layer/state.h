@@ -97,6 +97,7 @@ class State {
 
   sqlite::LocalDatabase& database() { return *database_; }
   const Id128& writer() const { return writer_; }
+  Result<void> become_another(Random& random);  // with a new writer's id
 
   Result<void> begin();   // unless one is open
   Result<void> commit();  // if one is open

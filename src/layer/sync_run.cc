@@ -114,7 +114,7 @@ Result<bool> SyncRun::plan() {
     if (!scanned.changed) return false;
   }
   CAIRN_ASSIGN(const Standing standing,
-               stand(n_.store, n_.state, container_, n_.sync.adopt, n_.sync.on_notice));
+               stand(n_.store, n_.state, container_, n_.sync.adopt, n_.random, n_.sync.on_notice));
   const bool is_stale = !is_known || standing != Standing::goes_on;
   if (is_stale && standing != Standing::begins) {
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));

@@ -263,8 +263,19 @@ Result<std::unique_ptr<DatabaseCopy>> IdleCopy::open(int directory, const std::s
 
 // What lies beside a database, as files; other things of these names are none of its business.
 struct Company {
-  bool wal = false, filled_wal = false, shm = false, journal = false;
+  bool wal = false, filled_wal = false, shm = false, hot_journal = false;
 };
+
+// What SQLite takes for a hot one (its pager's hasHotJournal): a journal that was emptied, or whose header was zeroed,
+// was left behind by a transaction that is over (journal_mode TRUNCATE and PERSIST).
+bool begins_with_something(int directory, const std::string& name) {
+  const FileDescriptor file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  char first = 1;
+  if (!file.is_open()) return errno != ENOENT;
+  const ssize_t got = ::pread(file.get(), &first, 1, 0);
+  return got != 0 && first != 0;
+}
+
 Company company_of(int directory, const std::string& name) {
   Company company;
   struct stat info {};
@@ -275,7 +286,7 @@ Company company_of(int directory, const std::string& name) {
   company.filled_wal = company.wal && info.st_size > 0;
   if (!company.wal) return company;  // most files: one look is enough
   company.shm = is_file("-shm");
-  company.journal = is_file("-journal");
+  company.hot_journal = is_file("-journal") && begins_with_something(directory, name + "-journal");
   return company;
 }
 
@@ -302,7 +313,7 @@ Result<bool> is_in_wal_mode(int directory, const std::string& name) {
 
 Result<bool> has_contents_in_wal(int directory, const std::string& name) {
   const Company company = company_of(directory, name);
-  if (!company.wal || company.journal) return false;
+  if (!company.wal || company.hot_journal) return false;
   if (company.shm) return is_in_wal_mode(directory, name);
   if (!company.filled_wal) return false;
   CAIRN_ASSIGN(const auto idle, IdleCopy::open(directory, name));
@@ -311,7 +322,7 @@ Result<bool> has_contents_in_wal(int directory, const std::string& name) {
 
 Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const std::string& name) {
   const Company company = company_of(directory, name);
-  if (!company.wal || company.journal) return std::unique_ptr<DatabaseCopy>();
+  if (!company.wal || company.hot_journal) return std::unique_ptr<DatabaseCopy>();
   if (company.shm) return LiveCopy::open(directory, name);
   return company.filled_wal ? IdleCopy::open(directory, name) : Result<std::unique_ptr<DatabaseCopy>>(nullptr);
 }

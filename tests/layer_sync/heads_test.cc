@@ -139,20 +139,34 @@ TEST_F(LayerHeads, LostCatalogueIsReadFromTheStore) {
   EXPECT_FALSE(*manager->sync_layer("web"));
 }
 
-// A state directory that was put back from a copy, while the history went on.
-TEST_F(LayerHeads, StateOfThePastCatchesUp) {
+// A machine that was cloned, state directory and all: the two do not take turns in one history.
+TEST_F(LayerHeads, CopyOfTheStateIsAnotherWriter) {
   world.fill();
   { ASSERT_TRUE(world.open(store)->sync_layer("web")); }
-  fs::copy(world.state(), world.beside("copy"), fs::copy_options::recursive);
-  world.write("etc/hosts", "changed");
+  fs::copy(world.state(), world.beside("other-state"), fs::copy_options::recursive);
+  world.write("etc/hosts", "of the first one");
   { ASSERT_TRUE(world.open(store)->sync_layer("web")); }
-  fs::remove_all(world.state());
-  fs::rename(world.beside("copy"), world.state());
-  world.write("new", "since");
-  const auto synced = world.open(store)->sync_layer("web", telling());
-  ASSERT_TRUE(synced && *synced) << synced.error().message();
-  EXPECT_EQ((*synced)->sequence, 3u);
+  // A directory that equals the head goes on: it may be the same machine, whose state was put back.
+  const auto same = world.open(store, other_state(), {})->sync_layer("web");
+  ASSERT_TRUE(same && !*same) << same.error().message();
+  world.write("etc/hosts", "of the copy");
+  {
+    const auto next = world.open(store, other_state(), {})->sync_layer("web");
+    ASSERT_TRUE(next && *next) << next.error().message();
+  }
+  world.write("new", "of the first one");
+  for (int i = 0; i < 2; ++i) {  // the second time, too
+    const auto refused = world.open(store)->sync_layer("web");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+    EXPECT_EQ(manifest().head().sequence, 3u);
+  }
+  ASSERT_TRUE(world.open(store)->sync_layer("web", telling(LayerAdopt::local)));
+  EXPECT_EQ(manifest().head().sequence, 4u);
   expect_equal();
+  world.write("new", "of the copy");
+  EXPECT_FALSE(world.open(store, other_state(), {})->sync_layer("web"));
+  EXPECT_EQ(manifest().head().sequence, 4u);
 }
 
 TEST_F(LayerHeads, EmptiedStoreIsRefusedUntilANewHistoryIsWanted) {
