@@ -173,6 +173,8 @@ void add_config_option(CLI::App& command, ReplicateCommand& options, CLI::Option
     config->excludes(command.get_option(name));
     command.get_option(name)->needs(databases);
   }
+}
+
 void add_snapshots_and_retention(CLI::App& command, ReplicateCommand& options) {
   command.add_option("--snapshot-interval", options.snapshot_interval,
                      "publish a whole copy this often, while there is something\n"

@@ -124,8 +124,11 @@ Result<std::optional<Rest>> Replication::find_at_rest(const ReplicationOptions& 
 }
 
 Result<void> Replication::open_replicator() {
-  CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random,
-                                             replicator_options()));
+  ReplicatorOptions options = replicator_options();
+  if (options_.retention) {
+    CAIRN_ASSIGN(options.pruner, make_pruner(*options_.retention, system_.clock, system_.readers(options_.url)));
+  }
+  CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
   return {};
 }
 
@@ -145,9 +148,6 @@ ReplicatorOptions Replication::replicator_options() const {
   options.kept_limit_bytes = options_.kept_limit_bytes;
   options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
-  if (options_.retention) {
-    CAIRN_ASSIGN(options.pruner, make_pruner(*options_.retention, system_.clock, system_.readers(options_.url)));
-  }
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
   if (options_.may_rest) options.boot = system_.boot;
   options.known = options_.known;

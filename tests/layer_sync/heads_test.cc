@@ -317,7 +317,11 @@ TEST_F(LayerKeptNames, SyncThatTheStateKnowsNothingOfStays) {
   fs::rename(world.beside("copy"), world.state());
   fs::remove_all(world.state() + "/spool");
   world.write("new", "since");
-  const auto synced = world.open(store, small_parts(world.options()), {})->sync_layer("web");
+  EXPECT_EQ(world.open(store, small_parts(world.options()), {})->sync_layer("web").error().kind(),
+            ErrorKind::conflict);
+  expect_sound();
+  const auto synced =
+      world.open(store, small_parts(world.options()), {})->sync_layer("web", telling(LayerAdopt::local));
   ASSERT_TRUE(synced && *synced) << synced.error().message();
   EXPECT_EQ((*synced)->sequence, 3u);
   expect_sound();
