@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A publish of a small segment is one request, and a database that nobody touches makes none.
+# A publish of a small segment is one request, and a database that nobody touches makes none. (What is merged some time
+# later is put once more: here that is after the test.)
 . "$(dirname "$0")/common.sh"
 
 start_twin
 make_db app.db
-start_replicate app.db --to "$(s3 app.db)" --interval 10ms --prices write=1000
+start_replicate app.db --to "$(s3 app.db)" --interval 10ms --levels 10m --prices write=1000
 is_following_s3() { grep -q 'following it' "$log" && grep -q 'snapshot published' "$log"; }
 wait_until is_following_s3
 settled() { local a; a=$(counts); sleep 0.3; [ "$a" = "$(counts)" ]; }
