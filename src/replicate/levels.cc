@@ -159,8 +159,9 @@ std::int64_t Levels::next_us(const Time& now) const {
     next = std::min(next, waiting_[level].front().since_us + shared_.options.level_windows_ms[level] * 1000);
   }
   if (const Removal* removal = removals_.front()) {
-    const std::int64_t left_ms = std::max<std::int64_t>(shared_.options.replaced_grace_ms - removal->waited_ms, 0);
-    next = std::min(next, std::max(remove_not_before_us_, counted_us_ + left_ms * 1000 + kOneSecond_us));
+    const std::int64_t left_ms = shared_.options.replaced_grace_ms - removals_.waited_ms(*removal);
+    const std::int64_t due_us = counted_us_ + std::max<std::int64_t>(left_ms, 0) * 1000 + kOneSecond_us;
+    next = std::min(next, std::max(remove_not_before_us_, due_us));
   }
   return next;
 }
@@ -386,7 +387,7 @@ void Levels::count_waiting_time(const Time& now) {
 
 bool Levels::removal_is_due(const Time& now) const {
   const Removal* removal = removals_.front();
-  return removal != nullptr && removal->waited_ms >= shared_.options.replaced_grace_ms &&
+  return removal != nullptr && removals_.waited_ms(*removal) >= shared_.options.replaced_grace_ms &&
          now.mono_us >= remove_not_before_us_;
 }
 
