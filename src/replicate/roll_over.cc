@@ -83,7 +83,8 @@ void Capturer::back_off(const Time& now) {
 }
 
 // While nobody waits: what is committed goes to the database file, and survives a power loss there.
-Result<void> Capturer::backfill() {
+Result<void> Capturer::backfill(const Time& now) {
+  if (index_.max_frame > database_->pinned_frame()) CAIRN_TRY(move_pin(now));
   const FrameNo reach = database_->pinned_frame();
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   CAIRN_ASSIGN(index_, database_->look());
@@ -98,7 +99,7 @@ Result<void> Capturer::backfill() {
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return false;
-  CAIRN_TRY(backfill());
+  CAIRN_TRY(backfill(now));
   if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
@@ -122,7 +123,7 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   }
   if (frames_to_backfill() > kLongBackfill) {
     database_->release_checkpoint_lock();
-    CAIRN_TRY(backfill());
+    CAIRN_TRY(backfill(now));
   }
   if (!database_->try_checkpoint_lock()) return {};
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
@@ -162,9 +163,7 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
-    CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
-      return pass_ ? pass_->view().preserve(upto) : Result<void>();
-    }));
+    CAIRN_ASSIGN(const bool moved, advance(now));
     if (!moved) return {};
   }
   database_->release_checkpoint_lock();  // for our own, on another connection
