@@ -82,8 +82,8 @@ class [[nodiscard]] Result<void> : public std::expected<void, Error> {
 
 }  // namespace cairn
 
-// CAIRN_TRY(call);                 returns the error of a Result<void> (or of any Result whose value is not needed)
-// CAIRN_ASSIGN(auto x, call);      declares x with the value, or returns the error
+// CAIRN_TRY(call);               returns the error of a Result<void> (or of any Result whose value is not needed)
+// CAIRN_ASSIGN(auto x, call);    declares x, or returns the error (a lambda that uses them is named before the call)
 #define CAIRN_CAT_(a, b) a##b
 #define CAIRN_CAT(a, b) CAIRN_CAT_(a, b)
 #define CAIRN_TRY(...)                                                                        \

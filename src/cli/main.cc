@@ -1,4 +1,6 @@
 // The command `cairn`. One cmd_*.cc a command; this is the table of contents.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string>
@@ -133,4 +135,9 @@ int run_command(std::vector<std::string> arguments) {
 }  // namespace
 }  // namespace cairn::cli
 
-int main(int argc, char** argv) { return cairn::cli::run_command({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  // What is larger goes back to the system when it is freed. Left to itself, glibc keeps the buffers of a snapshot's
+  // parts, some 24 MiB in each of its arenas.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  return cairn::cli::run_command({argv + 1, argv + argc});
+}

@@ -93,7 +93,7 @@ Result<void> copy_run(segment::ObjectReader& bundle, std::size_t run, segment::S
 // Whole objects that lead one after the other from the state before `first` to `last`, with as many restore points as
 // there can be. Empty: there are none.
 std::vector<const ReadObject*> tiles(const std::vector<ReadObject>& objects, Sequence first, Sequence last) {
-  struct Way {
+  struct Tiling {
     std::uint64_t points = 0;
     const ReadObject* by = nullptr;
   };
@@ -105,13 +105,13 @@ std::vector<const ReadObject*> tiles(const std::vector<ReadObject>& objects, Seq
   std::sort(inside.begin(), inside.end(), [](const ReadObject* a, const ReadObject* b) {
     return std::tie(a->footer.last, a->object.name.key) < std::tie(b->footer.last, b->object.name.key);
   });
-  std::map<std::uint64_t, Way> ways;  // to states
+  std::map<std::uint64_t, Tiling> ways;  // to states
   ways[first.value - 1] = {};
   for (const ReadObject* object : inside) {
     const auto from = ways.find(object->footer.first.value - 1);
     if (from == ways.end()) continue;
     const std::uint64_t points = from->second.points + object->footer.points.size();
-    Way& way = ways[object->footer.last.value];
+    Tiling& way = ways[object->footer.last.value];
     if (way.by == nullptr || points > way.points) way = {points, object};
   }
   std::vector<const ReadObject*> found;

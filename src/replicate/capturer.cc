@@ -14,6 +14,7 @@ constexpr std::int64_t kSecond_us = 1'000'000;
 constexpr std::int64_t kRest_us = 2 * kSecond_us;
 constexpr std::int64_t kAgain_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
+constexpr std::int64_t kPinStays_us = 50'000;  // at most, beside a writer that commits on
 constexpr std::int64_t kRunsOfAnOutage = 20;  // a segment holds this part of the time that the store has been away
 constexpr std::int64_t kSync_us = 200'000;
 
@@ -185,6 +186,7 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   database_.reset();
   restart_wait_until_us_ = gate_until_us_ = -1;
   seeks_gate_ = false;
+  tried_ = synced_ = gate_missed_ = FrameNo(0);
   capture_trouble_.clear();
 }
 
@@ -196,23 +198,21 @@ void Capturer::close(StopMode mode) {
 
 Result<void> Capturer::keep_hold(const Time& now) {
   CAIRN_CHECK(database_->hold() != sqlite::Hold::none);
-  const auto preserve = [this](const wal::IndexHeader& upto) {
-    return pass_ ? pass_->view().preserve(upto) : Result<void>();
-  };
   const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
     if (state_->is_all_of(index_) && backfilled) {
       CAIRN_TRY(take_floor());
     } else if (index_.max_frame > database_->pinned_frame()) {
-      CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, preserve));
-      // Also when all read marks are in use by older readers, so that ours could only be an old one, too.
-      const bool newest = moved && database_->pinned_frame() >= index_.max_frame;
+      bool newest = false;
+      if (!pin_may_stay(now)) {
+        CAIRN_ASSIGN(newest, move_pin(now));
+      }
       if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);
     }
     return {};
   }
   if (!state_->is_all_of(index_) || !backfilled) {
-    CAIRN_ASSIGN(const bool pinned, database_->advance(now.mono_us, preserve));
+    CAIRN_ASSIGN(const bool pinned, advance(now));
     if (!pinned) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);
     if (restart_wait_until_us_ >= 0 && (pinned || now.mono_us >= restart_wait_until_us_)) {
       database_->release_checkpoint_lock();
@@ -223,12 +223,37 @@ Result<void> Capturer::keep_hold(const Time& now) {
   return settle_on_floor(index_, now);
 }
 
+// Nobody waits for it: whoever waits for a pin has the write lock, and then nothing is committed from one look to the
+// next. (A pin that moves with each look lets an application whose WAL has grown long checkpoint in small pieces, of
+// which each syncs the WAL, and copies once more the pages that change all the time.)
+bool Capturer::pin_may_stay(const Time& now) {
+  const bool commits_go_on = index_.salts == seen_salts_ && index_.max_frame > seen_frame_;
+  seen_salts_ = index_.salts;
+  seen_frame_ = index_.max_frame;
+  return commits_go_on && now.mono_us < pin_moved_us_ + kPinStays_us;
+}
+
+// True: to the newest commit. Not when all read marks are in use by older readers, so that ours could only be an old
+// one, too.
+Result<bool> Capturer::move_pin(const Time& now) {
+  CAIRN_ASSIGN(const bool moved, advance(now));
+  if (moved) pin_moved_us_ = now.mono_us;
+  return moved && database_->pinned_frame() >= index_.max_frame;
+}
+
+Result<bool> Capturer::advance(const Time& now) {
+  return database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
+    return pass_ ? pass_->view().preserve(upto) : Result<void>();
+  });
+}
+
 // True: the hold is a floor now, and all that a pass knew of the WAL is in the database file.
 Result<bool> Capturer::take_floor() {
   CAIRN_ASSIGN(const bool on_floor, database_->try_floor(state_->position().salts, state_->position().frame));
   if (!on_floor) return false;
   if (pass_) pass_->view().all_backfilled();
   truncated_on_this_floor_ = false;
+  tried_ = synced_ = gate_missed_ = FrameNo(0);  // of a WAL that may be restarted from now on
   return true;
 }
 

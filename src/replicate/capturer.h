@@ -44,6 +44,9 @@ class Capturer {
   Result<void> decide_start(const Time& now);
   Result<bool> check_identity();
   Result<void> keep_hold(const Time& now);
+  bool pin_may_stay(const Time& now);
+  Result<bool> move_pin(const Time& now);
+  Result<bool> advance(const Time& now);
   Result<bool> take_floor();
   Result<void> settle_on_floor(const wal::IndexHeader& index, const Time& now);
   void give_up_pass();
@@ -78,12 +81,13 @@ class Capturer {
   Result<void> roll_over_under_gate(const Time& now);
   Result<void> exchange_hold_under_gate(const Time& now);
   Result<bool> read_ahead(const Time& now);
+  bool only_the_gate_was_missing() const;
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
   std::uint32_t frames_to_backfill() const;
   std::uint32_t frames_out_of_reach() const;
   void back_off(const Time& now);
-  Result<void> backfill();
+  Result<void> backfill(const Time& now);
   void wait_for_restart(const Time& now);
   bool still_waits_for_restart(const Time& now);
 
@@ -104,6 +108,9 @@ class Capturer {
   std::string previous_host_;
   std::int64_t begun_ms_ = 0;
   wal::IndexHeader index_;        // the last look
+  wal::Salts seen_salts_;         // of the WAL when a pin was to move last, and how far it went
+  FrameNo seen_frame_;
+  std::int64_t pin_moved_us_ = 0;
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t sealed_us_ = 0;  // when the last segment ended
@@ -115,6 +122,7 @@ class Capturer {
   std::int64_t between_us_ = kBetween_us;
   FrameNo tried_;                            // up to there a rollover has backfilled, or has tried to
   FrameNo synced_;                           // up to there the database was synced by a rollover
+  FrameNo gate_missed_;                      // so long was the WAL when the gate was asked for in vain; 0: it was not
   bool seeks_gate_ = false;                  // asks for the write lock again and again
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;

@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <utility>
 
 #include "replicate/frozen_view.h"
 #include "segment/keys.h"
@@ -62,6 +64,41 @@ TEST_F(ReplicatorTest, NothingCommittedNothingPublished) {
   for (int i = 0; i < 200; ++i) ASSERT_FALSE(turn());
   EXPECT_EQ(replicator_->status().published_sequence, before.published_sequence);
   EXPECT_EQ(replicator_->status().snapshots_published, 1u);
+}
+
+// Four threads that come when they are told to, for some minutes in which nobody writes.
+TEST_F(ReplicatorTest, AnIdleDatabaseTakesFewStepsAndNoCalls) {
+  make_database();
+  auto counting = std::make_unique<CountingStore>(*store_);
+  const std::unique_ptr<Store> inner = std::exchange(store_, nullptr);
+  CountingStore& counts = *counting;
+  store_ = std::move(counting);
+  start();
+  must_settle();
+  counts.reset();
+  const auto upkeep = [](Replicator& one, const Time& now) { return Result<Step>(one.upkeep_step(now)); };
+  const std::vector<std::function<Result<Step>(Replicator&, const Time&)>> parts{
+      std::mem_fn(&Replicator::capture_step), std::mem_fn(&Replicator::publish_step),
+      std::mem_fn(&Replicator::snapshot_step), upkeep};
+  std::vector<int> taken(parts.size());
+  constexpr std::int64_t kMinutes = 4, kMinute_us = 60'000'000;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    Time now = now_;
+    while (now.mono_us < now_.mono_us + kMinutes * kMinute_us) {
+      const auto step = parts[part](*replicator_, now);
+      ASSERT_TRUE(step);
+      ++taken[part];
+      now.mono_us = std::max(step->next_us, now.mono_us + 1);
+      now.wall_ms = now_.wall_ms + (now.mono_us - now_.mono_us) / 1000;
+    }
+  }
+  EXPECT_LE(taken[0], 31 * kMinutes) << "capture";
+  EXPECT_LE(taken[1], 2 * kMinutes) << "publish";
+  EXPECT_LE(taken[2], 301 * kMinutes) << "snapshot";
+  EXPECT_LE(taken[3], 61 * kMinutes) << "upkeep";
+  EXPECT_EQ(counts.counts().total().calls, 0u);
+  stop();
+  store_.reset();  // before what it is around
 }
 
 // Z11 W7: the WAL restarts in place and its size does not change.

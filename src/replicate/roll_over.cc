@@ -32,6 +32,8 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   next_roll_us_ = now.mono_us + between_us_;  // should it fail
   if (seeks_gate_) {
     CAIRN_TRY(roll_over_under_gate(now));
+  } else if (only_the_gate_was_missing()) {
+    seeks_gate_ = true;
   } else {
     const FrameNo before = index_.backfilled;
     CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
@@ -46,6 +48,13 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   if (seeks_gate_) next_roll_us_ = now.mono_us;
   wake_us_ = std::min(wake_us_, next_roll_us_);
   return {};
+}
+
+// The last try did all but find the moment between two commits, and they go on: to backfill and sync what little has
+// been committed since would only take the disk from who commits.
+bool Capturer::only_the_gate_was_missing() const {
+  const bool commits_go_on = gate_missed_.value > 0 && index_.max_frame > gate_missed_;
+  return commits_go_on && frames_to_backfill() <= kShortTail && frames_out_of_reach() <= kShortTail;
 }
 
 // What is committed so far need not stay in the WAL. False: there is no room for it.
@@ -83,7 +92,8 @@ void Capturer::back_off(const Time& now) {
 }
 
 // While nobody waits: what is committed goes to the database file, and survives a power loss there.
-Result<void> Capturer::backfill() {
+Result<void> Capturer::backfill(const Time& now) {
+  if (index_.max_frame > database_->pinned_frame()) CAIRN_TRY(move_pin(now));
   const FrameNo reach = database_->pinned_frame();
   CAIRN_ASSIGN(const bool ran, database_->checkpoint(sqlite::Checkpoint::passive));
   CAIRN_ASSIGN(index_, database_->look());
@@ -98,7 +108,7 @@ Result<void> Capturer::backfill() {
 Result<bool> Capturer::roll_over_quietly(const Time& now) {
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return false;
-  CAIRN_TRY(backfill());
+  CAIRN_TRY(backfill(now));
   if (!state_->is_all_of(index_) || !index_.all_backfilled()) return false;
   CAIRN_ASSIGN(const bool on_floor, take_floor());
   if (!on_floor) return false;
@@ -111,6 +121,7 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
 Result<void> Capturer::roll_over_under_gate(const Time& now) {
   if (gate_until_us_ < 0) gate_until_us_ = now.mono_us + kGatePatience_us;
   if (now.mono_us > gate_until_us_) {
+    gate_missed_ = index_.max_frame;
     stop_seeking_gate();
     return {};
   }
@@ -122,7 +133,7 @@ Result<void> Capturer::roll_over_under_gate(const Time& now) {
   }
   if (frames_to_backfill() > kLongBackfill) {
     database_->release_checkpoint_lock();
-    CAIRN_TRY(backfill());
+    CAIRN_TRY(backfill(now));
   }
   if (!database_->try_checkpoint_lock()) return {};
   CAIRN_ASSIGN(const bool gate, database_->try_gate());
@@ -162,9 +173,7 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   CAIRN_ASSIGN(const bool read, read_ahead(now));
   if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
-    CAIRN_ASSIGN(const bool moved, database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
-      return pass_ ? pass_->view().preserve(upto) : Result<void>();
-    }));
+    CAIRN_ASSIGN(const bool moved, advance(now));
     if (!moved) return {};
   }
   database_->release_checkpoint_lock();  // for our own, on another connection

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <utility>
 
@@ -301,6 +302,59 @@ TEST_F(RollOverTest, ACheckpointThatFailsKeepsNothingElseFromGoingOn) {
   ASSERT_TRUE(committed) << "the WAL did not fit either";
   EXPECT_GT(looked, 100u);
   EXPECT_GT(all, 100);
+  expect_replica_is_current();
+}
+
+// A pin that moved with each look would let an application whose WAL is long checkpoint a little with each commit.
+TEST_F(RollOverTest, AnApplicationThatCommitsOnCheckpointsInFewPieces) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=10");
+  start(rolling(100'000, 1000));
+  must_settle();
+  app.must(fill(10));
+  int copied = 0, synced = 0;
+  bool in_application = false;
+  wal_.before_database_write = [&] { copied += in_application; };
+  wal_.before_sync = [&] { synced += in_application; };
+  constexpr int kCommits = 300;
+  for (int i = 0; i < kCommits; ++i) {
+    in_application = true;
+    app.must(fill(1));
+    in_application = false;
+    ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
+  }
+  wal_.before_database_write = wal_.before_sync = nullptr;
+  EXPECT_EQ(replicator_->status().hold, "pin");
+  EXPECT_GT(copied, 0) << "the pin never moved";
+  EXPECT_LT(copied, kCommits / 2);
+  EXPECT_LT(synced - kCommits, kCommits / 4) << "beside the one of each commit";
+  expect_replica_is_current();
+}
+
+// A FULL checkpoint holds the write lock while it waits for the pin: then nothing is committed, and the pin goes.
+TEST_F(RollOverTest, AFullCheckpointWaitsForTwoLooksAtMost) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0");
+  start(rolling(100'000, 1000));
+  must_settle();
+  int waits = 0;
+  const auto wait = [&] {
+    capture_after(1'000);
+    return ++waits < 50;
+  };
+  const std::function<bool()> handler = wait;
+  sqlite3_busy_handler(
+      app.handle(), [](void* call, int) { return (*static_cast<const std::function<bool()>*>(call))() ? 1 : 0; },
+      const_cast<std::function<bool()>*>(&handler));
+  for (int checkpoint = 0; checkpoint < 20; ++checkpoint) {
+    for (int i = 0; i < 7; ++i) {
+      app.must(fill(1));
+      ASSERT_NO_FATAL_FAILURE(capture_after(1'000));
+    }
+    waits = 0;
+    EXPECT_EQ(app.ask("PRAGMA wal_checkpoint(FULL)"), "0");
+    EXPECT_LE(waits, 2);
+  }
   expect_replica_is_current();
 }
 

@@ -161,12 +161,12 @@ Result<void> fetch_range(Shared& shared, const BlockRange& range, const Bitmap& 
   CAIRN_TRY(entries.load(range.first_entry, range.end_entry));
   std::uint64_t entry = range.first_entry;
   Writeback writeback(shared, range);
-  CAIRN_TRY(link.reader->visit_blocks(
-      range.first_block, range.block_count, [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
-        CAIRN_TRY(write_block(shared, range, wanted, entries, block, bytes, entry));
-        writeback.written_to(entry, kWritebackBytes);
-        return on_block(link.reader->blocks()[block].compressed_bytes);
-      }));
+  const auto take_block = [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
+    CAIRN_TRY(write_block(shared, range, wanted, entries, block, bytes, entry));
+    writeback.written_to(entry, kWritebackBytes);
+    return on_block(link.reader->blocks()[block].compressed_bytes);
+  };
+  CAIRN_TRY(link.reader->visit_blocks(range.first_block, range.block_count, take_block));
   writeback.written_to(range.end_entry, 1);
   return {};
 }

@@ -122,9 +122,10 @@ Result<bool> SnapshotWriterImpl::drain(Sink& sink, int wait_ms) {
   return result;
 }
 
+// No more than a window at a time: a producer that keeps up would fill whatever the sink puts it into without end.
 Result<bool> SnapshotWriterImpl::drain_blocks(Sink& sink, int wait_ms) {
-  for (int wait_now_ms = wait_ms;; wait_now_ms = 0) {
-    CAIRN_ASSIGN(std::optional<PackedBlock> block, blocks_.pop_within(wait_now_ms));
+  for (std::size_t count = 0; count < window_blocks_; ++count) {
+    CAIRN_ASSIGN(std::optional<PackedBlock> block, blocks_.pop_within(count == 0 ? wait_ms : 0));
     if (!block) break;
     data_hash_ ^= block->digest;
     CAIRN_TRY(log_.write(sink, *block));

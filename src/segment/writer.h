@@ -72,8 +72,8 @@ class SnapshotWriter {
   // Producer: gives up; drain() returns `cancelled`.
   virtual void abandon() = 0;
 
-  // Consumer: writes what is ready to `sink`, in order. Waits up to `wait_ms` for something to become ready (0: not
-  // at all). True when the whole object has been written; then footer() is set.
+  // Consumer: writes what is ready to `sink`, in order, a window at most. Waits up to `wait_ms` for something to become
+  // ready (0: not at all). True when the whole object has been written; then footer() is set.
   virtual Result<bool> drain(Sink& sink, int wait_ms) = 0;
   virtual const Footer& footer() const = 0;
 };

@@ -60,7 +60,7 @@ class TwoWriters {
     if (!wrong_error_.empty()) return wrong_error_;
     const std::size_t winner = refused_[0] ? 1 : 0;
     if (!settle(winner)) return "the one that goes on does not settle: " + trouble_;
-    if (std::string problem = check_history(winner); !problem.empty()) return problem;
+    if (std::string broken = check_history(winner); !broken.empty()) return broken;
     return check_return(1 - winner);
   }
 
