@@ -99,7 +99,12 @@ std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
     const auto [due_us, id, part] = *timers_.begin();
     if (due_us > now_us) return due_us;
     timers_.erase(timers_.begin());
-    enqueue(*driven_.at(id), part);
+    Driven& driven = *driven_.at(id);
+    if (driven.quitting) {  // no part begins any more: one in a queue would be there when the database has gone
+      driven.parts[part].due_us = kNever;
+    } else {
+      enqueue(driven, part);
+    }
   }
   return kNever;
 }
@@ -244,7 +249,9 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
 // does not echo, since a step that finds nothing to do changes nothing.
 void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) {
   Awake& awake = *driven.awake;
-  if (status.settled || !status.store_trouble.empty() || !status.database_trouble.empty()) has_started(driven);
+  const bool in_trouble = !status.store_trouble.empty() || !status.database_trouble.empty();
+  if (status.settled || in_trouble) has_started(driven, in_trouble ? Then::stays : Then::sleeps_soon);
+  if (in_trouble || (driven.new_until_us > 0 && now_us >= driven.new_until_us)) is_new_no_more(driven);
   const StatusMark mark(status);
   const StatusWords words(status);
   const bool got_on = mark != awake.mark;
