@@ -28,6 +28,12 @@ std::size_t most_of_a_lane(int workers) {
 // By what looking is slowed down with so many.
 std::int64_t times(std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); }
 
+// A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
+std::int64_t together(std::int64_t due_us, std::int64_t now_us) {
+  const std::int64_t grain_us = std::max<std::int64_t>((due_us - now_us) / 4, 1);
+  return (due_us + grain_us - 1) / grain_us * grain_us;
+}
+
 }  // namespace
 
 const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
@@ -225,7 +231,7 @@ void Scheduler::enqueue(Driven& driven, Part part) {
 void Scheduler::rest(Driven& driven, Part part) {
   driven.parts[part] = {};
   queues_[pool_of(part)].done(lane_of(driven, part));
-  workers_[pool_of(part)].notify_one();  // the lane may have more
+  if (!queues_[pool_of(part)].is_empty()) workers_[pool_of(part)].notify_one();  // the lane may have more
 }
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
@@ -280,7 +286,7 @@ std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
   const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
   set_busy(driven, busy);
-  if (busy) return now_us + timing.busy_look_us * times(busy_, options_.often_busy);
+  if (busy) return together(now_us + timing.busy_look_us * times(busy_, options_.often_busy), now_us);
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }
