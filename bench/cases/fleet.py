@@ -1,177 +1,226 @@
 """Many databases in one `cairn replicate --config`, nearly all of them idle: what they cost, and how late commits are.
 
-The store is the S3 server of the tests, which counts requests. BENCH_FLEET says how many databases (some numbers, by
-commas; 1,000 by default), BENCH_FLEET_KIB how large each is (1,024), BENCH_FLEET_BUSY how many of them get a commit a
-second (100 at most, a tenth of them at most). Each commit is a row in a table of its own.
+Four parts: the fleet with a directory as its store; the same with the S3 server of the tests, which counts requests; a
+hundred busy databases with and without a slow store and failing databases beside them; ten times as many databases,
+all idle. BENCH_FLEET says how many there are (10,000), BENCH_FLEET_KIB how large (1,024), BENCH_FLEET_BUSY how many of
+them get a commit a second (100, a tenth of them at most), BENCH_FLEET_IDLE how many in the last part (100,000; 0: not).
 """
-import glob
 import os
+import random
 import shutil
-import signal
 import sqlite3
 import statistics
-import subprocess
 import time
 
+from measure.daemon import Applications, Daemon, DirectoryStore, TwinStore, lags, make_databases
 from measure.figures import Values
-from measure.machine import cpu_seconds
-from measure.twin import Twin, environment
+from measure.machine import settle_disk
+from measure.twin import Twin
 
-QUIET_S = 20
+QUIET_S = 15
 BUSY_S = 20
-IN_A_FOLDER = 1000
+SIDE_S = 10      # of each side, with and without what is in trouble
+SIDES = 3
+SLOW_MS = 4000   # a slow store's, each time
 
 
-def resident_mib(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
+def setting(name, otherwise):
+    return int(os.environ.get(name, otherwise))
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+class Figures:
+    """One part's: each says whether the aim is reached."""
+
+    def __init__(self, printer, name):
+        self._printer, self._name = printer, name
+
+    def say(self, what, unit, value):
+        self._printer.single(f"{self._name}: {what}", unit, Values([value]))
+
+    def below(self, what, unit, value, most):
+        self._printer.single(f"{self._name}: {what}", unit, Values([value]), aim=f"under {most}", reached=value < most)
+
+    def none(self, what, value):
+        self._printer.single(f"{self._name}: {what}", "", Values([value]), aim="none", reached=value == 0)
 
 
-def threads(pid):
-    return len(os.listdir(f"/proc/{pid}/task"))
+def requests_of(store):
+    return store.twin.counts().get("requests", 0) if isinstance(store, TwinStore) else 0
 
 
-def make_databases(folder, count, kib):
-    """All alike: the first is made by SQLite, the others are copies of its file."""
-    first = os.path.join(folder, "first.db")
-    with sqlite3.connect(first) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("CREATE TABLE filler(v BLOB)")
-        database.execute("CREATE TABLE ticks(t REAL)")
-        for _ in range(max(kib // 64, 1)):
-            database.execute("INSERT INTO filler VALUES (randomblob(?))", (min(kib, 64) * 1000,))
-    database.close()
-    paths = []
-    for number in range(count):
-        below = os.path.join(folder, "data", f"{number // IN_A_FOLDER:03}")
-        os.makedirs(below, exist_ok=True)
-        paths.append(os.path.join(below, f"{number:06}.db"))
-        shutil.copyfile(first, paths[-1])
-    return paths
+def first_start(bench, figures, folder, config, count):
+    with Daemon(bench, folder, config) as daemon:
+        most = daemon.wait_until_new_ones_sleep(count)
+        figures.say("all of them new, until published and asleep", "s", time.monotonic() - daemon.began)
+        figures.say("CPU of that", "s", daemon.cpu())
+        figures.below("resident meanwhile, the most", "MiB", daemon.peak_mib(), 200)
+        figures.say("descriptors meanwhile, the most", "", most)
 
 
-class Fleet:
-    """The daemon over all of them. Left: stopped, everything published."""
-
-    def __init__(self, bench, folder, twin):
-        config = os.path.join(folder, "cairn.toml")
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(f'[defaults]\nto = "{twin.url("fleet")}"\nstate_dir = "{folder}/state"\nsleep_after = "10s"\n'
-                       f'[[database]]\nglob = "{folder}/data/*/*.db"\n')
-        self.log = os.path.join(folder, "log")
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([bench.cairn, "replicate", "--config", config], stdout=subprocess.DEVNULL,
-                                            stderr=log, env=environment(folder))
-        self.pid = self.process.pid
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait() != 0:
-            with open(self.log, encoding="utf-8") as log:
-                raise SystemExit("bench/run: the daemon failed: " + log.read()[-2000:])
-
-    def wait_until(self, holds, timeout_s=7200):
-        until = time.monotonic() + timeout_s
-        while not holds():
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise SystemExit("bench/run: the daemon did not come to rest")
-            time.sleep(0.1)
-
-    def sleeps(self, count):
-        """No database is open, and all of them have been begun with: each has a state directory."""
-        if descriptors(self.pid) >= 64 + 12:
-            return False
-        return len(glob.glob(f"{self.log[:-4]}/state/*/position")) >= count
+def at_rest(figures, daemon, count):
+    """From a start over what is published to all of it asleep, and some time of that."""
+    figures.below("start-up when all is published", "s", daemon.wait_until_quiet(), 30)
+    figures.say("CPU of that", "s", daemon.cpu())
+    cpu = daemon.cpu()
+    time.sleep(QUIET_S)
+    figures.below("CPU, all asleep", "% of a core", 100 * (daemon.cpu() - cpu) / QUIET_S, 5)
+    figures.below("resident, all asleep", "MiB", daemon.resident_mib(), 200)
+    figures.below("resident until then, the most", "MiB", daemon.peak_mib(), 200)
+    figures.say("descriptors, threads", f"and {daemon.threads()}", daemon.descriptors())
+    asleep, _, failing = daemon.states()
+    if asleep != count:
+        raise SystemExit(f"bench/run: of {count} databases {asleep} are asleep, and {failing} fail")
+    daemon.forget_peak()
 
 
-def objects(twin):
-    return twin.counts().get("requests", 0)
+def with_commits(bench, figures, daemon, store, paths):
+    applications = Applications(paths)
+    applications.commit_for(3)
+    before, cpu, began = requests_of(store), daemon.cpu(), time.monotonic()
+    commits = applications.commit_for(BUSY_S)
+    cpu = (daemon.cpu() - cpu) / (time.monotonic() - began)
+    asked = requests_of(store) - before
+    time.sleep(3)
+    resident, most = daemon.resident_mib(), daemon.peak_mib()
+    found = lags(bench, store, commits, daemon.folder)
+    figures.below("commit to published, median", "s", statistics.median(found), 1.2)
+    figures.say("the same, 99 of 100", "s", statistics.quantiles(found, n=100)[98])
+    figures.below(f"CPU, {len(commits) / BUSY_S:.0f} commits a second, compression too", "% of a core", 100 * cpu, 5)
+    figures.below("resident meanwhile", "MiB", resident, 200)
+    figures.below("the most (with one status of all asked for)", "MiB", most, 200)
+    figures.say("descriptors", "", daemon.descriptors())
+    if isinstance(store, TwinStore):
+        figures.say("requests a commit", "", asked / len(commits))
+    applications.close()
 
 
-def commit_all(connections):
-    for connection in connections:
-        with connection:
-            connection.execute("INSERT INTO ticks VALUES (?)", (time.time(),))
+def fleet(bench, printer, kind, store, paths, folder, busy):
+    figures = Figures(printer, f"fleet, {kind}")
+    count = len(paths)
+    config = f'to = "{store.url}"\n[[database]]\nglob = "{os.path.dirname(os.path.dirname(paths[0]))}/*/*.db"\n'
+    first_start(bench, figures, folder, config, count)
+    asked = requests_of(store)
+    if asked:
+        figures.say("requests for each of them", "", asked / count)
+    with Daemon(bench, folder, config) as daemon:
+        at_rest(figures, daemon, count)
+        if isinstance(store, TwinStore):
+            figures.none("requests of start-up and rest", requests_of(store) - asked)
+        if busy:
+            with_commits(bench, figures, daemon, store, paths[:: count // busy][:busy])
 
 
-def measure_lag(fleet, twin, connections):
-    """Seconds from a commit in each of some databases until as many segments more have been put."""
-    lags = []
-    for _ in range(BUSY_S):
-        began = time.monotonic()
-        puts = twin.counts().get("put_object", 0)
-        times = []
-        for connection in connections:
-            with connection:
-                connection.execute("INSERT INTO ticks VALUES (?)", (time.time(),))
-            times.append(time.monotonic())
-        seen = 0
-        while seen < len(connections) and time.monotonic() - began < 30:
-            counts = twin.counts()
-            now = counts.get("put_object", 0) - puts
-            for number in range(seen, min(now, len(connections))):
-                lags.append(time.monotonic() - times[number])
-            seen = max(seen, now)
-            time.sleep(0.02)
-        time.sleep(max(0.0, 1 - (time.monotonic() - began)))
-    return lags
+class Troubled:
+    """What is not well beside the others: a store that takes seconds for each answer and fails every third time, files
+    that are no database, databases that somebody keeps locked, and one that gets megabytes at once."""
+
+    def __init__(self, folder, twin):
+        self.folder, self._twin = folder, twin
+        self._slow = make_databases(f"{folder}/slow", 20, 1024)
+        self._locked = make_databases(f"{folder}/locked", 3, 64)
+        self._garbage = make_databases(f"{folder}/garbage", 3, 64)
+        self._heavy = make_databases(f"{folder}/heavy", 1, 64)
+        for path in self._garbage:
+            with open(path, "wb") as file:
+                file.write(random.Random(1).randbytes(1 << 16))
+        self._locks = [sqlite3.connect(path, isolation_level=None) for path in self._locked]
+        for lock in self._locks:
+            lock.execute("PRAGMA locking_mode=EXCLUSIVE")
+            lock.execute("INSERT INTO ticks VALUES (1)")
+        self._writers = [sqlite3.connect(path, isolation_level=None) for path in self._slow + self._heavy]
+        twin.control("POST", f"latency?ms={SLOW_MS}")
+        twin.control("POST", "faults?rate=33&faults=slow_down&operations=all")
+
+    def config(self, store):
+        return (f'[[database]]\nglob = "{self.folder}/slow/*/*.db"\nto = "{self._twin.url("slow")}"\n' +
+                "".join(f'[[database]]\nglob = "{self.folder}/{what}/*/*.db"\nto = "{store.url}-{what}"\n'
+                        for what in ("locked", "garbage", "heavy")))
+
+    def write(self):
+        for writer in self._writers[:-1]:
+            writer.execute("INSERT INTO ticks VALUES (2)")
+        self._writers[-1].execute("INSERT INTO filler VALUES (randomblob(4000000))")
+        for path in self._garbage:
+            with open(path, "ab") as file:
+                file.write(b"more")
+
+    def close(self):
+        for connection in self._locks + self._writers:
+            connection.close()
 
 
-def run_one(bench, printer, count, kib, busy):
-    printer.title(f"fleet: {count:,} databases of {kib} KiB, {busy} of them with a commit a second")
-    folder = bench.folder("fleet")
-    paths = make_databases(folder, count, kib)
-    with Twin(bench.twin_program, folder) as twin:
-        began = time.monotonic()
-        with Fleet(bench, folder, twin) as fleet:
-            fleet.wait_until(lambda: fleet.sleeps(count))
-            printer.single("fleet: all of them new, until asleep", "s", Values([time.monotonic() - began]))
-            printer.single("fleet: requests for each of them", "", Values([objects(twin) / count]))
-            printer.single("fleet: resident after that", "MiB", Values([resident_mib(fleet.pid)]))
-        twin.reset_counts()
-        began, used = time.monotonic(), None
-        with Fleet(bench, folder, twin) as fleet:
-            time.sleep(0.5)
-            last = -1.0
-            while last != (used := cpu_seconds(fleet.pid)) and used - last > 0.02:
-                last = used
-                time.sleep(0.5)
-            printer.single("fleet: start-up again", "s", Values([time.monotonic() - began]), aim="under 30")
-            printer.single("fleet: CPU of that", "s", Values([used]))
-            cpu = cpu_seconds(fleet.pid)
-            time.sleep(QUIET_S)
-            cpu = cpu_seconds(fleet.pid) - cpu
-            printer.single("fleet: requests until now", "", Values([objects(twin)]), aim="0")
-            printer.single("fleet: CPU, all asleep", "% of a core", Values([100 * cpu / QUIET_S]), aim="under 5")
-            printer.single("fleet: resident, all asleep", "MiB", Values([resident_mib(fleet.pid)]))
-            printer.single("fleet: descriptors, all asleep", "", Values([descriptors(fleet.pid)]))
-            printer.single("fleet: threads", "", Values([threads(fleet.pid)]))
-            if busy == 0:
-                return
-            connections = [sqlite3.connect(path) for path in paths[:: count // busy][:busy]]
-            commit_all(connections)
-            time.sleep(5)
-            cpu = cpu_seconds(fleet.pid)
-            began = time.monotonic()
-            lags = measure_lag(fleet, twin, connections)
-            cpu = (cpu_seconds(fleet.pid) - cpu) / (time.monotonic() - began)
-            printer.single("fleet: commit to published", "s", Values([statistics.median(lags)]), aim="under 1.2")
-            printer.single("fleet: CPU, compression and all", "% of a core", Values([100 * cpu]))
-            printer.single("fleet: resident", "MiB", Values([resident_mib(fleet.pid)]), aim="under 200")
-            printer.single("fleet: descriptors", "", Values([descriptors(fleet.pid)]))
-            for connection in connections:
-                connection.close()
+def neighbours(bench, printer, folder, busy):
+    printer.title(f"fleet: {busy} databases with a commit a second, and others in trouble beside them in turns")
+    figures = Figures(printer, "fleet, neighbours")
+    store = DirectoryStore(f"{folder}/store")
+    paths = make_databases(f"{folder}/data", busy, 64)
+    well = f'to = "{store.url}"\nstop_timeout = "5s"\n[[database]]\nglob = "{folder}/data/*/*.db"\n'
+    with Twin(bench.twin_program, f"{folder}/twin") as twin:
+        troubled = Troubled(folder, twin)
+        sides = {False: [], True: []}
+        with Daemon(bench, f"{folder}/daemon", well, ends_well=False) as daemon:  # a store does not answer
+            applications = Applications(paths)
+            daemon.wait_until(lambda: os.path.exists(daemon.socket))
+            applications.commit_for(5)
+            for side in range(2 * SIDES):
+                beside = side % 2 == 1
+                daemon.configure(well + (troubled.config(store) if beside else ""))
+                applications.commit_for(3, troubled.write if beside else lambda: None)
+                commits = applications.commit_for(SIDE_S, troubled.write if beside else lambda: None)
+                sides[beside].append(commits)
+            asleep, is_open, failing = daemon.states()
+            daemon.configure(well)
+            time.sleep(2)
+            medians = {beside: [statistics.median(lags(bench, store, commits, daemon.folder)) for commits in runs]
+                       for beside, runs in sides.items()}
+            applications.close()
+        troubled.close()
+    figures.say("open, failing with the others beside", f"and {failing}", is_open + asleep)
+    printer.compare("fleet, neighbours: commit to published, medians", "s", "alone", Values(medians[False]),
+                    "beside those in trouble", Values(medians[True]), aim="at most a tenth more")
+    ratio = statistics.median(medians[True]) / statistics.median(medians[False])
+    figures.below("lag beside those in trouble to lag alone", "", ratio, 1.1)
+
+
+def idle(bench, printer, folder, count):
+    printer.title(f"fleet: {count:,} databases of 8 KiB registered, all idle")
+    figures = Figures(printer, "fleet, idle")
+    store = DirectoryStore(f"{folder}/store")
+    make_databases(f"{folder}/data", count, 8)
+    config = f'to = "{store.url}"\n[[database]]\nglob = "{folder}/data/*/*.db"\n'
+    with Daemon(bench, f"{folder}/daemon", config) as daemon:
+        most = daemon.wait_until_new_ones_sleep(count)
+        figures.say("all of them new, until published and asleep", "s", time.monotonic() - daemon.began)
+        figures.say("resident meanwhile, the most", "MiB", daemon.peak_mib())
+        figures.say("descriptors meanwhile, the most", "", most)
+    with Daemon(bench, f"{folder}/daemon", config) as daemon:
+        figures.say("start-up when all is published", "s", daemon.wait_until_quiet())
+        cpu = daemon.cpu()
+        figures.say("CPU of that", "s", cpu)
+        time.sleep(QUIET_S)
+        figures.say("CPU, all asleep", "% of a core", 100 * (daemon.cpu() - cpu) / QUIET_S)
+        figures.say("resident, all asleep", "MiB", daemon.resident_mib())
+        figures.say("resident until then, the most", "MiB", daemon.peak_mib())
+        figures.say("descriptors, threads", f"and {daemon.threads()}", daemon.descriptors())
+        asleep, _, failing = daemon.states()
+        if asleep != count:
+            raise SystemExit(f"bench/run: of {count} databases {asleep} are asleep, and {failing} fail")
 
 
 def run(bench, printer):
-    kib = int(os.environ.get("BENCH_FLEET_KIB", "1024"))
-    for count in (int(text) for text in os.environ.get("BENCH_FLEET", "1000").split(",")):
-        busy = min(int(os.environ.get("BENCH_FLEET_BUSY", "100")), count // 10)
-        run_one(bench, printer, count, kib, busy)
+    count, kib = setting("BENCH_FLEET", 10_000), setting("BENCH_FLEET_KIB", 1024)
+    busy = min(setting("BENCH_FLEET_BUSY", 100), max(count // 10, 1))
+    folder = bench.folder("fleet")
+    printer.title(f"fleet: {count:,} databases of {kib} KiB, {busy} of them with a commit a second")
+    paths = make_databases(f"{folder}/data", count, kib)
+    settle_disk()
+    fleet(bench, printer, "directory", DirectoryStore(f"{folder}/directory/store"), paths, f"{folder}/directory/daemon",
+          busy)
+    shutil.rmtree(f"{folder}/directory")
+    settle_disk()
+    with Twin(bench.twin_program, f"{folder}/s3", "--verbose", "--believe-payload") as twin:
+        fleet(bench, printer, "S3", TwinStore(twin), paths, f"{folder}/s3/daemon", busy)
+    shutil.rmtree(folder)
+    neighbours(bench, printer, bench.folder("fleet-neighbours"), busy)
+    if registered := setting("BENCH_FLEET_IDLE", 100_000):
+        idle(bench, printer, bench.folder("fleet-idle"), registered)

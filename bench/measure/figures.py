@@ -65,12 +65,14 @@ class Printer:
         print(f"    {what:<34} {between.text()}" + (f"    aim: {aim}" if aim else ""))
         sys.stdout.flush()
 
-    def single(self, name, unit, values, aim=""):
-        """A figure that is compared with its aim alone."""
+    def single(self, name, unit, values, aim="", reached=None):
+        """A figure that is compared with its aim alone. `reached`: None says nothing of that."""
+        if reached is not None:
+            aim += ": reached" if reached else ": MISSED"
         if self.markdown:
             self._row(name, unit, "", values.text(), "", aim)
             return
-        print(f"{name + ', ' + unit:<38} {values.text()}" + (f"    aim: {aim}" if aim else ""))
+        print(f"{name + (', ' + unit if unit else ''):<60} {values.text():<26}" + (f" aim: {aim}" if aim else ""))
         sys.stdout.flush()
 
     def note(self, text):

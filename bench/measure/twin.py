@@ -20,12 +20,17 @@ class Twin:
     """Running until left."""
 
     def __init__(self, program, folder, *options, tls=False):
+        """With "--verbose" among the options the file at `log` gets a line a request."""
+        os.makedirs(folder, exist_ok=True)
         port_file = os.path.join(folder, "port")
+        self.log = os.path.join(folder, "requests")
         self.certificate = os.path.join(folder, "certificate.pem") if tls else None
         words = [program, "--port-file", port_file, *options]
         if tls:
             words += ["--tls", "good", "--certificate-file", self.certificate]
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL,
+                                            stderr=log if "--verbose" in options else None)
         until = time.monotonic() + 30
         while not (os.path.exists(port_file) and os.path.getsize(port_file) > 0):
             if self.process.poll() is not None or time.monotonic() > until:

@@ -38,6 +38,7 @@ class FairQueue {
     if (!lane.waiting.empty()) turns_.push_back(name);
     return item;
   }
+  bool is_empty() const { return turns_.empty(); }
   void done(const std::string& name) {
     const auto lane = lanes_.find(name);
     if (--lane->second.under_way == 0 && lane->second.waiting.empty()) lanes_.erase(lane);

@@ -58,6 +58,7 @@ class FakeReplicator final : public Replicator {
     }
     status_.published_sequence = status_.captured_sequence;
     status_.spool_segments = 0;
+    status_.settled = settles;
     return Step{kNever};
   }
   Result<Step> snapshot_step(const Time&) override {
@@ -118,6 +119,7 @@ class FakeReplicator final : public Replicator {
   std::optional<Error> capture_error;
   std::function<void()> in_publish;  // before it
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
+  bool settles = false;  // as soon as it has published
   std::uint64_t captures = 0, publishes = 0, upkeeps = 0, ended_captures = 0;
 
  private:

@@ -28,6 +28,12 @@ std::size_t most_of_a_lane(int workers) {
 // By what looking is slowed down with so many.
 std::int64_t times(std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); }
 
+// A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
+std::int64_t together(std::int64_t due_us, std::int64_t now_us) {
+  const std::int64_t grain_us = std::max<std::int64_t>((due_us - now_us) / 4, 1);
+  return (due_us + grain_us - 1) / grain_us * grain_us;
+}
+
 }  // namespace
 
 const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
@@ -99,7 +105,12 @@ std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
     const auto [due_us, id, part] = *timers_.begin();
     if (due_us > now_us) return due_us;
     timers_.erase(timers_.begin());
-    enqueue(*driven_.at(id), part);
+    Driven& driven = *driven_.at(id);
+    if (driven.quitting) {  // no part begins any more: one in a queue would be there when the database has gone
+      driven.parts[part].due_us = kNever;
+    } else {
+      enqueue(driven, part);
+    }
   }
   return kNever;
 }
@@ -220,7 +231,7 @@ void Scheduler::enqueue(Driven& driven, Part part) {
 void Scheduler::rest(Driven& driven, Part part) {
   driven.parts[part] = {};
   queues_[pool_of(part)].done(lane_of(driven, part));
-  workers_[pool_of(part)].notify_one();  // the lane may have more
+  if (!queues_[pool_of(part)].is_empty()) workers_[pool_of(part)].notify_one();  // the lane may have more
 }
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
@@ -244,7 +255,9 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
 // does not echo, since a step that finds nothing to do changes nothing.
 void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) {
   Awake& awake = *driven.awake;
-  if (status.settled || !status.store_trouble.empty() || !status.database_trouble.empty()) has_started(driven);
+  const bool in_trouble = !status.store_trouble.empty() || !status.database_trouble.empty();
+  if (status.settled || in_trouble) has_started(driven, in_trouble ? Then::stays : Then::sleeps_soon);
+  if (in_trouble || (driven.new_until_us > 0 && now_us >= driven.new_until_us)) is_new_no_more(driven);
   const StatusMark mark(status);
   const StatusWords words(status);
   const bool got_on = mark != awake.mark;
@@ -273,7 +286,7 @@ std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
   const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
   set_busy(driven, busy);
-  if (busy) return now_us + timing.busy_look_us * times(busy_, options_.often_busy);
+  if (busy) return together(now_us + timing.busy_look_us * times(busy_, options_.often_busy), now_us);
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }

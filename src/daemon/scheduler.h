@@ -68,6 +68,9 @@ struct SchedulerOptions {
   // something is in the way: so that thousands do not ask disk and store at the same moment. Of one store three
   // quarters.
   int starting_at_once = 32;
+  // Those and the ones that are done with that and wait until they may sleep: so many at once, since each holds memory
+  // and descriptors. One that does not go to sleep is soon not counted any more.
+  int new_awake = 512;
   // With more than so many open, who has nothing to do is closed as soon as can be.
   std::size_t many_awake = 64;
 };
@@ -128,7 +131,9 @@ class Scheduler {
   void begin_to_sleep(Driven& driven) REQUIRES(mutex_);
   bool may_start(Driven& driven) REQUIRES(mutex_);
   void pump_starts() REQUIRES(mutex_);
-  void has_started(Driven& driven) REQUIRES(mutex_);
+  enum class Then { sleeps_soon, stays };
+  void has_started(Driven& driven, Then then) REQUIRES(mutex_);
+  void is_new_no_more(Driven& driven) REQUIRES(mutex_);
   void put_away_when_still(Driven& driven) REQUIRES(mutex_);
 
   // What is due, and when.
@@ -167,7 +172,7 @@ class Scheduler {
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
   FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
-  int starting_ GUARDED_BY(mutex_) = 0;
+  int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep
   bool quitting_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -52,6 +52,7 @@ struct Scheduler::Driven {
   bool quitting = false;              // no part is to begin any more: it is put away when all are at rest
   std::optional<Result<void>> outcome;  // with quitting: how it ends; none: it goes to sleep
   bool was_opened = false, has_start = false, waits_to_start = false;
+  std::int64_t new_until_us = 0;      // it counts as one that was just opened for the first time; 0: it does not
 };
 
 }  // namespace cairn::daemon

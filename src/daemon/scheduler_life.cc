@@ -8,6 +8,7 @@ namespace cairn::daemon {
 namespace {
 
 constexpr std::int64_t kTryToSleepAgain_us = 3'000'000;
+constexpr std::int64_t kSleepsWithin_us = 10'000'000;  // who has nothing to do; a mark of its files has to stand first
 
 }  // namespace
 
@@ -73,7 +74,8 @@ void Scheduler::close_or_sleep(Driven& driven) {
   driven.quitting = false;
   if (asleep) {
     set_busy(driven, false);
-    has_started(driven);
+    has_started(driven, Then::stays);
+    is_new_no_more(driven);
     --awake_;
     driven.awake.reset();
     cancel_timers(driven);  // of parts that there are no more
@@ -102,7 +104,8 @@ void Scheduler::end(Driven& driven, const Result<void>& outcome) {
       set_busy(driven, false);
       --awake_;
     }
-    has_started(driven);
+    has_started(driven, Then::stays);
+    is_new_no_more(driven);
     const auto found = driven_.find(driven.id);
     gone = std::move(found->second);
     driven_.erase(found);
@@ -179,11 +182,12 @@ bool Scheduler::may_start(Driven& driven) {
 }
 
 void Scheduler::pump_starts() {
-  while (starting_ < std::max(options_.starting_at_once, 1)) {
+  while (starting_ < std::max(options_.starting_at_once, 1) &&
+         starting_ + new_awake_ < std::max(options_.new_awake, 1)) {
     const auto next = starts_.take();
     if (!next) return;
     const auto found = driven_.find(next->first);
-    if (found == driven_.end()) {  // it was stopped meanwhile
+    if (found == driven_.end() || found->second->was_opened) {  // it was stopped meanwhile, or opened to be
       starts_.done(next->second);
       continue;
     }
@@ -195,10 +199,20 @@ void Scheduler::pump_starts() {
   }
 }
 
-void Scheduler::has_started(Driven& driven) {
+void Scheduler::has_started(Driven& driven, Then then) {
   if (!std::exchange(driven.has_start, false)) return;
   --starting_;
   starts_.done(driven.lane);
+  if (then == Then::sleeps_soon) {
+    ++new_awake_;
+    driven.new_until_us = mono_us() + kSleepsWithin_us;
+  }
+  pump_starts();
+}
+
+void Scheduler::is_new_no_more(Driven& driven) {
+  if (std::exchange(driven.new_until_us, 0) == 0) return;
+  --new_awake_;
   pump_starts();
 }
 

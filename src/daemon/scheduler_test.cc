@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -53,7 +54,9 @@ class Watched final : public Replicator {
   Result<Step> capture_step(const Time& now) override { return in(now, &Replicator::capture_step, 0); }
   Result<Step> publish_step(const Time& now) override {
     if (in_publish) in_publish();
-    return in(now, &Replicator::publish_step, 1);
+    Result<Step> result = in(now, &Replicator::publish_step, 1);
+    if (publish_again_us > 0) result->next_us = now.mono_us + publish_again_us;
+    return result;
   }
   Result<Step> snapshot_step(const Time& now) override { return in(now, &Replicator::snapshot_step, 2); }
   Step upkeep_step(const Time& now) override {
@@ -67,10 +70,12 @@ class Watched final : public Replicator {
   ReplicatorStatus status() const override { return fake.status(); }
   std::string database_path() const override { return fake.database_path(); }
   void close(StopMode) override {}
-  bool may_rest(const Time&) override { return true; }
+  bool may_rest(const Time&) override { return rests == nullptr || *rests; }
 
   FakeReplicator fake;
+  const std::atomic<bool>* rests = nullptr;  // null: always
   std::function<void()> in_publish, in_upkeep;  // before it
+  std::int64_t publish_again_us = 0;  // after each time; 0: not by itself
   std::atomic<bool> twice_at_once = false, upkeep_ended = false;
 
  private:
@@ -242,6 +247,7 @@ class Sleeper final : public Tended {
     return &fake;
   }
   bool fall_asleep(const Time&) override {
+    if (in_fall_asleep) in_fall_asleep();
     at_rest = true;
     ++slept;
     return true;
@@ -251,6 +257,7 @@ class Sleeper final : public Tended {
   Watched fake;
   std::atomic<bool> at_rest = false, written = false, ended = false;
   std::atomic<int> opened = 0, slept = 0;
+  std::function<void()> in_fall_asleep;
 };
 
 TEST_F(SchedulerTest, WhoSleepsIsOpenedWhenItIsWrittenToAndNotBefore) {
@@ -273,6 +280,71 @@ TEST_F(SchedulerTest, WhoSleepsIsOpenedWhenItIsWrittenToAndNotBefore) {
   stop_.request_stop();
   EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
   EXPECT_EQ(one->opened, 4);
+}
+
+// A timer that rings while a database is closed leaves nothing in a queue that is looked at when the database has gone.
+TEST_F(SchedulerTest, WhatIsDueWhileItFallsAsleepIsForgotten) {
+  SchedulerOptions options = only_when_woken();
+  options.store_workers = 1;
+  options.timing.idle_look_us = 1'000;
+  open(options);
+  std::atomic<bool> falls_asleep = false, may_sleep = false, hangs = false, answers = false;
+  const auto wait_for = [](const std::atomic<bool>& sign) {
+    while (!sign) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  const auto one = std::make_shared<Sleeper>(scratch_ / "sleeps.db");
+  write(one->database_path());
+  one->fake.publish_again_us = 50'000;
+  one->in_fall_asleep = [&] {
+    falls_asleep = true;
+    wait_for(may_sleep);
+  };
+  scheduler_->tend(one, "store", stop_.get_token(), options_, 1);
+  ASSERT_TRUE(comes_true([&] { return falls_asleep.load(); }));
+  Watched& other = add();
+  other.fake.commit();
+  other.in_publish = [&] {
+    hangs = true;
+    wait_for(answers);
+  };
+  drive(other, "hangs");
+  ASSERT_TRUE(comes_true([&] { return hangs.load(); }));  // nobody is left who would take anything out of the queue
+  const std::int64_t rings_us = clock_.now().mono_us + one->fake.publish_again_us;
+  ASSERT_TRUE(comes_true([&] { return clock_.now().mono_us > rings_us; }));
+  stop_.request_stop();
+  may_sleep = true;
+  EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
+  answers = true;
+  stop_all();
+  EXPECT_EQ(failed_, 0);
+}
+
+// Who was opened for the first time and waits until it may sleep holds memory and descriptors meanwhile.
+TEST_F(SchedulerTest, NewOnesThatDoNotSleepYetKeepTheNextWaiting) {
+  SchedulerOptions options = only_when_woken();
+  options.starting_at_once = 2;
+  options.new_awake = 3;
+  options.timing.idle_look_us = 1'000;
+  options.many_awake = 0;
+  open(options);
+  std::atomic<bool> may_sleep = false;
+  std::vector<std::shared_ptr<Sleeper>> all;
+  for (int i = 0; i < 8; ++i) {
+    all.push_back(std::make_shared<Sleeper>(scratch_ / ("new" + std::to_string(i))));
+    write(all.back()->database_path());
+    all.back()->fake.fake.settles = true;
+    all.back()->fake.rests = &may_sleep;
+  }
+  for (const auto& one : all) scheduler_->tend(one, "store", stop_.get_token(), options_, 3'600'000'000);
+  const auto count = [&](auto what) { return std::count_if(all.begin(), all.end(), what); };
+  const auto opened = [&] { return count([](const auto& one) { return one->opened > 0; }); };
+  ASSERT_TRUE(comes_true([&] { return opened() == 3; }));
+  ASSERT_TRUE(comes_true([&] {
+    return count([](const auto& one) { return one->fake.fake.capture_count() > 5; }) == 3;
+  }));
+  EXPECT_EQ(opened(), 3);
+  may_sleep = true;
+  EXPECT_TRUE(comes_true([&] { return opened() == 8; }));
 }
 
 TEST_F(SchedulerTest, NewOnesAreOpenedFewAtATimeAndNoStoreKeepsTheOthersWaiting) {

@@ -2,13 +2,15 @@
 // popping thread when it would have to wait. The executor's closures own the jobs and the shared state, not the
 // pipeline: a writer may be destroyed with work under way, and the last closure cleans up.
 //
-// Compressors are pooled: as many as blocks are compressed at once, which is what bounds their memory.
+// Compressors are pooled for the whole process: there are as many as blocks are compressed at once, however many writers
+// have blocks waiting. That bounds their memory, which is more than what most of thousands of databases have to write.
 
 #include "segment/block_pipeline.h"
 
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -25,23 +27,38 @@ struct BlockPipeline::Job {
   Result<PackedBlock> packed = PackedBlock{};  // once done
 };
 
-struct BlockPipeline::Shared {
-  Shared(int level_in, Inspect inspect_in) : level(level_in), inspect(std::move(inspect_in)) {}
+namespace {
 
-  const int level;
-  const Inspect inspect;
-  mutable Mutex mutex;
-  ConditionVariable changed;
-  std::deque<std::shared_ptr<Job>> queue GUARDED_BY(mutex);
-  std::vector<std::unique_ptr<BlockCompressor>> idle GUARDED_BY(mutex);
-  std::uint64_t pushed GUARDED_BY(mutex) = 0;
-  bool closed GUARDED_BY(mutex) = false;
-  bool cancelled GUARDED_BY(mutex) = false;
+// Idle ones stay while there is a pipeline; after the last one, one of the ordinary kind, so that a small segment now
+// and then does not make one anew.
+class Compressors {
+ public:
+  static std::shared_ptr<Compressors> of_process() {
+    static const auto all = std::make_shared<Compressors>();
+    return all;
+  }
 
-  std::unique_ptr<BlockCompressor> take_compressor() EXCLUDES(mutex) {
+  void begin_use() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    ++users_;
+  }
+  void end_use() EXCLUDES(mutex_) {
+    std::map<int, std::vector<std::unique_ptr<BlockCompressor>>> gone;
+    MutexLock lock(mutex_);
+    if (--users_ > 0) return;
+    gone.swap(idle_);
+    for (auto& [level, idle] : gone) {
+      if (level > kOrdinaryLevel || idle.empty()) continue;
+      idle_[level].push_back(std::move(idle.back()));
+      idle.pop_back();
+      return;
+    }
+  }
+
+  std::unique_ptr<BlockCompressor> take(int level) EXCLUDES(mutex_) {
     {
-      MutexLock lock(mutex);
-      if (cancelled) return nullptr;
+      MutexLock lock(mutex_);
+      auto& idle = idle_[level];
       if (!idle.empty()) {
         auto compressor = std::move(idle.back());
         idle.pop_back();
@@ -49,6 +66,42 @@ struct BlockPipeline::Shared {
       }
     }
     return std::make_unique<BlockCompressor>(level);
+  }
+  void give_back(int level, std::unique_ptr<BlockCompressor> compressor) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    idle_[level].push_back(std::move(compressor));
+  }
+
+ private:
+  static constexpr int kOrdinaryLevel = 3;  // higher ones take several times the memory
+  Mutex mutex_;
+  std::map<int, std::vector<std::unique_ptr<BlockCompressor>>> idle_ GUARDED_BY(mutex_);  // by level
+  int users_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace
+
+struct BlockPipeline::Shared {
+  Shared(int level_in, Inspect inspect_in) : level(level_in), inspect(std::move(inspect_in)) {
+    compressors->begin_use();
+  }
+  ~Shared() { compressors->end_use(); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  const int level;
+  const Inspect inspect;
+  const std::shared_ptr<Compressors> compressors = Compressors::of_process();
+  mutable Mutex mutex;
+  ConditionVariable changed;
+  std::deque<std::shared_ptr<Job>> queue GUARDED_BY(mutex);
+  std::uint64_t pushed GUARDED_BY(mutex) = 0;
+  bool closed GUARDED_BY(mutex) = false;
+  bool cancelled GUARDED_BY(mutex) = false;
+
+  bool is_cancelled() const EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    return cancelled;
   }
 
   Result<PackedBlock> pack(const Job& job, BlockCompressor& compressor) const {
@@ -70,14 +123,14 @@ struct BlockPipeline::Shared {
   // Compresses the job unless somebody else does.
   void work_on(Job& job) EXCLUDES(mutex) {
     if (job.claimed.exchange(true)) return;
-    std::unique_ptr<BlockCompressor> compressor = take_compressor();
-    if (!compressor) return;
+    if (is_cancelled()) return;
+    std::unique_ptr<BlockCompressor> compressor = compressors->take(level);
     Result<PackedBlock> packed = pack(job, *compressor);
+    compressors->give_back(level, std::move(compressor));
     job.raw.reset();
     MutexLock lock(mutex);
     job.packed = std::move(packed);
     job.done = true;
-    idle.push_back(std::move(compressor));
     changed.notify_all();
   }
 };

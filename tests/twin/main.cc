@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/files.h"
 #include "twin/control.h"
 #include "twin/twin.h"
@@ -53,7 +54,7 @@ void declare(CLI::App& app, Arguments& a) {
   app.add_flag("--opaque-etags", a.opaque_etags, "etags that are no MD5: for benchmarks");
   app.add_flag("--drop-bodies", a.drop_bodies,
                "keep of an object's bytes their number, and check nothing of them: for benchmarks");
-  app.add_flag("--verbose", a.verbose, "a line a request on standard error");
+  app.add_flag("--verbose", a.verbose, "a line a request on standard error: milliseconds of the wall clock first");
 }
 
 std::string complete(Arguments& a) {
@@ -81,7 +82,7 @@ std::string complete(Arguments& a) {
   if (a.verbose) {
     options.on_request = [](const Seen& seen) {
       const std::string line =
-          fmt::format("{} {} -> {}{}{}\n", seen.method, seen.target, seen.status,
+          fmt::format("{} {} {} -> {}{}{}\n", SystemClock().now().wall_ms, seen.method, seen.target, seen.status,
                       seen.code.empty() ? "" : " " + seen.code,
                       seen.fault ? fmt::format(" [{}]", name_of(*seen.fault)) : "");
       std::fputs(line.c_str(), stderr);
