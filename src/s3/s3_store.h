@@ -165,6 +165,7 @@ class S3Store final : public Store {
                                     int limit);
   Result<HttpResponse> expect_whole(const Call& call);
   Error out_of_order(std::string_view prefix, std::string_view key) const;
+  Error not_asked_for(std::string_view full) const;
 
   // s3_upload.cc
   static Result<void> check_upload_id(std::string_view key, std::string_view upload_id);

@@ -559,7 +559,9 @@ TEST(List, LeavesOutWhatIsNoKeyAndGoesOn) {
 TEST(List, DisorderAndBrokenListsAreErrors) {
   Fixture f;
   f.http.say(200, listing({"pre/b", "pre/a"}, "false"));
-  EXPECT_EQ(kind_of(f.store.list("", "", 0)), "unsupported");
+  EXPECT_EQ(kind_of(f.store.list("", "", 0)), "corrupt");  // which is asked for again
+  f.http.say(200, listing({"pre/aa", "pre/b"}, "false"));
+  EXPECT_EQ(kind_of(f.store.list("a", "", 0)), "corrupt");
   f.http.say(200, listing({"pre/b"}, "false"));
   f.http.and_break_off();
   EXPECT_EQ(kind_of(f.store.list("", "", 0)), "retry_later");
