@@ -36,7 +36,12 @@ Result<ListPage> S3Store::list(std::string_view prefix, std::string_view start_a
   std::string token;
   for (int pages = 0; pages < kMaxPages; ++pages) {
     const std::size_t missing = enough == 0 ? kMostAPage : enough + 1 - page.objects.size();
-    CAIRN_ASSIGN(ObjectsPage got, list_once(prefix, after, token, std::min<std::size_t>(missing, kMostAPage)));
+    auto next = list_once(prefix, after, token, std::min<std::size_t>(missing, kMostAPage));
+    // Where to go on was the store's own word: if it does not know it, that came garbled.
+    if (!next && !token.empty() && next.error().kind() == ErrorKind::invalid) {
+      return next.error().as(ErrorKind::corrupt);
+    }
+    CAIRN_ASSIGN(ObjectsPage got, std::move(next));
     const std::string last = got.objects.empty() ? std::string() : got.objects.back().key;
     for (ObjectInfo& object : got.objects) {
       if (!object.key.starts_with(begins_with)) return not_asked_for(object.key);
