@@ -1,7 +1,7 @@
 // Pruning, without a lock. The order of its requests is what makes it safe beside syncs, restores and other prunes:
 //
 //   1. put the notice              its time is the store's own "now"; a sync that wants an old object sees it
-//   2. list objects and uploads    what could be removed: only what is older than the grace
+//   2. list objects, twice         what could be removed: only what is older than the grace, and looks so both times
 //   3. read the manifests          after the listing, so that whatever they name was published before; --keep swaps
 //                                  thinner ones in, by compare-and-swap
 //   4. remove, metas before layers what neither a manifest nor a want names; then history that no manifest names
@@ -9,6 +9,9 @@
 //
 // Any failure before 4 leaves everything as it was, and one in 4 only leaves some of the garbage. A listing or a
 // manifest that cannot be read is never taken for "nothing there".
+//
+// Why twice: over plain http a bit of a listing may come flipped, and nobody notices. A young object whose time came
+// garbled looks old; a manifest whose name did would not be read, and its layers would look like garbage.
 #include "layer/prune.h"
 
 #include <fmt/format.h>
@@ -59,6 +62,25 @@ std::size_t droppable_syncs(const Manifest& manifest, std::int64_t keep_from_ms)
   return droppable;
 }
 
+// What one look at the store shows.
+struct Look {
+  std::map<std::string, std::vector<ObjectInfo>> layers;  // and metas, by digest
+  std::vector<ObjectInfo> temporary, histories;
+  std::set<std::string> containers;  // by name
+};
+
+Result<Look> look_around(Store& store) {
+  Look look;
+  CAIRN_ASSIGN(look.layers, list_layer_objects(store));
+  CAIRN_ASSIGN(look.temporary, list_all(store, kTemporaryPrefix));
+  CAIRN_ASSIGN(const std::vector<ObjectInfo> manifests, list_all(store, kManifestPrefix));
+  for (const ObjectInfo& object : manifests) {
+    if (is_history_key(object.key)) look.histories.push_back(object);
+    if (auto name = name_of_manifest_key(object.key)) look.containers.insert(std::move(*name));
+  }
+  return look;
+}
+
 class Prune {
  public:
   Prune(Store& store, const LayerPruneOptions& options) : store_(store), options_(options) {}
@@ -68,19 +90,26 @@ class Prune {
  private:
   Result<void> announce(std::int64_t now_ms);
   Result<void> decide_and_remove();
-  Result<void> read_needed();
+  void believe(const Look& look);
+  void heed_wants(const Look& look);
+  Result<void> read_needed(const std::vector<std::string>& containers);
   Result<void> thin(StoredHistory history);
   void need(const StoredHistory& history);
-  Result<void> remove_layers(const std::map<std::string, std::vector<ObjectInfo>>& found);
+  Result<void> remove_layers(const Look& first, const Look& second);
   Result<void> remove_unneeded(const std::vector<ObjectInfo>& objects);
   Result<void> abort_uploads(const std::vector<UploadInfo>& uploads);
   Result<void> remove(const ObjectInfo& object);
   bool is_old(std::int64_t time_ms) const { return time_ms + options_.grace_ms <= now_ms_; }
+  // Both looks say so.
+  bool is_old(const ObjectInfo& object) const {
+    return is_old(object.modified_ms) && believed_.contains({object.key, object.modified_ms});
+  }
 
   Store& store_;
   const LayerPruneOptions& options_;
   std::string notice_;
   std::int64_t now_ms_ = 0;
+  std::set<std::pair<std::string, std::int64_t>> believed_;  // keys and times of the second look
   std::set<std::string, std::less<>> needed_;  // digests, and keys: a layer may have kept the name it was sent under
   LayerPruneReport report_;
 };
@@ -110,30 +139,44 @@ Result<void> Prune::announce(std::int64_t now_ms) {
 }
 
 Result<void> Prune::decide_and_remove() {
-  using Found = std::map<std::string, std::vector<ObjectInfo>>;
-  CAIRN_ASSIGN(const Found found, list_layer_objects(store_));
-  CAIRN_ASSIGN(const std::vector<ObjectInfo> temporary, list_all(store_, kTemporaryPrefix));
-  CAIRN_ASSIGN(std::vector<ObjectInfo> histories, list_all(store_, kManifestPrefix));
-  std::erase_if(histories, [](const ObjectInfo& object) { return !is_history_key(object.key); });
+  CAIRN_ASSIGN(const Look first, look_around(store_));
   std::vector<UploadInfo> uploads;
   if (store_.capabilities().multipart) {
     CAIRN_ASSIGN(uploads, store_.list_uploads(""));
   }
-  for (const ObjectInfo& object : temporary) {
-    if (!object.key.starts_with(kWantPrefix) || is_old(object.modified_ms)) continue;
+  CAIRN_ASSIGN(const Look second, look_around(store_));
+  believe(second);
+  heed_wants(first);
+  heed_wants(second);
+  std::set<std::string> containers = first.containers;
+  containers.insert(second.containers.begin(), second.containers.end());
+  CAIRN_TRY(read_needed({containers.begin(), containers.end()}));
+  CAIRN_TRY(remove_layers(first, second));
+  CAIRN_TRY(remove_unneeded(first.temporary));
+  CAIRN_TRY(remove_unneeded(first.histories));
+  return abort_uploads(uploads);
+}
+
+void Prune::believe(const Look& look) {
+  const auto add = [&](const std::vector<ObjectInfo>& objects) {
+    for (const ObjectInfo& object : objects) believed_.emplace(object.key, object.modified_ms);
+  };
+  add(look.temporary);
+  add(look.histories);
+  for (const auto& [digest, objects] : look.layers) add(objects);
+}
+
+void Prune::heed_wants(const Look& look) {
+  for (const ObjectInfo& object : look.temporary) {
+    if (!object.key.starts_with(kWantPrefix) || is_old(object)) continue;
     Wanted wanted = wanted_by(object.key);
     needed_.insert(std::move(wanted.digest));
     needed_.insert(std::move(wanted.temporary_key));
   }
-  CAIRN_TRY(read_needed());
-  CAIRN_TRY(remove_layers(found));
-  CAIRN_TRY(remove_unneeded(temporary));
-  CAIRN_TRY(remove_unneeded(histories));
-  return abort_uploads(uploads);
 }
 
-Result<void> Prune::read_needed() {
-  CAIRN_ASSIGN(std::vector<StoredHistory> histories, read_all_histories(store_));
+Result<void> Prune::read_needed(const std::vector<std::string>& containers) {
+  CAIRN_ASSIGN(std::vector<StoredHistory> histories, read_histories(store_, containers));
   // Layers without any manifest: somebody has removed what names them, or this is not the place it was thought to be.
   if (histories.empty()) {
     return Error(ErrorKind::not_found, fmt::format("there is no container in {}: nothing was removed", store_.url()));
@@ -176,10 +219,14 @@ void Prune::need(const StoredHistory& history) {
 }
 
 // Layer and meta go together or stay together: a young meta beside an old layer is a sync at work.
-Result<void> Prune::remove_layers(const std::map<std::string, std::vector<ObjectInfo>>& found) {
-  for (const auto& [digest, objects] : found) {
-    const bool young = std::any_of(objects.begin(), objects.end(),
-                                   [&](const ObjectInfo& object) { return !is_old(object.modified_ms); });
+Result<void> Prune::remove_layers(const Look& first, const Look& second) {
+  const auto any_young = [&](const Look& look, const std::string& digest) {
+    const auto found = look.layers.find(digest);
+    return found == look.layers.end() ||
+           !std::ranges::all_of(found->second, [&](const ObjectInfo& object) { return is_old(object); });
+  };
+  for (const auto& [digest, objects] : first.layers) {
+    const bool young = any_young(first, digest) || any_young(second, digest);
     for (const ObjectInfo& object : objects) {  // by key, as listed: the meta comes first
       if (young || needed_.contains(digest)) {
         ++report_.kept_objects;
@@ -195,7 +242,7 @@ Result<void> Prune::remove_layers(const std::map<std::string, std::vector<Object
 Result<void> Prune::remove_unneeded(const std::vector<ObjectInfo>& objects) {
   for (const ObjectInfo& object : objects) {
     const bool is_needed = object.key == notice_ || needed_.contains(object.key);
-    if (is_old(object.modified_ms) && !is_needed) CAIRN_TRY(remove(object));
+    if (is_old(object) && !is_needed) CAIRN_TRY(remove(object));
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -13,6 +14,7 @@
 #include "layer/history.h"
 #include "layer/manifest.h"
 #include "layer/stored.h"
+#include "store/around.h"
 #include "store/faulty.h"
 #include "store/memory_store.h"
 #include "support/interrupted_store.h"
@@ -268,6 +270,71 @@ TEST_F(PruneTest, NoFailureOfAListingOrAManifestRemovesAnything) {
     const std::unique_ptr<Store> faulty = make_faulty_store(*store_, plan, random_);
     EXPECT_FALSE(prune_layers(*faulty, clock_.wall_ms, {})) << name_of(operation);
     EXPECT_THAT(keys(), Contains(layer_key(digest_of(2)))) << name_of(operation);
+  }
+}
+
+// What a listing says of one object is not so, once.
+class MisreadStore final : public StoreAround<MisreadStore> {
+ public:
+  using Misread = std::function<void(ObjectInfo&)>;
+  MisreadStore(Store& inner, std::size_t which, Misread misread)
+      : inner_(inner), which_(which), misread_(std::move(misread)) {}
+  Store& inner() const { return inner_; }
+  template <class Call>
+  auto around(const StoreCall&, const Call& call) -> decltype(call()) {
+    return call();
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    CAIRN_ASSIGN(ListPage page, inner_.list(prefix, start_after, limit));
+    for (ObjectInfo& object : page.objects) {
+      if (listed_++ == which_) misread_(object);
+    }
+    return page;
+  }
+  std::size_t listed() const { return listed_; }
+
+ private:
+  Store& inner_;
+  const std::size_t which_;
+  const Misread misread_;
+  std::size_t listed_ = 0;
+};
+
+TEST_F(PruneTest, NothingThatIsNeededGoesWhateverOneListingSaysWrong) {
+  const std::string want = want_key_of(digest_of(61), "tmp/x", random_);
+  const auto flip = [](std::size_t from_end) {
+    return [from_end](ObjectInfo& object) {
+      char& c = object.key[object.key.size() - 1 - from_end % object.key.size()];
+      c = static_cast<char>(c ^ 1);
+    };
+  };
+  const std::vector<MisreadStore::Misread> misreadings{
+      flip(0), flip(3), flip(9), flip(20), flip(60),
+      [](ObjectInfo& object) { object.modified_ms -= 400 * kDayMs; },
+      [](ObjectInfo& object) { object.modified_ms += 400 * kDayMs; }};
+  for (const auto& misread : misreadings) {
+    std::size_t listed = 1;
+    for (std::size_t which = 0; which < listed; ++which) {
+      store_ = make_memory_store(clock_);
+      for (std::uint64_t i = 1; i <= 9; ++i) publish_layer("web", i, i % 3 == 1 ? SyncKind::full : SyncKind::increment);
+      publish_layer("db", 20);
+      put(layer_key(digest_of(60)));  // nobody's
+      put(layer_key(digest_of(61)));
+      clock_.wall_ms += 3 * kDayMs;
+      ASSERT_TRUE(want_layer(*store_, want));
+      put(layer_key(digest_of(62)));  // of a sync at work
+      MisreadStore store(*store_, which, misread);
+      (void)prune_layers(store, clock_.wall_ms, {});
+      listed = store.listed();
+      for (const std::uint64_t number : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 61, 62}) {
+        ASSERT_TRUE(store_->head(layer_key(digest_of(number)))) << which << ": layer " << number << " is gone";
+      }
+      ASSERT_TRUE(store_->head(want)) << which;
+      const Result<StoredHistory> web = read_history(*store_, "web");
+      ASSERT_TRUE(web) << which << ": " << web.error().message();
+      ASSERT_EQ(web->whole.syncs.size(), 9u);
+    }
+    EXPECT_GT(listed, 40u);
   }
 }
 

@@ -52,6 +52,10 @@ Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store&
 
 Result<std::vector<StoredHistory>> read_all_histories(Store& store) {
   CAIRN_ASSIGN(const std::vector<std::string> names, stored_container_names(store));
+  return read_histories(store, names);
+}
+
+Result<std::vector<StoredHistory>> read_histories(Store& store, std::span<const std::string> names) {
   std::vector<StoredHistory> histories;
   for (const std::string& name : names) {
     Result<StoredHistory> history = read_history(store, name);

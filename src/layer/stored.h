@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,9 @@ Result<std::vector<ObjectInfo>> list_all(Store& store, std::string_view prefix);
 // The objects of layers, by digest: those at the top of the store, folders passed over with one request each.
 Result<std::map<std::string, std::vector<ObjectInfo>>> list_layer_objects(Store& store);
 
-// The histories of all containers, ascending by key. One that vanishes meanwhile is left out; one that cannot be read
-// is an error.
+// The histories of containers. One that vanishes meanwhile is left out; one that cannot be read is an error.
+Result<std::vector<StoredHistory>> read_histories(Store& store, std::span<const std::string> names);
+// Those of all containers, ascending by key.
 Result<std::vector<StoredHistory>> read_all_histories(Store& store);
 
 LayerSnapshot snapshot_of(const SyncRecord& record);

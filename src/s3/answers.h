@@ -28,6 +28,11 @@ std::optional<ContentRange> content_range(const HttpResponse& response);
 Result<ObjectInfo> info_of(const HttpResponse& response, std::string_view key,
                            std::optional<std::uint64_t> size_bytes);
 
+// Kept with each object that was put in one request: the CRC64NVME of its bytes, in base64. It is looked at by who asks
+// for all of an object, whatever its size: such are the small documents, which have no checksum in themselves.
+inline constexpr std::string_view kBodyHeader = "x-amz-meta-cairn-crc64nvme";
+inline constexpr std::uint64_t kMostSummedBytes = 16 << 20;  // beyond that nobody asks for all
+
 // The request was turned down because of the way in which its checksum was given, not because the checksum was wrong.
 bool refuses_checksum(const HttpResponse& response);
 

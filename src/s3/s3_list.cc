@@ -29,15 +29,22 @@ constexpr int kMaxPages = 10'000;
 // over.
 Result<ListPage> S3Store::list(std::string_view prefix, std::string_view start_after, int limit) {
   CAIRN_TRY(check_prefix(prefix));
+  const std::string begins_with = full_key(prefix);
   const std::size_t enough = limit > 0 ? static_cast<std::size_t>(limit) : 0;
   ListPage page;
   std::string after = start_after.empty() ? std::string() : full_key(start_after);
   std::string token;
   for (int pages = 0; pages < kMaxPages; ++pages) {
     const std::size_t missing = enough == 0 ? kMostAPage : enough + 1 - page.objects.size();
-    CAIRN_ASSIGN(ObjectsPage got, list_once(prefix, after, token, std::min<std::size_t>(missing, kMostAPage)));
+    auto next = list_once(prefix, after, token, std::min<std::size_t>(missing, kMostAPage));
+    // Where to go on was the store's own word: if it does not know it, that came garbled.
+    if (!next && !token.empty() && next.error().kind() == ErrorKind::invalid) {
+      return next.error().as(ErrorKind::corrupt);
+    }
+    CAIRN_ASSIGN(ObjectsPage got, std::move(next));
     const std::string last = got.objects.empty() ? std::string() : got.objects.back().key;
     for (ObjectInfo& object : got.objects) {
+      if (!object.key.starts_with(begins_with)) return not_asked_for(object.key);
       const std::string_view key = key_of(object.key);
       if (!key.starts_with(prefix) || key <= start_after || !is_key(key)) continue;
       if (!page.objects.empty() && key <= page.objects.back().key) return out_of_order(prefix, key);
@@ -58,10 +65,17 @@ Result<ListPage> S3Store::list(std::string_view prefix, std::string_view start_a
   return Error(ErrorKind::corrupt, fmt::format("{}: the list of '{}' has no end", url(), prefix));
 }
 
+// A store that lists in another order cannot be used; but it may have been a bit of a name that was flipped on its way.
 Error S3Store::out_of_order(std::string_view prefix, std::string_view key) const {
-  return Error(ErrorKind::unsupported,
-               fmt::format("{}: the store lists '{}' in another order than that of bytes, at '{}': it cannot be used",
+  return Error(ErrorKind::corrupt,
+               fmt::format("{}: '{}' is listed in another order than that of bytes, at '{}': if it happens again, this "
+                           "store cannot be used",
                            url(), prefix, key));
+}
+
+Error S3Store::not_asked_for(std::string_view full) const {
+  return Error(ErrorKind::corrupt,
+               fmt::format("{}: the store lists what was not asked for: '{}'", url(), std::string(full)));
 }
 
 Result<ObjectsPage> S3Store::list_once(std::string_view prefix, const std::string& after, const std::string& token,

@@ -69,6 +69,14 @@ Call S3Store::put_call(const std::string& full, const Source& body, const std::s
   return call;
 }
 
+Result<Call> S3Store::whole_put_call(const std::string& full, const Source& body, const std::string& token) const {
+  Call call = put_call(full, body, token);
+  if (body.size_bytes() > kMostSummedBytes) return call;
+  CAIRN_ASSIGN(std::string sum, crc64nvme_base64(body));
+  call.headers.emplace_back(kBodyHeader, std::move(sum));
+  return call;
+}
+
 Result<HttpResponse> S3Store::send_body(const Call& call, Checksums checksums) {
   for (;;) {
     const Dialect dialect = dialect_.now();
@@ -144,7 +152,7 @@ Result<std::string> S3Store::put_new_at(const std::string& full, const Source& b
     if (there) return Error(ErrorKind::conflict, fmt::format("{}: the object exists already", client_.name_of(full)));
   }
   const std::string token = new_token();
-  Call call = put_call(full, body, token);
+  CAIRN_ASSIGN(Call call, whole_put_call(full, body, token));
   if (condition != Condition::refused) call.headers.emplace_back("If-None-Match", "*");
   return send_until_clear(
       call, [&](Outcome outcome, const Error& error) { return settle_put_new(full, token, outcome, error); });
@@ -212,7 +220,7 @@ Result<std::string> S3Store::put_if_at(const std::string& full, const Source& bo
     if (!there || there->info.etag != etag) return replaced;
   }
   const std::string token = new_token();
-  Call call = put_call(full, body, token);
+  CAIRN_ASSIGN(Call call, whole_put_call(full, body, token));
   call.headers.emplace_back(kReplacedHeader, etag);
   if (dialect.put_if != Condition::refused) {
     const bool quotes = dialect.put_if_quotes == EtagQuotes::with;

@@ -99,6 +99,8 @@ class S3Store final : public Store {
 
   // s3_put.cc
   Call put_call(const std::string& full, const Source& body, const std::string& token) const;
+  // With the sum of the body, which a reader of the whole compares.
+  Result<Call> whole_put_call(const std::string& full, const Source& body, const std::string& token) const;
   enum class Checksums { any, crc64nvme_only };
   // Sends a body, with a checksum as far as the store is known to take one.
   Result<HttpResponse> send_body(const Call& call, Checksums checksums);
@@ -165,6 +167,7 @@ class S3Store final : public Store {
                                     int limit);
   Result<HttpResponse> expect_whole(const Call& call);
   Error out_of_order(std::string_view prefix, std::string_view key) const;
+  Error not_asked_for(std::string_view full) const;
 
   // s3_upload.cc
   static Result<void> check_upload_id(std::string_view key, std::string_view upload_id);

@@ -68,22 +68,35 @@ std::optional<std::uint64_t> number_of(std::string_view text) {
 
 // With encoding-type=url a space may be a '+'; a real one is %2B then.
 std::optional<std::string> name_in(const pugi::xml_node& root, std::string_view text) {
-  if (text_of(root, "EncodingType") != "url") return std::string(text);
+  const std::string_view encoding = text_of(root, "EncodingType");
+  if (encoding.empty()) return std::string(text);
+  if (encoding != "url") return std::nullopt;
   std::string spaced(text);
   std::replace(spaced.begin(), spaced.end(), '+', ' ');
   return percent_decode(spaced);
 }
 
-std::int64_t time_of(std::string_view text) {
+// 0 where the store says none. What cannot be read is no time of long ago.
+std::optional<std::int64_t> time_of(std::string_view text) {
+  if (text.empty()) return 0;
   const auto time = parse_time(text);
-  return time ? *time : 0;
+  return time && *time > 0 ? std::optional(*time) : std::nullopt;
+}
+
+// What is neither is no end of a list.
+Result<bool> is_truncated(const pugi::xml_node& root) {
+  const std::string_view text = text_of(root, "IsTruncated");
+  if (text == "true") return true;
+  if (text == "false" || text.empty()) return false;
+  return corrupt("a list says neither that it goes on nor that it ends");
 }
 
 Result<ObjectInfo> object_of(const pugi::xml_node& root, const pugi::xml_node& node) {
   const auto key = name_in(root, text_of(node, "Key"));
   const auto size = number_of(text_of(node, "Size"));
-  if (!key || key->empty() || !size) return corrupt("an object in a list has no key or no size");
-  return ObjectInfo{*key, *size, without_quotes(text_of(node, "ETag")), time_of(text_of(node, "LastModified"))};
+  const auto time = time_of(text_of(node, "LastModified"));
+  if (!key || key->empty() || !size || !time) return corrupt("an object in a list has no key, size or time");
+  return ObjectInfo{*key, *size, without_quotes(text_of(node, "ETag")), *time};
 }
 
 Result<PartInfo> part_of(const pugi::xml_node& node) {
@@ -97,8 +110,9 @@ Result<PartInfo> part_of(const pugi::xml_node& node) {
 Result<UploadInfo> upload_of(const pugi::xml_node& root, const pugi::xml_node& node) {
   const auto key = name_in(root, text_of(node, "Key"));
   const std::string_view id = text_of(node, "UploadId");
-  if (!key || key->empty() || id.empty()) return corrupt("an upload in a list has no key or no id");
-  return UploadInfo{*key, std::string(id), time_of(text_of(node, "Initiated"))};
+  const auto time = time_of(text_of(node, "Initiated"));
+  if (!key || key->empty() || id.empty() || !time) return corrupt("an upload in a list has no key, id or time");
+  return UploadInfo{*key, std::string(id), *time};
 }
 
 // All elements of one name in a list, made by `make`.
@@ -169,7 +183,7 @@ Result<ObjectsPage> parse_objects(ByteView document) {
   if (!root) return corrupt("it is no list of objects");
   ObjectsPage page;
   CAIRN_TRY(collect(root, "Contents", page.objects, [&](const auto& node) { return object_of(root, node); }));
-  page.truncated = text_of(root, "IsTruncated") == "true";
+  CAIRN_ASSIGN(page.truncated, is_truncated(root));
   page.next_token = text_of(root, "NextContinuationToken");
   if (page.next_token.size() > kMaxMarkerBytes) return corrupt("a list has a bad marker of where it goes on");
   return page;
@@ -181,7 +195,7 @@ Result<PartsPage> parse_parts(ByteView document) {
   if (!root) return corrupt("it is no list of parts");
   PartsPage page;
   CAIRN_TRY(collect(root, "Part", page.parts, [](const auto& node) { return part_of(node); }));
-  page.truncated = text_of(root, "IsTruncated") == "true";
+  CAIRN_ASSIGN(page.truncated, is_truncated(root));
   CAIRN_ASSIGN(page.next_marker, marker(root, "NextPartNumberMarker"));
   return page;
 }
@@ -192,7 +206,7 @@ Result<UploadsPage> parse_uploads(ByteView document) {
   if (!root) return corrupt("it is no list of uploads");
   UploadsPage page;
   CAIRN_TRY(collect(root, "Upload", page.uploads, [&](const auto& node) { return upload_of(root, node); }));
-  page.truncated = text_of(root, "IsTruncated") == "true";
+  CAIRN_ASSIGN(page.truncated, is_truncated(root));
   CAIRN_ASSIGN(page.next_key, marker(root, "NextKeyMarker"));
   page.next_id = text_of(root, "NextUploadIdMarker");
   return page;

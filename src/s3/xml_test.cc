@@ -150,6 +150,87 @@ TEST(Xml, WhatIsNotWhatWasAskedForIsCorrupt) {
       parse_uploads(doc("<ListMultipartUploadsResult><Upload><Key>a</Key></Upload></ListMultipartUploadsResult>")));
 }
 
+// Over plain http nothing else guards a list: a bit that is flipped on its way must never make it another list, but for
+// the one value in which it lies.
+class FlippedList : public ::testing::Test {
+ protected:
+  // How many flips of one bit were noticed, and how many were not; of these each changes at most one value.
+  template <class Page, class Values>
+  void flip_each_bit(const std::string& text, Result<Page> (*parse)(ByteView), const Values& values_of) {
+    const auto whole = parse(doc(text));
+    ASSERT_TRUE(whole) << whole.error().message();
+    const std::vector<std::string> expected = values_of(*whole);
+    for (std::size_t bit = 0; bit < text.size() * 8; ++bit) {
+      std::string flipped = text;
+      flipped[bit / 8] = static_cast<char>(static_cast<unsigned char>(flipped[bit / 8]) ^ (1u << bit % 8));
+      const auto page = parse(doc(flipped));
+      if (!page) {
+        EXPECT_EQ(page.error().kind(), ErrorKind::corrupt);
+        ++noticed_;
+        continue;
+      }
+      const std::vector<std::string> values = values_of(*page);
+      ASSERT_EQ(values.size(), expected.size()) << flipped;
+      int differ = 0;
+      for (std::size_t i = 0; i < values.size(); ++i) differ += values[i] == expected[i] ? 0 : 1;
+      EXPECT_LE(differ, 1) << flipped;
+    }
+    EXPECT_GT(noticed_, text.size());
+  }
+
+  std::size_t noticed_ = 0;
+};
+
+TEST_F(FlippedList, OfObjectsIsNoShorterOne) {
+  flip_each_bit(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+      "<Name>b</Name><Prefix>wal%2F</Prefix><NextContinuationToken>t</NextContinuationToken><MaxKeys>2</MaxKeys>"
+      "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+      "<Contents><Key>wal%2F1</Key><LastModified>2009-10-12T17:50:30.000Z</LastModified><ETag>&quot;a&quot;</ETag>"
+      "<Size>43</Size></Contents><Contents><Key>wal%2F2</Key><LastModified>2009-10-12T17:50:31.000Z</LastModified>"
+      "<ETag>&quot;b&quot;</ETag><Size>44</Size></Contents></ListBucketResult>",
+      parse_objects, [](const ObjectsPage& page) {
+        std::vector<std::string> values{page.next_token, page.truncated ? "more" : "all"};
+        for (const ObjectInfo& one : page.objects) {
+          values.insert(values.end(),
+                        {one.key, std::to_string(one.size_bytes), one.etag, std::to_string(one.modified_ms)});
+        }
+        EXPECT_TRUE(page.truncated);
+        for (const ObjectInfo& one : page.objects) EXPECT_GT(one.modified_ms, 0);
+        return values;
+      });
+}
+
+TEST_F(FlippedList, OfPartsIsNoShorterOne) {
+  flip_each_bit("<ListPartsResult><NextPartNumberMarker>7</NextPartNumberMarker><IsTruncated>false</IsTruncated>"
+                "<Part><PartNumber>1</PartNumber><ETag>\"a\"</ETag><Size>5242880</Size></Part>"
+                "<Part><PartNumber>7</PartNumber><ETag>\"b\"</ETag><Size>3</Size></Part></ListPartsResult>",
+                parse_parts, [](const PartsPage& page) {
+                  std::vector<std::string> values{page.next_marker, page.truncated ? "more" : "all"};
+                  for (const PartInfo& one : page.parts) {
+                    values.insert(values.end(), {std::to_string(one.number), one.etag, std::to_string(one.size_bytes)});
+                  }
+                  EXPECT_FALSE(page.truncated);
+                  return values;
+                });
+}
+
+TEST_F(FlippedList, OfUploadsIsNoShorterOne) {
+  flip_each_bit("<ListMultipartUploadsResult><EncodingType>url</EncodingType><NextKeyMarker>a%2Fb</NextKeyMarker>"
+                "<NextUploadIdMarker>id</NextUploadIdMarker><IsTruncated>true</IsTruncated><Upload><Key>a%20b</Key>"
+                "<UploadId>id1</UploadId><Initiated>2010-11-10T20:48:33.000Z</Initiated></Upload>"
+                "</ListMultipartUploadsResult>",
+                parse_uploads, [](const UploadsPage& page) {
+                  std::vector<std::string> values{page.next_key, page.next_id, page.truncated ? "more" : "all"};
+                  for (const UploadInfo& one : page.uploads) {
+                    values.insert(values.end(), {one.key, one.upload_id, std::to_string(one.begun_ms)});
+                    EXPECT_GT(one.begun_ms, 0);
+                  }
+                  EXPECT_TRUE(page.truncated);
+                  return values;
+                });
+}
+
 TEST(Xml, NoEntityOfADocumentIsExpanded) {
   const std::string bomb =
       "<?xml version=\"1.0\"?><!DOCTYPE Error [<!ENTITY a \"boom\"><!ENTITY x SYSTEM \"file:///etc/passwd\">]>"

@@ -10,14 +10,16 @@ expect 6 replicate app.db --once --timeout 100ms --to "$(at http://no-such-host.
 says 'no-such-host.invalid'
 expect 6 "$CAIRN" history "$(at http://no-such-host.invalid)"
 says 'no-such-host.invalid'
+says 'check how the endpoint is spelled'
 stop_twin
 expect 6 replicate app.db --once --timeout 100ms --to "$(at "$endpoint")"
 says '127.0.0.1'
+says 'check host and port'
 expect 2 "$CAIRN" history "$(at ftp://host)"
 says 'http'
-expect 2 "$CAIRN" history 's3://bucket/x?secret_access_key=hidden'
+expect 2 "$CAIRN" history 's3://bucket/x?secret_access_key=unsaid'
 says 'does not belong into a URL'
-expect 2 "$CAIRN" history 's3://id:hidden@bucket/x'
+expect 2 "$CAIRN" history 's3://id:unsaid@bucket/x'
 says 'do not belong into a URL'
 expect 2 "$CAIRN" history 's3://bucket/x?endpiont=y'
 says 'endpiont'

@@ -5,7 +5,7 @@
 start_twin --session-token "$session_token"
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 make_db app.db
-works() { expect 0 replicate app.db --once --to "$(s3 app.db "${1:-}")"; no_secrets; }
+works() { expect 0 replicate app.db --once --to "$(s3 app.db "${1:-}")"; no_secrets token identity 'keys please' services.py; }
 keys="aws_access_key_id = $key_id
 aws_secret_access_key = $secret_key
 aws_session_token = $session_token"
@@ -44,19 +44,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
     def do_PUT(self):
         good = self.path == '/latest/api/token' and self.headers['X-aws-ec2-metadata-token-ttl-seconds'] == '21600'
-        self.answer(200 if good else 400, 'hidden-session')
+        self.answer(200 if good else 400, 'unsaid-session')
     def do_GET(self):
         role = '/latest/meta-data/iam/security-credentials/'
-        session = self.headers['X-aws-ec2-metadata-token'] == 'hidden-session'
+        session = self.headers['X-aws-ec2-metadata-token'] == 'unsaid-session'
         if self.path == role: self.answer(200 if session else 401, 'backup')
         elif self.path == role + 'backup': self.answer(200 if session else 401, KEYS)
         elif self.path == '/task?a=b':
-            good = self.headers['Authorization'] == 'hidden-authorization'
+            good = self.headers['Authorization'] == 'unsaid-authorization'
             self.answer(200 if good else 403, KEYS if good else '{"code": "no", "message": "who are you"}')
         else: self.answer(404, '')
     def do_POST(self):
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers['Content-Length'])).decode())
-        good = form['Action'] == ['AssumeRoleWithWebIdentity'] and form['WebIdentityToken'] == ['hidden+identity']
+        good = form['Action'] == ['AssumeRoleWithWebIdentity'] and form['WebIdentityToken'] == ['unsaid+identity']
         self.answer(200 if good and form['RoleArn'] == ['arn:aws:iam::1:role/r'] else 400, XML)
     def log_message(self, *_): pass
 server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
@@ -72,8 +72,8 @@ services=http://127.0.0.1:$(cat services.port)
 rm .aws/config
 
 export AWS_CONTAINER_CREDENTIALS_FULL_URI="$services/task?a=b"
-AWS_CONTAINER_AUTHORIZATION_TOKEN=hidden-authorization works
-echo hidden-authorization >token
+AWS_CONTAINER_AUTHORIZATION_TOKEN=unsaid-authorization works
+echo unsaid-authorization >token
 AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$dir/token works
 expect 6 "$CAIRN" history "$(s3 app.db)"
 says 'container endpoint: answered with status 403: no: who are you'
@@ -81,7 +81,7 @@ unset AWS_CONTAINER_CREDENTIALS_FULL_URI
 
 AWS_EC2_METADATA_DISABLED=false AWS_EC2_METADATA_SERVICE_ENDPOINT=$services works
 
-printf 'hidden+identity\n' >identity
+printf 'unsaid+identity\n' >identity
 AWS_WEB_IDENTITY_TOKEN_FILE=$dir/identity AWS_ROLE_ARN=arn:aws:iam::1:role/r AWS_ENDPOINT_URL_STS=$services works
 restores() { restores_to_state_of "$(s3 app.db)" app.db; }
 AWS_WEB_IDENTITY_TOKEN_FILE=$dir/identity AWS_ROLE_ARN=arn:aws:iam::1:role/r AWS_ENDPOINT_URL_STS=$services restores

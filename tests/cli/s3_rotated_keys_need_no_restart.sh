@@ -14,7 +14,7 @@ start_replicate app.db --to "$url" --interval 10ms
 wait_until grep -q 'snapshot published' "$log"
 stop_twin
 
-key_id=new-key-id secret_key=hidden/new
+key_id=new-key-id secret_key=unsaid/new
 start_twin --directory "$dir/bucket" --port "$port"
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 add_rows app.db 10

@@ -21,7 +21,7 @@ status=0
 grep -q 'accept_single_writer' "$out"
 expect 0 "$CAIRN" store probe "$(s3 somewhere accept_single_writer=true)"
 
-AWS_SECRET_ACCESS_KEY=hidden.other expect 6 "$CAIRN" store probe "$(s3 somewhere)"
+AWS_SECRET_ACCESS_KEY=unsaid.other expect 6 "$CAIRN" store probe "$(s3 somewhere)"
 expect 2 "$CAIRN" store probe "$dir"
 says 'folder'
 expect 0 "$CAIRN" store

@@ -16,7 +16,7 @@ refused() {  # refused <words>...: each command says so
   done
   no_secrets
 }
-AWS_SECRET_ACCESS_KEY=hidden.other refused 'secret'
+AWS_SECRET_ACCESS_KEY=unsaid.other refused 'secret'
 AWS_ACCESS_KEY_ID=nobody refused 'access key id'
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 refused 'no credentials for the store were found' "$dir/.aws/credentials" 'AWS_ACCESS_KEY_ID'

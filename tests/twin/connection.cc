@@ -298,7 +298,8 @@ Next Connection<Stream>::serve_one() {
     const Keep keep = exchange.is_refused() ? Keep::no : is_dropped ? Keep::size : Keep::yes;
     if (!read_body(request, length, keep)) return Next::close;
   }
-  if (const std::int64_t delay_ms = host_.latency_ms + exchange.unguarded_ms(); delay_ms > 0) host_.pause(delay_ms);
+  const std::int64_t delay_ms = host_.latency_ms + (exchange.is_unguarded() ? host_.unguarded_ms : 0);
+  if (delay_ms > 0) host_.pause(delay_ms);
   const Answer answer = exchange.answer();
   seen.status = answer.delivery == Delivery::reset ? 0 : answer.response.status;
   seen.code = answer.response.code;

@@ -6,7 +6,6 @@ namespace cairn::twin {
 namespace {
 
 constexpr std::int64_t kSkewMs = 7ll * 3600 * 1000;
-constexpr std::int64_t kUnguardedMs = 60;
 
 FaultSubject subject_of(const Request& request) {
   FaultSubject subject;
@@ -63,6 +62,16 @@ void flip_a_bit(Response& response) {
   response.body = Rope::of(bytes);
 }
 
+// Another bit each time, so that each value of a document has its turn.
+void flip_some_bit(Response& response, std::uint64_t salt) {
+  if (response.body.size_bytes() == 0 || response.is_error()) return;
+  std::string bytes = response.body.text();
+  constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15u;
+  const std::uint64_t bit = (salt * kSpread >> 16) % (bytes.size() * 8);
+  bytes[bit / 8] = static_cast<char>(static_cast<unsigned char>(bytes[bit / 8]) ^ (1u << (bit % 8)));
+  response.body = Rope::of(bytes);
+}
+
 void spoil_checksum(Response& response) {
   for (Header& header : response.headers) {
     if (!header.name.starts_with("x-amz-checksum-") || header.name == "x-amz-checksum-type") continue;
@@ -84,16 +93,17 @@ Exchange::Exchange(Service& service, FaultDice& dice, Request request)
   refusal_ = service_.interpret(request_);
   if (refusal_) return;
   fault_ = dice.roll(subject_of(request_));
+  salt_ = dice.rolls();
   if (fault_ == Fault::clock_skew) skew_ms_ = kSkewMs;
   refusal_ = service_.admit(request_, skew_ms_);
   // Who may not come in meets no further trouble.
   if (refusal_ && fault_ != Fault::clock_skew) fault_ = std::nullopt;
 }
 
-std::int64_t Exchange::unguarded_ms() const {
+bool Exchange::is_unguarded() const {
   const bool has_condition =
       request_.header("if-none-match") != nullptr || request_.header("if-match") != nullptr;
-  return request_.condition_was_checked && has_condition && !refusal_ ? kUnguardedMs : 0;
+  return request_.condition_was_checked && has_condition && !refusal_;
 }
 
 Answer Exchange::answer() {
@@ -132,6 +142,7 @@ Answer Exchange::applied() {
     case Fault::slow_body: answer.delivery = Delivery::trickling; break;
     case Fault::silent_close: answer.delivery = Delivery::silently_closed; break;
     case Fault::flipped: flip_a_bit(answer.response); break;
+    case Fault::flipped_document: flip_some_bit(answer.response, salt_); break;
     case Fault::wrong_checksum: spoil_checksum(answer.response); break;
     default: break;
   }

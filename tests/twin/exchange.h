@@ -42,9 +42,8 @@ class Exchange {
   std::optional<Fault> fault() const { return fault_; }
   // How far the server's clock is off, here.
   std::int64_t skew_ms() const { return skew_ms_; }
-  // How long the effect of a conditional write has to wait, where conditions are looked at too early: what comes in
-  // between goes unnoticed, and a race has several winners however fast this machine is.
-  std::int64_t unguarded_ms() const;
+  // The effect of a conditional write has to wait, where conditions are looked at too early.
+  bool is_unguarded() const;
   // When the body is in the request.
   Answer answer();
 
@@ -56,6 +55,7 @@ class Exchange {
   Refusal refusal_;
   std::optional<Fault> fault_;
   std::int64_t skew_ms_ = 0;
+  std::uint64_t salt_ = 0;  // of what a fault draws
 };
 
 }  // namespace cairn::twin

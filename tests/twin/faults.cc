@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, kFaultCount> kFaultNames{
     "empty_error",  "burst",           "clock_skew",     "conflict",   "expired_upload",   "reset_before",
     "reset_in_request", "error_after", "reset_after",    "lost_complete", "ok_then_error_after", "ok_then_error",
     "slow_complete", "reset_in_answer", "truncated",     "slow_body",  "stall",            "flipped",
-    "wrong_checksum", "silent_close",  "some_stay",      "one_key",    "stale_list",
+    "flipped_document", "wrong_checksum", "silent_close", "some_stay", "one_key",         "stale_list",
 };
 
 bool is_listing(Operation operation) {
@@ -36,6 +36,9 @@ bool can_befall(Fault fault, const FaultSubject& subject) {
     case Fault::slow_body:
     case Fault::stall: return op == Operation::get_object || is_listing(op) || op == Operation::delete_objects;
     case Fault::flipped: return op == Operation::get_object;
+    case Fault::flipped_document:
+      return is_listing(op) || op == Operation::delete_objects || op == Operation::create_upload ||
+             op == Operation::copy_part || op == Operation::complete_upload;
     case Fault::wrong_checksum: return op == Operation::put_object || op == Operation::upload_part;
     case Fault::some_stay: return op == Operation::delete_objects;
     case Fault::one_key: return is_listing(op);
@@ -76,7 +79,8 @@ std::optional<Fault> fault_named(std::string_view name) {
 std::vector<Fault> ordinary_faults() {
   std::vector<Fault> faults = every_fault();
   std::erase_if(faults, [](Fault fault) {
-    return fault == Fault::stall || fault == Fault::stale_list || fault == Fault::clock_skew;
+    return fault == Fault::stall || fault == Fault::stale_list || fault == Fault::clock_skew ||
+           fault == Fault::flipped_document;
   });
   return faults;
 }
@@ -121,8 +125,14 @@ std::optional<Fault> FaultDice::ordered(Operation operation) {
   return fault;
 }
 
+std::uint64_t FaultDice::rolls() {
+  const MutexLock lock(mutex_);
+  return rolls_;
+}
+
 std::optional<Fault> FaultDice::roll(const FaultSubject& subject) {
   const MutexLock lock(mutex_);
+  ++rolls_;
   if (const auto fault = ordered(subject.operation)) {
     if (*fault == Fault::burst) burst_left_ = plan_.burst_length;
     return fault;

@@ -47,6 +47,7 @@ enum class Fault {
   slow_body,          // the body comes in small pieces
   stall,              // half of the body, then nothing until the client gives up
   flipped,            // one bit of an object's body
+  flipped_document,   // one bit of the document that an answer is
   wrong_checksum,     // a checksum that is not the object's is echoed
   silent_close,       // the kept-alive connection is closed after the answer, which did not say so
   some_stay,          // of a batch of deletions every other one fails, and is named
@@ -54,12 +55,12 @@ enum class Fault {
   one_key,            // one key a page
   stale_list,         // without the newest objects; S3 has been consistent since 2020
 };
-inline constexpr std::size_t kFaultCount = 29;
+inline constexpr std::size_t kFaultCount = 30;
 
 std::string_view name_of(Fault fault);
 std::optional<Fault> fault_named(std::string_view name);
 // All that S3 itself may do to a client that is correct. Not: stall (takes the client's whole patience), stale_list
-// (other stores), clock_skew (nobody's clock jumps at random).
+// (other stores), clock_skew (nobody's clock jumps at random), flipped_document (nobody can tell it from a true one).
 std::vector<Fault> ordinary_faults();
 // All of them.
 std::vector<Fault> every_fault();
@@ -88,6 +89,8 @@ class FaultDice {
   // Besides the plan: of the coming requests of this operation, the first `skip` pass, the next `count` fail.
   void fail_next(Operation operation, Fault fault, int count, int skip) EXCLUDES(mutex_);
   std::optional<Fault> roll(const FaultSubject& subject) EXCLUDES(mutex_);
+  // So many requests have been asked about.
+  std::uint64_t rolls() EXCLUDES(mutex_);
 
  private:
   struct Ordered {
@@ -102,6 +105,7 @@ class FaultDice {
   std::map<std::pair<Operation, std::string>, std::uint64_t> seen_ GUARDED_BY(mutex_);
   ByOperation<std::deque<Ordered>> orders_ GUARDED_BY(mutex_);
   int burst_left_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t rolls_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cairn::twin

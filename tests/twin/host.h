@@ -16,7 +16,10 @@ namespace cairn::twin {
 
 class Host {
  public:
-  explicit Host(const TwinOptions& options) : keep_bodies(options.keep_bodies), on_request_(options.on_request) {
+  explicit Host(const TwinOptions& options)
+      : keep_bodies(options.keep_bodies),
+        unguarded_ms(options.unguarded_ms),
+        on_request_(options.on_request) {
     latency_ms = options.latency_ms;
   }
 
@@ -36,6 +39,7 @@ class Host {
   void reset_counts() EXCLUDES(mutex_);
 
   const bool keep_bodies;
+  const int unguarded_ms;
   std::unique_ptr<Service> service;  // set before the first connection, never after
   FaultDice dice;
   std::atomic<int> latency_ms = 0;

@@ -46,6 +46,9 @@ struct TwinOptions {
   FaultPlan faults;
   int port = 0;                  // 0: one that is free
   int latency_ms = 0;            // between a request and its answer
+  // Where conditions are not atomic: how long an effect waits after they have been looked at. What comes in between
+  // goes unnoticed, so that a race has several winners however fast this machine is.
+  int unguarded_ms = 60;
   Tls tls = Tls::off;
   std::uint64_t min_part_bytes = 5ull << 20;
   std::uint64_t max_put_bytes = 5ull << 30;
