@@ -62,23 +62,23 @@ std::size_t droppable_syncs(const Manifest& manifest, std::int64_t keep_from_ms)
   return droppable;
 }
 
-// What one look at the store shows.
-struct Look {
+// What lies in the store, as it was listed once.
+struct Inventory {
   std::map<std::string, std::vector<ObjectInfo>> layers;  // and metas, by digest
   std::vector<ObjectInfo> temporary, histories;
   std::set<std::string> containers;  // by name
 };
 
-Result<Look> look_around(Store& store) {
-  Look look;
-  CAIRN_ASSIGN(look.layers, list_layer_objects(store));
-  CAIRN_ASSIGN(look.temporary, list_all(store, kTemporaryPrefix));
+Result<Inventory> take_inventory(Store& store) {
+  Inventory inventory;
+  CAIRN_ASSIGN(inventory.layers, list_layer_objects(store));
+  CAIRN_ASSIGN(inventory.temporary, list_all(store, kTemporaryPrefix));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> manifests, list_all(store, kManifestPrefix));
   for (const ObjectInfo& object : manifests) {
-    if (is_history_key(object.key)) look.histories.push_back(object);
-    if (auto name = name_of_manifest_key(object.key)) look.containers.insert(std::move(*name));
+    if (is_history_key(object.key)) inventory.histories.push_back(object);
+    if (auto name = name_of_manifest_key(object.key)) inventory.containers.insert(std::move(*name));
   }
-  return look;
+  return inventory;
 }
 
 class Prune {
@@ -90,17 +90,17 @@ class Prune {
  private:
   Result<void> announce(std::int64_t now_ms);
   Result<void> decide_and_remove();
-  void believe(const Look& look);
-  void heed_wants(const Look& look);
+  void believe(const Inventory& inventory);
+  void heed_wants(const Inventory& inventory);
   Result<void> read_needed(const std::vector<std::string>& containers);
   Result<void> thin(StoredHistory history);
   void need(const StoredHistory& history);
-  Result<void> remove_layers(const Look& first, const Look& second);
+  Result<void> remove_layers(const Inventory& first, const Inventory& second);
   Result<void> remove_unneeded(const std::vector<ObjectInfo>& objects);
   Result<void> abort_uploads(const std::vector<UploadInfo>& uploads);
   Result<void> remove(const ObjectInfo& object);
   bool is_old(std::int64_t time_ms) const { return time_ms + options_.grace_ms <= now_ms_; }
-  // Both looks say so.
+  // Both listings say so.
   bool is_old(const ObjectInfo& object) const {
     return is_old(object.modified_ms) && believed_.contains({object.key, object.modified_ms});
   }
@@ -109,7 +109,7 @@ class Prune {
   const LayerPruneOptions& options_;
   std::string notice_;
   std::int64_t now_ms_ = 0;
-  std::set<std::pair<std::string, std::int64_t>> believed_;  // keys and times of the second look
+  std::set<std::pair<std::string, std::int64_t>> believed_;  // keys and times of the second listing
   std::set<std::string, std::less<>> needed_;  // digests, and keys: a layer may have kept the name it was sent under
   LayerPruneReport report_;
 };
@@ -139,12 +139,12 @@ Result<void> Prune::announce(std::int64_t now_ms) {
 }
 
 Result<void> Prune::decide_and_remove() {
-  CAIRN_ASSIGN(const Look first, look_around(store_));
+  CAIRN_ASSIGN(const Inventory first, take_inventory(store_));
   std::vector<UploadInfo> uploads;
   if (store_.capabilities().multipart) {
     CAIRN_ASSIGN(uploads, store_.list_uploads(""));
   }
-  CAIRN_ASSIGN(const Look second, look_around(store_));
+  CAIRN_ASSIGN(const Inventory second, take_inventory(store_));
   believe(second);
   heed_wants(first);
   heed_wants(second);
@@ -157,17 +157,17 @@ Result<void> Prune::decide_and_remove() {
   return abort_uploads(uploads);
 }
 
-void Prune::believe(const Look& look) {
+void Prune::believe(const Inventory& inventory) {
   const auto add = [&](const std::vector<ObjectInfo>& objects) {
     for (const ObjectInfo& object : objects) believed_.emplace(object.key, object.modified_ms);
   };
-  add(look.temporary);
-  add(look.histories);
-  for (const auto& [digest, objects] : look.layers) add(objects);
+  add(inventory.temporary);
+  add(inventory.histories);
+  for (const auto& [digest, objects] : inventory.layers) add(objects);
 }
 
-void Prune::heed_wants(const Look& look) {
-  for (const ObjectInfo& object : look.temporary) {
+void Prune::heed_wants(const Inventory& inventory) {
+  for (const ObjectInfo& object : inventory.temporary) {
     if (!object.key.starts_with(kWantPrefix) || is_old(object)) continue;
     Wanted wanted = wanted_by(object.key);
     needed_.insert(std::move(wanted.digest));
@@ -219,10 +219,10 @@ void Prune::need(const StoredHistory& history) {
 }
 
 // Layer and meta go together or stay together: a young meta beside an old layer is a sync at work.
-Result<void> Prune::remove_layers(const Look& first, const Look& second) {
-  const auto any_young = [&](const Look& look, const std::string& digest) {
-    const auto found = look.layers.find(digest);
-    return found == look.layers.end() ||
+Result<void> Prune::remove_layers(const Inventory& first, const Inventory& second) {
+  const auto any_young = [&](const Inventory& inventory, const std::string& digest) {
+    const auto found = inventory.layers.find(digest);
+    return found == inventory.layers.end() ||
            !std::ranges::all_of(found->second, [&](const ObjectInfo& object) { return is_old(object); });
   };
   for (const auto& [digest, objects] : first.layers) {

@@ -122,7 +122,6 @@ TEST_P(LayerTwin, UnderFaults) {
     twin::FaultPlan plan;
     plan.seed = seed;
     plan.per_mille = 100;
-    std::erase(plan.faults, twin::Fault::flipped);
     on.twin.set_faults(plan);
     const LayerWorld world;
     world.write("big", LayerWorld::noise(seed, 16 * kMiB + 5));
