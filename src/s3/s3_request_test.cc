@@ -192,7 +192,7 @@ TEST(EveryRequest, HasALimitToWhatItWaitsForAndAWholeSignedBody) {
       // Neither chunks with signatures of their own nor trailers: many stores take none.
       const std::string payload = request.header("x-amz-content-sha256");
       EXPECT_TRUE(payload == "UNSIGNED-PAYLOAD" || payload.size() == 64) << name << ": " << payload;
-      if (std::string_view(endpoint) == "http://h") EXPECT_NE(payload, "UNSIGNED-PAYLOAD") << name;
+      EXPECT_TRUE(std::string_view(endpoint) != "http://h" || payload.size() == 64) << name << ": " << payload;
       EXPECT_EQ(request.header("x-amz-trailer"), "-") << name;
       EXPECT_EQ(request.header("Transfer-Encoding"), "-") << name;
     }

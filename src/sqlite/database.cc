@@ -139,14 +139,12 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
     sqlite3_busy_timeout(*connection, 0);
   }
   CAIRN_TRY(read_header());
-  if (reach == Reach::in_place && !header_.wal_mode) {
-    return Error(ErrorKind::unsupported, fmt::format("{} is in rollback mode", path_));
-  }
+  const bool is_refused = reach == Reach::in_place && !header_.wal_mode;
+  if (is_refused) return Error(ErrorKind::unsupported, fmt::format("{} is in rollback mode", path_));
   access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
   CAIRN_TRY(ensure_wal_mode(wal_switch));
   for (sqlite3** connection : all) {
-    // With its first page a connection sets twenty aside, 87 KiB, unless its cache is smaller than three pages. Nothing
-    // is read here but the schema, and of thousands of databases that would be most of what there is in memory.
+    // With its first page a connection sets 87 KiB aside, unless its cache is smaller than three pages.
     run(*connection, "PRAGMA cache_size=2");
     sqlite3_db_release_memory(*connection);
     run(*connection, "PRAGMA wal_autocheckpoint=0");
@@ -479,8 +477,8 @@ Result<std::uint64_t> raw_size(sqlite3_file* file, const std::string& path, cons
 Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span<std::byte> into,
                              const std::string& path, const char* what) {
   if (!file->pMethods) return std::size_t{0};  // no WAL has been opened
-  const int code =
-      file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), static_cast<sqlite3_int64>(offset));
+  const auto at = static_cast<sqlite3_int64>(offset);
+  const int code = file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), at);
   if (code == SQLITE_OK) return into.size();
   if (code != SQLITE_IOERR_SHORT_READ) {
     return Error(ErrorKind::io, fmt::format("{}{}: cannot be read (SQLite code {})", path, what, code));
@@ -496,7 +494,6 @@ Result<std::size_t> Database::read_wal(std::uint64_t offset, std::span<std::byte
 Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std::byte> into) {
   return read_raw(file_, offset, into, path_, "");
 }
-
 Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, ""); }
 Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
 
