@@ -39,6 +39,7 @@ Json database_json(const daemon::FoundDatabase& database) {
   json["kept_limit_bytes"] = database.settings.kept_limit_bytes;
   json["snapshot_interval_ms"] = database.settings.snapshot_interval_ms;
   json["retention"] = daemon::retention_text(database.settings.retention);
+  json["restore_if_missing"] = database.settings.restore_if_missing;
   return json;
 }
 
@@ -93,7 +94,9 @@ int check(const ConfigCommand& options) {
     return kDone;
   }
   std::vector<std::vector<std::string>> rows{{"WHAT", "FROM", "TO"}};
-  for (const daemon::FoundDatabase& one : loaded->found.databases) rows.push_back({"database", one.path, one.replica});
+  for (const daemon::FoundDatabase& one : loaded->found.databases) {
+    rows.push_back({"database", one.path, one.replica + (one.settings.restore_if_missing ? ", restored if missing" : "")});
+  }
   for (const daemon::LayerEntry& one : loaded->config.layers) {
     rows.push_back({"layer " + one.name, one.directory, one.url});
   }

@@ -205,13 +205,21 @@ void Configured::begin_stop() {
 }
 
 // A database gives up by itself when nothing has moved for stop_timeout, but cannot let go while a call to its store
-// does not come back. A crash is safe at any moment, and so is an end now. Of layers it does not show whether they
-// move.
+// does not come back; no more can a layer, which moves when its store answers. A crash is safe at any moment, and so is
+// an end now.
 void Configured::give_up_on_stuck_stop() {
-  if (!loaded_.config.layers.empty() || supervisor_.is_idle()) return;
+  if (supervisor_.is_idle()) return;
   std::string mark;
   std::vector<std::string> open;
-  for (const daemon::DatabaseView& one : jobs_.view().databases) {
+  const daemon::FleetView view = jobs_.view();
+  for (const daemon::LayerView& one : view.layers) {
+    if (!one.store_status) continue;
+    const StoreUsage& usage = one.store_status->usage;
+    open.push_back("layer " + one.name);
+    mark += fmt::format("{}/{}/{}/{}/{}/{}/{},", one.name, usage.writes, usage.lists, usage.reads, usage.deletes,
+                        usage.sent_bytes, usage.received_bytes);
+  }
+  for (const daemon::DatabaseView& one : view.databases) {
     const ReplicatorStatus& s = one.status;
     if (one.is_open) open.push_back(one.path);
     mark += fmt::format("{}/{}/{}/{}/{},", one.is_open, s.published_sequence, s.published_bytes, s.snapshots_published,
@@ -223,9 +231,9 @@ void Configured::give_up_on_stuck_stop() {
   const std::int64_t limit_ms = loaded_.config.stop_timeout_ms;
   if (now_us - stop_moved_us_ <= (limit_ms + std::min(limit_ms, kStopGraceMs)) * 1000) return;
   const Error stuck(ErrorKind::retry_later,
-                    fmt::format("{} is not answered by its store, and let go of without; what is not published yet "
-                    "is in "
-                                "the database and the spool, and published at the next start",
+                    fmt::format("{} is not answered by its store, and let go of without; what is not published yet is "
+                                "in the database and the spool, or the layer's directory, and published at the next "
+                                "start",
                                 open.empty() ? "what is being opened" : fmt::format("{}", fmt::join(open, ", "))));
   log_.error("{}", stuck.message());
   if (control_) control_->finish(stuck);

@@ -62,7 +62,7 @@ daemon::FleetView view_of(const daemon::Config& config, const daemon::FoundDatab
   std::sort(view.databases.begin(), view.databases.end(),
             [](const daemon::DatabaseView& a, const daemon::DatabaseView& b) { return a.path < b.path; });
   for (const daemon::LayerEntry& layer : config.layers) {
-    view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt});
+    view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt, std::nullopt});
   }
   std::sort(view.layers.begin(), view.layers.end(),
             [](const daemon::LayerView& a, const daemon::LayerView& b) { return a.name < b.name; });
@@ -247,6 +247,10 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
   const SyncOptions options = sync_options_of(layer, state_root, style_);
   SyncedContainer container;
   if (const std::optional<Failure> failure = open_container(options, container)) return fail(name, *failure);
+  {
+    MutexLock lock(mutex_);
+    open_layers_[layer.name] = container.at.store.get();
+  }
   LayerWatchOptions watching = watch_options_of(options, container, log_);
   watching.interval_ms = layer.settings.interval_ms;
   watching.quiet_ms = layer.settings.quiet_ms;
@@ -257,6 +261,10 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
   log_.about_container(layer.name).info("watching {}", layer.directory);
   const Result<void> ended = watch_layer(*container.manager, layer.name, real_path(layer.directory),
                                          container.at.machine->clock(), std::move(stop), watching);
+  {
+    MutexLock lock(mutex_);
+    open_layers_.erase(layer.name);
+  }
   if (!ended) return fail(name, layer_failure(*container.at.store, ended.error()));
   log_.about_container(layer.name).info("stopped, everything is published");
   return {};
@@ -353,7 +361,11 @@ daemon::FleetView ConfiguredJobs::view() const {
     const auto running = running_.find(database.path);
     if (running != running_.end()) running->second->describe(database, now);
   }
-  for (daemon::LayerView& layer : view.layers) layer.failing = failing(std::string(kLayer) + layer.name);
+  for (daemon::LayerView& layer : view.layers) {
+    layer.failing = failing(std::string(kLayer) + layer.name);
+    const auto open = open_layers_.find(layer.name);
+    if (open != open_layers_.end()) layer.store_status = open->second->status();
+  }
   return view;
 }
 

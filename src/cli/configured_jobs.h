@@ -88,6 +88,7 @@ class ConfiguredJobs : public daemon::Fleet {
   std::atomic<std::uint64_t> restored_ = 0;  // databases that were missing
   DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}, {}};
   std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
+  std::map<std::string, const RememberingStore*> open_layers_ GUARDED_BY(mutex_);  // by name: of those being watched
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
   std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);      // of the databases of wanted_

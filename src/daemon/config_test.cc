@@ -6,6 +6,8 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
+#include <sstream>
 
 #include "cairn/replicator.h"
 #include "daemon/retention.h"
@@ -376,6 +378,48 @@ TEST(Config, HttpIsOffUntilItSaysWhereToListen) {
   EXPECT_EQ(wrong("listen = \"127.0.0.1:1\"\nhosts = [\"a:1\"]"),
             "c.toml:5:9: hosts: 'a:1' is no name of a machine: write it without a port");
   EXPECT_THAT(wrong("listen = \"127.0.0.1:1\"\nhost = []"), ::testing::HasSubstr("did you mean 'hosts'?"));
+}
+
+// Of a table, as the message about a key that is none lists them.
+std::set<std::string> known_keys(const std::string& begin, const std::string& end = "") {
+  const std::string words = mistake(begin + "zzzzzzzzzzzz = 1" + end), before = ": there are ";
+  const std::size_t at = words.find(before);
+  std::set<std::string> keys;
+  if (at == std::string::npos) {
+    ADD_FAILURE() << words;
+    return keys;
+  }
+  std::istringstream list(words.substr(at + before.size()));
+  for (std::string key; std::getline(list, key, ',');) keys.insert(key.substr(key.find_first_not_of(' ')));
+  return keys;
+}
+
+// The fuzzers begin with that file.
+TEST(Config, AllKeysAreInTheFileOfAllKeys) {
+  std::ifstream in(std::string(CAIRN_SOURCE_DIR) + "/tests/data/config/all_keys.toml");
+  std::map<std::string, std::set<std::string>> written;  // by table
+  std::string table;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with('[')) {
+      table = line.starts_with("[stores.") ? "[stores.NAME]" : line;
+      continue;
+    }
+    const std::string key = line.substr(0, line.find(' '));
+    written[table].insert(key);
+    const std::size_t inner = line.find('{');
+    if (inner == std::string::npos || key != "layer") continue;
+    std::istringstream list(line.substr(inner + 1));
+    for (std::string one; std::getline(list, one, ',');) {
+      const std::size_t at = one.find_first_not_of(' ');
+      written["layer = {}"].insert(one.substr(at, one.find(' ', at) - at));
+    }
+  }
+  EXPECT_EQ(known_keys("[defaults]\n"), written["[defaults]"]);
+  EXPECT_EQ(known_keys("[defaults]\nlayer = {", "}\n"), written["layer = {}"]);
+  EXPECT_EQ(known_keys("[stores.a]\nurl = 'file:///x'\n"), written["[stores.NAME]"]);
+  EXPECT_EQ(known_keys("[http]\nlisten = '127.0.0.1:1'\n"), written["[http]"]);
+  EXPECT_EQ(known_keys("[[database]]\npath = '/a'\nto = '/b'\n"), written["[[database]]"]);
+  EXPECT_EQ(known_keys("[[layer]]\nname = 'a'\ndirectory = '/a'\nto = '/b'\n"), written["[[layer]]"]);
 }
 
 }  // namespace

@@ -34,14 +34,14 @@ void FilesWatch::refresh(Id id) {
 }
 
 void FilesWatch::watch(Id id, File& file) {
-  file.trouble.clear();
+  file.error_number = 0;
   if (Watch* names = add_watch(file, file.directory, kNameEvents | kWriteEvents)) {
     names->names[file.name] = id;
     names->names[file.name + "-wal"] = id;
   }
 }
 
-// Null: not there (yet), or no watch is to be had, which is the file's trouble.
+// Null: not there (yet), or no watch is to be had, which the file's error_number says.
 FilesWatch::Watch* FilesWatch::add_watch(File& file, const std::string& path, std::uint32_t mask) {
   int number = -1;
   const int error_number =
@@ -51,8 +51,7 @@ FilesWatch::Watch* FilesWatch::add_watch(File& file, const std::string& path, st
     return &watches_[number];
   }
   if (error_number != ENOENT && error_number != ENOTDIR) {
-    file.trouble = fmt::format("{}/{} cannot be watched for changes ({}), so it is looked at ten times a second{}",
-                               file.directory, file.name, std::strerror(error_number), inotify_remedy(error_number));
+    file.error_number = error_number;
   }
   return nullptr;
 }
@@ -74,12 +73,21 @@ void FilesWatch::remove(Id id) {
   files_.erase(file);
 }
 
-bool FilesWatch::is_watched(Id id) const { return trouble_of(id).empty(); }
+bool FilesWatch::is_watched(Id id) const { return error_number_of(id) == 0; }
+
+int FilesWatch::error_number_of(Id id) const {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  return file == files_.end() ? 0 : file->second.error_number;
+}
 
 std::string FilesWatch::trouble_of(Id id) const {
   MutexLock lock(mutex_);
   const auto file = files_.find(id);
-  return file == files_.end() ? std::string() : file->second.trouble;
+  if (file == files_.end() || file->second.error_number == 0) return {};
+  const File& one = file->second;
+  return fmt::format("{}/{} cannot be watched for changes ({}), so it is looked at again and again{}", one.directory,
+                     one.name, std::strerror(one.error_number), inotify_remedy(one.error_number));
 }
 
 std::set<FilesWatch::Id> FilesWatch::drain() {

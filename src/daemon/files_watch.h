@@ -33,6 +33,7 @@ class FilesWatch {
   bool is_watched(Id id) const EXCLUDES(mutex_);
   // Why it is not watched, and what to do; "" when it is.
   std::string trouble_of(Id id) const EXCLUDES(mutex_);
+  int error_number_of(Id id) const EXCLUDES(mutex_);  // 0: it is watched
   void ring() const { notifier_.ring(); }
 
   // One thread waits.
@@ -45,7 +46,7 @@ class FilesWatch {
   struct File {
     std::string directory, name;
     int watch = -1;
-    std::string trouble;
+    int error_number = 0;  // why it is not watched
   };
   struct Watch {  // of a directory
     std::unordered_map<std::string, Id> names;  // of a database, and of its WAL

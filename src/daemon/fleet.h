@@ -46,6 +46,7 @@ struct DatabaseView {
 struct LayerView {
   std::string name, directory, replica;
   std::optional<Failing> failing;
+  std::optional<StoreStatus> store_status;  // none: it is not being watched
 };
 
 struct FleetView {

@@ -326,8 +326,17 @@ void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, st
     driven.was_opened = sleep_after_us == 0;  // they are open all together anyway
   }
   watch_->add(driven.id, path);
-  const std::string trouble = watch_->trouble_of(driven.id);
-  if (!trouble.empty() && driven.options.on_notice) driven.options.on_notice(trouble);
+  if (const int error_number = watch_->error_number_of(driven.id); error_number != 0) {
+    bool is_news = false;
+    {
+      MutexLock lock(mutex_);
+      is_news = said_unwatched_.insert(error_number).second;
+    }
+    // Limits are met by thousands at once: the first of them speaks for the rest.
+    if (is_news && driven.options.on_notice) {
+      driven.options.on_notice(watch_->trouble_of(driven.id) + " (so are others that this is true of)");
+    }
+  }
   const Id id = driven.id;
   const auto ring = [this, id] {
     MutexLock lock(mutex_);

@@ -70,7 +70,7 @@ struct SchedulerOptions {
   int starting_at_once = 32;
   // Those and the ones that are done with that and wait until they may sleep: so many at once, since each holds memory
   // and descriptors. One that does not go to sleep is soon not counted any more.
-  int new_awake = 512;
+  int new_awake = 256;
   // With more than so many open, who has nothing to do is closed as soon as can be.
   std::size_t many_awake = 64;
 };
@@ -173,6 +173,7 @@ class Scheduler {
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
   FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
   int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep
+  std::set<int> said_unwatched_ GUARDED_BY(mutex_);  // errnos
   bool quitting_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -2,6 +2,8 @@
 #include "daemon/scheduler.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -280,6 +282,38 @@ TEST_F(SchedulerTest, WhoSleepsIsOpenedWhenItIsWrittenToAndNotBefore) {
   stop_.request_stop();
   EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
   EXPECT_EQ(one->opened, 4);
+}
+
+// As with fs.inotify.max_user_instances used up: no descriptor is left for inotify when the scheduler is made.
+TEST_F(SchedulerTest, WithoutInotifyAllAreLookedAtAndThatIsSaidOnce) {
+  SchedulerOptions options = only_when_woken();
+  options.timing.unwatched_look_us = 1'000;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = ::dup(0);
+  ::close(lowest_free);
+  rlimit low = before;
+  low.rlim_cur = static_cast<rlim_t>(lowest_free) + 1;  // for the bell
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  auto opened = Scheduler::open(clock_, options);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(opened) << opened.error().message();
+  scheduler_ = std::move(*opened);
+  Mutex mutex;
+  std::vector<std::string> notices;
+  options_.on_notice = [&](std::string_view notice) {
+    MutexLock lock(mutex);
+    notices.emplace_back(notice);
+  };
+  for (int i = 0; i < 3; ++i) drive(add(), "store");
+  for (Watched& one : all_) {
+    ASSERT_TRUE(comes_true([&] { return one.fake.capture_count() > 0; }));
+    one.fake.commit();
+    EXPECT_TRUE(comes_true([&] { return one.status().published_sequence == 1; }));  // no file has changed
+  }
+  MutexLock lock(mutex);
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_NE(notices[0].find("raise fs.inotify.max_user_instances with sysctl"), std::string::npos) << notices[0];
 }
 
 // A timer that rings while a database is closed leaves nothing in a queue that is looked at when the database has gone.

@@ -31,6 +31,16 @@ expect 0 "$CAIRN" config check cairn.toml
 grep -q "$dir/data/1/app.db *$dir/backup/1/app.db" "$out"
 grep -q ': 2 databases now' "$out"
 
+printf '[[database]]\npath = "%s/data/1/app.db"\nto = "%s/backup"\nrestore_if_missing = true\n' "$dir" "$dir" >missing.toml
+expect 0 "$CAIRN" config check missing.toml
+grep -q "$dir/data/1/app.db *$dir/backup, restored if missing" "$out"
+for file in missing cairn; do
+  expect 0 "$CAIRN" config check $file.toml --json
+  python3 -c '
+import json, sys
+assert {d["restore_if_missing"] for d in json.load(open(sys.argv[1]))["databases"]} == {sys.argv[2] == "missing"}' "$out" $file
+done
+
 # What is wrong, where, and what to write: status 2.
 wrong() { echo "$1" >>cairn.toml; expect 2 "$CAIRN" config check cairn.toml; }
 wrong 'intervall = "1s"'

@@ -62,3 +62,22 @@ cmp app.db restored.db
 echo changed >app.db
 expect 0 "$CAIRN" restore backup -o app.db --if-missing
 [ "$(cat app.db)" = changed ]
+
+# Several at once: one file, whole, and nothing left lying about. Who was too late finds a database, or is told that it is there.
+rm -f app.db app.db-wal app.db-shm
+before=$(ls -A | sort)
+racing=()
+for ((i = 0; i < 4; i++)); do
+  "$CAIRN" restore backup -o app.db --if-missing >"race.$i" 2>&1 &
+  racing+=($!)
+done
+won=0
+for pid in "${racing[@]}"; do
+  status=0
+  wait "$pid" || status=$?
+  case $status in 0) won=$((won + 1)) ;; 1 | 4) ;; *) fail "a restore among others ended with status $status" ;; esac
+done
+[ $won -ge 1 ]
+rm -f race.?
+[ "$(ls -A | sort)" = "$(printf '%s\napp.db' "$before" | sort)" ]
+restores_to_state_of backup app.db

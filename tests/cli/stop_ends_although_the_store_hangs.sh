@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A store that takes requests and answers none does not keep a stop for longer than it may: what is not published is kept.
+# A store that takes requests and answers none does not keep a stop for longer than it may, be it a database's or a
+# layer's: what is not published is kept.
 . "$(dirname "$0")/common.sh"
 
 start_twin
@@ -26,3 +27,25 @@ grep -q 'is not answered by its store, and let go of' "$log"
 kill -CONT "$twin_pid"
 once app.db --to "$(s3 app.db)"
 restores_to_state_of "$(s3 app.db)" app.db
+
+# A layer alone, which is in the middle of a sync.
+mkdir tree
+echo 1 >tree/file
+printf '[defaults]\nstop_timeout = "300ms"\nstate_dir = "%s/state"\n[[layer]]\nname = "w"\ndirectory = "%s/tree"\nto = "%s"\ninterval = "50ms"\nquiet = "0"\n' \
+  "$dir" "$dir" "$(s3 layers)" >cairn.toml
+: >"$log"
+start_configured
+restores_it() { rm -rf restored && "$CAIRN" layer restore "$(s3 layers)" --name w -o restored >/dev/null 2>&1 && diff -r tree restored; }
+wait_until restores_it
+kill -STOP "$twin_pid"
+echo 2 >tree/file
+kill "$cairn_pid"
+status=0
+wait "$cairn_pid" || status=$?
+[ $status = 6 ]
+grep -q 'layer w is not answered by its store, and let go of' "$log"
+kill -CONT "$twin_pid"
+: >"$log"
+start_configured
+wait_until restores_it
+stop_replicate
