@@ -443,8 +443,8 @@ Result<void> Configured::begin() {
   return {};
 }
 
-// Thirty threads would each keep what they have freed for themselves, and a heap in which blocks of megabytes come and go
-// keeps its height: with thousands of databases that is more than what is in use.
+// Thirty threads would each keep what they have freed for themselves, and a heap in which blocks of megabytes come and
+// go keeps its height: with thousands of databases that is more than what is in use.
 void give_memory_back() {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_MMAP_THRESHOLD, 128 << 10);  // for good: else it grows with what is freed
