@@ -3,7 +3,8 @@
 Four parts: the fleet with a directory as its store; the same with the S3 server of the tests, which counts requests; a
 hundred busy databases with and without a slow store and failing databases beside them; ten times as many databases,
 all idle. BENCH_FLEET says how many there are (10,000), BENCH_FLEET_KIB how large (1,024), BENCH_FLEET_BUSY how many of
-them get a commit a second (100, a tenth of them at most), BENCH_FLEET_IDLE how many in the last part (100,000; 0: not).
+them get a commit a second (100, a tenth of them at most), BENCH_FLEET_IDLE how many in the last part (100,000), and
+BENCH_FLEET_PARTS which parts ("directory,s3,neighbours,idle").
 """
 import os
 import random
@@ -210,17 +211,26 @@ def idle(bench, printer, folder, count):
 def run(bench, printer):
     count, kib = setting("BENCH_FLEET", 10_000), setting("BENCH_FLEET_KIB", 1024)
     busy = min(setting("BENCH_FLEET_BUSY", 100), max(count // 10, 1))
+    parts = os.environ.get("BENCH_FLEET_PARTS", "directory,s3,neighbours,idle").split(",")
+    if "directory" in parts or "s3" in parts:
+        fleets(bench, printer, parts, count, kib, busy)
+    if "neighbours" in parts:
+        neighbours(bench, printer, bench.folder("fleet-neighbours"), busy)
+    if "idle" in parts:
+        idle(bench, printer, bench.folder("fleet-idle"), setting("BENCH_FLEET_IDLE", 100_000))
+
+
+def fleets(bench, printer, parts, count, kib, busy):
     folder = bench.folder("fleet")
     printer.title(f"fleet: {count:,} databases of {kib} KiB, {busy} of them with a commit a second")
     paths = make_databases(f"{folder}/data", count, kib)
     settle_disk()
-    fleet(bench, printer, "directory", DirectoryStore(f"{folder}/directory/store"), paths, f"{folder}/directory/daemon",
-          busy)
-    shutil.rmtree(f"{folder}/directory")
-    settle_disk()
-    with Twin(bench.twin_program, f"{folder}/s3", "--verbose", "--believe-payload") as twin:
-        fleet(bench, printer, "S3", TwinStore(twin), paths, f"{folder}/s3/daemon", busy)
+    if "directory" in parts:
+        fleet(bench, printer, "directory", DirectoryStore(f"{folder}/directory/store"), paths,
+              f"{folder}/directory/daemon", busy)
+        shutil.rmtree(f"{folder}/directory")
+        settle_disk()
+    if "s3" in parts:
+        with Twin(bench.twin_program, f"{folder}/s3", "--verbose", "--believe-payload") as twin:
+            fleet(bench, printer, "S3", TwinStore(twin), paths, f"{folder}/s3/daemon", busy)
     shutil.rmtree(folder)
-    neighbours(bench, printer, bench.folder("fleet-neighbours"), busy)
-    if registered := setting("BENCH_FLEET_IDLE", 100_000):
-        idle(bench, printer, bench.folder("fleet-idle"), registered)

@@ -1,4 +1,4 @@
-"""Many databases, one `cairn replicate --config` over them: what it takes, and when a commit was published."""
+"""Many databases and one `cairn replicate --config` over them: what it takes, and when a commit was published."""
 import bisect
 import glob
 import json

@@ -95,8 +95,8 @@ int check(const ConfigCommand& options) {
   }
   std::vector<std::vector<std::string>> rows{{"WHAT", "FROM", "TO"}};
   for (const daemon::FoundDatabase& one : loaded->found.databases) {
-    const char* const more = one.settings.restore_if_missing ? ", restored if missing" : "";
-    rows.push_back({"database", one.path, one.replica + more});
+    const char* const also = one.settings.restore_if_missing ? ", restored if missing" : "";
+    rows.push_back({"database", one.path, one.replica + also});
   }
   for (const daemon::LayerEntry& one : loaded->config.layers) {
     rows.push_back({"layer " + one.name, one.directory, one.url});

@@ -48,19 +48,11 @@ SyncOptions sync_options_of(const daemon::LayerEntry& layer, const std::string& 
   return options;
 }
 
-daemon::FleetView view_of(const daemon::Config& config, const daemon::FoundDatabases& found) {
+// Without its databases.
+daemon::FleetView view_of(const daemon::Config& config) {
   daemon::FleetView view;
   view.config = config.file;
   view.prices = config.prices;
-  for (const daemon::FoundDatabase& one : found.databases) {
-    daemon::DatabaseView database;
-    database.path = one.path;
-    database.replica = one.replica;
-    database.store = store_of(one.replica);
-    view.databases.push_back(std::move(database));
-  }
-  std::sort(view.databases.begin(), view.databases.end(),
-            [](const daemon::DatabaseView& a, const daemon::DatabaseView& b) { return a.path < b.path; });
   for (const daemon::LayerEntry& layer : config.layers) {
     view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt, std::nullopt});
   }
@@ -96,20 +88,28 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   std::set<std::string> names;
   for (const daemon::Job& job : jobs) names.insert(job.name);
   shared_spool_.set_limits(config.spool);
-  daemon::FleetView wanted = view_of(config, found);
+  daemon::FleetView wanted = view_of(config);
+  std::vector<WantedDatabase> wanted_databases;
+  wanted_databases.reserve(found.databases.size());
+  for (const daemon::FoundDatabase& one : found.databases) {
+    wanted_databases.push_back({one.path, one.replica, store_of(one.replica)});
+  }
+  std::sort(wanted_databases.begin(), wanted_databases.end(),
+            [](const WantedDatabase& a, const WantedDatabase& b) { return a.path < b.path; });
   MutexLock lock(mutex_);
   std::erase_if(failed_, [&](const auto& one) { return !names.contains(one.first); });
   wanted.begun_ms = wanted_.begun_ms > 0 ? wanted_.begun_ms : system_.clock.now().wall_ms;
   wanted.is_stopping = wanted_.is_stopping;
-  keep_those_of(wanted);
+  keep_those_of(wanted_databases);
   wanted_ = std::move(wanted);
+  wanted_databases_ = std::move(wanted_databases);
   return jobs;
 }
 
 // What was counted of a database that has gone stays in the sum of its store.
-void ConfiguredJobs::keep_those_of(const daemon::FleetView& wanted) {
+void ConfiguredJobs::keep_those_of(const std::vector<WantedDatabase>& wanted) {
   std::map<std::string, Kept> kept;
-  for (const daemon::DatabaseView& database : wanted.databases) {
+  for (const WantedDatabase& database : wanted) {
     Kept& one = kept[database.path];
     one.store = database.store;
     one.closed_since_ms = system_.clock.now().wall_ms;
@@ -199,8 +199,8 @@ std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
   std::shared_ptr<ConfiguredDatabase> database;
   {
     MutexLock lock(mutex_);
-    const bool is_wanted = std::any_of(wanted_.databases.begin(), wanted_.databases.end(),
-                                       [&](const daemon::DatabaseView& one) { return one.path == sync.database; });
+    const bool is_wanted = std::any_of(wanted_databases_.begin(), wanted_databases_.end(),
+                                       [&](const WantedDatabase& one) { return one.path == sync.database; });
     if (!is_wanted) {
       return Error(ErrorKind::not_found, fmt::format("{} is not replicated by this process: cairn status lists what is",
                                                      sync.database));
@@ -351,7 +351,12 @@ daemon::FleetView ConfiguredJobs::view() const {
     const auto failed = failed_.find(name);
     return failed == failed_.end() ? std::nullopt : std::optional(failed->second.why);
   };
-  for (daemon::DatabaseView& database : view.databases) {
+  view.databases.reserve(wanted_databases_.size());
+  for (const WantedDatabase& wanted : wanted_databases_) {
+    daemon::DatabaseView& database = view.databases.emplace_back();
+    database.path = wanted.path;
+    database.replica = wanted.replica;
+    database.store = wanted.store;
     database.failing = failing(database.path);
     if (const auto kept = kept_.find(database.path); kept != kept_.end()) {
       database.before = kept->second.totals;

@@ -60,6 +60,10 @@ class ConfiguredJobs : public daemon::Fleet {
     daemon::TimeLine time_line;
     std::int64_t closed_since_ms = 0;  // 0: it is open, or asleep
   };
+  // All that there is of one that sleeps, beside what has been counted.
+  struct WantedDatabase {
+    std::string path, replica, store;
+  };
   struct Failed {
     int exit_status = kDone;
     daemon::Failing why;
@@ -74,7 +78,7 @@ class ConfiguredJobs : public daemon::Fleet {
   void note_change(const DatabaseJob& job, const ReplicatorStatus& status) EXCLUDES(mutex_);
   void end_run(const DatabaseJob& job, const ConfiguredDatabase& database) EXCLUDES(mutex_);
   Kept* kept_of(const DatabaseJob& job) REQUIRES(mutex_);
-  void keep_those_of(const daemon::FleetView& wanted) REQUIRES(mutex_);
+  void keep_those_of(const std::vector<WantedDatabase>& wanted) REQUIRES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
   // Each try begins with the same warnings.
   void warn_once(std::string warning) EXCLUDES(mutex_);
@@ -94,7 +98,9 @@ class ConfiguredJobs : public daemon::Fleet {
   std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);      // of the databases of wanted_
   std::map<std::string, daemon::Totals> gone_ GUARDED_BY(mutex_);  // by store, of what is not wanted there any more
   std::int64_t came_round_us_ GUARDED_BY(mutex_) = 0;        // the main thread
-  daemon::FleetView wanted_ GUARDED_BY(mutex_);  // what there is to be, nothing of it open
+  // What there is to be, nothing of it open; its databases, by path, apart from it: a view of each is large.
+  daemon::FleetView wanted_ GUARDED_BY(mutex_);
+  std::vector<WantedDatabase> wanted_databases_ GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn::cli

@@ -3,8 +3,7 @@
 // pipeline: a writer may be destroyed with work under way, and the last closure cleans up.
 //
 // Compressors are pooled for the whole process: there are as many as blocks are compressed at once, however many
-// writers have blocks waiting. That bounds their memory, which is more than what most of thousands of databases have to
-// write.
+// writers have blocks waiting. That bounds their memory, which is more than what most databases have to write.
 
 #include "segment/block_pipeline.h"
 

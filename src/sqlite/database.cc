@@ -34,8 +34,7 @@ constexpr int kCheckpointLock = 1;
 constexpr int kReadLock0 = 3;
 constexpr int kIndexPage = 32768;  // bytes of the first piece of the WAL-index
 constexpr int kLookTries = 64;
-constexpr int kHoldTries = 32;
-constexpr int kGateTries = 32;
+constexpr int kHoldTries = 32, kGateTries = 32;
 
 int lock_shm(sqlite3_file* file, int slot, int flags) { return file->pMethods->xShmLock(file, slot, 1, flags); }
 
@@ -144,10 +143,8 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
   CAIRN_TRY(ensure_wal_mode(wal_switch));
   for (sqlite3** connection : all) {
-    // With its first page a connection sets 87 KiB aside, unless its cache is smaller than three pages.
-    run(*connection, "PRAGMA cache_size=2");
-    sqlite3_db_release_memory(*connection);
-    run(*connection, "PRAGMA wal_autocheckpoint=0");
+    run(*connection, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=2");
+    sqlite3_db_release_memory(*connection);  // 20 pages set aside, 87 KiB, which a cache below three pages does not do
     // One read maps the WAL-index and opens the WAL. A connection that has never read cannot checkpoint.
     const int code = run(*connection, "SELECT 1 FROM sqlite_schema LIMIT 1");
     if (code != SQLITE_OK) return failure(*connection, code, "cannot be read");
