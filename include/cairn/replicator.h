@@ -44,6 +44,9 @@ struct Remembered;
 enum class AllowWalSwitch { yes, no };
 // What to do when the database and the head of its replica differ and nothing local proves that it continues it.
 enum class Adopt { none, local };
+// Whether the store may copy what of a snapshot is the same in the last one. No: all of it is read from the database
+// and sent, because what lies there may be damaged.
+enum class CopyUnchanged { no, yes };
 
 struct ReplicatorOptions {
   std::string database;             // path; symbolic links are followed
@@ -67,6 +70,7 @@ struct ReplicatorOptions {
   std::function<std::int64_t()> stopwatch_us;  // for write_lock_us in the status only; may be empty
   int segment_level = 1;            // zstd levels
   int snapshot_level = 3;
+  CopyUnchanged copy_unchanged = CopyUnchanged::yes;  // even so the first snapshot, and every seventh, is sent whole
 
   // Of what is published, neighbours of one such window of time become one object: of the first window's at level 1,
   // those of the second window at level 2, ... Each window is a multiple of the one before. The first is a bundle,
@@ -147,6 +151,8 @@ struct ReplicatorStatus {
   std::uint64_t answered_request = 0, answered_sequence = 0;
   std::uint64_t snapshot_pages_done = 0, snapshot_pages_total = 0;  // total 0: none under way
   std::uint64_t snapshots_published = 0;
+  // Of them, what the store has copied out of the one before; it is not in published_bytes.
+  std::uint64_t snapshot_copied_bytes = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0;
   std::int64_t write_lock_us_last = 0, write_lock_us_max = 0;  // how long Cairn held the database's write lock
   std::int64_t write_lock_us_p999 = 0;    // 99.9 of 100 times it was no longer than this
@@ -164,6 +170,8 @@ struct ReplicatorStatus {
   std::uint64_t kept_objects = 0, kept_bytes = 0, replacing_objects = 0;
   // What is in the way now, in words; empty: nothing. Upkeep that does not succeed stops nothing else.
   std::string database_trouble, store_trouble, upkeep_trouble;
+  // Why the store did not copy what is the same in the last snapshot, and it was sent; until one has copies again.
+  std::string copy_trouble;
   ErrorKind database_trouble_kind = ErrorKind::busy, store_trouble_kind = ErrorKind::retry_later;
   ErrorKind upkeep_trouble_kind = ErrorKind::retry_later;
   // By this Replicator. Of a trouble that lasts each try counts.

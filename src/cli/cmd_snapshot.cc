@@ -43,7 +43,8 @@ int ask_for_snapshot(const ReplicationOptions& options, std::int64_t timeout_ms,
   if (!store) return report({store.error()}, style);
   const std::string url = canonical_url(options.url, (*store)->url());
   const std::string directory = state_directory(options.state_root, real_path(options.database), url);
-  auto request = replicate::SnapshotRequest::put(*system.files, directory, system.random.id().hex());
+  auto request = replicate::SnapshotRequest::put(*system.files, directory, system.random.id().hex(),
+                                                 options.copy_unchanged);
   if (!request && request.error().kind() == ErrorKind::not_found) {
     const std::string why = ": it has another --state-dir, so it cannot be asked for a snapshot";
     return report({Error(refused.error.kind(), refused.error.message() + why)}, style);
@@ -91,6 +92,7 @@ int publish_snapshot(const SnapshotOptions& options, const Tools& tools) {
   replicating.url = targets->front().url;
   replicating.state_root = options.state_root;
   if (options.no_wal_switch) replicating.wal_switch = AllowWalSwitch::no;
+  if (options.whole) replicating.copy_unchanged = CopyUnchanged::no;
   if (replicating.state_root.empty()) {
     Result<std::string> root = default_state_root();
     if (!root) return report({root.error()}, style);
@@ -118,6 +120,8 @@ void add_snapshot(CLI::App& app, Run& run) {
   command->add_option("--state-dir", options->state_root, "where local state lies, as for replicate")->type_name("DIR");
   command->add_flag("--no-wal-switch", options->no_wal_switch,
                     "refuse a database that is not in WAL mode instead of switching it");
+  command->add_flag("--whole", options->whole,
+                    "send all of it, also what the store could copy from the last\nsnapshot: when that may be damaged");
   command->add_option("--timeout", options->timeout, "how long the store may be away before it gives up")
       ->type_name("TIME")
       ->capture_default_str();

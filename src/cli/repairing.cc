@@ -108,6 +108,7 @@ int begin_anew(const RepairingOptions& options, const Tools& tools) {
   snapshot.database = options.database;
   snapshot.to = options.url;
   snapshot.state_root = options.state_root;
+  snapshot.whole = true;
   snapshot.json = options.json;
   if (const int status = publish_snapshot(snapshot, tools); status != kDone) return status;
   const Result<Ranges> left = still_lost(options);

@@ -144,6 +144,7 @@ ReplicatorOptions Replication::replicator_options() const {
   options.shared_spool = options_.shared_spool;
   options.segment_level = options_.segment_level;
   options.snapshot_level = options_.snapshot_level;
+  options.copy_unchanged = options_.copy_unchanged;
   options.level_windows_ms = options_.level_windows_ms;
   options.kept_limit_bytes = options_.kept_limit_bytes;
   options.snapshot_interval_ms = options_.snapshot_interval_ms;

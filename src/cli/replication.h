@@ -36,6 +36,7 @@ struct ReplicationOptions {
   SharedSpool* shared_spool = nullptr;  // outlives the Replication
   std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
   int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
+  CopyUnchanged copy_unchanged = CopyUnchanged::yes;
   std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
   std::uint64_t kept_limit_bytes = ReplicatorOptions().kept_limit_bytes;
   std::int64_t snapshot_interval_ms = ReplicatorOptions().snapshot_interval_ms;

@@ -9,7 +9,7 @@ namespace cairn::cli {
 
 struct SnapshotOptions {
   std::string database, to, timeout = "10s", state_root;
-  bool no_wal_switch = false, json = false;
+  bool no_wal_switch = false, whole = false, json = false;
 };
 
 // The exit status; what went wrong has been said.

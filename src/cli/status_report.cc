@@ -38,6 +38,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["published_bytes"] = s.published_bytes;
   json["captured_commits"] = s.captured_commits;
   json["snapshots_published"] = s.snapshots_published;
+  json["snapshot_copied_bytes"] = s.snapshot_copied_bytes;
   json["merged_objects"] = s.merged_objects;
   json["merged_bytes"] = s.merged_bytes;
   json["replaced_objects"] = s.replaced_objects;
@@ -58,6 +59,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["write_lock_us_max"] = s.write_lock_us_max;
   json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
   json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);
+  json["copy_trouble"] = s.copy_trouble.empty() ? Json(nullptr) : Json(s.copy_trouble);
   json["upkeep_trouble"] = trouble_json(s.upkeep_trouble, s.upkeep_trouble_kind);
   json["store"] = std::move(store);
   return json;
@@ -83,6 +85,7 @@ void StatusReport::update(const ReplicatorStatus& now) {
   tell_snapshots(now);
   tell_trouble("the database", last_.database_trouble, now.database_trouble);
   tell_trouble("the store", last_.store_trouble, now.store_trouble);
+  tell_trouble("copying what is the same in two snapshots", last_.copy_trouble, now.copy_trouble);
   tell_pruning(now);
   tell_trouble("merging and removing", last_.upkeep_trouble, now.upkeep_trouble);
   if (json_lines_ == JsonLines::every_change) print_if_new(now);
@@ -131,8 +134,10 @@ void StatusReport::tell_phase(const ReplicatorStatus& now) {
 void StatusReport::tell_snapshots(const ReplicatorStatus& now) {
   if (now.snapshots_published == last_.snapshots_published) return;
   bar_.clear();
+  const std::uint64_t bytes = now.snapshot_copied_bytes - last_.snapshot_copied_bytes;
+  const std::string copied = bytes > 0 ? fmt::format("; {} of it copied by the store", size_text(bytes)) : "";
   log_.about_database(database_, now.published_sequence)
-      .info("snapshot published, {} pages of {} bytes", now.page_count, now.page_size);
+      .info("snapshot published, {} pages of {} bytes{}", now.page_count, now.page_size, copied);
 }
 
 void StatusReport::tell_pruning(const ReplicatorStatus& now) {

@@ -55,6 +55,8 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.bundle_level);
   visit(r.bundle_first.value);
   visit(r.bundle_last.value);
+  visit(r.copies_left);
+  visit(r.copies_refused);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {

@@ -66,6 +66,10 @@ struct LocalRecord {
   std::int32_t bundle_level = 0;
   Sequence bundle_first, bundle_last;
 
+  // How many snapshots may still take ranges from the one before; 0: the next one is sent whole.
+  std::uint32_t copies_left = 0;
+  bool copies_refused = false;  // the store does not make objects of them
+
   bool operator==(const LocalRecord&) const = default;
 };
 

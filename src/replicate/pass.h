@@ -38,14 +38,17 @@ class Pass {
   static Result<std::unique_ptr<Pass>> open(const Input& input, const Time& now);
   ~Pass();
 
-  // Reads up to `slice_bytes`, or less where the snapshot's window is full. True: all pages have been read.
+  // Reads up to `slice_bytes`, or less where it is held up. True: all pages have been read.
   Result<bool> read_some(std::uint64_t slice_bytes);
+  // The snapshot's window is full; or what follows is to be copied by the store, and that has not been done yet.
+  bool is_held_up();
 
   // After the last page.
   std::uint64_t hash() const { return hash_; }
   std::uint64_t expected_hash() const { return input_.head.hash_before; }  // of the captured state, when it began
   std::uint32_t page_size() const { return view_->page_size(); }
   bool differs() const;
+  bool is_as_captured() const { return hash_ == expected_hash() && !has_other_pages_; }  // page by page, of a snapshot
   // Adds the segment with the differences to the spool (reconcile, and differs()).
   Result<void> finish_segment(const Time& now);
   // Ends the snapshot's data; the job goes on by itself (begin, snapshot).
@@ -61,6 +64,8 @@ class Pass {
   Pass(const Input& input) : input_(input), goal_(input.goal) {}
   bool makes_snapshot() const { return goal_ == PassGoal::begin || goal_ == PassGoal::snapshot; }
   Result<void> open_snapshot(const Time& now);
+  CopiedRun* run_at_next();
+  void hand_over(PageNo first, Bytes block);
   Result<void> take_pages(PageNo first, ByteView bytes);
   Result<void> add_difference(PageNo page, ByteView bytes, std::uint64_t hash);
 
@@ -71,9 +76,11 @@ class Pass {
   std::unique_ptr<MappedFile> own_hashes_;  // without a job
   std::span<std::uint64_t> hashes_;
   std::uint64_t hash_ = 0;
+  bool has_other_pages_ = false;            // than the captured state, when hashes_ is known from the beginning
   Bytes first_page_;                        // for a state that differs in nothing but its size
   std::unique_ptr<SegmentOutput> output_;   // opened with the first page that differs
   bool snapshot_ended_ = false;
+  std::size_t next_run_ = 0;                // of the job's copies
 };
 
 }  // namespace cairn::replicate

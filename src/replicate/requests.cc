@@ -94,6 +94,8 @@ void Requests::take_new() {
     const std::string id = name.substr(0, name.size() - kWanted.size());
     const std::string path = join_path(directory_, id);
     if (!shared_.files.rename(in(path, kWanted), in(path, kTaken))) continue;
+    const auto wanted = read_whole(shared_.files, in(path, kTaken));
+    if (wanted && wanted->value("whole", false)) shared_.whole_requested = true;
     MutexLock hold(shared_.mutex);
     requests_.push_back({id, shared_.snapshots_begun + 1});
     shared_.snapshot_requested = true;
@@ -131,11 +133,12 @@ void Requests::answer() {
 }
 
 Result<SnapshotRequest> SnapshotRequest::put(FileSystem& files, const std::string& state_directory,
-                                             const std::string& id) {
+                                             const std::string& id, CopyUnchanged copy_unchanged) {
   CAIRN_ASSIGN(const bool running, is_replicated(files, state_directory));
   if (!running) return nobody(state_directory);
   SnapshotRequest request(files, state_directory, join_path(folder_of(state_directory), id));
-  CAIRN_TRY(write_whole(files, in(request.path_, kWanted), Json::object()));
+  CAIRN_TRY(write_whole(files, in(request.path_, kWanted),
+                        {{"whole", copy_unchanged == CopyUnchanged::no}}));
   return request;
 }
 

@@ -46,7 +46,8 @@ class Requests {
 class SnapshotRequest {
  public:
   // not_found: no process replicates with this state directory.
-  static Result<SnapshotRequest> put(FileSystem& files, const std::string& state_directory, const std::string& id);
+  static Result<SnapshotRequest> put(FileSystem& files, const std::string& state_directory, const std::string& id,
+                                     CopyUnchanged copy_unchanged = CopyUnchanged::yes);
 
   struct Progress {
     bool is_taken = false;

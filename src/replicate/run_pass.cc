@@ -73,7 +73,7 @@ Result<void> Capturer::advance_pass(const Time& now) {
   CAIRN_ASSIGN(const bool done, pass_->read_some(shared_.options.slice_bytes));
   shared_.set_status([&](ReplicatorStatus& s) { s.snapshot_pages_done = pass_->view().next_page().value - 1; });
   if (done) return finish_pass(now);
-  wake_us_ = std::min(wake_us_, now.mono_us + (pass_->job() && !pass_->job()->writer->room() ? 1'000 : 0));
+  wake_us_ = std::min(wake_us_, now.mono_us + (pass_->is_held_up() ? 1'000 : 0));
   return {};
 }
 
@@ -103,7 +103,7 @@ Result<void> Capturer::finish_pass(const Time& now) {
       CAIRN_TRY(take_over(*pass, pass->differs() ? state_->sequence().next() : state_->sequence()));
       break;
     case PassGoal::snapshot:
-      if (pass->hash() != pass->expected_hash()) {
+      if (!pass->is_as_captured()) {
         // The page hashes and the database disagree: find out where, and publish that.
         let_go(sqlite::CloseMode::abandon);
         start_ = Start::adopt;

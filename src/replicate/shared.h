@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "cairn/replicator.h"
 #include "replicate/attach.h"
+#include "replicate/copy_plan.h"
 #include "replicate/kept.h"
 #include "replicate/local_state.h"
 #include "replicate/spool.h"
@@ -24,11 +25,17 @@ namespace cairn::replicate {
 struct SnapshotJob {
   std::uint64_t number = 0;  // of those that this process has begun
   std::unique_ptr<segment::SnapshotWriter> writer;
-  std::unique_ptr<MappedFile> hashes;  // as the writer needs them until it is done
+  // As the writer needs them until it is done. Known from the beginning, but for a first snapshot.
+  std::unique_ptr<MappedFile> hashes;
   std::string key;
   Sequence sequence;
   std::int64_t time_ms = 0;
   std::uint64_t data_size_bytes = 0;
+  std::uint32_t page_size = 0, page_count = 0;
+  Id128 lineage;
+  // What need not be sent. snapshot_step makes the plan, and capture_step reads nothing before that.
+  std::unique_ptr<CopyPlan> copies;
+  std::atomic<bool> planned{false};
   std::atomic<bool> ended{false};    // capture_step has read all of it
   std::atomic<bool> dropped{false};  // snapshot_step has given it up: what was sent of it is lost
 };
@@ -85,6 +92,7 @@ struct Shared {
   std::int64_t newest_snapshot_ms GUARDED_BY(mutex) = 0;   // when it was made, by the clock of its key
   std::uint64_t snapshots_begun GUARDED_BY(mutex) = 0, newest_published_number GUARDED_BY(mutex) = 0;
   std::atomic<bool> snapshot_requested{false};
+  std::atomic<bool> whole_requested{false};                // the next one is to be sent whole
   std::atomic<std::uint64_t> capture_requests{0};          // how many there were
   std::atomic<bool> upkeep_ends{false};
 

@@ -7,6 +7,7 @@
 #include "replicate/snapshot_upload.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "replicate/claim.h"
 #include "replicate/still_there.h"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::int64_t kWaiting_us = 200'000;
 constexpr std::int64_t kBusy_us = 1'000;
 constexpr std::uint64_t kMostInFlightBytes = 128ull << 20;
+constexpr std::uint32_t kMostCopying = 6;    // snapshots in a row that take ranges from the one before
 
 // Larger than the snapshot can get: zstd adds a few bytes a block to what it cannot compress, a hash is 8 bytes a page.
 std::uint64_t most_bytes_of(const SnapshotJob& job) { return job.data_size_bytes + job.data_size_bytes / 10; }
@@ -136,15 +138,17 @@ void SnapshotUpload::drop() {
     if (!shared_.job) shared_.status.snapshot_pages_total = shared_.status.snapshot_pages_done = 0;
   }
   job_.reset();
-  buffer_.bytes = Bytes();
+  buffer_ = Buffer();
   upload_id_.clear();
   parts_.clear();
   there_.clear();
   hashes_.clear();
-  parts_cut_ = highest_there_ = 0;
+  there_numbers_.clear();
+  newest_part_ = 0;
   sent_bytes_ = 0;
   drained_ = false;
   most_parts_.reset();
+  copies_.reset();
 }
 
 // True: the snapshot is in the store.
@@ -153,8 +157,16 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
     uploads_->try_failed_again();
     CAIRN_TRY(collect_parts(job));
   }
-  if (buffer_.bytes.size() >= part_bytes_) {
+  if (!job.planned) {
+    CAIRN_TRY(plan(job));
+    return false;
+  }
+  if (buffer_.bytes.size() >= cut_at_bytes()) {
     if (!uploads_ || uploads_->room()) CAIRN_TRY(send_part(job));
+    return false;
+  }
+  if (is_at_run(job)) {
+    CAIRN_TRY(copy_run(job));
     return false;
   }
   if (!drained_) {
@@ -173,19 +185,25 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
 
 // Cuts a part off the buffer, and sends it unless the store has it.
 Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
-  if (upload_id_.empty()) CAIRN_TRY(open_upload(job));
-  const bool is_last = drained_ && !upload_id_.empty();
+  if (upload_id_.empty()) {
+    CAIRN_ASSIGN(const bool goes_on, resume(job));
+    if (!goes_on && buffer_.bytes.size() >= part_bytes_) CAIRN_TRY(begin_upload(job));
+  }
+  const bool is_last = (drained_ && !upload_id_.empty()) || is_at_run(job);
   if (buffer_.bytes.size() < part_bytes_ && !is_last) return {};  // parts are to be larger than was thought
-  const std::size_t size = std::min<std::uint64_t>(part_bytes_, buffer_.bytes.size());
+  // Between copies the last part has to be as long as any: it is not cut where little would be left.
+  const bool is_rest = buffer_.bytes.size() < cut_at_bytes();
+  const std::size_t size = is_rest ? buffer_.bytes.size() : part_bytes_;
   Bytes body = std::move(buffer_.bytes);  // what is behind is little: a part is not in memory twice
   buffer_.bytes = Bytes(body.begin() + static_cast<std::ptrdiff_t>(size), body.end());
   body.resize(size);
   buffer_.bytes.reserve(part_bytes_ + part_bytes_ / 2);
   segment::RunningHash hash;
   hash.add(body);
-  const int number = ++parts_cut_;
+  const int number = ++newest_part_;
   const auto there = there_.find(number);
-  if (there != there_.end() && there->second.hash == hash.value() && there->second.info.size_bytes == body.size()) {
+  if (there != there_.end() && there->second.source_key.empty() && there->second.hash == hash.value() &&
+      there->second.info.size_bytes == body.size()) {
     parts_[number] = there->second;
     return {};
   }
@@ -195,18 +213,19 @@ Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
   return collect_parts(job);
 }
 
-Result<void> SnapshotUpload::open_upload(const SnapshotJob& job) {
+// False: there is none that can be gone on with.
+Result<bool> SnapshotUpload::resume(const SnapshotJob& job) {
   if (!shared_.store.capabilities().multipart) {
     return Error(ErrorKind::unsupported, shared_.store.url() + " takes no object of several parts: the database is "
                                          "too large for it");
   }
   CAIRN_TRY(choose_part_size(job));
   const auto journalled = journal_.read();
-  if (journalled && *journalled && (*journalled)->key == job.key) {
-    CAIRN_ASSIGN(const bool goes_on, go_on_with(**journalled, job));
-    if (goes_on) return {};
-  }
-  if (buffer_.bytes.size() < part_bytes_) return {};
+  if (!journalled || !*journalled || (*journalled)->key != job.key) return false;
+  return go_on_with(**journalled, job);
+}
+
+Result<void> SnapshotUpload::begin_upload(const SnapshotJob& job) {
   CAIRN_TRY(abort_left_over());
   CAIRN_ASSIGN(upload_id_, shared_.store.begin_upload(job.key));
   send_parts_of(job);
@@ -232,7 +251,7 @@ Result<bool> SnapshotUpload::go_on_with(const JournaledUpload& upload, const Sna
   JournaledUpload known = upload;
   known.parts.clear();
   for (const PartInfo& info : *listed) {
-    highest_there_ = std::max(highest_there_, info.number);
+    there_numbers_.insert(info.number);
     const auto part = upload.parts.find(info.number);
     const bool same = part != upload.parts.end() && part->second.info.etag == info.etag &&
                       part->second.info.size_bytes == info.size_bytes;
@@ -256,13 +275,20 @@ void SnapshotUpload::give_up(SnapshotJob& job) {
 Result<void> SnapshotUpload::collect_parts(SnapshotJob& job) {
   while (auto finished = uploads_->next_finished()) {
     Result<PartInfo>& info = finished->info;
+    if (copies_ && copies_->is_part(finished->number)) {
+      const Result<void> taken = copies_->take(finished->number, info, *uploads_);
+      if (taken) continue;
+      info = taken.error();
+    }
     if (!info && info.error().kind() == ErrorKind::not_found) {  // expired, or aborted: begin anew
       give_up(job);
       return info.error().as(ErrorKind::cancelled);
     }
     if (!info) return info.error();
     const int number = finished->number;
-    JournaledPart part{.info = std::move(*info), .hash = hashes_[number]};
+    JournaledPart part;
+    part.info = std::move(*info);
+    part.hash = hashes_[number];
     hashes_.erase(number);
     parts_[number] = part;
     CAIRN_TRY(journal_.add(part));
@@ -294,8 +320,9 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     return false;
   }
   if (uploads_ && !uploads_->none_under_way()) return false;
-  if (highest_there_ > parts_cut_ && !shared_.store.capabilities().leaves_out_parts) {
-    give_up(job);  // the database has become smaller since the upload was begun
+  const bool has_others = std::ranges::any_of(there_numbers_, [this](int number) { return !parts_.contains(number); });
+  if (has_others && !shared_.store.capabilities().leaves_out_parts) {
+    give_up(job);  // the database has become smaller since the upload was begun, or other parts of it are copied
     return Error(ErrorKind::cancelled, job.key + ": its upload has more parts than it needs");
   }
   if (upload_id_.empty()) {
@@ -303,6 +330,7 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     // What an earlier process had begun in parts has become small enough to go whole.
     if (const auto journalled = journal_.read(); journalled && *journalled) CAIRN_TRY(abort_left_over());
   }
+  if (copies_) CAIRN_TRY(check_copied_parts(job));
   CAIRN_TRY(note_intent(job));
   std::vector<PartInfo> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part.info);
@@ -328,6 +356,13 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
       give_up(job);
       return Error(ErrorKind::cancelled, put.error().message());
     }
+    case ErrorKind::invalid:
+    case ErrorKind::unsupported:
+      if (copies_ && copies_->copied_bytes() > 0) {
+        CAIRN_TRY(shared_.local->update(Sync::yes, [](LocalRecord& r) { r.copies_refused = true; }));
+        return without_copies(job, put.error().message());
+      }
+      return put.error().with("store " + job.key);
     default: return put.error().with("store " + job.key);
   }
 }
@@ -347,8 +382,15 @@ Result<bool> SnapshotUpload::is_ours(const SnapshotJob& job) {
 
 Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) {
   CAIRN_TRY(journal_.end());
+  const std::uint64_t copied_bytes = copies_ ? copies_->copied_bytes() : 0;
+  if (copied_bytes == 0) sends_whole_ = shared_.whole_requested = false;
+  CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
+    r.copies_left = copied_bytes > 0 ? r.copies_left - 1 : kMostCopying;
+  }));
   {
     MutexLock hold(shared_.mutex);
+    if (copies_ && copies_->trouble().empty()) shared_.status.copy_trouble.clear();
+    shared_.status.snapshot_copied_bytes += copied_bytes;
     shared_.interrupted.reset();
     shared_.newest_snapshot = job.sequence;
     shared_.newest_snapshot_ms = now.wall_ms;

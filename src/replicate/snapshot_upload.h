@@ -4,10 +4,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "replicate/patience.h"
 #include "replicate/shared.h"
+#include "replicate/snapshot_copies.h"
 #include "replicate/upload_journal.h"
 #include "store/part_uploads.h"
 
@@ -39,9 +41,19 @@ class SnapshotUpload {
   // Parts.
   std::uint64_t least_part_bytes() const;
   Result<void> choose_part_size(const SnapshotJob& job);
+  Result<void> plan(SnapshotJob& job);
+  bool may_copy(const SnapshotJob& job) const;
+  bool is_at_run(const SnapshotJob& job);
+  Result<void> copy_run(SnapshotJob& job);
+  void note_no_copies(const std::string& why);
+  std::uint64_t least_bytes() const;
+  std::uint64_t cut_at_bytes() const;
+  Error without_copies(SnapshotJob& job, const std::string& why);
+  Result<void> check_copied_parts(SnapshotJob& job);
   void send_parts_of(const SnapshotJob& job);
   Result<void> send_part(SnapshotJob& job);
-  Result<void> open_upload(const SnapshotJob& job);
+  Result<bool> resume(const SnapshotJob& job);
+  Result<void> begin_upload(const SnapshotJob& job);
   Result<bool> go_on_with(const JournaledUpload& upload, const SnapshotJob& job);
   Result<void> abort_left_over();
   Result<void> collect_parts(SnapshotJob& job);
@@ -61,15 +73,17 @@ class SnapshotUpload {
 
   std::shared_ptr<SnapshotJob> job_;
   Buffer buffer_;
-  std::uint64_t part_bytes_ = 0;  // of all but the last; the least, until it is chosen
+  std::uint64_t part_bytes_ = 0;  // of all but the last, where nothing is copied; the least, until it is chosen
   std::optional<int> most_parts_;  // once it is chosen: what it was chosen for
   std::string upload_id_;  // empty: none begun
-  int parts_cut_ = 0;
-  int highest_there_ = 0;  // number of a part that the store has; it may want each to be named
+  int newest_part_ = 0;        // its number
+  std::set<int> there_numbers_;  // of parts that the store had when this process found the upload
   std::map<int, JournaledPart> parts_;       // acknowledged
   std::map<int, JournaledPart> there_;       // acknowledged to an earlier process: not sent again if they are the same
   std::map<int, std::uint64_t> hashes_;      // of parts under way
   std::unique_ptr<PartUploads> uploads_;
+  std::unique_ptr<SnapshotCopies> copies_;   // where something is to be copied
+  bool sends_whole_ = false;  // copies have failed: none until a snapshot has been sent whole
   std::uint64_t sent_bytes_ = 0;
   bool drained_ = false;
 };

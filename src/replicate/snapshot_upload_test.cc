@@ -74,6 +74,7 @@ class SnapshotUploadTest : public ::testing::Test {
     options.state_directory = (dir_ / "state").string();
     options.transfers = transfers;
     options.part_bytes = part_bytes_;
+    options.copy_unchanged = CopyUnchanged::no;  // what is copied is in snapshot_copies_test.cc
     Store& store = few_ ? static_cast<Store&>(*few_) : counting_;
     auto opened = Replicator::open(store, *files_, executor_, random_, options);
     ASSERT_TRUE(opened) << opened.error().message();

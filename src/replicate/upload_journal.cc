@@ -29,7 +29,13 @@ Json describe(const JournaledUpload& upload) {
 }
 
 Json describe(const JournaledPart& part) {
-  return {{"number", part.info.number}, {"etag", part.info.etag}, {"size", part.info.size_bytes}, {"hash", part.hash}};
+  Json json = {{"number", part.info.number}, {"etag", part.info.etag}, {"size", part.info.size_bytes}};
+  if (part.source_key.empty()) {
+    json["hash"] = part.hash;
+  } else {
+    json["source"] = {{"key", part.source_key}, {"etag", part.source_etag}, {"offset", part.source_offset}};
+  }
+  return json;
 }
 
 std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -51,6 +57,10 @@ JournaledPart part_of(const Json& json) {
   part.info.etag = json.value("etag", "");
   part.info.size_bytes = json.value("size", std::uint64_t{0});
   part.hash = json.value("hash", std::uint64_t{0});
+  const Json source = json.value("source", Json::object());
+  part.source_key = source.value("key", "");
+  part.source_etag = source.value("etag", "");
+  part.source_offset = source.value("offset", std::uint64_t{0});
   return part;
 }
 

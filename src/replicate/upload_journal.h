@@ -19,7 +19,11 @@ namespace cairn::replicate {
 
 struct JournaledPart {
   PartInfo info;
-  std::uint64_t hash = 0;  // of its bytes
+  std::uint64_t hash = 0;  // of its bytes, of one that was sent
+  // Of one that the store has copied: which bytes of which object. Written once it is known that the object was still
+  // that one.
+  std::string source_key{}, source_etag{};
+  std::uint64_t source_offset = 0;
 };
 
 struct JournaledUpload {

@@ -106,8 +106,9 @@ struct BlockPipeline::Shared {
 
   Result<PackedBlock> pack(const Job& job, BlockCompressor& compressor) const {
     CAIRN_ASSIGN(Bytes bytes, compressor.compress(*job.raw));
-    return PackedBlock{std::move(bytes), static_cast<std::uint32_t>(job.raw->size()),
-                       inspect ? inspect(job.number, *job.raw) : 0};
+    return PackedBlock{.bytes = std::move(bytes),
+                       .size_bytes = static_cast<std::uint32_t>(job.raw->size()),
+                       .digest = inspect ? inspect(job.number, *job.raw) : 0};
   }
 
   // Nothing will come any more.
@@ -153,6 +154,19 @@ void BlockPipeline::push(std::shared_ptr<const Bytes> raw) {
     shared_->changed.notify_all();
   }
   executor_.run([shared = shared_, job] { shared->work_on(*job); });
+}
+
+void BlockPipeline::push_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t digest) {
+  auto job = std::make_shared<Job>();
+  job->claimed = true;
+  job->done = true;
+  MutexLock lock(shared_->mutex);
+  if (shared_->cancelled) return;
+  job->number = shared_->pushed;
+  shared_->pushed += blocks->size();
+  job->packed = PackedBlock{.bytes = {}, .digest = digest, .elsewhere = std::move(blocks)};
+  shared_->queue.push_back(job);
+  shared_->changed.notify_all();
 }
 
 void BlockPipeline::close() {

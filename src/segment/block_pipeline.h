@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/executor.h"
 #include "segment/format.h"
@@ -15,6 +16,7 @@ struct PackedBlock {
   Bytes bytes;                   // one zstd frame
   std::uint32_t size_bytes = 0;  // before compression
   std::uint64_t digest = 0;      // what `inspect` made of it
+  std::shared_ptr<const std::vector<StoredBlock>> elsewhere = nullptr;  // instead of bytes: these, in another object
 };
 
 // Compresses on an executor. One thread pushes and one (the same, or another) pops. When the one that pops has to
@@ -33,6 +35,8 @@ class BlockPipeline {
 
   void push(Bytes raw);
   void push(std::shared_ptr<const Bytes> raw);  // that somebody else looks at, too
+  // Blocks that need no work, as one that comes out in its turn: they have their numbers.
+  void push_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t digest);
   // Nobody pushes any more, or nobody wants the rest: wakes the one that waits.
   void close();
   void cancel();

@@ -60,6 +60,12 @@ struct PageIndex {
   std::vector<std::uint64_t> hashes;
 };
 
+// A block as it lies in an object: what the end of an object says of it, beside its place.
+struct StoredBlock {
+  std::uint32_t compressed_bytes = 0;
+  std::uint64_t checksum = 0;  // of these bytes
+};
+
 // The hash of a page: XXH3 (64 bits) of its bytes, seeded with its number.
 std::uint64_t page_hash(PageNo page, ByteView bytes);
 

@@ -60,6 +60,13 @@ Result<void> write_seek_table(Sink& sink, const Tail& tail, const std::vector<st
 }  // namespace
 
 Result<void> BlockLog::write(Sink& sink, const PackedBlock& block) {
+  if (block.elsewhere) {
+    for (const StoredBlock& stored : *block.elsewhere) {
+      compressed_bytes_.push_back(stored.compressed_bytes);
+      checksums_.push_back(stored.checksum);
+    }
+    return {};
+  }
   compressed_bytes_.push_back(static_cast<std::uint32_t>(block.bytes.size()));
   checksums_.push_back(block_checksum(block.bytes));
   return sink.write(block.bytes);

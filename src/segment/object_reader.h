@@ -29,6 +29,7 @@ class ObjectReaderImpl final : public ObjectReader {
   Result<PageIndex> index(std::uint64_t first, std::optional<std::uint64_t> count) override;
   const PageIndex& segment_index() const override { return index_; }
   PageLocation locate(std::uint64_t entry) const override;
+  Result<std::vector<StoredBlock>> stored_blocks() override;
   Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) override;
   using ObjectReader::visit_blocks;
   Result<void> visit_blocks(std::uint32_t first, std::uint32_t count, const BlockVisitor& visit,

@@ -192,6 +192,20 @@ PageLocation ObjectReaderImpl::locate(std::uint64_t entry) const {
   return {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(offset)};
 }
 
+Result<std::vector<StoredBlock>> ObjectReaderImpl::stored_blocks() {
+  std::vector<StoredBlock> stored;
+  stored.reserve(blocks_.size());
+  Result<void> read = read_until_good(block_sums_begin(), tail_.block_sums_bytes, [&](ByteView bytes) -> Result<void> {
+    if (XXH3_64bits(bytes.data(), bytes.size()) != tail_.block_sums_checksum)
+      return damaged("the checksum of its block checksums is wrong");
+    for (std::size_t i = 0; i < blocks_.size(); ++i)
+      stored.push_back({blocks_[i].compressed_bytes, load_le<std::uint64_t>(bytes.data() + 8 * i)});
+    return {};
+  });
+  if (!read) return about(read.error());
+  return stored;
+}
+
 Result<std::vector<Bytes>> ObjectReaderImpl::read_blocks(std::uint32_t first, std::uint32_t count) {
   std::vector<Bytes> blocks;
   CAIRN_TRY(visit_blocks(first, count, [&blocks](std::uint32_t, std::span<std::byte> bytes) -> Result<void> {

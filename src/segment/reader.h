@@ -70,6 +70,9 @@ class ObjectReader {
   // Where the frame (or page, of a snapshot) of index entry `entry` lies. Its bytes are page_size long.
   virtual PageLocation locate(std::uint64_t entry) const = 0;
 
+  // What is said of each block as it is stored; corrupt, if that does not match its own checksum.
+  virtual Result<std::vector<StoredBlock>> stored_blocks() = 0;
+
   // Blocks [first, first + count), fetched with one request, each decompressed and its checksum verified.
   virtual Result<std::vector<Bytes>> read_blocks(std::uint32_t first, std::uint32_t count) = 0;
 

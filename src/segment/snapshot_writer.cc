@@ -43,9 +43,12 @@ class SnapshotWriterImpl final : public SnapshotWriter {
 
   bool room() const override;
   void add(Bytes block) override;
+  void add_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t size_bytes,
+                     std::uint64_t hash) override;
   void end(const RestorePoint& point, std::span<const std::uint64_t> hashes) override;
   void abandon() override;
   Result<bool> drain(Sink& sink, int wait_ms) override;
+  std::uint64_t drained_blocks() const override { return log_.compressed_bytes().size(); }
   const Footer& footer() const override { return footer_; }
 
  private:
@@ -88,6 +91,17 @@ void SnapshotWriterImpl::add(Bytes block) {
   CAIRN_CHECK(added_bytes_ % block_bytes_ == 0);  // only the last block may be short
   added_bytes_ += block.size();
   blocks_.push(std::move(block));
+}
+
+void SnapshotWriterImpl::add_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks,
+                                       std::uint64_t size_bytes, std::uint64_t hash) {
+  CAIRN_CHECK(room());
+  CAIRN_CHECK(state() != State::ended);
+  CAIRN_CHECK(!blocks->empty() && size_bytes % footer_.page_size == 0);
+  CAIRN_CHECK(added_bytes_ % block_bytes_ == 0);
+  CAIRN_CHECK((size_bytes + block_bytes_ - 1) / block_bytes_ == blocks->size());
+  added_bytes_ += size_bytes;
+  blocks_.push_elsewhere(std::move(blocks), hash);
 }
 
 void SnapshotWriterImpl::end(const RestorePoint& point, std::span<const std::uint64_t> hashes) {

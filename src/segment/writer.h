@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/executor.h"
 #include "segment/format.h"
@@ -66,6 +67,11 @@ class SnapshotWriter {
   // the last call. CHECKs room().
   virtual bool room() const = 0;
   virtual void add(Bytes block) = 0;
+  // Producer: the next blocks, one or more, are the same in an object whose end says this of them. The sink is given
+  // nothing of them: their bytes get there by other means. `size_bytes`: decompressed; `hash`: the XOR of their pages'
+  // hashes, which the producer has seen. CHECKs room().
+  virtual void add_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t size_bytes,
+                             std::uint64_t hash) = 0;
   // Producer: no more blocks follow. `hashes` (one a page, 0 for the lock-byte page) must stay as they are until
   // the writer is done: they are written from there.
   virtual void end(const RestorePoint& point, std::span<const std::uint64_t> hashes) = 0;
@@ -75,6 +81,7 @@ class SnapshotWriter {
   // Consumer: writes what is ready to `sink`, in order, a window at most. Waits up to `wait_ms` for something to become
   // ready (0: not at all). True when the whole object has been written; then footer() is set.
   virtual Result<bool> drain(Sink& sink, int wait_ms) = 0;
+  virtual std::uint64_t drained_blocks() const = 0;  // Consumer: those from elsewhere, too
   virtual const Footer& footer() const = 0;
 };
 

@@ -268,6 +268,63 @@ TEST(SnapshotWriter, TwoThreadsMeet) {
   EXPECT_TRUE(*writer->drain(sink, 0));  // and stays complete
 }
 
+// Blocks [2, 5) and the last one, a short one, are taken out of an object that is there already.
+Result<Bytes> write_with_blocks_from(const Bytes& source, ByteView database, std::uint64_t hash_error) {
+  const BytesSource input(source);
+  CAIRN_ASSIGN(const auto reader, ObjectReader::open(input, "source"));
+  CAIRN_ASSIGN(const std::vector<StoredBlock> stored, reader->stored_blocks());
+  const std::vector<BlockInfo>& blocks = reader->blocks();
+  const ObjectHead head = head_of(reader->footer());
+  const std::vector<std::uint64_t> hashes = hashes_of(database, head.page_size);
+  const std::size_t pages = pages_per_block(head.page_size), block_bytes = pages * head.page_size;
+  InlineExecutor executor;
+  CAIRN_ASSIGN(const auto writer, SnapshotWriter::open(head, executor));
+  BytesSink sink;
+  const auto take = [&](std::size_t first, std::size_t end) -> Result<void> {
+    std::uint64_t hash = first == 2 ? hash_error : 0;
+    for (std::size_t page = first * pages; page < std::min(end * pages, hashes.size()); ++page) hash ^= hashes[page];
+    const auto begin = stored.begin() + static_cast<std::ptrdiff_t>(first);
+    const std::size_t size = std::min(end * block_bytes, database.size()) - first * block_bytes;
+    writer->add_elsewhere(std::make_shared<const std::vector<StoredBlock>>(begin, begin + (end - first)), size, hash);
+    CAIRN_TRY(writer->drain(sink, 1000));
+    EXPECT_EQ(writer->drained_blocks(), end);
+    const std::uint64_t from = blocks[first].offset, to = blocks[end - 1].offset + blocks[end - 1].compressed_bytes;
+    return sink.write(ByteView(source).subspan(from, to - from));
+  };
+  for (std::size_t block = 0; block < blocks.size();) {
+    if (block == 2 || block + 1 == blocks.size()) {
+      CAIRN_TRY(take(block, block == 2 ? 5 : block + 1));
+      block += block == 2 ? 3 : 1;
+      continue;
+    }
+    const ByteView raw = database.subspan(block * block_bytes, block_bytes);
+    writer->add(Bytes(raw.begin(), raw.end()));
+    CAIRN_TRY(writer->drain(sink, 1000));
+    ++block;
+  }
+  writer->end(snapshot_point(head, hashes), hashes);
+  CAIRN_TRY(writer->drain(sink, 1000));
+  return std::move(sink.bytes);
+}
+
+TEST(SnapshotWriter, WithBlocksFromElsewhereTheObjectIsTheSame) {
+  const Bytes database = made_database(4096, 64 * 8 + 3, 9);
+  InlineExecutor executor;
+  const Bytes whole = *write_snapshot(made_head(ObjectKind::snapshot, 4096, 3, 3), database, executor);
+  const auto made = write_with_blocks_from(whole, database, 0);
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(*made, whole);
+}
+
+TEST(SnapshotWriter, BlocksFromElsewhereHaveToAddUpToTheDatabaseHash) {
+  const Bytes database = made_database(4096, 64 * 8 + 3, 9);
+  InlineExecutor executor;
+  const Bytes whole = *write_snapshot(made_head(ObjectKind::snapshot, 4096, 3, 3), database, executor);
+  const auto made = write_with_blocks_from(whole, database, 0x10);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().kind(), ErrorKind::corrupt);
+}
+
 TEST(SnapshotWriter, AbandonedIsCancelledAndNeverBlocksTheProducer) {
   std::unique_ptr<Executor> pool = make_thread_pool(2);
   auto writer = *SnapshotWriter::open(made_head(ObjectKind::snapshot, 4096, 1, 1), *pool, 3, 1);

@@ -115,4 +115,8 @@ void PartUploads::try_failed_again() {
   for (const auto& part : std::exchange(failed_, {})) send(part);
 }
 
+void PartUploads::give_up(int number) {
+  std::erase_if(failed_, [&](const auto& part) { return part->number == number; });
+}
+
 }  // namespace cairn

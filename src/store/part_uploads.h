@@ -40,6 +40,8 @@ class PartUploads {
   // Waits until there is one, at most `wait_ms`.
   void wait(int wait_ms);
   void try_failed_again();
+  // One that failed is not tried again.
+  void give_up(int number);
 
  private:
   struct Part;
