@@ -54,7 +54,7 @@ daemon::FleetView view_of(const daemon::Config& config) {
   view.config = config.file;
   view.prices = config.prices;
   for (const daemon::LayerEntry& layer : config.layers) {
-    view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt, std::nullopt});
+    view.layers.push_back({layer.name, layer.directory, layer.url, std::nullopt, std::nullopt, {}});
   }
   std::sort(view.layers.begin(), view.layers.end(),
             [](const daemon::LayerView& a, const daemon::LayerView& b) { return a.name < b.name; });
@@ -256,6 +256,7 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
   watching.quiet_ms = layer.settings.quiet_ms;
   watching.on_sync = [&, on_sync = watching.on_sync](const LayerSnapshot& snapshot) {
     note_works(name);
+    note_sync(layer.name, snapshot);
     on_sync(snapshot);
   };
   log_.about_container(layer.name).info("watching {}", layer.directory);
@@ -268,6 +269,17 @@ Result<void> ConfiguredJobs::run_layer(const daemon::LayerEntry& layer, const st
   if (!ended) return fail(name, layer_failure(*container.at.store, ended.error()));
   log_.about_container(layer.name).info("stopped, everything is published");
   return {};
+}
+
+void ConfiguredJobs::note_sync(const std::string& layer, const LayerSnapshot& snapshot) {
+  const std::int64_t now_ms = SystemClock().now().wall_ms;
+  MutexLock lock(mutex_);
+  daemon::LayerCounts& counts = layer_counts_[layer];
+  ++counts.syncs;
+  counts.sent_bytes += snapshot.sent_bytes;
+  counts.torn_files += snapshot.torn_files;
+  counts.last_ms = now_ms;
+  counts.sequence = snapshot.sequence;
 }
 
 Result<void> ConfiguredJobs::fail(const std::string& name, const Failure& failure) {
@@ -370,6 +382,9 @@ daemon::FleetView ConfiguredJobs::view() const {
     layer.failing = failing(std::string(kLayer) + layer.name);
     const auto open = open_layers_.find(layer.name);
     if (open != open_layers_.end()) layer.store_status = open->second->status();
+    if (const auto counts = layer_counts_.find(layer.name); counts != layer_counts_.end()) {
+      layer.counts = counts->second;
+    }
   }
   return view;
 }

@@ -20,6 +20,9 @@
 #include "daemon/scheduler.h"
 #include "daemon/supervisor.h"
 
+namespace cairn {
+struct LayerSnapshot;
+}
 namespace cairn::cli {
 
 class ConfiguredJobs : public daemon::Fleet {
@@ -72,6 +75,7 @@ class ConfiguredJobs : public daemon::Fleet {
   daemon::Job job_of(DatabaseJob database);
   daemon::Job job_of(const daemon::LayerEntry& layer, const std::string& state_root);
   void begin_database(const DatabaseJob& job, std::stop_token stop, daemon::Job::Ended ended) EXCLUDES(mutex_);
+  void note_sync(const std::string& layer, const LayerSnapshot& snapshot);
   Result<void> run_layer(const daemon::LayerEntry& layer, const std::string& state_root, std::stop_token stop);
   Result<void> fail(const std::string& name, const Failure& failure) EXCLUDES(mutex_);
   void begin_run(const DatabaseJob& job, const std::shared_ptr<ConfiguredDatabase>& database) EXCLUDES(mutex_);
@@ -93,6 +97,7 @@ class ConfiguredJobs : public daemon::Fleet {
   DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}, {}};
   std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
   std::map<std::string, const RememberingStore*> open_layers_ GUARDED_BY(mutex_);  // by name: of those being watched
+  std::map<std::string, daemon::LayerCounts> layer_counts_ GUARDED_BY(mutex_);  // by name
   std::set<std::string> warned_ GUARDED_BY(mutex_);
   std::map<std::string, Failed> failed_ GUARDED_BY(mutex_);  // by name: its last failure
   std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);      // of the databases of wanted_

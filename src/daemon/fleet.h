@@ -43,10 +43,18 @@ struct DatabaseView {
   std::shared_ptr<const TimeSlots> restore_points;  // made by this process; null: none
 };
 
+// Of the syncs that this process has published.
+struct LayerCounts {
+  std::uint64_t syncs = 0, sent_bytes = 0, torn_files = 0;
+  std::int64_t last_ms = 0;    // wall clock, of the newest; 0: none
+  std::uint64_t sequence = 0;  // of that
+};
+
 struct LayerView {
   std::string name, directory, replica;
   std::optional<Failing> failing;
   std::optional<StoreStatus> store_status;  // none: it is not being watched
+  LayerCounts counts;
 };
 
 struct FleetView {

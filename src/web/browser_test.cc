@@ -69,9 +69,12 @@ daemon::FleetView many_databases() {
   databases[900].status.upkeep_trouble = "the credentials may not delete (S3: s3:DeleteObject)";
   databases[900].status.upkeep_trouble_kind = ErrorKind::denied;
   daemon::FleetView view = fleet_of(std::move(databases));
-  view.layers.push_back({"web_1", "/var/lib/containers/web_1/upper", "s3://bucket/layers", std::nullopt});
-  view.layers.push_back({"web_2", "/var/lib/containers/web_2/upper", "s3://bucket/layers",
-                         daemon::Failing{ErrorKind::not_found, "the directory is not there", 60'000}});
+  const std::string upper = "/var/lib/containers/web_1/upper", url = "s3://bucket/layers";
+  view.layers.push_back({"web_1", upper, url, std::nullopt, std::nullopt, {}});
+  view.layers[0].counts = {
+      .syncs = 3, .sent_bytes = 5'000'000, .torn_files = 0, .last_ms = kNow_ms - 7'000, .sequence = 12};
+  const daemon::Failing failing{ErrorKind::not_found, "the directory is not there", 60'000};
+  view.layers.push_back({"web_2", upper + "2", url, failing, std::nullopt, {}});
   return view;
 }
 

@@ -97,6 +97,31 @@ Sums sums_of(const FleetView& view) {
   return sums;
 }
 
+void write_layers(Writer& out, const FleetView& view) {
+  const auto of_each = [&](MetricType type, const char* name, const char* help, auto value) {
+    out.family(type, name, help, [&](const Writer::Add& add) {
+      for (const daemon::LayerView& layer : view.layers) {
+        add({{"layer", readable(layer.name)}}, static_cast<double>(value(layer)));
+      }
+    });
+  };
+  using daemon::LayerView;
+  of_each(MetricType::Gauge, "cairn_layer_failing", "1: the layer is not watched now, and will be tried again.",
+          [](const LayerView& layer) { return layer.failing ? 1 : 0; });
+  of_each(MetricType::Gauge, "cairn_layer_last_sync_timestamp_seconds",
+          "When this process published the layer's newest sync, in seconds since 1970; 0: it has published none.",
+          [](const LayerView& layer) { return seconds(layer.counts.last_ms); });
+  of_each(MetricType::Gauge, "cairn_layer_sequence", "The layer's newest sync that this process published; 0: none.",
+          [](const LayerView& layer) { return layer.counts.sequence; });
+  of_each(MetricType::Counter, "cairn_layer_syncs_total", "Syncs of the layer published.",
+          [](const LayerView& layer) { return layer.counts.syncs; });
+  of_each(MetricType::Counter, "cairn_layer_sent_bytes_total", "Bytes of the layer sent to the store.",
+          [](const LayerView& layer) { return layer.counts.sent_bytes; });
+  of_each(MetricType::Counter, "cairn_layer_torn_files_total",
+          "Files that changed each time while they were read, and are marked as torn in their sync.",
+          [](const LayerView& layer) { return layer.counts.torn_files; });
+}
+
 void write_state(Writer& out, const FleetView& view, const Sums& sums, const std::string& version, bool each) {
   out.family(MetricType::Gauge, "cairn_build_info", "The version that runs; always 1.",
              [&](const Writer::Add& add) { add({{"version", version}}, 1); });
@@ -109,12 +134,7 @@ void write_state(Writer& out, const FleetView& view, const Sums& sums, const std
       add({{"state", std::string(name_of(state))}}, count == sums.states.end() ? 0 : count->second);
     }
   });
-  out.family(MetricType::Gauge, "cairn_layer_failing", "1: the layer is not watched now, and will be tried again.",
-             [&](const Writer::Add& add) {
-               for (const daemon::LayerView& layer : view.layers) {
-                 add({{"layer", readable(layer.name)}}, layer.failing.has_value());
-               }
-             });
+  write_layers(out, view);
   out.gauge("cairn_max_lag_seconds", "The largest lag of all databases.", seconds(sums.lag_ms));
   out.gauge("cairn_lagging_databases", "Databases that have something a restore cannot reach yet.",
             static_cast<double>(sums.lagging));

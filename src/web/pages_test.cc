@@ -64,8 +64,19 @@ TEST_F(PagesTest, IsReadyWhenEveryDatabaseIsFollowed) {
   database(0).failing = daemon::Failing{ErrorKind::conflict, "another writer has published", std::nullopt};
   EXPECT_THAT(ask("/readyz").body, HasSubstr("/srv/a.db: another writer has published"));
   database(0) = following("/srv/a.db");
-  fleet_.now.layers.push_back({"web", "/up", "/to", daemon::Failing{ErrorKind::io, "the disk is full", 1000}});
+  fleet_.now.layers.push_back(
+      {"web", "/up", "/to", daemon::Failing{ErrorKind::io, "the disk is full", 1000}, std::nullopt, {}});
   EXPECT_THAT(ask("/readyz").body, HasSubstr("layer web: the disk is full"));
+  EXPECT_THAT(ask("/metrics").body, HasSubstr("cairn_layer_failing{layer=\"web\"} 1\n"));
+  fleet_.now.layers[0].failing.reset();
+  fleet_.now.layers[0].counts = {.syncs = 3, .sent_bytes = 4'000, .torn_files = 2, .last_ms = 1'500, .sequence = 12};
+  const std::string metrics = ask("/metrics").body, status = ask("/status.json").body;
+  for (const char* line : {"failing{layer=\"web\"} 0", "last_sync_timestamp_seconds{layer=\"web\"} 1.5",
+                           "sequence{layer=\"web\"} 12", "syncs_total{layer=\"web\"} 3",
+                           "sent_bytes_total{layer=\"web\"} 4000", "torn_files_total{layer=\"web\"} 2"}) {
+    EXPECT_THAT(metrics, HasSubstr(std::string("\ncairn_layer_") + line + "\n"));
+  }
+  EXPECT_THAT(status, HasSubstr("\"last_sync\":\"1970-01-01T00:00:01.500Z\""));
   fleet_.now.layers.clear();
   fleet_.now.is_stopping = true;
   EXPECT_EQ(ask("/readyz").status, 503);

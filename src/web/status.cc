@@ -148,11 +148,18 @@ Json sums_json(const FleetView& view) {
   return json;
 }
 
-Json layer_json(const daemon::LayerView& layer) {
+Json layer_json(const daemon::LayerView& layer, std::int64_t now_ms) {
   Json json;
   json["layer"] = readable(layer.name);
   json["directory"] = readable(layer.directory);
   json["store_url"] = readable(layer.replica);
+  const daemon::LayerCounts& counts = layer.counts;
+  json["sequence"] = counts.last_ms == 0 ? Json(nullptr) : Json(counts.sequence);
+  json["last_sync"] = time_or_null(counts.last_ms);
+  json["last_sync_age_ms"] = counts.last_ms == 0 ? Json(nullptr) : Json(now_ms - counts.last_ms);
+  json["syncs"] = counts.syncs;
+  json["sent_bytes"] = counts.sent_bytes;
+  json["torn_files"] = counts.torn_files;
   json["troubles"] = Json::array();
   if (const auto& failing = layer.failing) {
     json["troubles"].push_back(in_the_way("failing", failing->kind, failing->message));
@@ -242,7 +249,7 @@ std::string status_json(const FleetView& view, const StatusQuery& query, const s
   const std::size_t end = begin + std::min(query.limit, databases.size() - begin);
   for (std::size_t i = begin; i < end; ++i) json["databases"].push_back(database_json(*databases[i], view));
   json["layers"] = Json::array();
-  for (const daemon::LayerView& layer : view.layers) json["layers"].push_back(layer_json(layer));
+  for (const daemon::LayerView& layer : view.layers) json["layers"].push_back(layer_json(layer, view.now_ms));
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
