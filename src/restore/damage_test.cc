@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "base/bytes.h"
+#include "restore/metadata.h"
 #include "restore/test_replica.h"
 #include "restore/watched_store.h"
 #include "segment/keys.h"
@@ -40,7 +42,7 @@ struct Piece {
   }
 };
 
-// Lists objects that are not there.
+// Lists objects that are not there, and not all that are.
 class ListingStore final : public ReadingStore {
  public:
   explicit ListingStore(Store& inner) : ReadingStore(inner) {}
@@ -56,7 +58,12 @@ class ListingStore final : public ReadingStore {
     if (hidden.contains(key)) return gone();
     return ReadingStore::head(key);
   }
-  std::set<std::string, std::less<>> hidden;
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    auto page = ReadingStore::list(prefix, start_after, limit);
+    if (page) std::erase_if(page->objects, [&](const ObjectInfo& object) { return unlisted.contains(object.key); });
+    return page;
+  }
+  std::set<std::string, std::less<>> hidden, unlisted;
 
  private:
   static Error gone() { return Error(ErrorKind::not_found, "no such object"); }
@@ -315,6 +322,54 @@ TEST_F(DamagedOne, AStateThatDoesNotAddUpIsNotRestored) {
   replica_->add_only(image, {2});
   EXPECT_THAT(expect_refused(*store_, {}, ErrorKind::corrupt), HasSubstr("do not add up to its database hash"));
   expect_restores(*store_, *replica_, Sequence(6));
+}
+
+// Does not list what lies on levels above 0, as a store that lists late.
+class LateStore final : public ReadingStore {
+ public:
+  using ReadingStore::ReadingStore;
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    auto page = ReadingStore::list(prefix, start_after, limit);
+    if (page) std::erase_if(page->objects, [](const ObjectInfo& object) {
+      return object.key.find("levels/") != std::string::npos;
+    });
+    return page;
+  }
+};
+
+// What led to the newest states was removed for a bundle that is not listed yet. The claim says that they were published.
+TEST_F(DamagedOne, ANewestStateThatIsNotListedIsNotTakenForAnOlderOne) {
+  ASSERT_TRUE(claim_before_removing(*store_, "app.db", Sequence(5), Sequence(6)));
+  EXPECT_EQ(read_metadata(*store_, "app.db")->latest_wal_sequence, 6u);
+  ASSERT_TRUE(claim_before_removing(*store_, "app.db", Sequence(4), Sequence(7)));
+  EXPECT_EQ(read_metadata(*store_, "app.db")->latest_wal_sequence, 6u) << "no more than it takes";
+  for (std::uint64_t i = 4; i <= 6; ++i) ASSERT_TRUE(store_->remove(replica_->segment_key(Sequence(i))));
+  LateStore late(*store_);
+  for (const RestoreTarget& target : {RestoreTarget{}, testing::at_time(replica_->time_ms(Sequence(6)))}) {
+    EXPECT_THAT(expect_refused(late, target, ErrorKind::corrupt),
+                AllOf(HasSubstr("sequence 6 was published"), HasSubstr("sequence 3: ask for that one")));
+  }
+  EXPECT_TRUE(restore(late, testing::at_sequence(3)));
+  EXPECT_TRUE(restore(late, testing::at_time(replica_->time_ms(Sequence(2))), {}, "older.db")) << "nothing newer counts";
+  expect_restores(*store_, *replica_, Sequence(6));
+}
+
+// The claim gives the keys of the newest snapshot and of the newest segment.
+TEST_F(DamagedOne, WhatTheClaimGivesTheKeyOfIsFound) {
+  ASSERT_TRUE(store_->remove(bundle_));
+  replica_->snapshot();
+  auto claim = *read_metadata(*store_, "app.db");
+  claim.latest_wal_sequence = 6;
+  claim.latest_snapshot = replica_->snapshot_key(Sequence(6));
+  const std::string json = metadata_json(claim);
+  replace_object(*store_, "app.db/metadata.json", as_bytes(json));
+  ASSERT_TRUE(store_->remove(replica_->segment_key(Sequence(5))));
+  listing_ = std::make_unique<ListingStore>(*store_);
+  listing_->unlisted = {replica_->snapshot_key(Sequence(6)), replica_->segment_key(Sequence(6))};
+  const auto restored = restore(*listing_, {});
+  ASSERT_TRUE(restored) << restored.error().message();
+  EXPECT_EQ(restored->plan.point.sequence, 6u);
+  EXPECT_TRUE(read("out.db") == replica_->state(Sequence(6)).bytes());
 }
 
 // A hole in the keys, without a record of a prune: the state of that time may have been in it.

@@ -420,6 +420,23 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
   }
 }
 
+// Of the newest state: what a listing lacks that is late.
+Result<void> add_all_newer(Store& store, std::string_view replica, Located& found) {
+  CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+  return expect_all_published(store, replica, found.snapshots, found.segments);
+}
+
+// When a time led to the newest state that is listed.
+Result<void> expect_nothing_newer(Store& store, std::string_view replica, Located found) {
+  if (found.target < newest_of(found.snapshots, found.segments)) return {};
+  CAIRN_TRY(expect_all_published(store, replica, found.snapshots, found.segments));
+  const Sequence newest = newest_of(found.snapshots, found.segments);
+  if (newest == found.target) return {};
+  return Error(ErrorKind::corrupt,
+               fmt::format("sequence {} may be the state of that time, and is not listed yet: the store lists late. Try "
+                           "again in a while, or ask for a state with --sequence", newest.value));
+}
+
 }  // namespace
 
 Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor,
@@ -432,7 +449,10 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
   if (target.time_ms && !found.snapshots.empty()) {
     std::optional<Sequence> all_behind;
     const auto by_order = locate_time_by_order(store, replica, *target.time_ms, found, damage, all_behind);
-    if (by_order && *by_order) return found;
+    if (by_order && *by_order) {
+      CAIRN_TRY(expect_nothing_newer(store, replica, found));
+      return found;
+    }
     if (!by_order) all_behind.reset();
     // Damaged or gone: whoever looks at everything knows what that means.
     if (!by_order && by_order.error().kind() != ErrorKind::corrupt && by_order.error().kind() != ErrorKind::not_found) {
@@ -444,18 +464,21 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
     if (target.sequence) wanted = Sequence(*target.sequence);
     const Sequence begin = snapshot_before(whole(found.snapshots, damage), wanted);
     CAIRN_ASSIGN(const Listed listed, list_few(store, replica, begin, wanted, found));
-    if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+    if (!wanted) CAIRN_TRY(add_all_newer(store, replica, found));
     found.target = wanted ? *wanted : newest_of(found.snapshots, found.segments);
     if (listed == Listed::mostly_enough) {
       CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, damage, found));
       if (enough) return found;
       CAIRN_ASSIGN(found.segments, list_segments(store, replica, begin, wanted));
-      if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+      if (!wanted) CAIRN_TRY(add_all_newer(store, replica, found));
       if (!wanted) found.target = newest_of(found.snapshots, found.segments);
     }
   }
   CAIRN_TRY(read_stops_around(store, damage, found));
-  if (target.time_ms) return found;
+  if (target.time_ms) {
+    CAIRN_TRY(expect_nothing_newer(store, replica, found));
+    return found;
+  }
   const std::vector<StoredObject> damaged_snapshots = take_damaged(found.snapshots, damage);
   const std::vector<StoredObject> damaged_segments = take_damaged(found.segments, damage);
   CAIRN_TRY(add_what_is_missing(store, replica, {}, found.target, found.snapshots, found.segments));
