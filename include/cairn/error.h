@@ -45,12 +45,20 @@ class [[nodiscard]] Error {
   // How long the other side asks to be left alone before the same call is made again; 0: it did not say.
   std::int64_t retry_after_ms() const { return retry_after_ms_; }
 
+  // Of `corrupt`: the key of the one object that is damaged; empty: it is not known to be one alone.
+  const std::string& damaged_object() const { return damaged_object_; }
+
   // The same error seen from one level further up: "context: message". The rest stays.
   Error with(std::string_view context) const;
   // The same message under another kind, where a level knows better what is to be done.
   Error as(ErrorKind kind) const {
     Error same = *this;
     same.kind_ = kind;
+    return same;
+  }
+  Error about_object(std::string_view key) const {
+    Error same = *this;
+    same.damaged_object_ = key;
     return same;
   }
   Error after(std::int64_t retry_after_ms) const {
@@ -63,6 +71,7 @@ class [[nodiscard]] Error {
   ErrorKind kind_;
   std::string message_;
   std::int64_t retry_after_ms_ = 0;
+  std::string damaged_object_;
 };
 
 // std::expected with [[nodiscard]] on the type: a result that nobody looks at is a compile error in this house.

@@ -50,16 +50,22 @@ struct PlannedObject {
   std::uint64_t first_sequence = 0, last_sequence = 0;
 };
 
+// An object that was to be read and cannot be used: `problem` is one sentence that says why, and what to do.
+struct DamagedObject {
+  std::string key, problem;
+};
+
 struct RestorePlan {
   std::string lineage;                  // 32 hexadecimal digits
   RestorePointInfo point;               // where it ends
   std::vector<PlannedObject> objects;   // snapshot first, then segments in order
   std::uint64_t size_bytes = 0;         // upper bound of what is fetched
+  std::vector<DamagedObject> damaged;   // what was planned around: others lead to the same state
 };
 
 // The cheapest set of objects that reaches `target`. Reads lists, and the footers that it needs to know times.
-// not_found: no snapshot, or nothing at or before the target. corrupt: a segment is missing; the message names the
-// gap. Footers are read on `executor` when there is one.
+// not_found: no snapshot, or nothing at or before the target. corrupt: a segment is missing, or damaged, and nothing
+// else leads there; the message names it. Footers are read on `executor` when there is one.
 Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const RestoreTarget& target,
                                  Executor* executor = nullptr);
 
@@ -86,9 +92,11 @@ struct RestoreResult {
 // `output`-wal, -shm and -journal of an older database are out of the way before the rename (never mixed with what was
 // restored). The new file has the owner and permissions of the old one; without one, only its owner may read it.
 // conflict: the file exists, or has appeared meanwhile (Overwrite::refuse and Base::none): it is never touched. busy:
-// a program has the old database open. corrupt: an
-// object is damaged or missing. When an object vanishes while it runs (pruning), it plans again. On any error `output`
-// is as it was.
+// a program has the old database open.
+//
+// When an object vanishes while it runs (pruning), or turns out to be damaged, it plans again without it, for the same
+// state: `plan.damaged` of the result tells. corrupt: no other objects lead to that state; never is an older one
+// restored instead. On any error `output` is as it was.
 Result<RestoreResult> run_restore(Store& store, std::string_view replica, const std::string& output,
                                   const RestoreOptions& options, FileSystem& files, Executor& executor);
 
@@ -119,6 +127,7 @@ struct HistoryObject {
 struct ReplicaHistory {
   std::vector<HistoryPoint> points;    // as list_restore_points has them
   std::vector<HistoryObject> objects;  // snapshots by sequence, then segments by first and last sequence
+  std::vector<DamagedObject> damaged;  // whose index cannot be read: they are in none of the points
 };
 
 // Costs what list_restore_points costs: a request an object, and none a point. Errors as there.

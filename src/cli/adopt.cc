@@ -13,6 +13,7 @@
 #include "cairn/replicator.h"
 #include "cairn/restore.h"
 #include "cli/progress.h"
+#include "cli/reading.h"
 
 namespace cairn::cli {
 
@@ -97,6 +98,7 @@ Result<std::string> adopt_remote(const AdoptRemote& adopt) {
   }
   std::error_code ignored;  // a folder too many does no harm
   std::filesystem::remove_all(state_aside, ignored);
+  warn_of(restored->plan.damaged);
   return fmt::format("{} now is sequence {} of the replica; {}", adopt.database, restored->plan.point.sequence,
                      found ? "the old database is kept as " + kept : "there was no database before");
 }

@@ -11,6 +11,7 @@
 #include "cairn/restore.h"
 #include "cli/places.h"
 #include "cli/progress.h"
+#include "cli/reading.h"
 #include "segment/keys.h"
 
 namespace cairn::cli {
@@ -83,7 +84,7 @@ Error refused_empty(const ReplicationOptions& options) {
 }
 
 std::optional<Failure> restore_missing(const ReplicationOptions& options, System& system, std::stop_token stop,
-                                       There there, Missing& missing) {
+                                       There there, const Replication::Say& say, Missing& missing) {
   const std::string database = real_path(options.database);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return Failure{store.error(), Origin::local};
@@ -97,7 +98,8 @@ std::optional<Failure> restore_missing(const ReplicationOptions& options, System
     restoring.stop = stop;
     ProgressBar bar("restoring", ProgressBar::Unit::bytes);
     restoring.progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
-    CAIRN_TRY(run_restore(**store, "", database, restoring, *system.files, readers));
+    CAIRN_ASSIGN(const RestoreResult restored, run_restore(**store, "", database, restoring, *system.files, readers));
+    for (const DamagedObject& damaged : restored.plan.damaged) say(damage_warning(damaged));
     return Missing::restored;
   }();
   if (outcome) {
@@ -144,7 +146,7 @@ std::optional<Failure> restore_if_missing(const ReplicationOptions& options, Sys
     say(fmt::format("{} does not exist: looking for it in {}", options.database, options.url));
     if (auto failure = publish_left_over(options, system, say, stop)) return failure;
   }
-  return restore_missing(options, system, std::move(stop), *there, missing);
+  return restore_missing(options, system, std::move(stop), *there, say, missing);
 }
 
 bool is_worth_another_try(const Failure& failure) {

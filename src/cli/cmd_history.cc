@@ -111,6 +111,7 @@ void print_as_json(const std::string& url, const ReplicaHistory& history, const 
     one["restore_bytes"] = point.restore_bytes;
     json["restore_points"].push_back(std::move(one));
   }
+  json["damaged"] = damaged_json(history.damaged);
   print_json(json);
 }
 
@@ -124,6 +125,7 @@ int history(const HistoryCommand& options) {
   Result<ReplicaHistory> history = read_history(**store, "", &system.readers(options.url));
   if (!history) return report(reading_failure(**store, history.error()), style);
   if (const auto cut = cut_to_times(options, *history); !cut) return report_usage(cut.error().message(), style);
+  warn_of(history->damaged);
   if (style == Style::json) {
     print_as_json((*store)->url(), *history, options);
   } else {

@@ -25,7 +25,8 @@ constexpr const char* kRestoreExamples = R"(Examples:
   cairn restore /backup/app.db --dry-run                              what would be fetched
 
 A database that is there stays as it was until the new one is complete and checked. A database that is in use is not
-replaced: stop the program first.)";
+replaced: stop the program first. A damaged object is done without, and named in a warning, when others lead to the
+same state; if none do the restore fails.)";
 
 struct RestoreCommand {
   std::string url, output, at;
@@ -39,6 +40,7 @@ Json plan_json(const RestorePlan& plan) {
   json["restore_point"] = point_json(plan.point);
   json["objects"] = planned_json(plan.objects);
   json["plan_size_bytes"] = plan.size_bytes;
+  json["damaged"] = damaged_json(plan.damaged);
   return json;
 }
 
@@ -48,6 +50,7 @@ std::string point_text(const RestorePointInfo& point) {
 }
 
 void print_plan(const RestorePlan& plan, Style style) {
+  warn_of(plan.damaged);
   if (style == Style::json) return print_json(plan_json(plan));
   print_line(fmt::format("{} is made of {}, at most {} to fetch:", point_text(plan.point),
                          count_text(plan.objects.size(), "object"), size_text(plan.size_bytes)));
@@ -57,6 +60,7 @@ void print_plan(const RestorePlan& plan, Style style) {
 }
 
 void print_result(const std::string& output, const RestoreResult& result, Style style) {
+  warn_of(result.plan.damaged);
   if (style == Style::json) {
     Json json = plan_json(result.plan);
     json["output"] = output;

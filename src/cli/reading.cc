@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+
 #include "base/clock.h"
 
 namespace cairn::cli {
@@ -42,6 +44,18 @@ Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::u
   if (!time) return time.error().with("--at");
   target.time_ms = *time;
   return target;
+}
+
+std::string damage_warning(const DamagedObject& damaged) { return "done without a damaged object: " + damaged.problem; }
+
+void warn_of(const std::vector<DamagedObject>& damaged) {
+  for (const DamagedObject& each : damaged) fmt::print(stderr, "cairn: warning: {}\n", damage_warning(each));
+}
+
+Json damaged_json(const std::vector<DamagedObject>& damaged) {
+  Json json = Json::array();
+  for (const DamagedObject& each : damaged) json.push_back({{"key", each.key}, {"problem", each.problem}});
+  return json;
 }
 
 Json planned_json(const std::vector<PlannedObject>& objects) {

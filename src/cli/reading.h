@@ -21,6 +21,11 @@ Failure reading_failure(RememberingStore& store, const Error& error);
 // --at and --sequence.
 Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::uint64_t> sequence);
 
+// What was planned around or left out, a sentence each, on standard error.
+void warn_of(const std::vector<DamagedObject>& damaged);
+std::string damage_warning(const DamagedObject& damaged);
+Json damaged_json(const std::vector<DamagedObject>& damaged);
+
 Json planned_json(const std::vector<PlannedObject>& objects);
 Json point_json(const RestorePointInfo& point);
 

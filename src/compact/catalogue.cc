@@ -12,11 +12,11 @@ namespace cairn::compact {
 namespace {
 
 constexpr std::uint32_t kApplicationId = 0x43726E43;  // "CrnC"
-constexpr std::int64_t kFormat = 1;
+constexpr std::int64_t kFormat = 2;  // 1 had no writers
 
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS catalogue(one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL);
-INSERT OR IGNORE INTO catalogue VALUES (1, 1);
+INSERT OR IGNORE INTO catalogue VALUES (1, 2);
 CREATE TABLE IF NOT EXISTS replica(
   id INTEGER PRIMARY KEY AUTOINCREMENT, url BLOB NOT NULL, lineage TEXT NOT NULL, added_ms INTEGER NOT NULL,
   synced_ms INTEGER NOT NULL, UNIQUE(url, lineage));
@@ -59,8 +59,9 @@ void append(Bytes& bytes, T value) {
 
 std::uint64_t checksum(ByteView bytes) { return segment::page_hash(PageNo(0), bytes); }
 
-// kind, page size, lineage, first, last, first and last time, hash before, entries; then the points, then the checksum.
-constexpr std::size_t kHeadBytes = 4 + 4 + 16 + 6 * 8;
+// kind, page size, lineage, writer, first, last, first and last time, hash before, entries; then the points, then the
+// checksum.
+constexpr std::size_t kHeadBytes = 4 + 4 + 16 + 16 + 6 * 8;
 
 }  // namespace
 
@@ -68,7 +69,9 @@ Bytes encode_footer(const segment::Footer& footer) {
   Bytes bytes;
   append(bytes, static_cast<std::uint32_t>(footer.kind));
   append(bytes, footer.page_size);
-  for (const std::uint8_t byte : footer.lineage.bytes) bytes.push_back(std::byte{byte});
+  for (const Id128& id : {footer.lineage, footer.writer}) {
+    for (const std::uint8_t byte : id.bytes) bytes.push_back(std::byte{byte});
+  }
   append(bytes, footer.first.value);
   append(bytes, footer.last.value);
   append(bytes, footer.first_time_ms);
@@ -91,7 +94,8 @@ Result<segment::Footer> decode_footer(ByteView bytes) {
   footer.kind = static_cast<segment::ObjectKind>(load_le<std::uint32_t>(bytes.data()));
   footer.page_size = load_le<std::uint32_t>(bytes.data() + 4);
   std::memcpy(footer.lineage.bytes.data(), bytes.data() + 8, 16);
-  const std::byte* numbers = bytes.data() + 24;
+  std::memcpy(footer.writer.bytes.data(), bytes.data() + 24, 16);
+  const std::byte* numbers = bytes.data() + 40;
   footer.first = Sequence(load_le<std::uint64_t>(numbers));
   footer.last = Sequence(load_le<std::uint64_t>(numbers + 8));
   footer.first_time_ms = load_le<std::int64_t>(numbers + 16);
@@ -136,9 +140,20 @@ Result<void> Catalogue::check_format() {
   CAIRN_TRY(select.begin());
   CAIRN_ASSIGN(const bool found, select.next());
   if (!found) return Error(ErrorKind::corrupt, "it has no format number");
-  if (select.integer(0) <= kFormat) return {};
+  const std::int64_t format = select.integer(0);
+  select.reset();
+  if (format == kFormat) return {};
+  if (format < kFormat) return begin_anew();
   return Error(ErrorKind::invalid, fmt::format("the catalogue {} was written by a newer Cairn: use that, or name "
                                                "another file with --catalogue", path_));
+}
+
+// What an older Cairn knew of the objects is learned again by the next sync.
+Result<void> Catalogue::begin_anew() {
+  return database_->transaction([&] {
+    return database_->execute(fmt::format("DELETE FROM object; UPDATE replica SET synced_ms = 0; "
+                                          "UPDATE catalogue SET format = {}", kFormat));
+  });
 }
 
 Result<std::vector<KnownReplica>> Catalogue::replicas() {

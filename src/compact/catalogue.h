@@ -57,6 +57,7 @@ class Catalogue {
   Catalogue(std::string path, std::unique_ptr<sqlite::LocalDatabase> database)
       : path_(std::move(path)), database_(std::move(database)) {}
   Result<void> check_format();
+  Result<void> begin_anew();
   Result<void> forget(std::int64_t id);
   // What SQLite says of a damaged file, as a sentence that helps.
   template <class T>
@@ -66,7 +67,7 @@ class Catalogue {
   std::unique_ptr<sqlite::LocalDatabase> database_;
 };
 
-// A footer as far as it is kept: without the writer and the size of the data. With a checksum.
+// A footer as far as it is kept: without the size of the data. With a checksum.
 Bytes encode_footer(const segment::Footer& footer);
 Result<segment::Footer> decode_footer(ByteView bytes);  // corrupt
 

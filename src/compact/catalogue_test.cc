@@ -265,6 +265,23 @@ TEST_F(Knowing, LosingItLosesNothing) {
   EXPECT_EQ(keys_known(*compactor(*store_, "first")), keys_known(*compactor(*store_, "second")));
 }
 
+// Footers without a writer, as format 1 had them.
+TEST_F(Knowing, OneOfAnOlderCairnIsLearnedAnew) {
+  publish_plainly(5);
+  ASSERT_TRUE(compactor(*store_)->monitor("r"));
+  {
+    const auto database = sqlite::LocalDatabase::open(scratch_ / "catalogue.db", "", 0x43726E43);
+    ASSERT_TRUE(database) << database.error().message();
+    ASSERT_TRUE((*database)->execute("UPDATE catalogue SET format = 1; "
+                                     "UPDATE object SET footer = substr(footer, 1, length(footer) - 16)"));
+  }
+  const auto one = compactor(*store_);
+  EXPECT_THAT(keys_known(*one), IsEmpty());
+  EXPECT_EQ(one->list_monitored()->front().synced_ms, 0);
+  ASSERT_TRUE(one->sync_one("r", SyncDepth::incremental));
+  EXPECT_EQ(keys_known(*one), keys_there());
+}
+
 TEST_F(Knowing, ADamagedOneIsRefusedWithWhatToDo) {
   publish_plainly(40);
   const std::string file = scratch_ / "catalogue.db";
@@ -319,7 +336,6 @@ TEST_F(Knowing, AFooterComesBackAsItWasOrNotAtAll) {
   ASSERT_TRUE(reader);
   segment::Footer footer = (*reader)->footer();
   const Bytes bytes = encode_footer(footer);
-  footer.writer = {};
   footer.data_size_bytes = 0;
   const auto decoded = decode_footer(bytes);
   ASSERT_TRUE(decoded);

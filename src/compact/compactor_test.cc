@@ -94,6 +94,22 @@ TEST_F(Compacting, SourcesGoWhenTheGraceIsOverAndNotBefore) {
   expect_all_states();
 }
 
+// By which the writer before it is refused, should it come back: also where the footers are known from the catalogue.
+TEST_F(Compacting, TheFirstSegmentOfAWriterThatTookOverStays) {
+  publish_plainly(20);
+  replica_->set_writer(2);
+  publish_plainly(20);
+  clock_.wall_ms += 2 * kHour;
+  for (int round = 0; round < 3; ++round) {
+    const auto report = compact(*store_, options_of(Strategy::identity));
+    ASSERT_TRUE(report) << report.error().message();
+    clock_.wall_ms += 2 * kHour;
+  }
+  EXPECT_EQ(count("wal/"), 2u) << "this one, and the one at the head";
+  EXPECT_TRUE(store_->head(replica_->segment_key(Sequence(21))));
+  EXPECT_TRUE(store_->head(replica_->segment_key(Sequence(40))));
+}
+
 TEST_F(Compacting, ADryRunTouchesNothing) {
   publish_plainly(40);
   const auto before = all_objects(*store_);

@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "compact/prune.h"
+#include "restore/metadata.h"
 #include "restore/replica.h"
 #include "segment/keys.h"
 
@@ -137,6 +138,7 @@ class Prune {
   Result<void> announce(const Decided& decided) {
     // There never is such a record: whether it may be removed is all that is asked.
     if (auto allowed = store_.remove(segment::pruned_key(replica_, 0)); !allowed) return with_rights(allowed.error());
+    CAIRN_TRY(claim_newest(decided));
     number_ = decided.found.pruned.number + 1;
     const std::string key = segment::pruned_key(replica_, number_);
     const std::string json = restore::pruned_json(purpose_ == Purpose::thin
@@ -152,6 +154,13 @@ class Prune {
     // The earlier of the two clocks counts: one that is ahead makes everything look old.
     now_ms_ = std::min(now_ms_, placed->modified_ms);
     return {};
+  }
+
+  // For who is listed neither what goes nor what led to the same states.
+  Result<void> claim_newest(const Decided& decided) {
+    Sequence newest;
+    for (const AgedObject& object : decided.found.objects) newest = std::max(newest, object.read.object.name.last);
+    return restore::claim_before_removing(store_, replica_, newest, newest);
   }
 
   // What goes by both decisions, newest first; of equal ends segments before the snapshot that they lead to.

@@ -10,6 +10,7 @@
 #include "cairn/compactor.h"
 #include "compact/survey.h"
 #include "compact/test_times.h"
+#include "restore/metadata.h"
 #include "restore/test_replica.h"
 #include "segment/keys.h"
 #include "store/around.h"
@@ -249,6 +250,15 @@ TEST_F(PruneTest, AFaultAtAnyRequestHurtsNothing) {
     ASSERT_TRUE(prune(*store_, strict()));
     EXPECT_EQ(all_objects(*store_).size(), before.size() - 23 + 1) << "and a record";
   }
+}
+
+// For a restore that is listed neither what went nor what leads to the same states.
+TEST_F(PruneTest, TheClaimSaysWhatWasPublishedBeforeAnythingGoes) {
+  live_twenty();
+  RemovalsStore store(*store_);
+  store.each = [&] { EXPECT_EQ(restore::read_metadata(*store_, "app.db")->latest_wal_sequence, 20u); };
+  ASSERT_TRUE(prune(store, strict()));
+  EXPECT_GT(store.removed, 5u);
 }
 
 TEST_F(PruneTest, WhatIsKnownOfAnObjectIsBelievedOnlyOfThatOne) {

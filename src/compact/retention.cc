@@ -77,7 +77,9 @@ std::vector<Node> paths(const std::vector<AgedObject>& objects, const std::vecto
   std::vector<std::size_t> frontier;  // indexes into nodes; sequence and cost ascend
   for (std::size_t i = 0; i < edges.size();) {
     Node best{edges[i].end};
+    std::int64_t earliest_ms = edges[i].time_ms;  // a snapshot says when it was begun, which is later
     for (; i < edges.size() && edges[i].end == best.at; ++i) {
+      earliest_ms = std::min(earliest_ms, edges[i].time_ms);
       const AgedObject& object = objects[edges[i].object];
       Node node{best.at, edges[i].time_ms, 1, edges[i].object};
       if (!is_snapshot(object)) {
@@ -90,6 +92,7 @@ std::vector<Node> paths(const std::vector<AgedObject>& objects, const std::vecto
       if (best.by == kNone || node.objects < best.objects) best = node;
     }
     if (best.by == kNone) continue;
+    best.time_ms = earliest_ms;
     while (!frontier.empty() && nodes[frontier.back()].objects >= best.objects) frontier.pop_back();
     frontier.push_back(nodes.size());
     nodes.push_back(best);

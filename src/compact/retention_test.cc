@@ -347,6 +347,20 @@ TEST(Retention, OfADayItKeepsTheSnapshot) {
   EXPECT_THAT(kept_of(retention), ElementsAre(6, 18, 30)) << "days of 0 to 11, 12 to 23, 24 to 30";
 }
 
+// A snapshot says when it was begun. A state of the hour before does not move into its hour by that.
+TEST(Retention, AStateIsAsOldAsTheEarliestThatIsSaidOfIt) {
+  History history;
+  for (int i = 0; i <= 3; ++i) history.times.push_back(100 * kDay + i * kHour);
+  history.add(ObjectKind::snapshot, 0, 0);
+  history.add_level0();
+  history.add(ObjectKind::snapshot, 1, 1);
+  history.objects.back().read.footer.points.back().time_ms += kHour + 10 * kMinute;
+  history.add(ObjectKind::snapshot, 3, 3);
+  PrunePolicy policy = nothing_but(0);
+  policy.hourly = 3;
+  EXPECT_EQ(kept_of(decide_retention(history.objects, kNow, policy)), (std::vector<std::uint64_t>{1, 2, 3}));
+}
+
 TEST(Retention, NothingYoungGoesAndNothingIsReliedOnThatIsYoung) {
   History history;
   for (int i = 0; i <= 4; ++i) history.times.push_back(kDay + i * kMinute);

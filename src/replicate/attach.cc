@@ -28,6 +28,19 @@
 #include "segment/reader.h"
 
 namespace cairn::replicate {
+
+restore::Known known_to(const AttachContext& c) {
+  const LocalRecord record = c.local.record();
+  restore::Known known;
+  known.published = record.published;
+  known.intent = record.intent;
+  known.begun_ms = record.begun_ms;
+  if (record.bundle_level > 0 && record.bundle_last == record.published) {
+    known.bundle = segment::merged_key(c.options.replica, record.bundle_level, record.bundle_first, record.bundle_last);
+  }
+  return known;
+}
+
 namespace {
 
 std::string place(const AttachContext& c) {
@@ -45,19 +58,6 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
-}
-
-// What was put from here is asked for by its key: a listing may be late.
-restore::Known known_to(const AttachContext& c) {
-  const LocalRecord record = c.local.record();
-  restore::Known known;
-  known.published = record.published;
-  known.intent = record.intent;
-  known.begun_ms = record.begun_ms;
-  if (record.bundle_level > 0 && record.bundle_last == record.published) {
-    known.bundle = segment::merged_key(c.options.replica, record.bundle_level, record.bundle_first, record.bundle_last);
-  }
-  return known;
 }
 
 enum class Proven { yes, no };  // that the local database continues what is published

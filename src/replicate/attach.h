@@ -61,6 +61,8 @@ struct Finding {
 // Reads the head of the replica, and judges it by what this machine remembers; changes nothing. conflict: another
 // writer owns the history. corrupt: the replica's head is damaged. Store errors as they are: try again later.
 Result<Finding> find_out(const AttachContext& context);
+// What was put from here, to be asked for by its key: a listing may be late.
+restore::Known known_to(const AttachContext& context);
 
 // What to begin with then. Claims the replica if nothing is there.
 Result<Base> attach(const AttachContext& context, const Finding& finding, const Time& now);

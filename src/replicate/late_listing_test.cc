@@ -2,7 +2,9 @@
 // over what is there, and nobody is told that a replica was rolled back when it was not.
 #include <gtest/gtest.h>
 
+#include "replicate/still_there.h"
 #include "restore/head.h"
+#include "restore/metadata.h"
 #include "segment/keys.h"
 #include "store/counting.h"
 #include "support/stepped_replicator.h"
@@ -153,6 +155,53 @@ TEST_F(ListsLate, AHeadThatWasMergedIsFound) {
   start_late("app/");
   EXPECT_EQ(published(), before + 1);
   expect_one_history(1);
+}
+
+// So a restore that is not listed the bundle, nor can ask for a free number, is told that there is more.
+TEST_F(ListsLate, BeforeAHeadIsRemovedTheClaimSaysThatItWasPublished) {
+  ReplicatorOptions o = options();
+  o.level_windows_ms = {10'000};
+  o.replaced_grace_ms = 1'000;
+  o.snapshot_interval_ms = 0;
+  make_database();
+  app_ = std::make_unique<App>(db_path_);
+  start(o);
+  must_settle();
+  for (int i = 0; i < 12; ++i) must_commit();
+  const std::uint64_t before = published();
+  for (int i = 0; i < 200; ++i) {
+    now_.mono_us += 100'000;
+    (void)replicator_->upkeep_step(now_);
+  }
+  ASSERT_FALSE(inner_->head(segment(before))) << "it was to be merged and removed";
+  const auto claim = restore::read_metadata(*inner_, "app");
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->latest_wal_sequence, before);
+  hiding_->hidden_from = "app/levels";
+  RestoreOptions restoring;
+  const auto restored = run_restore(*store_, "app", (dir_ / "late.db").string(), restoring, *files_, executor_);
+  ASSERT_FALSE(restored);
+  EXPECT_EQ(restored.error().kind(), ErrorKind::corrupt);
+  hiding_->hidden_from = "~";
+}
+
+// That the claim is gone is no sign that the rest is, when only nothing is listed.
+TEST_F(ListsLate, WhatCanBeAskedForByItsKeyIsNotLost) {
+  begin(3);
+  const auto claim = restore::read_metadata(*inner_, "app");
+  ASSERT_TRUE(claim);
+  ASSERT_TRUE(inner_->remove("app/metadata.json"));
+  restore::Known known;
+  known.published = Sequence(published());
+  known.begun_ms = claim->begun_ms;
+  hiding_->hidden_from = "app/";
+  EXPECT_TRUE(replicate::expect_restorable(*store_, "app", known.published, known,
+                                           replicate::FirstSnapshot::published));
+  ASSERT_TRUE(inner_->remove(segment(2)));
+  const auto lost = replicate::expect_restorable(*store_, "app", known.published, known,
+                                                 replicate::FirstSnapshot::published);
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind(), ErrorKind::conflict);
 }
 
 // Nothing is remembered: the database is held against the end that is there, not against the one that is listed.

@@ -23,6 +23,7 @@
 #include "replicate/claim.h"
 #include "replicate/snapshot_schedule.h"
 #include "replicate/still_there.h"
+#include "restore/metadata.h"
 #include "segment/keys.h"
 #include "segment/merge.h"
 #include "segment/reader.h"
@@ -425,6 +426,11 @@ Result<std::uint64_t> Levels::remove_replaced_by(const Removal& removal) {
   }
   if (keys.empty()) return std::uint64_t{0};
   CAIRN_TRY(note_where_the_head_is(removal));
+  if (removal.last > claimed_) {
+    const Sequence published = shared_.local->record().published;
+    CAIRN_TRY(restore::claim_before_removing(shared_.store, replica, removal.last, published));
+    claimed_ = removal.last;
+  }
   CAIRN_ASSIGN(const auto left, shared_.store.remove_many(keys));
   if (!left.empty()) return left.front().error.with(left.front().key);
   return std::uint64_t{keys.size()};

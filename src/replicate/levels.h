@@ -88,6 +88,7 @@ class Levels {
   std::int64_t not_before_us_ = 0;          // the next merge or put
   std::int64_t remove_not_before_us_ = 0;
   std::int64_t counted_us_ = -1;            // up to there the time is counted for which removals have waited
+  Sequence claimed_;                        // metadata.json says that at least this was published
   void count_error(ErrorKind kind);
   UpkeepTrouble merge_trouble_, removal_trouble_;
 };

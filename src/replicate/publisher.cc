@@ -262,7 +262,7 @@ Result<void> Publisher::look_for_replica(Sequence published) {
     MutexLock hold(shared_.mutex);
     has_snapshot = shared_.status.has_snapshot;
   }
-  return expect_restorable(shared_.store, shared_.options.replica, published,
+  return expect_restorable(shared_.store, shared_.options.replica, published, known_to(shared_.attach_context()),
                            has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way);
 }
 

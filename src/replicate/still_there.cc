@@ -44,7 +44,8 @@ Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence
                            restore::location(store, replica), head->newest.value, published.value));
 }
 
-Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published, FirstSnapshot first) {
+Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published,
+                               const restore::Known& known, FirstSnapshot first) {
   CAIRN_ASSIGN(auto snapshots, restore::list_snapshots(store, replica));
   if (first == FirstSnapshot::under_way) {  // of sequence 0, as if it were there
     snapshots.emplace_back().name.kind = segment::KeyKind::snapshot;
@@ -53,7 +54,9 @@ Result<void> expect_restorable(Store& store, std::string_view replica, Sequence 
   for (const auto& [name, size_bytes, stops] : snapshots) {
     if (name.last <= published) before = std::max(before.value_or(name.last), name.last);
   }
-  CAIRN_ASSIGN(const auto segments, restore::list_segments(store, replica, before.value_or(published)));
+  CAIRN_ASSIGN(auto segments, restore::list_segments(store, replica, before.value_or(published)));
+  CAIRN_TRY(restore::add_what_follows(store, replica, known, snapshots, segments));
+  CAIRN_TRY(restore::add_what_is_missing(store, replica, known, published, snapshots, segments));
   if (restore::cheapest_cover(snapshots, segments, published)) return {};
   // Or what is newer: a segment that was merged with later ones cannot be left in its middle.
   if (const Sequence newest = restore::newest_of(snapshots, segments);

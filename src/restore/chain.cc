@@ -42,7 +42,8 @@ Result<void> choose_runs(ChainLink& link, const State& state, Sequence target) {
   while (link.end_point < points.size() && points[link.end_point].sequence <= target) ++link.end_point;
   if (link.first_point < link.end_point) return {};
   return Error(ErrorKind::corrupt, fmt::format("{} holds nothing between sequences {} and {} although its name says so",
-                                               link.object.name.key, state.sequence.value, target.value));
+                                               link.object.name.key, state.sequence.value, target.value))
+      .about_object(link.object.name.key);
 }
 
 // The database hash that the link claims for the state before its first used run; nothing when that state lies inside

@@ -22,8 +22,8 @@ class Grouper {
   Result<void> add(std::uint64_t entry) {
     const std::uint32_t block = link_.reader->locate(entry).block;
     if (block >= blocks_.size()) {
-      return Error(ErrorKind::corrupt, fmt::format("{}: page {} of its index lies in no block", link_.object.name.key,
-                                                   entry + 1));
+      return segment::damaged_object(link_.object.name.key, fmt::format("page {} of its index lies in no block",
+                                                                        entry + 1));
     }
     if (!open_ || block != end_ - 1) begin_or_extend(block, entry);
     ranges_.back().end_entry = entry + 1;
@@ -74,7 +74,7 @@ class Entries {
     if (hashes_ != nullptr) return {};
     CAIRN_ASSIGN(index_, link_.reader->index(first, end - first));
     if (index_.pages.size() == end - first && index_.hashes.size() == end - first) return {};
-    return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link_.object.name.key));
+    return segment::damaged_object(link_.object.name.key, "its page index is shorter than it says");
   }
   PageNo page(std::uint64_t entry) const {
     return hashes_ != nullptr ? PageNo(static_cast<std::uint32_t>(entry + 1)) : index_.pages[entry - first_];
@@ -87,7 +87,7 @@ class Entries {
       chunk_number_ = entry / SnapshotHashes::kChunk;
     }
     if (at < chunk_->size()) return (*chunk_)[at];
-    return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link_.object.name.key));
+    return segment::damaged_object(link_.object.name.key, "its page index is shorter than it says");
   }
 
  private:
@@ -123,8 +123,7 @@ Result<void> write_block(Shared& shared, const BlockRange& range, const Bitmap& 
     const segment::PageLocation at = link.reader->locate(entry);
     if (at.block != block) break;
     if (std::uint64_t{at.offset} + page_size > bytes.size()) {
-      return Error(ErrorKind::corrupt, fmt::format("{}: a page of its index lies outside of its block",
-                                                   link.object.name.key));
+      return segment::damaged_object(link.object.name.key, "a page of its index lies outside of its block");
     }
     CAIRN_ASSIGN(const std::uint64_t expected, entries.hash(entry));
     CAIRN_TRY(writer.add(entries.page(entry), bytes.subspan(at.offset, page_size), expected, link.object.name.key));

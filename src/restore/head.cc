@@ -60,12 +60,12 @@ Result<void> fill_from_segment(const ChainLink& link, std::span<std::uint64_t> h
   return {};
 }
 
-struct Listed {
+struct ListedHead {
   std::vector<StoredObject> snapshots, segments;
 };
 
-Result<Listed> list_head(Store& store, std::string_view replica) {
-  Listed listed;
+Result<ListedHead> list_head(Store& store, std::string_view replica) {
+  ListedHead listed;
   CAIRN_ASSIGN(listed.snapshots, list_snapshots(store, replica));
   const Sequence after = listed.snapshots.empty() ? Sequence(0) : listed.snapshots.back().name.last;
   // The segment that ends exactly at the snapshot is wanted too: one earlier.
@@ -74,7 +74,7 @@ Result<Listed> list_head(Store& store, std::string_view replica) {
   return listed;
 }
 
-Result<HeadState> head_of(Store& store, std::string_view replica, const Listed& listed) {
+Result<HeadState> head_of(Store& store, std::string_view replica, const ListedHead& listed) {
   const auto& [snapshots, segments] = listed;
   if (snapshots.empty() && segments.empty()) {
     return Error(ErrorKind::not_found, "there is no snapshot and no segment").with(location(store, replica));
@@ -103,12 +103,12 @@ Result<HeadState> head_of(Store& store, std::string_view replica, const Listed& 
 }  // namespace
 
 Result<HeadState> read_head(Store& store, std::string_view replica) {
-  CAIRN_ASSIGN(const Listed listed, list_head(store, replica));
+  CAIRN_ASSIGN(const ListedHead listed, list_head(store, replica));
   return head_of(store, replica, listed);
 }
 
 Result<HeadState> find_head(Store& store, std::string_view replica, const Known& known) {
-  CAIRN_ASSIGN(Listed listed, list_head(store, replica));
+  CAIRN_ASSIGN(ListedHead listed, list_head(store, replica));
   CAIRN_TRY(add_what_follows(store, replica, known, listed.snapshots, listed.segments));
   return head_of(store, replica, listed);
 }

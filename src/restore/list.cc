@@ -19,10 +19,15 @@ namespace cairn {
 namespace restore {
 namespace {
 
-// Footers of all objects. What is damaged, or was pruned since it was listed, is left out: nothing can be restored from
-// it, and `verify` names it.
-Result<std::vector<ReadObject>> read_footers(Store& store, std::vector<StoredObject> objects, Executor& executor) {
+struct ReadFooters {
+  std::vector<ReadObject> whole;
+  std::vector<DamagedObject> damaged;
+};
+
+// Footers of all objects. What was pruned since it was listed is left out.
+Result<ReadFooters> read_footers(Store& store, std::vector<StoredObject> objects, Executor& executor) {
   std::vector<ReadObject> read(objects.size());
+  std::vector<std::string> problems(objects.size());
   std::vector<char> usable(objects.size());  // not bool: threads write neighbours at the same time
   CAIRN_TRY(parallel_for(executor, objects.size(), [&](std::uint64_t i) -> Result<void> {
     auto reader = segment::ObjectReader::open(store, objects[i].name.key);
@@ -33,17 +38,19 @@ Result<std::vector<ReadObject>> read_footers(Store& store, std::vector<StoredObj
       return {};
     }
     const ErrorKind kind = reader.error().kind();
+    if (kind == ErrorKind::corrupt) problems[i] = reader.error().message();
     if (kind == ErrorKind::corrupt || kind == ErrorKind::not_found) return {};
     return reader.error();
   }));
-  std::vector<ReadObject> kept;
+  ReadFooters footers;
   for (std::size_t i = 0; i < read.size(); ++i) {
-    if (usable[i]) kept.push_back(std::move(read[i]));
+    if (usable[i]) footers.whole.push_back(std::move(read[i]));
+    else if (!problems[i].empty()) footers.damaged.push_back({objects[i].name.key, std::move(problems[i])});
   }
-  return kept;
+  return footers;
 }
 
-Result<std::vector<ReadObject>> read_all(Store& store, std::string_view replica, Executor* executor) {
+Result<ReadFooters> read_all(Store& store, std::string_view replica, Executor* executor) {
   InlineExecutor inline_executor;
   CAIRN_ASSIGN(std::vector<StoredObject> objects, list_snapshots(store, replica));
   CAIRN_ASSIGN(std::vector<StoredObject> segments, list_segments(store, replica, Sequence(0)));
@@ -127,17 +134,18 @@ Result<bool> look_closer(Store& store, ReplicaInfo& info) {
 Result<std::vector<RestorePointInfo>> list_restore_points(Store& store, std::string_view replica,
                                                           Executor* executor) {
   using namespace restore;
-  CAIRN_ASSIGN(const std::vector<ReadObject> read, read_all(store, replica, executor));
-  return reachable_points(read);
+  CAIRN_ASSIGN(const ReadFooters read, read_all(store, replica, executor));
+  return reachable_points(read.whole);
 }
 
 Result<ReplicaHistory> read_history(Store& store, std::string_view replica, Executor* executor) {
   using namespace restore;
-  CAIRN_ASSIGN(const std::vector<ReadObject> read, read_all(store, replica, executor));
+  CAIRN_ASSIGN(ReadFooters read, read_all(store, replica, executor));
   ReplicaHistory history;
-  for (const ReadObject& object : read) history.objects.push_back(described(object));
-  for (RestorePointInfo& point : reachable_points(read)) history.points.push_back({std::move(point)});
-  add_costs(read, history.points);
+  for (const ReadObject& object : read.whole) history.objects.push_back(described(object));
+  for (RestorePointInfo& point : reachable_points(read.whole)) history.points.push_back({std::move(point)});
+  add_costs(read.whole, history.points);
+  history.damaged = std::move(read.damaged);
   return history;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -93,6 +94,23 @@ Result<Metadata> read_metadata(Store& store, std::string_view replica) {
     metadata->etag = object.info.etag;
     return metadata;
   }
+}
+
+Result<void> claim_before_removing(Store& store, std::string_view replica, Sequence removed, Sequence published) {
+  auto claim = read_metadata(store, replica);
+  if (!claim) {
+    const ErrorKind kind = claim.error().kind();
+    const bool tells_nobody = kind == ErrorKind::not_found || kind == ErrorKind::corrupt;
+    return tells_nobody ? Result<void>() : claim.error();
+  }
+  if (claim->latest_wal_sequence >= removed.value) return {};
+  claim->latest_wal_sequence = std::max(removed, published).value;
+  const std::string json = metadata_json(*claim);
+  const auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(json)), claim->etag);
+  if (put || put.error().kind() == ErrorKind::unsupported) return {};
+  const ErrorKind kind = put.error().kind();
+  return kind == ErrorKind::conflict || kind == ErrorKind::not_found ? put.error().as(ErrorKind::retry_later)
+                                                                     : put.error();
 }
 
 }  // namespace cairn::restore

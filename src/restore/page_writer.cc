@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "segment/reader.h"
+
 namespace cairn::restore {
 namespace {
 
@@ -19,8 +21,8 @@ Result<void> PageWriter::add(PageNo page, std::span<std::byte> bytes, std::uint6
                              const std::string& object) {
   const std::uint64_t hash = segment::page_hash(page, bytes);
   if (hash != expected) {
-    return Error(ErrorKind::corrupt, fmt::format("{}: page {} is not what was published (its hash differs)", object,
-                                                 page.value));
+    return segment::damaged_object(object, fmt::format("page {} is not what was published (its hash differs)",
+                                                       page.value));
   }
   return add_checked(page, bytes, hash);
 }

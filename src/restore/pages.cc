@@ -36,8 +36,7 @@ class Selector {
       limit_ = std::min(limit_, link.footer().points[point].page_count);
       const std::uint64_t end = link.frames_end(point);
       if (link.frames_begin(point) > end || end > index.pages.size()) {
-        return Error(ErrorKind::corrupt, fmt::format("{} has fewer frames than its table of commits says",
-                                                     link.object.name.key));
+        return segment::damaged_object(link.object.name.key, "it has fewer frames than its table of commits says");
       }
       for (std::uint64_t frame = link.frames_begin(point); frame < end; ++frame) {
         const std::uint32_t page = index.pages[frame].value;

@@ -22,6 +22,7 @@ using cairn::testing::get_object;
 using cairn::testing::Image;
 using cairn::testing::replace_object;
 using cairn::testing::ReplicaBuilder;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -145,11 +146,18 @@ TEST_F(RestoreRefuses, ANewerFormatSaysToUpdate) {
   EXPECT_THAT(expect_refused(*store_, {}, ErrorKind::unsupported), HasSubstr("newer Cairn"));
 }
 
-TEST_F(RestoreRefuses, ADamagedNewestSnapshotIsSaidNotWorkedAround) {
+TEST_F(RestoreRefuses, ADamagedNewestSnapshotWithoutWhatLedToItIsNotAnOlderState) {
   replica_.snapshot();
+  ASSERT_TRUE(store_->remove(key(6)));
   const std::string damaged = replica_.snapshot_key(Sequence(6));
   replace_object(*store_, damaged, ByteView(get_object(*store_, damaged)).first(100));
-  EXPECT_THAT(expect_refused(*store_, {}, ErrorKind::corrupt), HasSubstr(damaged));
+  for (const RestoreTarget& target : {RestoreTarget{}, testing::at_sequence(6)}) {
+    EXPECT_THAT(expect_refused(*store_, target, ErrorKind::corrupt),
+                AllOf(HasSubstr("sequence 6 cannot be restored without what is damaged"), HasSubstr(damaged),
+                      HasSubstr("sequence 5"), HasSubstr("cairn verify --repair")));
+  }
+  EXPECT_THAT(expect_refused(*store_, testing::at_time(replica_.time_ms(Sequence(6))), ErrorKind::corrupt),
+              HasSubstr(damaged));
   expect_restores(*store_, replica_, Sequence(5));
 }
 

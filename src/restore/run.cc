@@ -1,7 +1,7 @@
 // A restore, from top to bottom: look at the place, plan, open and check the chain, decide where each page comes from,
 // copy what an old file has, fetch the rest, compare the whole with the database hash, put it in place. Up to the last
 // step nothing but a temporary file is touched. When an object of the plan is gone (somebody prunes), the plan is made
-// again from a fresh list.
+// again from a fresh list; so it is, without it, when one is damaged (damage.h).
 
 #include <fmt/format.h>
 
@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "cairn/restore.h"
 #include "restore/chain.h"
+#include "restore/damage.h"
 #include "restore/fetch.h"
 #include "restore/metadata.h"
 #include "restore/output.h"
@@ -32,10 +33,15 @@ struct Planned {
   std::vector<StoredObject> cover;
 };
 
-Result<Planned> make_plan(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor) {
-  CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor));
-  auto cover = cheapest_cover(located.snapshots, located.segments, located.target);
+Result<Planned> make_plan(Store& store, std::string_view replica, const RestoreTarget& target, const Damage& damage,
+                          Executor& executor) {
+  CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor, damage));
+  const auto& [_, snapshots, segments] = located;
+  auto cover = cheapest_cover(whole(snapshots, damage), whole(segments, damage), located.target);
   if (cover) return Planned{located.target, std::move(*cover)};
+  if (!damage.empty() && might_be_reached(snapshots, segments, damage, located.target)) {
+    return only_by_damaged(snapshots, segments, damage, located.target);
+  }
   if (cover.error().kind() != ErrorKind::corrupt) return cover.error();
   CAIRN_ASSIGN(const Pruned pruned, read_pruned(store, replica));
   if (!pruned.covers(located.target, located.target)) return cover.error();
@@ -61,19 +67,39 @@ RestorePlan plan_of(const std::vector<StoredObject>& cover, const Id128& lineage
   return plan;
 }
 
-// Runs `attempt` on a watched store, and again when it found an object of its plan gone. What has vanished for the
-// first time was pruned meanwhile, and there are only so many objects; what is gone and still listed is another matter.
+void tell(RestorePlan& plan, const Damage& damage) {
+  for (const auto& [key, problem] : damage) plan.damaged.push_back({key, problem});
+}
+void tell(RestoreResult& result, const Damage& damage) { tell(result.plan, damage); }
+
+// Runs `attempt` on a watched store, and again when it found an object of its plan gone or damaged. What has vanished
+// for the first time was pruned meanwhile; what is gone and still listed is as good as damaged, and there are only so
+// many objects.
 template <class T, class Attempt>
 Result<T> with_replans(Store& store, Attempt attempt) {
   std::set<std::string> gone;
+  Damage damage;
   for (int in_vain = 0;;) {
     WatchedStore watched(store);
-    Result<T> result = attempt(watched);
-    if (result || result.error().kind() != ErrorKind::not_found || !watched.vanished()) return result;
-    const std::size_t before = gone.size();
-    gone.merge(watched.take_vanished());
-    if (gone.size() > before || in_vain++ < kReplans) continue;
-    return result.error().as(ErrorKind::corrupt).with("an object is listed, but is not there");
+    Result<T> result = attempt(watched, damage);
+    if (result) {
+      tell(*result, damage);
+      return result;
+    }
+    const Error& error = result.error();
+    const std::size_t gone_before = gone.size(), damaged_before = damage.size();
+    if (error.kind() == ErrorKind::corrupt && !error.damaged_object().empty()) {
+      damage.emplace(error.damaged_object(), error.message());
+    }
+    if (error.kind() == ErrorKind::not_found && watched.vanished()) {
+      const std::set<std::string> vanished = watched.take_vanished();
+      gone.insert(vanished.begin(), vanished.end());
+      if (gone.size() > gone_before || in_vain++ < kReplans) continue;
+      for (const std::string& key : vanished) {
+        damage.emplace(key, key + " is listed, but is not there: it is lost, or the store lists it late");
+      }
+    }
+    if (damage.size() == damaged_before) return result;
   }
 }
 
@@ -94,8 +120,8 @@ class Run {
       : store_(store), replica_(replica), options_(options), output_(output), executor_(executor) {}
 
   // Everything but putting the file in place.
-  Result<RestoreResult> attempt(WatchedStore& store) {
-    CAIRN_ASSIGN(const Planned planned, make_plan(store, replica_, options_.target, executor_));
+  Result<RestoreResult> attempt(WatchedStore& store, const Damage& damage) {
+    CAIRN_ASSIGN(const Planned planned, make_plan(store, replica_, options_.target, damage, executor_));
     CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store_, replica_, [&](const std::optional<Id128>& claimed) {
       return open_chain(store, planned.cover, planned.target, claimed, Wanted::pages, executor_);
     }));
@@ -148,8 +174,8 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
   using namespace restore;
   InlineExecutor inline_executor;
   Executor& pool = executor != nullptr ? *executor : inline_executor;
-  auto plan = with_replans<RestorePlan>(store, [&](WatchedStore& watched) -> Result<RestorePlan> {
-    CAIRN_ASSIGN(const Planned planned, make_plan(watched, replica, target, pool));
+  const auto attempt = [&](WatchedStore& watched, const Damage& damage) -> Result<RestorePlan> {
+    CAIRN_ASSIGN(const Planned planned, make_plan(watched, replica, target, damage, pool));
     // The two ends of the chain are opened: they say what the state is, and whose.
     std::vector<StoredObject> ends{planned.cover.front()};
     CAIRN_TRY(with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
@@ -162,7 +188,8 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
     }
     return Error(ErrorKind::corrupt, fmt::format("{} does not hold sequence {} although its name says so",
                                                  planned.cover.back().name.key, planned.target.value));
-  });
+  };
+  auto plan = with_replans<RestorePlan>(store, attempt);
   if (!plan) return plan.error().with(location(store, replica));
   return plan;
 }
@@ -172,7 +199,8 @@ Result<RestoreResult> run_restore(Store& store, std::string_view replica, const 
   using namespace restore;
   CAIRN_ASSIGN(const std::unique_ptr<Output> place, Output::prepare(output, options, files));
   Run run(store, replica, options, *place, executor);
-  auto result = with_replans<RestoreResult>(store, [&](WatchedStore& watched) { return run.attempt(watched); });
+  auto result = with_replans<RestoreResult>(
+      store, [&](WatchedStore& watched, const Damage& damage) { return run.attempt(watched, damage); });
   if (!result) return result.error().with(location(store, replica));
   if (options.stop.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");
   CAIRN_TRY(place->commit());

@@ -49,9 +49,9 @@ std::optional<Sequence> newest_fitting(const segment::Footer& footer, std::int64
 
 // A floor for the search: a snapshot whose own footer says that it fits, the newest that its key lets hope for.
 Result<std::optional<Sequence>> snapshot_at(Store& store, const std::vector<StoredObject>& snapshots,
-                                            std::int64_t time_ms) {
+                                            const Damage& damage, std::int64_t time_ms) {
   for (auto snapshot = snapshots.rbegin(); snapshot != snapshots.rend(); ++snapshot) {
-    if (snapshot->name.time_ms > time_ms) continue;
+    if (snapshot->name.time_ms > time_ms || damage.contains(snapshot->name.key)) continue;
     CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(store, snapshot->name.key));
     if (auto fits = newest_fitting(reader->footer(), time_ms)) return fits;
   }
@@ -62,9 +62,9 @@ Result<std::optional<Sequence>> snapshot_at(Store& store, const std::vector<Stor
 class TimeSearch {
  public:
   // Looks at points with sequences up to `up_to` only.
-  TimeSearch(Store& store, Executor& executor, std::int64_t time_ms, std::optional<Sequence> floor,
-             std::optional<Sequence> up_to)
-      : store_(store), executor_(executor), time_ms_(time_ms), up_to_(up_to), best_(floor) {}
+  TimeSearch(Store& store, Executor& executor, const Damage& damage, std::int64_t time_ms,
+             std::optional<Sequence> floor, std::optional<Sequence> up_to)
+      : store_(store), executor_(executor), damage_(damage), time_ms_(time_ms), up_to_(up_to), best_(floor) {}
 
   Result<std::optional<Sequence>> run(std::vector<const StoredObject*> objects) {
     std::sort(objects.begin(), objects.end(), [](const StoredObject* a, const StoredObject* b) {
@@ -75,16 +75,39 @@ class TimeSearch {
       std::vector<const StoredObject*> batch;
       for (; i < objects.size() && batch.size() < batch_size; ++i) {
         if (best_ && objects[i]->name.last <= *best_) break;
-        if (!known(objects[i]->name)) batch.push_back(objects[i]);
+        if (damage_.contains(objects[i]->name.key)) unread_.push_back(objects[i]);
+        else if (!known(objects[i]->name)) batch.push_back(objects[i]);
       }
       if (batch.empty()) break;  // nothing unread reaches higher
       CAIRN_TRY(read(batch));
       batch_size = std::min(batch_size * 4, kLargestBatch);
     }
+    CAIRN_TRY(expect_nothing_newer_unread());
     return best_;
   }
 
+  // The first state behind that one that is known: it is too new.
+  std::optional<Sequence> next_known() const {
+    const auto next = best_ ? points_.upper_bound(*best_) : points_.begin();
+    return next == points_.end() ? std::nullopt : std::optional(*next);
+  }
+
  private:
+  // What cannot be read may hold a newer state that fits, unless each of its states is known from another object.
+  Result<void> expect_nothing_newer_unread() const {
+    for (const StoredObject* object : unread_) {
+      const segment::ObjectName& name = object->name;
+      const Sequence last = up_to_ ? std::min(*up_to_, name.last) : name.last;
+      for (Sequence at = best_ ? std::max(name.first, best_->next()) : name.first; at <= last; at = at.next()) {
+        if (points_.contains(at)) continue;
+        return Error(ErrorKind::corrupt,
+                     fmt::format("which state is that of {} is not known: sequence {} may be, and is only in what is "
+                                 "damaged: {}", format_time(time_ms_), at.value, damage_.find(name.key)->second));
+      }
+    }
+    return {};
+  }
+
   bool known(const segment::ObjectName& name) const {
     return std::any_of(bundles_.begin(), bundles_.end(), [&](const auto& bundle) {
       return bundle.first <= name.first && name.last <= bundle.second;
@@ -99,6 +122,7 @@ class TimeSearch {
       return {};
     }));
     for (const segment::Footer& footer : footers) {
+      for (const segment::RestorePoint& point : footer.points) points_.insert(point.sequence);
       if (auto fits = newest_fitting(footer, time_ms_, up_to_)) best_ = best_ ? std::max(*best_, *fits) : *fits;
       const std::uint64_t length = footer.last.value - footer.first.value + 1;
       if (length > 1 && footer.points.size() == length) bundles_.emplace_back(footer.first, footer.last);
@@ -108,9 +132,12 @@ class TimeSearch {
 
   Store& store_;
   Executor& executor_;
+  const Damage& damage_;
   const std::int64_t time_ms_;
   const std::optional<Sequence> up_to_;
   std::optional<Sequence> best_;
+  std::vector<const StoredObject*> unread_;             // because they are damaged
+  std::set<Sequence> points_;                           // all that were read
   std::vector<std::pair<Sequence, Sequence>> bundles_;  // every point of them is known
 };
 
@@ -203,10 +230,12 @@ Sequence snapshot_before(const std::vector<StoredObject>& snapshots, std::option
   return best;
 }
 
-bool is_reached(const Located& found) {
-  const auto reached = newest_reachable(found.snapshots, found.segments, found.target);
-  return reached && *reached == found.target;
+std::optional<Sequence> reached_by(const Located& found, const Damage& damage) {
+  if (damage.empty()) return newest_reachable(found.snapshots, found.segments, found.target);
+  return newest_reachable(whole(found.snapshots, damage), whole(found.segments, damage), found.target);
 }
+
+bool is_reached(const Located& found, const Damage& damage) { return reached_by(found, damage) == found.target; }
 
 enum class Listed { all, mostly_enough };
 
@@ -231,17 +260,18 @@ Result<Listed> list_few(Store& store, std::string_view replica, Sequence after, 
 
 // Of the objects that end behind the target the narrowest first, at least one, until it is reached: not each is to be
 // looked into.
-Result<bool> read_stops_until_reached(Store& store, Located& found) {
+Result<bool> read_stops_until_reached(Store& store, const Damage& damage, Located& found) {
   std::vector<StoredObject*> around;
   for (StoredObject& object : found.segments) {
-    if (object.name.first <= found.target && object.name.last > found.target) around.push_back(&object);
+    const bool is_around = object.name.first <= found.target && object.name.last > found.target;
+    if (is_around && !damage.contains(object.name.key)) around.push_back(&object);
   }
   std::sort(around.begin(), around.end(), [](const StoredObject* a, const StoredObject* b) {
     const auto width = [](const StoredObject& object) { return object.name.last.value - object.name.first.value; };
     return std::tuple(width(*a), a->name.level, a->name.key) < std::tuple(width(*b), b->name.level, b->name.key);
   });
-  for (auto next = around.begin(); next == around.begin() || !is_reached(found); ++next) {
-    if (next == around.end()) return is_reached(found);
+  for (auto next = around.begin(); next == around.begin() || !is_reached(found, damage); ++next) {
+    if (next == around.end()) return is_reached(found, damage);
     if (!(*next)->stops.empty()) continue;
     // What is damaged, or gone, is for whoever looks at everything.
     const auto read = read_stops(store, **next);
@@ -253,19 +283,21 @@ Result<bool> read_stops_until_reached(Store& store, Located& found) {
 }
 
 // Of the objects that end behind the target.
-Result<void> read_stops_around(Store& store, Located& found) {
+Result<void> read_stops_around(Store& store, const Damage& damage, Located& found) {
   for (StoredObject& object : found.segments) {
     const bool around = object.name.first <= found.target && object.name.last > found.target;
-    if (around && object.stops.empty()) CAIRN_TRY(read_stops(store, object));
+    if (around && object.stops.empty() && !damage.contains(object.name.key)) CAIRN_TRY(read_stops(store, object));
   }
   return {};
 }
 
 // The target cannot be reached any more, and that is not because something is missing: it lies inside a squashed
-// segment only, or was pruned.
-Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica, const Located& found) {
-  const auto reached = newest_reachable(found.snapshots, found.segments, found.target);
+// segment only, or was pruned. Nor damaged.
+Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica, const Damage& damage,
+                                          const Located& found) {
+  const auto reached = reached_by(found, damage);
   if (!reached || *reached == found.target) return false;
+  if (!damage.empty() && might_be_reached(found.snapshots, found.segments, damage, found.target)) return false;
   const bool squashed = std::any_of(found.segments.begin(), found.segments.end(), [&](const StoredObject& object) {
     return object.name.first <= reached->next() && object.name.last > found.target;
   });
@@ -274,10 +306,39 @@ Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica
   return pruned.covers(found.target, found.target);
 }
 
+// Behind the state that was found, up to the next one that is known, every state is in some object, or was pruned. One
+// that was lost may be the one that is meant.
+Result<void> expect_no_hole_behind(Store& store, std::string_view replica, std::int64_t time_ms, const Located& found,
+                                   std::optional<Sequence> next) {
+  std::optional<Pruned> pruned;
+  for (Sequence at = found.target.next(); next && at < *next;) {
+    Sequence end, behind = *next;  // of those that begin up to there, and where others begin
+    for (const StoredObject& object : found.segments) {
+      if (object.name.first <= at) end = std::max(end, object.name.last);
+      else behind = std::min(behind, object.name.first);
+    }
+    if (end < at) {
+      if (!pruned) {
+        CAIRN_ASSIGN(pruned, read_pruned(store, replica));
+      }
+      end = Sequence(behind.value - 1);
+      if (!pruned->covers(at, end)) {
+        return Error(ErrorKind::corrupt,
+                     fmt::format("which state is that of {} is not known: segment {} is missing, and may have been it. "
+                                 "The newest one before it is sequence {}: ask for that one with --sequence, or bring "
+                                 "the missing object back", format_time(time_ms), at.value, found.target.value));
+      }
+    }
+    at = end.next();
+  }
+  return {};
+}
+
 // False: nothing is known, because clocks were set, or there is so little that all of it is looked at. `all_behind` is
 // the snapshot behind which all segments are listed then.
 Result<bool> locate_time_by_order(Store& store, std::string_view replica, std::int64_t time_ms, Located& found,
-                                  std::optional<Sequence>& all_behind) {
+                                  const Damage& damage, std::optional<Sequence>& all_behind) {
+  if (!damage.empty()) return false;
   constexpr std::size_t kFewObjects = 32;
   const auto older = [](const StoredObject& a, const StoredObject& b) { return a.name.time_ms < b.name.time_ms; };
   if (!std::is_sorted(found.snapshots.begin(), found.snapshots.end(), older)) return false;
@@ -322,15 +383,16 @@ Result<bool> locate_time_by_order(Store& store, std::string_view replica, std::i
   }
   if (!search.ascends()) return false;
   found.target = search.below();
-  CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, found));
+  CAIRN_TRY(expect_no_hole_behind(store, replica, time_ms, found, search.above()));
+  CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, damage, found));
   if (enough || listed == Listed::all) return enough;
   CAIRN_ASSIGN(found.segments, list_segments(store, replica, floor.name.last, found.target));
-  return read_stops_until_reached(store, found);
+  return read_stops_until_reached(store, damage, found);
 }
 
 Result<void> locate_time(Store& store, std::string_view replica, std::int64_t time_ms, Executor& executor,
-                         std::optional<Sequence> all_behind, Located& found) {
-  CAIRN_ASSIGN(const std::optional<Sequence> floor, snapshot_at(store, found.snapshots, time_ms));
+                         const Damage& damage, std::optional<Sequence> all_behind, Located& found) {
+  CAIRN_ASSIGN(const std::optional<Sequence> floor, snapshot_at(store, found.snapshots, damage, time_ms));
   const Sequence from = floor ? *floor : found.snapshots.front().name.last;
   if (all_behind != from) {
     CAIRN_ASSIGN(found.segments, list_segments(store, replica, from));
@@ -342,7 +404,7 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
     if (!floor || object.name.last > *floor) objects.push_back(&object);
   }
   for (std::optional<Sequence> up_to;;) {
-    TimeSearch search(store, executor, time_ms, floor, up_to);
+    TimeSearch search(store, executor, damage, time_ms, floor, up_to);
     CAIRN_ASSIGN(const std::optional<Sequence> best, search.run(objects));
     if (!best) {
       return Error(ErrorKind::not_found, fmt::format("no restore point is as old as {}: the first snapshot is from {}",
@@ -350,17 +412,35 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
                                                      format_time(found.snapshots.front().name.time_ms)));
     }
     found.target = *best;
-    CAIRN_TRY(read_stops_around(store, found));
+    CAIRN_TRY(read_stops_around(store, damage, found));
     // What is behind a gap is an error of the plan, which names the gap.
-    CAIRN_ASSIGN(const bool search_on, is_no_longer_a_restore_point(store, replica, found));
-    if (!search_on) return {};
-    up_to = newest_reachable(found.snapshots, found.segments, *best);
+    CAIRN_ASSIGN(const bool search_on, is_no_longer_a_restore_point(store, replica, damage, found));
+    if (!search_on) return expect_no_hole_behind(store, replica, time_ms, found, search.next_known());
+    up_to = reached_by(found, damage);
   }
+}
+
+// Of the newest state: what a listing lacks that is late.
+Result<void> add_all_newer(Store& store, std::string_view replica, Located& found) {
+  CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+  return expect_all_published(store, replica, found.snapshots, found.segments);
+}
+
+// When a time led to the newest state that is listed.
+Result<void> expect_nothing_newer(Store& store, std::string_view replica, Located found) {
+  if (found.target < newest_of(found.snapshots, found.segments)) return {};
+  CAIRN_TRY(expect_all_published(store, replica, found.snapshots, found.segments));
+  const Sequence newest = newest_of(found.snapshots, found.segments);
+  if (newest == found.target) return {};
+  return Error(ErrorKind::corrupt,
+               fmt::format("sequence {} may be the state of that time, and is not listed yet: the store lists late. Try "
+                           "again in a while, or ask for a state with --sequence", newest.value));
 }
 
 }  // namespace
 
-Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor) {
+Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor,
+                       const Damage& damage) {
   if (target.time_ms && target.sequence) {
     return Error(ErrorKind::invalid, "a time and a sequence were both given: give one of them");
   }
@@ -368,32 +448,42 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
   CAIRN_ASSIGN(found.snapshots, list_snapshots(store, replica));
   if (target.time_ms && !found.snapshots.empty()) {
     std::optional<Sequence> all_behind;
-    const auto by_order = locate_time_by_order(store, replica, *target.time_ms, found, all_behind);
-    if (by_order && *by_order) return found;
+    const auto by_order = locate_time_by_order(store, replica, *target.time_ms, found, damage, all_behind);
+    if (by_order && *by_order) {
+      CAIRN_TRY(expect_nothing_newer(store, replica, found));
+      return found;
+    }
     if (!by_order) all_behind.reset();
     // Damaged or gone: whoever looks at everything knows what that means.
     if (!by_order && by_order.error().kind() != ErrorKind::corrupt && by_order.error().kind() != ErrorKind::not_found) {
       return by_order.error();
     }
-    CAIRN_TRY(locate_time(store, replica, *target.time_ms, executor, all_behind, found));
+    CAIRN_TRY(locate_time(store, replica, *target.time_ms, executor, damage, all_behind, found));
   } else {
     std::optional<Sequence> wanted;
     if (target.sequence) wanted = Sequence(*target.sequence);
-    const Sequence begin = snapshot_before(found.snapshots, wanted);
+    const Sequence begin = snapshot_before(whole(found.snapshots, damage), wanted);
     CAIRN_ASSIGN(const Listed listed, list_few(store, replica, begin, wanted, found));
-    if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+    if (!wanted) CAIRN_TRY(add_all_newer(store, replica, found));
     found.target = wanted ? *wanted : newest_of(found.snapshots, found.segments);
     if (listed == Listed::mostly_enough) {
-      CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, found));
+      CAIRN_ASSIGN(const bool enough, read_stops_until_reached(store, damage, found));
       if (enough) return found;
       CAIRN_ASSIGN(found.segments, list_segments(store, replica, begin, wanted));
-      if (!wanted) CAIRN_TRY(add_what_follows(store, replica, {}, found.snapshots, found.segments));
+      if (!wanted) CAIRN_TRY(add_all_newer(store, replica, found));
       if (!wanted) found.target = newest_of(found.snapshots, found.segments);
     }
   }
-  CAIRN_TRY(read_stops_around(store, found));
-  if (target.time_ms) return found;
+  CAIRN_TRY(read_stops_around(store, damage, found));
+  if (target.time_ms) {
+    CAIRN_TRY(expect_nothing_newer(store, replica, found));
+    return found;
+  }
+  const std::vector<StoredObject> damaged_snapshots = take_damaged(found.snapshots, damage);
+  const std::vector<StoredObject> damaged_segments = take_damaged(found.segments, damage);
   CAIRN_TRY(add_what_is_missing(store, replica, {}, found.target, found.snapshots, found.segments));
+  found.snapshots.insert(found.snapshots.end(), damaged_snapshots.begin(), damaged_snapshots.end());
+  found.segments.insert(found.segments.end(), damaged_segments.begin(), damaged_segments.end());
   return found;
 }
 

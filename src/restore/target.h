@@ -6,6 +6,7 @@
 
 #include "base/executor.h"
 #include "cairn/restore.h"
+#include "restore/damage.h"
 #include "restore/history.h"
 
 namespace cairn::restore {
@@ -24,7 +25,10 @@ struct Located {
 // right, 10:10, the target 10:20 means the third point. What was restored never carries a time after the one asked
 // for, and a time at or after the newest point's means the newest state, always.
 //
-// not_found: nothing there, or nothing at or before the time. invalid: both a time and a sequence.
-Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor);
+// What is damaged is listed like all else, and not looked into.
+// not_found: nothing there, or nothing at or before the time. invalid: both a time and a sequence. corrupt: an object is
+// damaged (the error names it), or one that is known to be so may hold the state of that time.
+Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor,
+                       const Damage& damage = {});
 
 }  // namespace cairn::restore

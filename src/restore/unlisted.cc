@@ -1,5 +1,7 @@
 #include "restore/unlisted.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -73,6 +75,22 @@ Result<void> add_what_follows(Store& store, std::string_view replica, const Know
     CAIRN_ASSIGN(is_there, add_by_key(store, replica, segment::segment_key(replica, next), segments));
   }
   return {};
+}
+
+Result<void> expect_all_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
+                                  std::vector<StoredObject>& segments) {
+  CAIRN_ASSIGN(const std::optional<Metadata> claim, claim_of(store, replica));
+  const Sequence listed = newest_of(snapshots, segments);
+  if (!claim || claim->latest_wal_sequence <= listed.value) return {};
+  const Sequence published(claim->latest_wal_sequence);
+  CAIRN_TRY(add_by_key(store, replica, claim->latest_snapshot, snapshots));
+  CAIRN_TRY(add_by_key(store, replica, segment::segment_key(replica, published), segments));
+  if (newest_of(snapshots, segments) >= published) return add_what_follows(store, replica, {}, snapshots, segments);
+  return Error(ErrorKind::corrupt,
+               fmt::format("sequence {} was published, and what holds it is not listed: either the store lists late, and "
+                           "the same finds it in a while, or it is lost ('cairn verify' tells what is there). The "
+                           "newest state that is listed is sequence {}: ask for that one with --sequence",
+                           published.value, listed.value));
 }
 
 Result<void> add_what_is_missing(Store& store, std::string_view replica, const Known& known, Sequence target,

@@ -26,6 +26,12 @@ struct Known {
 Result<void> add_what_follows(Store& store, std::string_view replica, const Known& known,
                               std::vector<StoredObject>& snapshots, std::vector<StoredObject>& segments);
 
+// Of what a listing and `add_what_follows` found: that it reaches as far as metadata.json says that it does, which is past
+// everything that was removed for something merged. Adds what the claim gives the keys of. Costs a get. corrupt: what
+// holds the newest states is not there, or not listed yet, and nothing gives its key.
+Result<void> expect_all_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
+                                  std::vector<StoredObject>& segments);
+
 // Of a listing that does not lead to `target`: adds what does, as far as it can be named. Costs nothing when it leads
 // there.
 Result<void> add_what_is_missing(Store& store, std::string_view replica, const Known& known, Sequence target,

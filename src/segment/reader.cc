@@ -284,8 +284,9 @@ Error ObjectReaderImpl::about(const Error& error) const {
 
 Error damaged_object(std::string_view name, std::string_view what) {
   return Error(ErrorKind::corrupt,
-               fmt::format("{} is damaged: {}. Put back a good copy of it, or use restore points that do not need it",
-                           name, what));
+               fmt::format("{} is damaged: {}. 'cairn verify --repair' rebuilds it, if others hold the same states",
+                           name, what))
+      .about_object(name);
 }
 
 }  // namespace cairn::segment

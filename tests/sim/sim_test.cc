@@ -1,9 +1,10 @@
 // The simulation over many seeds.
 //
 //   sim_tests                                     the seeds of ./check
-//   sim_tests --seed N [--count M] [--rounds R] [--away] [--late] [--verbose] [--check-always] [--keep DIR]
+//   sim_tests --seed N [--count M] [--rounds R] [--away] [--late] [--prunes] [--verbose] [--check-always] [--keep DIR]
 //                                                 seeds N to N+M-1; --away: the store is away whenever the replicator
-//                                                 starts; --late: it lists late; --verbose prints every step,
+//                                                 starts; --late: it lists late; --prunes: the past is
+//                                                 thinned meanwhile; --verbose prints every step,
 //                                                 --check-always has
 //                                                 SQLite check the database after each, --keep leaves the evidence in
 //                                                 DIR
@@ -44,6 +45,7 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
   const std::uint64_t first = from_environment("CAIRN_SIM_FIRST", 1);
   const std::uint64_t count = from_environment("CAIRN_SIM_COUNT", otherwise);
   std::uint64_t restore_points = 0, restores = 0, merged = 0, replaced = 0, rests = 0, woken = 0;
+  std::uint64_t prunes = 0, pruned = 0, promised = 0;
   for (std::uint64_t seed = first + shard; seed < first + count; seed += kShards) {
     options.seed = seed;
     const SimulationReport report = simulate(options);
@@ -53,10 +55,14 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
     replaced += report.replaced;
     rests += report.rests;
     woken += report.woken;
+    prunes += report.prunes;
+    pruned += report.pruned;
+    promised += report.promised;
     ASSERT_TRUE(report.failure.empty()) << "seed " << seed << ": " << report.failure
                                         << "\nrerun with: sim_tests --seed " << seed
                                         << (options.away_at_start ? " --away" : "")
-                                        << (options.lists_late ? " --late" : "") << " --verbose\n"
+                                        << (options.lists_late ? " --late" : "")
+                                        << (options.prunes ? " --prunes" : "") << " --verbose\n"
                                         << tail_of(report);
   }
   if (count >= kShards) {
@@ -66,6 +72,10 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
     EXPECT_GT(replaced, 0u);
     EXPECT_GT(rests, 0u);
     EXPECT_GT(woken, 0u);
+    if (!options.prunes) return;
+    EXPECT_GT(prunes, 0u);
+    EXPECT_GT(pruned, 0u);
+    EXPECT_GT(promised, 0u);
   }
 }
 
@@ -75,6 +85,20 @@ TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
   SimulationOptions options;
   options.away_at_start = true;
   run_shard(GetParam(), 160, options);
+}
+
+// After each round, whatever fell into the prunes of it: all that the rules of retention keep is there, and is what it
+// was; and so are restores that prunes fall into.
+TEST_P(Seeds, WhatAPruneHasToKeepIsWhatItWas) {
+  SimulationOptions options;
+  options.prunes = true;
+  run_shard(GetParam(), 64, options);
+}
+
+TEST_P(Seeds, SoItIsOfAStoreThatListsLate) {
+  SimulationOptions options;
+  options.prunes = options.lists_late = true;
+  run_shard(GetParam(), 24, options);
 }
 
 TEST_P(Seeds, SoItIsWhenTheStoreListsLate) {
@@ -107,6 +131,8 @@ ByHand parse(int argc, char** argv) {
       hand.options.away_at_start = true;
     } else if (std::strcmp(argv[i], "--late") == 0) {
       hand.options.lists_late = true;
+    } else if (std::strcmp(argv[i], "--prunes") == 0) {
+      hand.options.prunes = true;
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       hand.options.verbose = true;
     } else if (std::strcmp(argv[i], "--keep") == 0 && i + 1 < argc) {
@@ -136,6 +162,9 @@ int run_by_hand(ByHand hand) {
     sum.replaced += report.replaced;
     sum.rests += report.rests;
     sum.woken += report.woken;
+    sum.prunes += report.prunes;
+    sum.pruned += report.pruned;
+    sum.promised += report.promised;
     sum.most_waits = std::max(sum.most_waits, report.most_waits);
     if (report.failure.empty()) continue;
     ++failures;
@@ -143,11 +172,12 @@ int run_by_hand(ByHand hand) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   std::printf("%s\n", fmt::format("{} of {} seeds failed; {} commits, {} restore points, {} restores, {} snapshots, "
-                                  "{} merged objects, {} replaced ones, {} rests, {} woken, "
+                                  "{} merged objects, {} replaced ones, {} prunes of {} objects, "
+                                  "{} promised states restored, {} rests, {} woken, "
                                   "{} kills, {} power losses, {} faults, longest "
                                   "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.merged, sum.replaced, sum.rests, sum.woken, sum.kills,
+                                  sum.merged, sum.replaced, sum.prunes, sum.pruned, sum.promised, sum.rests, sum.woken, sum.kills,
                                   sum.power_losses, sum.faults, sum.most_waits,
                                   took.count()).c_str());
   return failures == 0 ? 0 : 1;

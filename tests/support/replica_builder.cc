@@ -103,7 +103,9 @@ Bytes Image::bytes() const {
 }
 
 ReplicaBuilder::ReplicaBuilder(Store& store, std::string replica, std::uint8_t lineage)
-    : store_(store), replica_(std::move(replica)), lineage_(made_id(lineage)) {}
+    : store_(store), replica_(std::move(replica)), lineage_(made_id(lineage)), writer_(made_id(99)) {}
+
+void ReplicaBuilder::set_writer(std::uint8_t writer) { writer_ = made_id(writer); }
 
 void ReplicaBuilder::claim() {
   restore::Metadata metadata;
@@ -136,7 +138,7 @@ Sequence ReplicaBuilder::add_only(const Image& image, const std::vector<std::uin
 void ReplicaBuilder::snapshot(Sequence sequence) {
   const State& state = states_.at(sequence.value);
   const Image& image = state.image;
-  segment::ObjectHead head{segment::ObjectKind::snapshot, image.page_size, lineage_, made_id(99), sequence, sequence,
+  segment::ObjectHead head{segment::ObjectKind::snapshot, image.page_size, lineage_, writer_, sequence, sequence,
                            state.time_ms, state.time_ms, 0};
   InlineExecutor executor;
   auto writer = must(segment::SnapshotWriter::open(head, executor));
@@ -184,7 +186,7 @@ std::vector<std::uint32_t> ReplicaBuilder::changed(Sequence from, Sequence to) c
 Bytes ReplicaBuilder::segment_bytes(segment::ObjectKind kind, Sequence first, Sequence last,
                                     const std::vector<Run>& runs) const {
   const std::uint32_t page_size = states_[last.value].image.page_size;
-  segment::ObjectHead head{kind,  page_size, lineage_, made_id(99), first, last, states_[first.value].time_ms,
+  segment::ObjectHead head{kind,  page_size, lineage_, writer_, first, last, states_[first.value].time_ms,
                            states_[last.value].time_ms, states_[first.value - 1].image.hash()};
   BytesSink sink;
   InlineExecutor executor;

@@ -49,6 +49,8 @@ class ReplicaBuilder {
   void snapshot(Sequence sequence);
   // A merged segment of existing states.
   void merge(int level, Sequence first, Sequence last, segment::ObjectKind kind);
+  // Who makes all that comes: another than before.
+  void set_writer(std::uint8_t writer);
   // metadata.json alone.
   void claim();
 
@@ -77,7 +79,7 @@ class ReplicaBuilder {
 
   Store& store_;
   std::string replica_;
-  Id128 lineage_;
+  Id128 lineage_, writer_;
   std::vector<State> states_;
 };
 

@@ -125,7 +125,7 @@ std::string ReplicaOracle::read_objects() {
   }
   for (const auto& [key, digest] : digests_) {
     const auto now = seen.find(key);
-    if (now == seen.end() && !may_be_gone(key, seen)) return key + " has vanished";
+    if (now == seen.end() && !prunes_ && !may_be_gone(key, seen)) return key + " has vanished";
     if (now != seen.end() && now->second != digest) return key + " has changed";
   }
   for (const auto& [key, digest] : seen) {
@@ -139,6 +139,7 @@ std::string ReplicaOracle::read_objects() {
 
 std::string ReplicaOracle::note_new(const std::string& key) {
   const std::string_view name = std::string_view(key).substr(prefix_.size());
+  if (prunes_ && name.starts_with("pruned/")) return "";
   if (name.starts_with("levels/")) return note_merged(key);
   const bool is_segment = name.starts_with("wal/");
   if (!is_segment && !name.starts_with("snapshots/")) return "what is " + key + "?";

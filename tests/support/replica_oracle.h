@@ -28,6 +28,9 @@ class ReplicaOracle {
     std::size_t state = 0;  // of the model: the earliest that fits
   };
 
+  // From now on anything may go: what has to stay is for others to look at.
+  void allow_prunes() { prunes_ = true; }
+
   // Looks at everything that is new. Empty: nothing to complain of.
   std::string check(const PageModel& model);
 
@@ -60,6 +63,7 @@ class ReplicaOracle {
 
   Store& store_;
   std::string prefix_;
+  bool prunes_ = false;
   std::map<std::string, ContentHash> digests_;  // of every object but metadata.json
   std::uint64_t segments_ = 0;                  // 1..segments_ are there, by themselves or in bundles
   std::map<std::string, Merged> merged_;        // that are, or were, there

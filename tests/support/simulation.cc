@@ -14,8 +14,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cairn/compactor.h"
 #include "cairn/restore.h"
 #include "fmt/format.h"
+#include "store/memory_store.h"
+#include "support/interrupted_store.h"
+#include "support/prune_promise.h"
 
 namespace cairn::testing {
 namespace {
@@ -29,6 +33,7 @@ class Simulation {
  public:
   explicit Simulation(const SimulationOptions& options);
   SimulationReport run();
+  Result<PruneReport> prune(Store& store, std::string_view replica);
 
  private:
   bool failed() const { return !report_.failure.empty(); }
@@ -57,6 +62,13 @@ class Simulation {
   void give_up(const Error& error, const char* what);
   bool settle();
 
+  // Prunes.
+  void begin_pruning();
+  bool is_owed(std::uint64_t sequence) const;
+  Result<PruneReport> prune_within_a_restore(Store& store, std::string_view replica);
+  void check_promise();
+  bool is_there(std::uint64_t sequence, bool owed);
+
   // Checks.
   void check_replica();
   void check_restore(const ReplicaOracle::Point& point);
@@ -73,7 +85,17 @@ class Simulation {
   Scratch scratch_{"sim"};
   SeededRandom random_;
   Time now_{.wall_ms = 1'790'000'000'000, .mono_us = 5'000'000};
-  std::unique_ptr<Store> store_ = make_memory_store();
+  struct SimulatedClock final : Clock {
+    explicit SimulatedClock(const Time& time) : time_(time) {}
+    Time now() override { return time_; }
+    const Time& time_;
+  } clock_{now_};
+  std::unique_ptr<Store> store_ = options_.prunes ? make_memory_store(clock_) : make_memory_store();
+  PrunePolicy policy_;
+  InlineExecutor prune_executor_;
+  std::unique_ptr<Pruner> pruner_;
+  std::optional<PrunePromise> promise_;  // of the newest prune
+  bool promise_is_new_ = false;
   PageModel model_;
   std::unique_ptr<Workload> workload_;
   std::unique_ptr<Host> host_;
@@ -103,6 +125,7 @@ Simulation::Simulation(const SimulationOptions& options) : options_(options), ra
     stdfs::create_symlink(database, path);
   }
   host_ = std::make_unique<Host>(*store_, path, scratch_ / "host", random_);
+  if (options_.prunes) begin_pruning();
   workload_->set_on_wait(
       [this] {
         pass_time(1000);
@@ -130,6 +153,105 @@ void Simulation::fail(const std::string& what) {
 void Simulation::trace(std::string what) {
   if (options_.verbose) std::fprintf(stderr, "%8.3f  %s\n", static_cast<double>(now_.mono_us) / 1e6, what.c_str());
   report_.trace.push_back(std::move(what));
+}
+
+// Prunes.
+
+struct SimulatedPruner final : Pruner {
+  explicit SimulatedPruner(Simulation& simulation_in) : simulation(simulation_in) {}
+  Result<PruneReport> prune(Store& store, std::string_view replica) override {
+    return simulation.prune(store, replica);
+  }
+  Simulation& simulation;
+};
+
+void Simulation::begin_pruning() {
+  oracle_.allow_prunes();
+  policy_.keep_all_ms = static_cast<std::int64_t>(random_.below(3) * random_.below(60'000));
+  policy_.hourly = static_cast<std::uint32_t>(random_.below(3));
+  policy_.daily = static_cast<std::uint32_t>(random_.below(3));
+  policy_.monthly = 0;
+  policy_.grace_ms = static_cast<std::int64_t>(random_.below(2) * random_.below(60'000));
+  pruner_ = std::move(*make_pruner(policy_, clock_, prune_executor_));
+  host_->options().pruner = std::make_shared<SimulatedPruner>(*this);
+  host_->options().prune_interval_ms = 20'000 + static_cast<std::int64_t>(random_.below(100'000));
+  host_->options().snapshot_interval_ms = 60'000;
+}
+
+// On a thread of its own it would run beside everything else; here it falls between two requests of a restore, or the
+// restore between two of its own.
+Result<PruneReport> Simulation::prune(Store& store, std::string_view replica) {
+  if (const std::string problem = oracle_.check(model_); !problem.empty()) fail("before a prune: " + problem);
+  auto promise = promise_of(*store_, std::string(replica), policy_, now_.wall_ms);
+  if (!promise) {
+    fail("before a prune: " + promise.error().message());
+    return promise.error();
+  }
+  promise_ = std::move(*promise);
+  promise_is_new_ = true;
+  auto report = prune_within_a_restore(store, replica);
+  if (report) {
+    ++report_.prunes;
+    report_.pruned += report->removed_objects;
+  }
+  trace(report ? fmt::format("pruned {} objects", report->removed_objects)
+               : fmt::format("prune: {}: {}", name_of(report.error().kind()), report.error().message()));
+  return report;
+}
+
+Result<PruneReport> Simulation::prune_within_a_restore(Store& store, std::string_view replica) {
+  const auto& points = oracle_.points();
+  if (points.empty() || random_.chance(1, 3)) return pruner_->prune(store, replica);
+  std::optional<std::uint64_t> wanted = points[random_.below(points.size())].sequence;
+  if (random_.chance(1, 2) && !promise_->each.empty()) wanted = promise_->each[random_.below(promise_->each.size())];
+  const std::uint64_t at = random_.below(30);
+  if (random_.chance(1, 2)) {
+    InterruptedStore interrupted(store, at, [&] { is_there(*wanted, is_owed(*wanted)); });
+    return pruner_->prune(interrupted, replica);
+  }
+  std::optional<Result<PruneReport>> report;
+  InterruptedStore interrupted(*store_, at % 12, [&] { report = pruner_->prune(store, replica); });
+  const auto point = std::ranges::find(points, *wanted, &ReplicaOracle::Point::sequence);
+  const auto bytes = restored(interrupted, wanted);
+  if (bytes && content_hash(*bytes) != point->hash) fail(fmt::format("a prune made {} another state", *wanted));
+  if (!bytes && is_owed(*wanted)) {
+    fail(fmt::format("a restore of {} while pruned: {}", *wanted, bytes.error().message()));
+  }
+  return report ? std::move(*report) : pruner_->prune(store, replica);
+}
+
+bool Simulation::is_owed(std::uint64_t sequence) const {
+  return sequence > promise_->newest || std::ranges::binary_search(promise_->each, sequence);
+}
+
+// What it is, if it is still there; it has to be when it is owed.
+bool Simulation::is_there(std::uint64_t sequence, bool owed) {
+  const auto point = std::ranges::find(oracle_.points(), sequence, &ReplicaOracle::Point::sequence);
+  if (point == oracle_.points().end()) return false;
+  const auto bytes = restored(*store_, sequence);
+  if (bytes && content_hash(*bytes) != point->hash) fail(fmt::format("what is restored of {} is not it", sequence));
+  const bool refused = !bytes && (bytes.error().kind() == ErrorKind::not_found ||
+                                  bytes.error().kind() == ErrorKind::corrupt);
+  if (!bytes && (owed || !refused)) fail(fmt::format("restore of {}: {}", sequence, bytes.error().message()));
+  return bytes.has_value();
+}
+
+// All of it after a prune, until then some.
+void Simulation::check_promise() {
+  if (!promise_) return;
+  const auto& points = oracle_.points();
+  for (const auto& point : points) {
+    if (failed() || !(promise_is_new_ || random_.chance(1, 8))) continue;
+    if (is_owed(point.sequence)) report_.promised += is_there(point.sequence, true);
+    else if (random_.chance(1, 4)) is_there(point.sequence, false);
+  }
+  for (const auto& run : promise_->one_of) {
+    if (failed() || !promise_is_new_) break;
+    if (std::ranges::none_of(run, [&](std::uint64_t at) { return is_there(at, false); })) {
+      fail(fmt::format("of {} to {} one was to be kept, and none is there", run.back(), run.front()));
+    }
+  }
+  promise_is_new_ = false;
 }
 
 // Time.
@@ -220,16 +342,22 @@ void Simulation::keep_up() {
 // Until nothing is left to be merged or removed, and the snapshot that is due next is made.
 void Simulation::rest() {
   pass_time(host_->options().snapshot_interval_ms * 1000);
+  for (int i = 0; options_.prunes && i < 4 && !failed(); ++i) {
+    pass_time(3'700'000'000);  // until what could not be thinned is tried again
+    for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
+      if (host_->is_up() && !failed()) (this->*step)();
+    }
+  }
   for (int i = 0; i < 3000 && !failed(); ++i) {
     for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
       if (host_->is_up() && !failed()) (this->*step)();
     }
     if (failed()) return;
     const ReplicatorStatus status = host_->replicator().status();
-    if (status.settled && status.kept_objects == 0 && status.replacing_objects == 0 && i > 3) return;
+    if (status.settled && status.kept_objects == 0 && status.replacing_objects == 0 && i > 3) break;
     pass_time(1'000'000);
+    if (i == 2999) return fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
   }
-  if (!failed()) fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
 }
 
 // In the middle of which the application may go on: before the last look at it, and after.
@@ -345,6 +473,7 @@ void Simulation::act() {
 
 void Simulation::round() {
   if (options_.lists_late) host_->list_late(random_.below(60));
+  if (options_.prunes) host_->may_delete(!random_.chance(1, 6));
   if (random_.chance(1, 2)) {
     host_->make_faulty(random_);
   } else if (!host_->life().is_over()) {
@@ -383,8 +512,10 @@ void Simulation::check_replica() {
     return fail(fmt::format("state {} was called settled, but the replica ends at {}", durable_state_,
                             points.back().state));
   }
-  if (points.empty() || !random_.chance(1, 2)) return;
+  if (options_.prunes) check_promise();
+  if (failed() || points.empty() || !random_.chance(1, 2)) return;
   check_restore(points.back());
+  if (options_.prunes) return;
   if (!failed()) check_restore(points[random_.below(points.size())]);
 }
 
@@ -412,8 +543,7 @@ void Simulation::check_restore(const ReplicaOracle::Point& point) {
   if (options_.lists_late) check_restore_by_late_listing(point);
 }
 
-// What was merged into something that is not listed yet may be refused, and is then not the newest either. Whatever is
-// restored is what it is called.
+// What was merged into something that is not listed yet may be refused. Whatever is restored is what it is called.
 void Simulation::check_restore_by_late_listing(const ReplicaOracle::Point& point) {
   host_->look_without_faults([&](Store& store) {
     const auto by_sequence = restored(store, point.sequence);
@@ -426,9 +556,8 @@ void Simulation::check_restore_by_late_listing(const ReplicaOracle::Point& point
                               bytes->error().kind() == ErrorKind::corrupt;
       if (!is_refusal) fail("restore by a late listing: " + bytes->error().message());
     }
-    if (newest && std::ranges::find(oracle_.points(), content_hash(*newest), &ReplicaOracle::Point::hash) ==
-                      oracle_.points().end()) {
-      fail("the newest state that a late listing lets be restored is no restore point");
+    if (newest && content_hash(*newest) != oracle_.points().back().hash) {
+      fail("the newest state that a late listing lets be restored is not the newest");
     }
   });
 }
@@ -446,6 +575,7 @@ void Simulation::check_database_is_untouched() {
 // Makes everything well and lets the replicator run until it says that all is published.
 bool Simulation::settle() {
   settling_ = true;
+  host_->may_delete(true);
   if (host_->life().is_over()) die(CrashKind::kill);
   host_->heal();
   if (workload_->is_deleted()) workload_->reappear();

@@ -30,6 +30,7 @@ struct SimulationOptions {
   std::string keep;      // where to leave the store's objects and the newest states, when it fails
   bool away_at_start = false;  // whenever the replicator starts, its store is away until the round ends
   bool lists_late = false;  // listings are behind what is there, at any moment
+  bool prunes = false;      // a policy that drops much, now and then without the right to delete
   bool check_always = false;  // the database's own integrity after every step, to find the one that hurt
 };
 
@@ -38,6 +39,7 @@ struct SimulationReport {
   std::vector<std::string> trace;
   std::uint64_t commits = 0, restore_points = 0, restores = 0, kills = 0, power_losses = 0, faults = 0;
   std::uint64_t wal_restarts = 0, reconciles = 0, rollovers = 0, snapshots = 0, merged = 0, replaced = 0;
+  std::uint64_t prunes = 0, pruned = 0, promised = 0;  // runs that ended well, objects removed, states restored after
   std::uint64_t rests = 0, woken = 0;  // woken: by what was written while it was at rest
   int most_waits = 0;    // of an application's checkpoint for Cairn
 };
@@ -76,6 +78,11 @@ class Host {
   void heal();                 // no faults, no limit to its life
   // Listings do not show what was made less than that many calls ago. It stays so when the host is healed.
   void list_late(std::uint64_t calls) { late_calls_ = plan_.hidden_calls = calls; }
+  // Nor does that.
+  void may_delete(bool may) {
+    may_delete_ = may;
+    set_rights();
+  }
   // Calls `look` with the store as it is listed here, which fails at nothing meanwhile.
   template <class Look>
   void look_without_faults(const Look& look) {
@@ -91,6 +98,7 @@ class Host {
 
  private:
   void begin_boot();
+  void set_rights();
 
   std::string directory_;
   Life life_;
@@ -106,6 +114,7 @@ class Host {
   std::uint64_t boots_ = 0;
   bool faultless_ = true;
   std::uint64_t late_calls_ = 0;
+  bool may_delete_ = true;
 };
 
 }  // namespace cairn::testing

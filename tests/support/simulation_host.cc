@@ -108,9 +108,15 @@ void Host::heal() {
   plan_ = FaultPlan{};
   plan_.injected = injected;
   plan_.hidden_calls = late_calls_;
+  set_rights();
   files_->set_faults({});
   life_.begin_anew();
   faultless_ = true;
+}
+
+void Host::set_rights() {
+  if (may_delete_) return;
+  for (const Operation removal : {Operation::remove, Operation::remove_many}) plan_.of(removal).denied = 1000;
 }
 
 void Host::store_goes_away() {
@@ -118,7 +124,7 @@ void Host::store_goes_away() {
   faultless_ = false;
 }
 
-// Denied requests are left out: they ask for a person. Listings that are late are asked for (list_late).
+// Denied requests are left out, but for removals: they ask for a person. Listings that are late are asked for (list_late).
 void Host::make_faulty(SeededRandom& random) {
   heal();
   faultless_ = false;
@@ -129,6 +135,7 @@ void Host::make_faulty(SeededRandom& random) {
     if (random.chance(1, 3)) plan_.truncated = plan_.flipped = rate / 3;
   }
   if (random.chance(1, 8)) plan_.set_all({.before = 1000, .after = 0, .lost = 0, .denied = 0});  // away
+  else if (!may_delete_) set_rights();
   if (random.chance(1, 2)) {
     files_->set_faults({.full = static_cast<std::uint32_t>(random.below(800)),
                         .failing = static_cast<std::uint32_t>(random.below(400))});

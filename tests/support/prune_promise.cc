@@ -1,0 +1,131 @@
+#include "support/prune_promise.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "segment/keys.h"
+#include "segment/reader.h"
+
+namespace cairn::testing {
+namespace {
+
+constexpr std::int64_t kHourLong_ms = 3'600'000;
+
+struct Aged {
+  segment::Footer footer;
+  std::int64_t modified_ms = 0;
+};
+
+struct Moment {
+  std::uint64_t at = 0;
+  std::int64_t time_ms = 0;
+};
+
+Result<std::vector<Aged>> all_aged(Store& store, const std::string& replica) {
+  std::vector<Aged> found;
+  std::string after;
+  for (bool more = true; more;) {
+    CAIRN_ASSIGN(const ListPage page, store.list(replica + "/", after));
+    for (const ObjectInfo& info : page.objects) {
+      after = info.key;
+      if (!segment::parse_key(replica, info.key)) continue;
+      CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, info.key));
+      found.push_back({reader->footer(), info.modified_ms});
+    }
+    more = page.more;
+  }
+  return found;
+}
+
+// States that objects lead to, in whatever way, ascending.
+std::vector<Moment> reached(const std::vector<Aged>& objects) {
+  std::map<std::uint64_t, std::int64_t> found;
+  for (std::size_t before = 1; before != found.size();) {
+    before = found.size();
+    for (const Aged& object : objects) {
+      const bool is_snapshot = object.footer.kind == segment::ObjectKind::snapshot;
+      for (const segment::RestorePoint& point : object.footer.points) {
+        const std::uint64_t at = point.sequence.value;
+        const auto from = found.lower_bound(object.footer.first.value == 0 ? 0 : object.footer.first.value - 1);
+        if (is_snapshot || (from != found.end() && from->first < at)) found.try_emplace(at, point.time_ms);
+      }
+    }
+    if (found.empty()) break;
+  }
+  // Of several times the earliest: a snapshot says when it was begun.
+  for (const Aged& object : objects) {
+    for (const segment::RestorePoint& point : object.footer.points) {
+      const auto there = found.find(point.sequence.value);
+      if (there != found.end()) there->second = std::min(there->second, point.time_ms);
+    }
+  }
+  std::vector<Moment> moments;
+  for (const auto& [at, time_ms] : found) moments.push_back({at, time_ms});
+  return moments;
+}
+
+// The age of a point is the sum of the steps behind it: a step back counts nothing, one of more than an hour counts as
+// an hour, the first two of those, from the newest on, count nothing.
+bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t window_ms) {
+  std::int64_t age_ms = 0;
+  int long_steps = 0;
+  for (std::size_t at = points.size() - 1; at > i; --at) {
+    const std::int64_t step_ms = points[at].time_ms - points[at - 1].time_ms;
+    if (step_ms > kHourLong_ms && ++long_steps <= 2) continue;
+    age_ms += std::min(std::max<std::int64_t>(step_ms, 0), kHourLong_ms);
+  }
+  return age_ms <= window_ms;
+}
+
+std::int64_t floored(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
+
+// Neighbours in one hour (day) are a run; a run takes a place when its hour is before all hours of newer runs.
+void add_series(const std::vector<Moment>& points, std::int64_t bucket_ms, std::uint64_t places, PrunePromise& owed) {
+  if (places == 0) return;
+  std::int64_t earliest = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t end = points.size(); end > 0;) {
+    const std::int64_t bucket = floored(points[end - 1].time_ms, bucket_ms);
+    std::vector<std::uint64_t> run;
+    while (end > 0 && floored(points[end - 1].time_ms, bucket_ms) == bucket) run.push_back(points[--end].at);
+    if (bucket < earliest && places-- == 0) return;
+    earliest = std::min(earliest, bucket);
+    owed.one_of.push_back(std::move(run));
+  }
+}
+
+}  // namespace
+
+Result<PrunePromise> promise_of(Store& store, const std::string& replica, const PrunePolicy& policy,
+                                std::int64_t now_ms) {
+  CAIRN_ASSIGN(const std::vector<Aged> all, all_aged(store, replica));
+  std::int64_t youngest_ms = std::numeric_limits<std::int64_t>::min();
+  for (const Aged& object : all) youngest_ms = std::max(youngest_ms, object.modified_ms);
+  now_ms = std::min(now_ms, youngest_ms);
+  std::vector<Aged> old;
+  std::optional<std::uint64_t> base;
+  for (const Aged& object : all) {
+    if (object.modified_ms + policy.grace_ms > now_ms) continue;
+    old.push_back(object);
+    if (object.footer.kind == segment::ObjectKind::snapshot) base = std::max(base.value_or(0), object.footer.last.value);
+  }
+  PrunePromise owed;
+  const std::vector<Moment> everything = reached(all);
+  if (everything.empty()) return owed;
+  owed.newest = everything.back().at;
+  std::set<std::uint64_t> each{owed.newest};
+  const std::vector<Moment> points = reached(old);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const bool stays = points[i].at >= base.value_or(0) || i + 1 == points.size() ||
+                       (policy.keep_all_ms > 0 && is_in_window(points, i, policy.keep_all_ms));
+    if (stays) each.insert(points[i].at);
+  }
+  owed.each.assign(each.begin(), each.end());
+  add_series(points, kHourLong_ms, policy.hourly, owed);
+  add_series(points, 24 * kHourLong_ms, policy.daily, owed);
+  return owed;
+}
+
+}  // namespace cairn::testing
