@@ -172,7 +172,7 @@ TEST_F(RepairTest, ASquashedSegmentThatCannotBeMadeAgainAndIsNotNeededStandsInTh
   replica_->merge(2, Sequence(3), Sequence(6), ObjectKind::squashed);
   for (std::uint64_t at : {1, 2, 3, 4}) ASSERT_TRUE(store_->remove(level0(at)));
   flip(merged(2, 3, 6), 20);
-  EXPECT_THAT(restorable(), Not(::testing::Contains(6))) << "the plan takes the damaged one";
+  EXPECT_THAT(restorable(), ::testing::Contains(6)) << "the plan goes around the damaged one";
   const RepairReport report = repaired();
   ASSERT_EQ(report.damaged.size(), 1u);
   EXPECT_EQ(report.damaged[0].mended, Mended::put_aside) << report.damaged[0].what;
@@ -215,7 +215,7 @@ TEST_F(RepairTest, ACrashAnywhereLeavesAReplicaThatIsAtLeastAsGood) {
   };
   damage();
   const std::vector<std::uint64_t> before = restorable();
-  EXPECT_LT(before.size(), 9u);
+  ASSERT_EQ(before.size(), 9u) << "what is damaged is planned around";
   for (const bool applied : {false, true}) {
     bool crashed = true;
     for (std::uint64_t most = 0; crashed; ++most) {

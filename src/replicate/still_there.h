@@ -23,7 +23,8 @@ enum class FirstSnapshot { published, under_way };
 
 // Where looking is a request, nothing is asked before each put, and a bucket may be emptied under a running
 // replicator. Who finds the claim gone asks here whether the state of `published` can still be restored, by the names
-// of what is there, and those that `known` gives and a late listing lacks. conflict: it cannot, and what is put from now on is of no use.
+// of what is there, and those that `known` gives and a late listing lacks. conflict: it cannot, and what is put from
+// now on is of no use.
 Result<void> expect_restorable(Store& store, std::string_view replica, Sequence published,
                                const restore::Known& known, FirstSnapshot first);
 

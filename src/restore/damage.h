@@ -1,6 +1,6 @@
-// Planning around objects that turn out to be damaged, or that are listed and not there. What they hold may lie in others
-// as well: on other levels, or behind an older snapshot. What is asked for stays what it was: their names and what is
-// known of them say which state that is, only no way may lead through them.
+// Planning around objects that turn out to be damaged, or that are listed and not there. What they hold may lie in
+// others as well: on other levels, or behind an older snapshot. What is asked for stays what it was: their names and
+// what is known of them say which state that is, only no way may lead through them.
 #pragma once
 
 #include <map>
@@ -19,8 +19,8 @@ std::vector<StoredObject> whole(const std::vector<StoredObject>& objects, const 
 // The others, which are in `objects` no more.
 std::vector<StoredObject> take_damaged(std::vector<StoredObject>& objects, const Damage& damage);
 
-// Whether `target` could be reached if all were whole. Of a damaged object nothing but its name is believed: it may have
-// any state in its range.
+// Whether `target` could be reached if all were whole. Of a damaged object nothing but its name is believed: it may
+// have any state in its range.
 bool might_be_reached(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
                       const Damage& damage, Sequence target);
 

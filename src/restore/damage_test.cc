@@ -337,7 +337,8 @@ class LateStore final : public ReadingStore {
   }
 };
 
-// What led to the newest states was removed for a bundle that is not listed yet. The claim says that they were published.
+// What led to the newest states was removed for a bundle that is not listed yet. The claim says that they were
+// published.
 TEST_F(DamagedOne, ANewestStateThatIsNotListedIsNotTakenForAnOlderOne) {
   ASSERT_TRUE(claim_before_removing(*store_, "app.db", Sequence(5), Sequence(6)));
   EXPECT_EQ(read_metadata(*store_, "app.db")->latest_wal_sequence, 6u);
@@ -350,7 +351,8 @@ TEST_F(DamagedOne, ANewestStateThatIsNotListedIsNotTakenForAnOlderOne) {
                 AllOf(HasSubstr("sequence 6 was published"), HasSubstr("sequence 3: ask for that one")));
   }
   EXPECT_TRUE(restore(late, testing::at_sequence(3)));
-  EXPECT_TRUE(restore(late, testing::at_time(replica_->time_ms(Sequence(2))), {}, "older.db")) << "nothing newer counts";
+  EXPECT_TRUE(restore(late, testing::at_time(replica_->time_ms(Sequence(2))), {}, "older.db"))
+      << "nothing newer counts";
   expect_restores(*store_, *replica_, Sequence(6));
 }
 

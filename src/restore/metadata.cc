@@ -17,6 +17,7 @@ using Json = nlohmann::ordered_json;
 // Far more than Cairn writes: what is larger is not ours, and is not read into memory.
 constexpr std::uint64_t kMaxMetadataBytes = 64 * 1024;
 constexpr int kMetadataReadings = 4;
+constexpr int kClaimAttempts = 4;
 
 Error damaged_metadata(std::string_view what) {
   return Error(ErrorKind::corrupt,
@@ -97,20 +98,23 @@ Result<Metadata> read_metadata(Store& store, std::string_view replica) {
 }
 
 Result<void> claim_before_removing(Store& store, std::string_view replica, Sequence removed, Sequence published) {
-  auto claim = read_metadata(store, replica);
-  if (!claim) {
-    const ErrorKind kind = claim.error().kind();
-    const bool tells_nobody = kind == ErrorKind::not_found || kind == ErrorKind::corrupt;
-    return tells_nobody ? Result<void>() : claim.error();
+  for (int attempt = 1;; ++attempt) {
+    auto claim = read_metadata(store, replica);
+    if (!claim) {
+      const ErrorKind kind = claim.error().kind();
+      const bool tells_nobody = kind == ErrorKind::not_found || kind == ErrorKind::corrupt;
+      return tells_nobody ? Result<void>() : claim.error();
+    }
+    if (claim->latest_wal_sequence >= removed.value) return {};
+    claim->latest_wal_sequence = std::max(removed, published).value;
+    const std::string json = metadata_json(*claim);
+    const auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(json)), claim->etag);
+    if (put || put.error().kind() == ErrorKind::unsupported) return {};
+    // Who wrote it in between may well have said the same.
+    const bool was_replaced = put.error().kind() == ErrorKind::conflict || put.error().kind() == ErrorKind::not_found;
+    if (!was_replaced) return put.error();
+    if (attempt == kClaimAttempts) return put.error().as(ErrorKind::retry_later);
   }
-  if (claim->latest_wal_sequence >= removed.value) return {};
-  claim->latest_wal_sequence = std::max(removed, published).value;
-  const std::string json = metadata_json(*claim);
-  const auto put = store.put_if(segment::metadata_key(replica), BytesSource(as_bytes(json)), claim->etag);
-  if (put || put.error().kind() == ErrorKind::unsupported) return {};
-  const ErrorKind kind = put.error().kind();
-  return kind == ErrorKind::conflict || kind == ErrorKind::not_found ? put.error().as(ErrorKind::retry_later)
-                                                                     : put.error();
 }
 
 }  // namespace cairn::restore

@@ -37,10 +37,10 @@ Result<Metadata> parse_metadata(std::string_view json);
 // not_found: there is none.
 Result<Metadata> read_metadata(Store& store, std::string_view replica);
 
-// Sees to it that `latest_wal_sequence` is at least `removed` (then it becomes `published`). Before a level-0 segment is
-// removed: a restore that is listed neither that nor what took its place is told of it here, and asks for no key that is
-// free for another reason than that history ends there. Costs a get, and mostly no more. A claim that is gone or
-// damaged, or in a store that replaces nothing, is left so. retry_later: somebody else was writing it.
+// Sees to it that `latest_wal_sequence` is at least `removed` (then it becomes `published`). Before a level-0 segment
+// is removed: a restore that is listed neither that nor what took its place is told of it here, and asks for no key
+// that is free for another reason than that history ends there. Costs a get, and mostly no more. A claim that is gone
+// or damaged, or in a store that replaces nothing, is left so. retry_later: others were writing it all the time.
 Result<void> claim_before_removing(Store& store, std::string_view replica, Sequence removed, Sequence published);
 
 }  // namespace cairn::restore

@@ -433,8 +433,8 @@ Result<void> expect_nothing_newer(Store& store, std::string_view replica, Locate
   const Sequence newest = newest_of(found.snapshots, found.segments);
   if (newest == found.target) return {};
   return Error(ErrorKind::corrupt,
-               fmt::format("sequence {} may be the state of that time, and is not listed yet: the store lists late. Try "
-                           "again in a while, or ask for a state with --sequence", newest.value));
+               fmt::format("sequence {} may be the state of that time, and is not listed yet: the store lists late. "
+                           "Try again in a while, or ask for a state with --sequence", newest.value));
 }
 
 }  // namespace

@@ -36,7 +36,8 @@ inline void fuzz_config(ByteView bytes) {
     CAIRN_CHECK(config.error().kind() == ErrorKind::invalid && config.error().message().starts_with("f"));
     return;
   }
-  CAIRN_CHECK(!config->databases.empty() || !config->layers.empty());
+  const bool may_grow = !config->control.empty() && config->control != "off";  // by what is registered
+  CAIRN_CHECK(!config->databases.empty() || !config->layers.empty() || may_grow);
   for (const daemon::DatabaseEntry& entry : config->databases) check_database(entry);
   for (const daemon::LayerEntry& entry : config->layers) {
     CAIRN_CHECK(!entry.name.empty() && entry.directory.starts_with('/') && daemon::place_of(entry.url));

@@ -24,6 +24,7 @@ namespace cairn::testing {
 namespace {
 
 constexpr std::uint64_t kShards = 8;
+constexpr std::uint64_t kManyEach = 8;
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* text = std::getenv(name);
@@ -68,6 +69,7 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
   if (count >= kShards) {
     EXPECT_GT(restore_points, 0u);
     EXPECT_GT(restores, 0u);
+    if (count < kManyEach * kShards) return;  // not each shard meets everything
     EXPECT_GT(merged, 0u);
     EXPECT_GT(replaced, 0u);
     EXPECT_GT(rests, 0u);
@@ -177,8 +179,8 @@ int run_by_hand(ByHand hand) {
                                   "{} kills, {} power losses, {} faults, longest "
                                   "wait {} ms; {:.1f} s",
                                   failures, hand.count, sum.commits, sum.restore_points, sum.restores, sum.snapshots,
-                                  sum.merged, sum.replaced, sum.prunes, sum.pruned, sum.promised, sum.rests, sum.woken, sum.kills,
-                                  sum.power_losses, sum.faults, sum.most_waits,
+                                  sum.merged, sum.replaced, sum.prunes, sum.pruned, sum.promised, sum.rests,
+                                  sum.woken, sum.kills, sum.power_losses, sum.faults, sum.most_waits,
                                   took.count()).c_str());
   return failures == 0 ? 0 : 1;
 }

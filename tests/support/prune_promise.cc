@@ -109,7 +109,8 @@ Result<PrunePromise> promise_of(Store& store, const std::string& replica, const 
   for (const Aged& object : all) {
     if (object.modified_ms + policy.grace_ms > now_ms) continue;
     old.push_back(object);
-    if (object.footer.kind == segment::ObjectKind::snapshot) base = std::max(base.value_or(0), object.footer.last.value);
+    const bool is_snapshot = object.footer.kind == segment::ObjectKind::snapshot;
+    if (is_snapshot) base = std::max(base.value_or(0), object.footer.last.value);
   }
   PrunePromise owed;
   const std::vector<Moment> everything = reached(all);

@@ -1,5 +1,6 @@
-// What a prune owes, told by somebody who knows the rules of retention as docs/operations.md and src/compact/retention.h
-// state them, but none of the code behind them: by trying all ways, one point after the other.
+// What a prune owes, told by somebody who knows the rules of retention as docs/operations.md and
+// src/compact/retention.h state them, but none of the code behind them: by trying all ways, one point after the
+// other.
 #pragma once
 
 #include <cstdint>

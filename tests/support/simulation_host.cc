@@ -124,7 +124,8 @@ void Host::store_goes_away() {
   faultless_ = false;
 }
 
-// Denied requests are left out, but for removals: they ask for a person. Listings that are late are asked for (list_late).
+// Denied requests are left out, but for removals: they ask for a person. Listings that are late are asked for
+// (list_late).
 void Host::make_faulty(SeededRandom& random) {
   heal();
   faultless_ = false;
