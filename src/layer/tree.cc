@@ -187,7 +187,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
     CAIRN_ASSIGN(const Places below, at.places.front().layer == 0 && at.places.size() == 1
                                          ? layers_->below(parent_of(opened.entry.path))
                                          : Result<Places>(Places(at.places.begin() + 1, at.places.end())));
-    CAIRN_ASSIGN(file, layers_->contents_of(below, at.name, opened.marks.redirect));
+    CAIRN_ASSIGN(file, layers_->contents_of(at.places.front().layer, below, at.name, opened.marks.redirect));
     if (!file) return needs_lower("overlay.metacopy", "the contents of this file are");
     return make_open_file(std::move(opened), std::move(*file), true);
   }
