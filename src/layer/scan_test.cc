@@ -1,9 +1,14 @@
 #include "layer/scan.h"
 
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
+
+#include <cstring>
 
 #include "layer/test_upper.h"
 
@@ -68,6 +73,37 @@ TEST(Scan, ChangedContentsUnderTheSameTimesAreFound) {
   const struct timespec times[2] = {before.st_atim, before.st_mtim};
   ASSERT_EQ(::utimensat(AT_FDCWD, (upper / "f").c_str(), times, 0), 0);
   EXPECT_EQ(upper.sync_text(), "file f=xyz\n");
+}
+
+// A second store into a page that is dirty already does not move the ctime.
+TEST(Scan, StoresThroughAMappingAreFound) {
+  TestUpper upper;
+  // What lies in memory alone is never written back, and shows no store but the first.
+  std::string disk = std::filesystem::temp_directory_path() / "cairn-mapped-XXXXXX";
+  ASSERT_NE(::mkdtemp(disk.data()), nullptr);
+  struct statfs kind {};
+  ASSERT_EQ(::statfs(disk.c_str(), &kind), 0);
+  std::filesystem::remove(upper.root());
+  std::filesystem::create_directory_symlink(disk, upper.root());
+  upper.write("f", "abc");
+  const int file = ::open((upper / "f").c_str(), O_RDWR);
+  void* const mapped = ::mmap(nullptr, 3, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  const auto store = [&](const char* text) { std::memcpy(mapped, text, 3); };
+  store("def");
+  upper.tick();
+  EXPECT_EQ(upper.sync_text(), "dir \nfile f=def\n");
+  store("ghi");
+  upper.tick();
+  const std::string second = upper.sync_text();
+  store("jkl");
+  const std::string third = upper.sync_text();
+  ::munmap(mapped, 3);
+  ::close(file);
+  std::filesystem::remove_all(disk);
+  if (kind.f_type == TMPFS_MAGIC) GTEST_SKIP() << "temporary files lie in memory here: set TMPDIR to a disk";
+  EXPECT_EQ(second, "file f=ghi\n");
+  EXPECT_EQ(third, "file f=jkl\n");
 }
 
 TEST(Scan, OnlyTheCtimeMoved) {

@@ -1,8 +1,13 @@
 #include "layer/tree.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/files.h"
 #include "layer/open_entry.h"
@@ -11,10 +16,28 @@
 namespace cairn::layer {
 namespace {
 
+// Who writes through a mapping moves the ctime only with the first store into a page that is clean, so a store after
+// the reading, into one that was dirty before, would never be noticed. Writeback makes pages clean, and the next store
+// into each shows again; it has to begin before the ctime is asked for. Where nothing is written back (tmpfs), such
+// stores show whenever the file system shows them.
+Result<void> let_mappings_show(int file, bool is_overlay) {
+  // In a merged view the pages are those of another file, which only a sync reaches.
+  const int done = is_overlay ? ::fdatasync(file)
+                              : ::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+  if (done == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT)) return {};
+  return os_error(errno, "writing back what is mapped");
+}
+
+Result<bool> lies_on_overlay(int directory) {
+  struct statfs status {};
+  if (::fstatfs(directory, &status) != 0) return os_error(errno, "its file system");
+  return status.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 class RealTree final : public Tree {
  public:
-  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers)
-      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)) {}
+  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay)
+      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)), is_overlay_(is_overlay) {}
 
   const std::string& root() const override { return root_; }
   const Layers& layers() const override { return *layers_; }
@@ -42,6 +65,7 @@ class RealTree final : public Tree {
   TreeOptions options_;
   Clock& clock_;
   std::unique_ptr<Layers> layers_;
+  const bool is_overlay_;    // a merged view, not an upper directory
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
 };
@@ -193,6 +217,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
   }
   CAIRN_ASSIGN(file, open_file(at.places.front().fd(), at.name));
   if (!file) return MaybeOpen();
+  CAIRN_TRY(let_mappings_show(file->get(), is_overlay_));
   CAIRN_ASSIGN(const auto now, status_at(file->get(), ""));
   if (!now || !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
   constexpr std::uint64_t kSector = 512;
@@ -206,7 +231,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
 
 Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
   CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks));
-  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers)));
+  CAIRN_ASSIGN(const bool is_overlay, lies_on_overlay(layers->upper().fd()));
+  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay));
 }
 
 }  // namespace cairn::layer
