@@ -1,6 +1,8 @@
 #include "layer/scan.h"
 
 #include <linux/magic.h>
+#include <poll.h>
+#include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 #include <sys/vfs.h>
 
 #include <cstring>
+#include <thread>
 
 #include "layer/test_upper.h"
 
@@ -346,6 +349,59 @@ TEST(Scan, WhatIsReadAheadIsTheSame) {
     EXPECT_TRUE(without == planned()) << i;
     EXPECT_EQ(upper.last.entries, 1 + 40 + 800 + 1 + 4200u);
   }
+}
+
+// Calls `change` whenever somebody is about to open the file, who waits for it.
+class BeforeOpening {
+ public:
+  BeforeOpening(const std::string& path, std::function<void()> change)
+      : change_(std::move(change)), events_(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY)) {
+    if (events_ < 0 || ::fanotify_mark(events_, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path.c_str()) != 0) return;
+    is_there = true;
+    thread_ = std::thread([this] { run(); });
+  }
+  ~BeforeOpening() {
+    ::close(ends_[1]);
+    if (thread_.joinable()) thread_.join();
+    ::close(ends_[0]);
+    ::close(events_);
+  }
+  bool is_there = false;
+
+ private:
+  void run() {
+    for (;;) {
+      pollfd either[2] = {{events_, POLLIN, 0}, {ends_[0], POLLIN, 0}};
+      if (::poll(either, 2, -1) < 0 || either[1].revents != 0) return;
+      fanotify_event_metadata event{};
+      if (::read(events_, &event, sizeof event) != sizeof event) return;
+      change_();
+      const fanotify_response answer{event.fd, FAN_ALLOW};
+      EXPECT_EQ(::write(events_, &answer, sizeof answer), static_cast<ssize_t>(sizeof answer));
+      ::close(event.fd);
+    }
+  }
+
+  const std::function<void()> change_;
+  const int events_;
+  int ends_[2] = {-1, -1};
+  const int made_ = ::pipe(ends_);
+  std::thread thread_;
+};
+
+// However often that is: not left out as if it had vanished.
+TEST(Scan, AFileThatIsWrittenToWheneverItIsOpenedIsTorn) {
+  TestUpper upper;
+  upper.write("f", "1");
+  const int file = ::open((upper / "f").c_str(), O_WRONLY | O_APPEND);
+  auto written = [&] {
+    BeforeOpening writer(upper / "f", [&] { EXPECT_EQ(::write(file, "1", 1), 1); });
+    return writer.is_there ? upper.sync_text() : "no fanotify";
+  }();
+  if (written == "no fanotify") GTEST_SKIP() << "this user may not wait for what others open";
+  EXPECT_TRUE(written.starts_with("dir \nfile f=1")) << written;
+  ::close(file);
+  EXPECT_EQ(upper.sync_text(), "file f=" + std::string(std::filesystem::file_size(upper / "f"), '1') + "\n");
 }
 
 TEST(Scan, TornFilesAreWrittenAgain) {

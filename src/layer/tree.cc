@@ -55,8 +55,8 @@ class RealTree final : public Tree {
   Result<Places> directory_of(const PlanRow& row);
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
   Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
-                                   std::int64_t looked_at_ms, Look look);
-  Result<MaybeOpen> open_contents(const Where& at, Opened opened);
+                                   std::int64_t looked_at_ms, Look look, bool may_have_changed);
+  Result<MaybeOpen> open_contents(const Where& at, Opened opened, bool may_have_changed);
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
@@ -113,7 +113,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   CAIRN_ASSIGN(const Where at, where(row));
   if (at.places.empty()) return MaybeOpen();
   const int directory = at.places.front().fd();
-  // A file that is replaced again and again between looking and opening is found by the next sync.
+  // A file that is replaced again and again between looking and opening is found by the next sync. One that is only
+  // written to, however often, is read as it is, and found to be torn.
   constexpr int kTries = 8;
   for (int i = 0; i < kTries; ++i) {
     const std::int64_t looked_at_ms = clock_.now().wall_ms;
@@ -126,7 +127,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
     const bool is_directory = look->entry.kind == EntryKind::directory;
     const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
     if (!is_name || is_directory != (row.kind == EntryKind::directory)) break;
-    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look)));
+    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), i + 1 == kTries));
     if (open) return open;
   }
   return MaybeOpen();
@@ -142,7 +143,7 @@ Result<bool> RealTree::is_xattr_whiteout(int directory, const struct statx& stat
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, const Where& at,
                                                             const struct statx& status, std::int64_t looked_at_ms,
-                                                            Look look) {
+                                                            Look look, bool may_have_changed) {
   Opened opened;
   opened.looked_at_ms = looked_at_ms;
   opened.name = join_path(root_, row.path);
@@ -175,7 +176,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
     if (is_database && !row.is_database) return MaybeOpen();
     if (is_database) return open_database(at, std::move(opened));
   }
-  return open_contents(at, std::move(opened));
+  return open_contents(at, std::move(opened), may_have_changed);
 }
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Opened opened) {
@@ -205,7 +206,8 @@ Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened)
 }
 
 // Null: the name leads elsewhere by now.
-Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened) {
+Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened,
+                                                           bool may_have_changed) {
   std::optional<FileDescriptor> file;
   if (opened.marks.metacopy) {
     CAIRN_ASSIGN(const Places below, at.places.front().layer == 0 && at.places.size() == 1
@@ -219,7 +221,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
   if (!file) return MaybeOpen();
   CAIRN_TRY(let_mappings_show(file->get(), is_overlay_));
   CAIRN_ASSIGN(const auto now, status_at(file->get(), ""));
-  if (!now || !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
+  if (!now) return MaybeOpen();
+  const bool is_the_one = may_have_changed && S_ISREG(now->stx_mode) && now->stx_ino == opened.stamp.inode;
+  if (!is_the_one && !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
   constexpr std::uint64_t kSector = 512;
   if (now->stx_blocks * kSector < now->stx_size) {
     CAIRN_ASSIGN(opened.entry.holes, holes_of(file->get(), opened.entry.size_bytes));
