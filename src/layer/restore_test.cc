@@ -16,6 +16,7 @@
 
 #include "layer/test_layers.h"
 #include "store/counting.h"
+#include "store/directory_store.h"
 #include "store/faulty.h"
 #include "support/interrupted_store.h"
 #include "support/scratch.h"
@@ -299,6 +300,30 @@ TEST_F(LayerRestore, AnExistingTargetIsReplacedOnlyWhenAsked) {
   EXPECT_TRUE(restore(scratch_ / "link", {.overwrite = true}));
   EXPECT_TRUE(fs::exists(scratch_ / "empty/a"));
   expect_only({"copy", "deep", "empty", "file", "link"});
+}
+
+TEST_F(LayerRestore, TheStoreAndTheStateAreNotOverwritten) {
+  fs::create_directories(scratch_ / "data/store");
+  fs::create_directories(scratch_ / "state");
+  std::ofstream(scratch_ / "state/state.db") << "kept";
+  fs::create_directory_symlink(scratch_ / "data", scratch_ / "link");
+  store_ = *make_directory_store(scratch_ / "link/store");
+  publish_layers({{dir(""), file("a", "1")}});
+  const auto overwrite = [&](const std::string& target) {
+    const RestoreMachine machine{*decode_, *transfers_, random_, {scratch_ / "state/state.db"}};
+    return restore_layer(*store_, "web", target, {.overwrite = true}, machine);
+  };
+  for (const char* target : {"data", "data/", "link/store", "data/store/containers", "state", "link/../data"}) {
+    const auto refused = overwrite(scratch_ / target);
+    ASSERT_FALSE(refused) << target;
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict) << target;
+    EXPECT_THAT(refused.error().message(), HasSubstr("restore to another directory")) << target;
+  }
+  EXPECT_EQ(contents_of(scratch_ / "state/state.db"), "kept");
+  fs::create_directory(scratch_ / "data/stored");
+  EXPECT_TRUE(overwrite(scratch_ / "data/stored"));
+  EXPECT_TRUE(overwrite(scratch_ / "link"));  // itself, not where it leads
+  EXPECT_EQ(contents_of(scratch_ / "data/stored/a"), "1");
 }
 
 // It would change places with the directory, and be emptied with it.
