@@ -42,7 +42,8 @@ struct RestoredSync {
 };
 
 // not_found: no such container, no such sync, no such path. conflict: the target exists (an empty directory does not
-// count); or it is to be overwritten, and holds the store or what is to be kept, or lies in it. denied: this user may not set what has to be set (owners, devices, trusted attributes): the message names it.
+// count); or it is to be overwritten, and holds the store or what is to be kept, or lies in it. denied:
+// this user may not set what has to be set (owners, devices, trusted attributes): the message names it.
 // corrupt: a layer is damaged. io: among others, that it would not fit on the disk; then nothing was touched.
 // unsupported, invalid, cancelled; and what the store says.
 Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,

@@ -111,8 +111,8 @@ Result<void> check_apart(const std::string& target, const std::string& kept) {
   const std::filesystem::path other = real_path(kept, error);
   if (error) return Error(ErrorKind::io, fmt::format("finding out where {} lies: {}", target, error.message()));
   if (!is_within(other, place) && !is_within(place, other)) return {};
-  return Error(ErrorKind::conflict, fmt::format("{} cannot be overwritten: that would damage {}, which is needed: restore to "
-                                                "another directory", target, kept));
+  return Error(ErrorKind::conflict, fmt::format("{} cannot be overwritten: that would damage {}, which is needed: "
+                                                "restore to another directory", target, kept));
 }
 
 Result<std::unique_ptr<RestoreTarget>> RestoreTarget::open(const std::string& path, Overwrite overwrite,
@@ -165,8 +165,8 @@ Result<void> RestoreTarget::check_mounts() const {
   const FileDescriptor directory(fd);
   const auto place = mounted_within(fd);
   if (!place) return {};
-  return Error(ErrorKind::conflict, fmt::format("{} cannot be replaced while something is mounted on {}: unmount it, or "
-                                                "restore to another directory", path_, *place));
+  return Error(ErrorKind::conflict, fmt::format("{} cannot be replaced while something is mounted on {}: unmount it, "
+                                                "or restore to another directory", path_, *place));
 }
 
 // Whoever still works there holds the lock.
