@@ -24,6 +24,12 @@ struct DirectoryCloser {
 };
 using Directory = std::unique_ptr<DIR, DirectoryCloser>;
 
+Error cannot_be_removed(int error_number, const std::string& name) {
+  if (error_number != EXDEV && error_number != EBUSY) return os_error(error_number, "removing " + name);
+  return Error(ErrorKind::busy, fmt::format("removing {}: something is mounted there, and is left alone: unmount it",
+                                            name));
+}
+
 // Opens a directory for listing. One without rights for its owner gets them first: it is to be removed anyway.
 Result<Directory> open_for_removal(int parent, const std::string& name) {
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -35,7 +41,7 @@ Result<Directory> open_for_removal(int parent, const std::string& name) {
     (void)::fchmodat(parent, name.c_str(), 0700, 0);
     fd = open_confined(parent, name.c_str(), kFlags);
   }
-  if (fd < 0) return os_error(errno, "removing " + name);
+  if (fd < 0) return cannot_be_removed(errno, name);
   DIR* directory = ::fdopendir(fd);
   if (directory == nullptr) {
     const int error_number = errno;
@@ -43,6 +49,13 @@ Result<Directory> open_for_removal(int parent, const std::string& name) {
     return os_error(error_number, "removing " + name);
   }
   return Directory(directory);
+}
+
+// What the kernel has RESOLVE_NO_XDEV for.
+bool is_on_same_mount(int directory, int other) {
+  struct statx here {}, there {};
+  return ::statx(directory, "", AT_EMPTY_PATH, STATX_MNT_ID, &here) == 0 &&
+         ::statx(other, "", AT_EMPTY_PATH, STATX_MNT_ID, &there) == 0 && here.stx_mnt_id == there.stx_mnt_id;
 }
 
 // Empties a directory.
@@ -64,14 +77,14 @@ class Remover {
  private:
   Result<void> remove_at(int parent, const std::string& name, int depth) {
     if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
-    if (errno != EISDIR && errno != EPERM) return os_error(errno, "removing " + name);
+    if (errno != EISDIR && errno != EPERM) return cannot_be_removed(errno, name);
     struct stat status{};
     if (::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode))
       return os_error(EPERM, "removing " + name);
     if (depth == kMaxDepth) return move_up(parent, name);
     CAIRN_ASSIGN(const Directory directory, open_for_removal(parent, name));
     CAIRN_TRY(empty(directory.get(), depth));
-    if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0) return os_error(errno, "removing " + name);
+    if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0) return cannot_be_removed(errno, name);
     return {};
   }
 
@@ -92,7 +105,7 @@ class Remover {
     do {
       up = fmt::format("removed-{}", ++moved_);
     } while (::faccessat(::dirfd(top_), up.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0);
-    if (::renameat(parent, name.c_str(), ::dirfd(top_), up.c_str()) != 0) return os_error(errno, "removing " + name);
+    if (::renameat(parent, name.c_str(), ::dirfd(top_), up.c_str()) != 0) return cannot_be_removed(errno, name);
     return {};
   }
 
@@ -106,14 +119,18 @@ int open_confined(int directory, const char* path, int flags, mode_t mode) {
   open_how how{};
   how.flags = static_cast<std::uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
   how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   for (;;) {
     const auto fd = static_cast<int>(::syscall(SYS_openat2, directory, path, &how, sizeof how));
     if (fd >= 0) return fd;
     if (errno == EINTR || errno == EAGAIN) continue;
     const bool is_absent = errno == ENOSYS || errno == EPERM;  // sandboxes answer EPERM to what they do not know
     if (!is_absent || std::strchr(path, '/') != nullptr || std::strcmp(path, "..") == 0) return -1;
-    return ::openat(directory, path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    const int plain = ::openat(directory, path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (plain < 0 || is_on_same_mount(directory, plain)) return plain;
+    ::close(plain);
+    errno = EXDEV;
+    return -1;
   }
 }
 
@@ -129,7 +146,7 @@ Result<void> remove_tree(int parent, const std::string& name) {
     CAIRN_TRY(Remover(directory.get()).run());
   }
   const int flags = is_directory ? AT_REMOVEDIR : 0;
-  if (::unlinkat(parent, name.c_str(), flags) != 0) return os_error(errno, "removing " + name);
+  if (::unlinkat(parent, name.c_str(), flags) != 0) return cannot_be_removed(errno, name);
   return {};
 }
 

@@ -25,17 +25,14 @@ Result<void> Layers::Trail::follow(const std::string& redirect, const Layers& la
     name = redirect;
     return {};
   }
-  // From the roots of all layers further down.
+  // From the roots of all layers further down, whose own marks count on the way.
   const std::string path = redirect.substr(1);
   const int layer = places[next - 1].layer;
-  places.clear();
   next = 0;
   name = name_of(path);
-  for (const Place& root : layers.roots_) {
-    if (root.layer <= layer) continue;
-    CAIRN_ASSIGN(auto parent, open_directory(root.fd(), std::string(parent_of(path))));
-    if (parent) places.push_back({std::make_shared<FileDescriptor>(std::move(*parent)), root.layer});
-  }
+  Places roots = layers.roots_;
+  std::erase_if(roots, [&](const Place& root) { return root.layer <= layer; });
+  CAIRN_ASSIGN(places, layers.descend(std::move(roots), parent_of(path)));
   return {};
 }
 
@@ -74,8 +71,9 @@ Result<Places> Layers::merged_directory(const Places& places, const std::string&
   return found;
 }
 
-Result<Places> Layers::merged_directory(std::string_view path) const {
-  Places places = roots_;
+Result<Places> Layers::merged_directory(std::string_view path) const { return descend(roots_, path); }
+
+Result<Places> Layers::descend(Places places, std::string_view path) const {
   while (!path.empty() && !places.empty()) {
     const std::string name(path.substr(0, path.find('/')));
     path.remove_prefix(std::min(path.size(), name.size() + 1));
@@ -84,10 +82,10 @@ Result<Places> Layers::merged_directory(std::string_view path) const {
   return places;
 }
 
-Result<std::optional<FileDescriptor>> Layers::contents_of(const Places& below, const std::string& name,
+Result<std::optional<FileDescriptor>> Layers::contents_of(int layer, const Places& below, const std::string& name,
                                                           const std::optional<std::string>& redirect) const {
-  // As if one more layer had been passed already: where an absolute redirect begins depends on it.
-  Trail trail{{Place{nullptr, below.empty() ? 0 : below.front().layer - 1}}, name, 1};
+  // The metacopy's own layer has been passed already: where an absolute redirect begins depends on it.
+  Trail trail{{Place{nullptr, layer}}, name, 1};
   trail.places.insert(trail.places.end(), below.begin(), below.end());
   if (redirect) CAIRN_TRY(trail.follow(*redirect, *this));
   while (!trail.at_end()) {

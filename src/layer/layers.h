@@ -44,12 +44,15 @@ class Layers {
 
   // The directories below the upper one that the upper directory `path` is laid over.
   Result<Places> below(std::string_view path) const;
-  // The file below that has the contents of a metacopy, open. `below`: what its directory lies over. Nothing: none has.
-  Result<std::optional<FileDescriptor>> contents_of(const Places& below, const std::string& name,
+  // The file below that has the contents of a metacopy, open. `layer`: where the metacopy lies. `below`: what its
+  // directory lies over. Nothing: none has.
+  Result<std::optional<FileDescriptor>> contents_of(int layer, const Places& below, const std::string& name,
                                                     const std::optional<std::string>& redirect) const;
 
  private:
   struct Trail;
+
+  Result<Places> descend(Places places, std::string_view path) const;
 
   std::vector<Place> roots_;  // of the layers
   MarkForms forms_;

@@ -206,7 +206,8 @@ Result<LayerSyncState> Manager::sync_state(std::string_view name) {
 
 Result<LayerRestoreResult> Manager::restore_layer(std::string_view name, const std::string& target,
                                                   const LayerRestoreOptions& options) {
-  const RestoreMachine machine{machine_.executor(), *transfers_, machine_.random()};
+  const RestoreMachine machine{machine_.executor(), *transfers_, machine_.random(),
+                               {options_.state_database, options_.staging_directory}};
   MutexLock hold(mutex_);
   CAIRN_ASSIGN(auto container, state_->find(name));
   const bool is_whole = options.form == LayerForm::upper && !options.path && !options.dry_run;

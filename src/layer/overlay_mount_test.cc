@@ -34,7 +34,7 @@ class OverlayMount : public ::testing::Test {
 
   // Says why not, when it cannot be had here.
   std::string mount(const std::string& more = "") {
-    const std::string options = "lowerdir=" + lower() + ",upperdir=" + upper_.root() + ",workdir=" +
+    const std::string options = "lowerdir=" + lowers_ + ",upperdir=" + upper_.root() + ",workdir=" +
                                 upper_.beside("work") + (more.empty() ? "" : "," + more);
     if (::mount("overlay", upper_.beside("merged").c_str(), "overlay", 0, options.c_str()) != 0) {
       return "no overlay mount with " + more + ": " + std::strerror(errno);
@@ -49,8 +49,14 @@ class OverlayMount : public ::testing::Test {
     mounted_ = false;
   }
   void give_lower() { upper_.options.lower = {lower()}; }
+  std::string second() const { return upper_.beside("second"); }
+  void lay_over_second() {
+    lowers_ = lower() + ":" + second();
+    upper_.options.lower = {lower(), second()};
+  }
 
   TestUpper upper_;
+  std::string lowers_ = lower();
   bool mounted_ = false;
 };
 
@@ -163,21 +169,14 @@ TEST_F(OverlayMount, RenamedDirectoriesAreStoredWhole) {
 
 // The merged view is what is stored: read through the mount, every name below the renamed directory is the same.
 TEST_F(OverlayMount, RenamedDirectoryOverSeveralLayers) {
-  const std::string second = upper_.beside("second");
-  make(second + "/d/x", "x in the second");
-  make(second + "/d/deep/z", "z in the second");
-  make(second + "/d/gone", "");
+  make(second() + "/d/x", "x in the second");
+  make(second() + "/d/deep/z", "z in the second");
+  make(second() + "/d/gone", "");
   ASSERT_EQ(::mknod((lower() + "/d/gone").c_str(), S_IFCHR, 0), 0);
-  const std::string first = lower();
-  const std::string options = "lowerdir=" + first + ":" + second + ",upperdir=" + upper_.root() +
-                              ",workdir=" + upper_.beside("work") + ",redirect_dir=on,metacopy=on";
-  if (::mount("overlay", upper_.beside("merged").c_str(), "overlay", 0, options.c_str()) != 0) {
-    GTEST_SKIP() << "no overlay mount: " << std::strerror(errno);
-  }
-  mounted_ = true;
+  lay_over_second();
+  MOUNT_OR_SKIP("redirect_dir=on,metacopy=on");
   std::filesystem::rename(merged("d"), merged("e"));
   std::filesystem::permissions(merged("e/deep/z"), std::filesystem::perms(0640));
-  upper_.options.lower = {first, second};
   const auto all = upper_.sync();
   ASSERT_TRUE(all) << all.error().message();
   std::map<std::string, std::string> stored, seen;
@@ -192,6 +191,30 @@ TEST_F(OverlayMount, RenamedDirectoryOverSeveralLayers) {
   }
   EXPECT_EQ(stored, seen);
   EXPECT_EQ(seen.size(), 3u);
+}
+
+// Its contents are looked for from the first layer on, though the directory that it is in by now is the second's alone.
+TEST_F(OverlayMount, MetacopyMovedToADirectoryOfTheSecondLayer) {
+  make(second() + "/f", "f other");
+  make(second() + "/only/z", "z");
+  lay_over_second();
+  MOUNT_OR_SKIP("redirect_dir=on,metacopy=on");
+  std::filesystem::permissions(merged("f"), std::filesystem::perms(0600));
+  std::filesystem::rename(merged("f"), merged("only/f"));
+  EXPECT_EQ(upper_.sync_text(), "dir \nwhiteout f device\ndir only\nfile only/f=f below\n");
+}
+
+// What a lower layer hides on the way that a redirect names stays hidden.
+TEST_F(OverlayMount, RenamedDirectoryOutOfOneThatALowerLayerHasMadeAnew) {
+  make(second() + "/p/q/hidden", "1");
+  make(lower() + "/p/q/shown", "2");
+  ASSERT_EQ(::lsetxattr((lower() + "/p").c_str(), "trusted.overlay.opaque", "y", 1, 0), 0);
+  lay_over_second();
+  MOUNT_OR_SKIP("redirect_dir=on,metacopy=on");
+  ASSERT_FALSE(std::filesystem::exists(merged("p/q/hidden")));
+  std::filesystem::rename(merged("p/q"), merged("d/q"));
+  EXPECT_EQ(upper_.sync_text(),
+            "dir \ndir d\ndir d/q xattr\nopaque d/q xattr\nfile d/q/shown=2\ndir p\nwhiteout p/q device\n");
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "layer/tree_writer.h"
 #include "segment/running_hash.h"
 #include "store/counting.h"
+#include "store/file_url.h"
 
 namespace cairn::layer {
 namespace {
@@ -303,6 +304,14 @@ Result<void> write_layout(Store& store, const Chain& chain, const std::string& t
   return place->commit();
 }
 
+// The store that is read, if it is a directory, and what else must not be lost.
+Result<void> check_overwrite(const Store& store, const std::string& target, const RestoreMachine& machine) {
+  std::vector<std::string> kept = machine.kept;
+  if (auto folder = path_of_file_url(store.url())) kept.push_back(std::move(*folder));
+  for (const std::string& place : kept) CAIRN_TRY(check_apart(target, place));
+  return {};
+}
+
 // In the form that is wanted.
 Result<void> write(Store& store, const Chain& chain, const RestorePlan& plan, const std::optional<std::string>& path,
                    const std::string& target, const LayerRestoreOptions& options, const RestoreMachine& machine,
@@ -330,6 +339,7 @@ Result<RestoredSync> restore_layer(Store& store, std::string_view name, const st
   result.entries = plan.entries;
   result.size_bytes = plan.size_bytes;
   if (!options.dry_run) {
+    if (options.overwrite) CAIRN_TRY(check_overwrite(store, target, machine));
     const std::uint64_t needed = options.form == LayerForm::oci_layout ? object_bytes(chain) : plan.disk_bytes;
     CAIRN_ASSIGN(const std::uint64_t free, free_bytes_for(target));
     CAIRN_TRY(check_room(target, needed, free));

@@ -25,6 +25,8 @@ struct RestoreMachine {
   Executor& decode;     // as many threads as cores
   Executor& transfers;  // as many as requests at once
   Random& random;
+  // What is not to be removed by overwriting it, beside the store itself: files and directories.
+  std::vector<std::string> kept = {};
 };
 
 // Told of each name of a restored upper directory or merged tree once it is complete, in order; what statx says of it
@@ -40,7 +42,8 @@ struct RestoredSync {
 };
 
 // not_found: no such container, no such sync, no such path. conflict: the target exists (an empty directory does not
-// count). denied: this user may not set what has to be set (owners, devices, trusted attributes): the message names it.
+// count); or it is to be overwritten, and holds the store or what is to be kept, or lies in it. denied:
+// this user may not set what has to be set (owners, devices, trusted attributes): the message names it.
 // corrupt: a layer is damaged. io: among others, that it would not fit on the disk; then nothing was touched.
 // unsupported, invalid, cancelled; and what the store says.
 Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,

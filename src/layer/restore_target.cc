@@ -7,8 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -55,7 +60,60 @@ Result<FileDescriptor> open_directory_at(int parent, const std::string& name) {
   return FileDescriptor(fd);
 }
 
+// As /proc/self/mountinfo has it: blanks, tabs, line ends and backslashes are octal.
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool is_octal = text[at] == '\\' && at + 3 < text.size();
+    if (!is_octal) {
+      plain += text[at];
+      continue;
+    }
+    plain += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0'));
+    at += 3;
+  }
+  return plain;
+}
+
+// What is mounted on a directory or anywhere below it, as far as this process can see.
+std::optional<std::string> mounted_within(int directory) {
+  std::error_code error;
+  const std::string path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", directory), error).string();
+  if (error) return std::nullopt;
+  std::ifstream mounts("/proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string id, above, device, root, place;
+    fields >> id >> above >> device >> root >> place;
+    place = unescaped(place);
+    if (place == path || place.starts_with(path + "/")) return place;
+  }
+  return std::nullopt;
+}
+
+// Without links; of a target the last name is not followed, since a link there would be replaced itself.
+std::filesystem::path real_path(const std::filesystem::path& path, std::error_code& error) {
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+}
+
+bool is_within(const std::filesystem::path& path, const std::filesystem::path& directory) {
+  return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
+}
+
 }  // namespace
+
+Result<void> check_apart(const std::string& target, const std::string& kept) {
+  std::string trimmed = target;
+  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
+  std::error_code error;
+  const std::filesystem::path above = real_path(parent_directory(trimmed), error);
+  const std::filesystem::path place = above / std::filesystem::path(trimmed).filename();
+  const std::filesystem::path other = real_path(kept, error);
+  if (error) return Error(ErrorKind::io, fmt::format("finding out where {} lies: {}", target, error.message()));
+  if (!is_within(other, place) && !is_within(place, other)) return {};
+  return Error(ErrorKind::conflict, fmt::format("{} cannot be overwritten: that would damage {}, which is needed: "
+                                                "restore to another directory", target, kept));
+}
 
 Result<std::unique_ptr<RestoreTarget>> RestoreTarget::open(const std::string& path, Overwrite overwrite,
                                                            Random& random) {
@@ -90,6 +148,7 @@ Result<void> RestoreTarget::check_free() {
     return os_error(errno, path_);
   }
   exists_ = true;
+  CAIRN_TRY(check_mounts());
   if (overwrite_ == Overwrite::yes) return {};
   if (S_ISDIR(status.st_mode)) {
     CAIRN_ASSIGN(const FileDescriptor directory, open_directory_at(parent_.get(), name_));
@@ -97,6 +156,17 @@ Result<void> RestoreTarget::check_free() {
     if (names.empty()) return {};
   }
   return Error(ErrorKind::conflict, fmt::format("{} exists already: add --overwrite to replace it as a whole", path_));
+}
+
+// Two directories that change places take along what is mounted in them, and the old one is removed then.
+Result<void> RestoreTarget::check_mounts() const {
+  const int fd = ::openat(parent_.get(), name_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return {};  // no directory: nothing can be mounted inside
+  const FileDescriptor directory(fd);
+  const auto place = mounted_within(fd);
+  if (!place) return {};
+  return Error(ErrorKind::conflict, fmt::format("{} cannot be replaced while something is mounted on {}: unmount it, "
+                                                "or restore to another directory", path_, *place));
 }
 
 // Whoever still works there holds the lock.
@@ -132,6 +202,7 @@ Result<void> RestoreTarget::put_in_place() {
     if (errno != EEXIST && errno != ENOTEMPTY) return os_error(errno, fmt::format("putting {} in place", path_));
     return Error(ErrorKind::conflict, fmt::format("{} has been made by somebody else meanwhile", path_));
   }
+  CAIRN_TRY(check_mounts());  // it may have been mounted meanwhile
   if (rename(RENAME_EXCHANGE)) return {};
   if (errno != EINVAL && errno != ENOSYS) return os_error(errno, fmt::format("putting {} in place", path_));
   // A file system that cannot exchange two names: for a moment there is none.

@@ -12,10 +12,15 @@ namespace cairn::layer {
 
 enum class Overwrite { no, yes };
 
+// What a directory holds goes when it is overwritten. conflict: `kept`, a file or a directory, is among that, or holds
+// the target.
+Result<void> check_apart(const std::string& target, const std::string& kept);
+
 class RestoreTarget {
  public:
   // Makes the temporary directory beside `path`, with mode 0700 and locked as long as this object is there, and removes
-  // what restores that were killed have left. conflict: the target is there already (unless it is an empty directory).
+  // what restores that were killed have left. conflict: the target is there already (unless it is an empty directory),
+  // or something is mounted on it or inside: that would be taken along, and is not ours to remove.
   static Result<std::unique_ptr<RestoreTarget>> open(const std::string& path, Overwrite overwrite, Random& random);
   ~RestoreTarget();  // without commit() nothing stays
   RestoreTarget(const RestoreTarget&) = delete;
@@ -34,6 +39,7 @@ class RestoreTarget {
       : parent_(std::move(parent)), path_(std::move(path)), name_(std::move(name)), overwrite_(overwrite) {}
 
   Result<void> check_free();
+  Result<void> check_mounts() const;
   Result<void> remove_leftovers() const;
   Result<void> make_temporary(Random& random);
   Result<void> put_in_place();

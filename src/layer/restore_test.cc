@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -15,6 +16,7 @@
 
 #include "layer/test_layers.h"
 #include "store/counting.h"
+#include "store/directory_store.h"
 #include "store/faulty.h"
 #include "support/interrupted_store.h"
 #include "support/scratch.h"
@@ -298,6 +300,86 @@ TEST_F(LayerRestore, AnExistingTargetIsReplacedOnlyWhenAsked) {
   EXPECT_TRUE(restore(scratch_ / "link", {.overwrite = true}));
   EXPECT_TRUE(fs::exists(scratch_ / "empty/a"));
   expect_only({"copy", "deep", "empty", "file", "link"});
+}
+
+TEST_F(LayerRestore, TheStoreAndTheStateAreNotOverwritten) {
+  fs::create_directories(scratch_ / "data/store");
+  fs::create_directories(scratch_ / "state");
+  std::ofstream(scratch_ / "state/state.db") << "kept";
+  fs::create_directory_symlink(scratch_ / "data", scratch_ / "link");
+  store_ = *make_directory_store(scratch_ / "link/store");
+  publish_layers({{dir(""), file("a", "1")}});
+  const auto overwrite = [&](const std::string& target) {
+    const RestoreMachine machine{*decode_, *transfers_, random_, {scratch_ / "state/state.db"}};
+    return restore_layer(*store_, "web", target, {.overwrite = true}, machine);
+  };
+  for (const char* target : {"data", "data/", "link/store", "data/store/containers", "state", "link/../data"}) {
+    const auto refused = overwrite(scratch_ / target);
+    ASSERT_FALSE(refused) << target;
+    EXPECT_EQ(refused.error().kind(), ErrorKind::conflict) << target;
+    EXPECT_THAT(refused.error().message(), HasSubstr("restore to another directory")) << target;
+  }
+  EXPECT_EQ(contents_of(scratch_ / "state/state.db"), "kept");
+  fs::create_directory(scratch_ / "data/stored");
+  EXPECT_TRUE(overwrite(scratch_ / "data/stored"));
+  EXPECT_TRUE(overwrite(scratch_ / "link"));  // itself, not where it leads
+  EXPECT_EQ(contents_of(scratch_ / "data/stored/a"), "1");
+}
+
+// It would change places with the directory, and be emptied with it.
+TEST_F(LayerRestore, WhatIsMountedInTheTargetIsNotHarmed) {
+  publish_layers({{dir(""), file("a", "1")}});
+  const auto make_file = [](const std::string& path, const char* text) { std::ofstream(path) << text; };
+  fs::create_directories(scratch_ / "copy/deep/a mount");
+  make_file(scratch_ / "copy/old", "2");
+  fs::create_directory(scratch_ / "volume");
+  make_file(scratch_ / "volume/data", "3");
+  const auto mount = [&](const std::string& place) {
+    return ::mount((scratch_ / "volume").c_str(), (scratch_ / place).c_str(), nullptr, MS_BIND, nullptr) == 0;
+  };
+  if (!mount("copy/deep/a mount")) GTEST_SKIP() << "mounting is not allowed";
+  bool has_begun = false;
+  const auto refused = restore(scratch_ / "copy", {.overwrite = true}, [&](auto&&...) {
+    has_begun = true;
+    return Result<void>();
+  });
+  ASSERT_FALSE(refused);
+  EXPECT_FALSE(has_begun);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
+  EXPECT_THAT(refused.error().message(), HasSubstr("mounted on " + (scratch_ / "copy/deep/a mount")));
+  EXPECT_EQ(contents_of(scratch_ / "copy/old"), "2");
+  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  ASSERT_EQ(::umount((scratch_ / "copy/deep/a mount").c_str()), 0);
+
+  // Mounted when the restore has begun already.
+  const auto meanwhile = restore(scratch_ / "copy", {.overwrite = true}, [&](const auto& entry, auto&&...) {
+    if (entry.indexed.entry.path == "a") {
+      EXPECT_TRUE(mount("copy/deep/a mount"));
+    }
+    return Result<void>();
+  });
+  EXPECT_EQ(meanwhile.error().kind(), ErrorKind::conflict);
+  EXPECT_EQ(contents_of(scratch_ / "copy/deep/a mount/data"), "3");
+  ASSERT_EQ(::umount((scratch_ / "copy/deep/a mount").c_str()), 0);
+
+  // On the target itself.
+  fs::create_directory(scratch_ / "empty");
+  ASSERT_TRUE(mount("empty"));
+  EXPECT_EQ(restore(scratch_ / "empty", {.overwrite = true}).error().kind(), ErrorKind::conflict);
+  ASSERT_EQ(::umount((scratch_ / "empty").c_str()), 0);
+
+  // In what a killed restore has left.
+  const std::string left = ".copy.cairn-" + std::string(32, 'a');
+  fs::create_directories(scratch_ / (left + "/target/x"));
+  ASSERT_TRUE(mount(left + "/target/x"));
+  const auto stays = restore(scratch_ / "copy", {.overwrite = true});
+  EXPECT_EQ(stays.error().kind(), ErrorKind::busy);
+  EXPECT_THAT(stays.error().message(), HasSubstr("removing x: something is mounted there"));
+  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  ASSERT_EQ(::umount((scratch_ / (left + "/target/x")).c_str()), 0);
+  EXPECT_TRUE(restore(scratch_ / "copy", {.overwrite = true}));
+  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  expect_only({"copy", "empty", "volume"});
 }
 
 TEST_F(LayerRestore, WhatAKilledRestoreHasLeftGoesWithTheNext) {

@@ -1,9 +1,17 @@
 #include "layer/scan.h"
 
+#include <linux/magic.h>
+#include <poll.h>
+#include <sys/fanotify.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
+
+#include <cstring>
+#include <thread>
 
 #include "layer/test_upper.h"
 
@@ -68,6 +76,37 @@ TEST(Scan, ChangedContentsUnderTheSameTimesAreFound) {
   const struct timespec times[2] = {before.st_atim, before.st_mtim};
   ASSERT_EQ(::utimensat(AT_FDCWD, (upper / "f").c_str(), times, 0), 0);
   EXPECT_EQ(upper.sync_text(), "file f=xyz\n");
+}
+
+// A second store into a page that is dirty already does not move the ctime.
+TEST(Scan, StoresThroughAMappingAreFound) {
+  TestUpper upper;
+  // What lies in memory alone is never written back, and shows no store but the first.
+  std::string disk = std::filesystem::temp_directory_path() / "cairn-mapped-XXXXXX";
+  ASSERT_NE(::mkdtemp(disk.data()), nullptr);
+  struct statfs kind {};
+  ASSERT_EQ(::statfs(disk.c_str(), &kind), 0);
+  std::filesystem::remove(upper.root());
+  std::filesystem::create_directory_symlink(disk, upper.root());
+  upper.write("f", "abc");
+  const int file = ::open((upper / "f").c_str(), O_RDWR);
+  void* const mapped = ::mmap(nullptr, 3, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  const auto store = [&](const char* text) { std::memcpy(mapped, text, 3); };
+  store("def");
+  upper.tick();
+  EXPECT_EQ(upper.sync_text(), "dir \nfile f=def\n");
+  store("ghi");
+  upper.tick();
+  const std::string second = upper.sync_text();
+  store("jkl");
+  const std::string third = upper.sync_text();
+  ::munmap(mapped, 3);
+  ::close(file);
+  std::filesystem::remove_all(disk);
+  if (kind.f_type == TMPFS_MAGIC) GTEST_SKIP() << "temporary files lie in memory here: set TMPDIR to a disk";
+  EXPECT_EQ(second, "file f=ghi\n");
+  EXPECT_EQ(third, "file f=jkl\n");
 }
 
 TEST(Scan, OnlyTheCtimeMoved) {
@@ -310,6 +349,59 @@ TEST(Scan, WhatIsReadAheadIsTheSame) {
     EXPECT_TRUE(without == planned()) << i;
     EXPECT_EQ(upper.last.entries, 1 + 40 + 800 + 1 + 4200u);
   }
+}
+
+// Calls `change` whenever somebody is about to open the file, who waits for it.
+class BeforeOpening {
+ public:
+  BeforeOpening(const std::string& path, std::function<void()> change)
+      : change_(std::move(change)), events_(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY)) {
+    if (events_ < 0 || ::fanotify_mark(events_, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path.c_str()) != 0) return;
+    is_there = true;
+    thread_ = std::thread([this] { run(); });
+  }
+  ~BeforeOpening() {
+    ::close(ends_[1]);
+    if (thread_.joinable()) thread_.join();
+    ::close(ends_[0]);
+    ::close(events_);
+  }
+  bool is_there = false;
+
+ private:
+  void run() {
+    for (;;) {
+      pollfd either[2] = {{events_, POLLIN, 0}, {ends_[0], POLLIN, 0}};
+      if (::poll(either, 2, -1) < 0 || either[1].revents != 0) return;
+      fanotify_event_metadata event{};
+      if (::read(events_, &event, sizeof event) != sizeof event) return;
+      change_();
+      const fanotify_response answer{event.fd, FAN_ALLOW};
+      EXPECT_EQ(::write(events_, &answer, sizeof answer), static_cast<ssize_t>(sizeof answer));
+      ::close(event.fd);
+    }
+  }
+
+  const std::function<void()> change_;
+  const int events_;
+  int ends_[2] = {-1, -1};
+  const int made_ = ::pipe(ends_);
+  std::thread thread_;
+};
+
+// However often that is: not left out as if it had vanished.
+TEST(Scan, AFileThatIsWrittenToWheneverItIsOpenedIsTorn) {
+  TestUpper upper;
+  upper.write("f", "1");
+  const int file = ::open((upper / "f").c_str(), O_WRONLY | O_APPEND);
+  auto written = [&] {
+    BeforeOpening writer(upper / "f", [&] { EXPECT_EQ(::write(file, "1", 1), 1); });
+    return writer.is_there ? upper.sync_text() : "no fanotify";
+  }();
+  if (written == "no fanotify") GTEST_SKIP() << "this user may not wait for what others open";
+  EXPECT_TRUE(written.starts_with("dir \nfile f=1")) << written;
+  ::close(file);
+  EXPECT_EQ(upper.sync_text(), "file f=" + std::string(std::filesystem::file_size(upper / "f"), '1') + "\n");
 }
 
 TEST(Scan, TornFilesAreWrittenAgain) {

@@ -1,8 +1,13 @@
 #include "layer/tree.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/files.h"
 #include "layer/open_entry.h"
@@ -11,10 +16,28 @@
 namespace cairn::layer {
 namespace {
 
+// Who writes through a mapping moves the ctime only with the first store into a page that is clean, so a store after
+// the reading, into one that was dirty before, would never be noticed. Writeback makes pages clean, and the next store
+// into each shows again; it has to begin before the ctime is asked for. Where nothing is written back (tmpfs), such
+// stores show whenever the file system shows them.
+Result<void> let_mappings_show(int file, bool is_overlay) {
+  // In a merged view the pages are those of another file, which only a sync reaches.
+  const int done = is_overlay ? ::fdatasync(file)
+                              : ::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+  if (done == 0 || (errno != EIO && errno != ENOSPC && errno != EDQUOT)) return {};
+  return os_error(errno, "writing back what is mapped");
+}
+
+Result<bool> lies_on_overlay(int directory) {
+  struct statfs status {};
+  if (::fstatfs(directory, &status) != 0) return os_error(errno, "its file system");
+  return status.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 class RealTree final : public Tree {
  public:
-  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers)
-      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)) {}
+  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay)
+      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)), is_overlay_(is_overlay) {}
 
   const std::string& root() const override { return root_; }
   const Layers& layers() const override { return *layers_; }
@@ -32,8 +55,8 @@ class RealTree final : public Tree {
   Result<Places> directory_of(const PlanRow& row);
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
   Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
-                                   std::int64_t looked_at_ms, Look look);
-  Result<MaybeOpen> open_contents(const Where& at, Opened opened);
+                                   std::int64_t looked_at_ms, Look look, bool may_have_changed);
+  Result<MaybeOpen> open_contents(const Where& at, Opened opened, bool may_have_changed);
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
@@ -42,6 +65,7 @@ class RealTree final : public Tree {
   TreeOptions options_;
   Clock& clock_;
   std::unique_ptr<Layers> layers_;
+  const bool is_overlay_;    // a merged view, not an upper directory
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
 };
@@ -89,7 +113,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   CAIRN_ASSIGN(const Where at, where(row));
   if (at.places.empty()) return MaybeOpen();
   const int directory = at.places.front().fd();
-  // A file that is replaced again and again between looking and opening is found by the next sync.
+  // A file that is replaced again and again between looking and opening is found by the next sync. One that is only
+  // written to, however often, is read as it is, and found to be torn.
   constexpr int kTries = 8;
   for (int i = 0; i < kTries; ++i) {
     const std::int64_t looked_at_ms = clock_.now().wall_ms;
@@ -102,7 +127,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
     const bool is_directory = look->entry.kind == EntryKind::directory;
     const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
     if (!is_name || is_directory != (row.kind == EntryKind::directory)) break;
-    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look)));
+    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), i + 1 == kTries));
     if (open) return open;
   }
   return MaybeOpen();
@@ -118,7 +143,7 @@ Result<bool> RealTree::is_xattr_whiteout(int directory, const struct statx& stat
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, const Where& at,
                                                             const struct statx& status, std::int64_t looked_at_ms,
-                                                            Look look) {
+                                                            Look look, bool may_have_changed) {
   Opened opened;
   opened.looked_at_ms = looked_at_ms;
   opened.name = join_path(root_, row.path);
@@ -151,7 +176,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
     if (is_database && !row.is_database) return MaybeOpen();
     if (is_database) return open_database(at, std::move(opened));
   }
-  return open_contents(at, std::move(opened));
+  return open_contents(at, std::move(opened), may_have_changed);
 }
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Opened opened) {
@@ -181,20 +206,24 @@ Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened)
 }
 
 // Null: the name leads elsewhere by now.
-Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened) {
+Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened,
+                                                           bool may_have_changed) {
   std::optional<FileDescriptor> file;
   if (opened.marks.metacopy) {
     CAIRN_ASSIGN(const Places below, at.places.front().layer == 0 && at.places.size() == 1
                                          ? layers_->below(parent_of(opened.entry.path))
                                          : Result<Places>(Places(at.places.begin() + 1, at.places.end())));
-    CAIRN_ASSIGN(file, layers_->contents_of(below, at.name, opened.marks.redirect));
+    CAIRN_ASSIGN(file, layers_->contents_of(at.places.front().layer, below, at.name, opened.marks.redirect));
     if (!file) return needs_lower("overlay.metacopy", "the contents of this file are");
     return make_open_file(std::move(opened), std::move(*file), true);
   }
   CAIRN_ASSIGN(file, open_file(at.places.front().fd(), at.name));
   if (!file) return MaybeOpen();
+  CAIRN_TRY(let_mappings_show(file->get(), is_overlay_));
   CAIRN_ASSIGN(const auto now, status_at(file->get(), ""));
-  if (!now || !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
+  if (!now) return MaybeOpen();
+  const bool is_the_one = may_have_changed && S_ISREG(now->stx_mode) && now->stx_ino == opened.stamp.inode;
+  if (!is_the_one && !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
   constexpr std::uint64_t kSector = 512;
   if (now->stx_blocks * kSector < now->stx_size) {
     CAIRN_ASSIGN(opened.entry.holes, holes_of(file->get(), opened.entry.size_bytes));
@@ -206,7 +235,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
 
 Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
   CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks));
-  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers)));
+  CAIRN_ASSIGN(const bool is_overlay, lies_on_overlay(layers->upper().fd()));
+  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay));
 }
 
 }  // namespace cairn::layer
