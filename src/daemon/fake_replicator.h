@@ -36,6 +36,7 @@ class FakeReplicator final : public Replicator {
     }
     if (capture_always_gets_on) ++committed_;
     if (requested_ || capture_at_once) status_.captured_sequence = committed_;
+    status_.captured_commits = status_.captured_sequence;
     status_.phase = Phase::following;
     status_.captured_all = status_.captured_sequence == committed_;
     ++status_.looks;
@@ -63,6 +64,7 @@ class FakeReplicator final : public Replicator {
   }
   Result<Step> snapshot_step(const Time&) override {
     MutexLock lock(mutex_);
+    ++snapshot_steps;
     if (status_.published_sequence > 0 || snapshot_requested_) status_.has_snapshot = true;
     if (std::exchange(snapshot_requested_, false)) ++status_.snapshots_published;
     return Step{kNever};
@@ -109,7 +111,10 @@ class FakeReplicator final : public Replicator {
     MutexLock lock(mutex_);
     return publishes;
   }
-
+  std::uint64_t snapshot_step_count() const {
+    MutexLock lock(mutex_);
+    return snapshot_steps;
+  }
   std::uint64_t upkeep_count() const {
     MutexLock lock(mutex_);
     return upkeeps;
@@ -120,7 +125,7 @@ class FakeReplicator final : public Replicator {
   std::function<void()> in_publish;  // before it
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
   bool settles = false;  // as soon as it has published
-  std::uint64_t captures = 0, publishes = 0, upkeeps = 0, ended_captures = 0;
+  std::uint64_t captures = 0, publishes = 0, snapshot_steps = 0, upkeeps = 0, ended_captures = 0;
 
  private:
   mutable Mutex mutex_;

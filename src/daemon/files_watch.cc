@@ -6,9 +6,11 @@
 #include <fmt/format.h>
 #include <sys/inotify.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <vector>
 
 namespace cairn::daemon {
@@ -36,8 +38,8 @@ void FilesWatch::refresh(Id id) {
 void FilesWatch::watch(Id id, File& file) {
   file.error_number = 0;
   if (Watch* names = add_watch(file, file.directory, kNameEvents | kWriteEvents)) {
-    names->names[file.name] = id;
-    names->names[file.name + "-wal"] = id;
+    names->names[file.name] = {id, What::database};
+    names->names[file.name + "-wal"] = {id, What::only_wal};
   }
 }
 
@@ -63,7 +65,7 @@ void FilesWatch::remove(Id id) {
   if (const auto watch = watches_.find(file->second.watch); watch != watches_.end()) {
     for (const std::string& name : {file->second.name, file->second.name + "-wal"}) {
       const auto named = watch->second.names.find(name);
-      if (named != watch->second.names.end() && named->second == id) watch->second.names.erase(named);
+      if (named != watch->second.names.end() && named->second.id == id) watch->second.names.erase(named);
     }
     if (watch->second.names.empty()) {
       notifier_.remove(watch->first);
@@ -90,7 +92,7 @@ std::string FilesWatch::trouble_of(Id id) const {
                      one.name, std::strerror(one.error_number), inotify_remedy(one.error_number));
 }
 
-std::set<FilesWatch::Id> FilesWatch::drain() {
+std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
   struct Event {
     int number;
     std::uint32_t mask;
@@ -101,27 +103,30 @@ std::set<FilesWatch::Id> FilesWatch::drain() {
     events.push_back({number, mask, std::string(name)});
   });
   MutexLock lock(mutex_);
-  std::set<Id> changed, set_again;
+  std::map<Id, What> changed;
+  std::set<Id> set_again;
   for (const Event& event : events) {
     if ((event.mask & IN_Q_OVERFLOW) != 0) {  // something was lost
-      for (const auto& [id, file] : files_) changed.insert(id);
-      set_again = changed;
+      for (const auto& [id, file] : files_) set_again.insert(id);
     }
     const auto watch = watches_.find(event.number);
     if (watch == watches_.end()) continue;
     if (const auto named = watch->second.names.find(event.name); named != watch->second.names.end()) {
-      changed.insert(named->second);
+      What& what = changed.emplace(named->second.id, What::only_wal).first->second;
+      what = std::max(what, named->second.what);
     }
     if ((event.mask & (IN_IGNORED | IN_MOVE_SELF)) == 0) continue;  // else it has gone, and perhaps been replaced
-    for (const auto& [name, id] : watch->second.names) {
-      set_again.insert(id);
-      files_[id].watch = -1;
+    for (const auto& [name, named] : watch->second.names) {
+      set_again.insert(named.id);
+      files_[named.id].watch = -1;
     }
     if ((event.mask & IN_IGNORED) == 0) notifier_.remove(event.number);
-    changed.insert(set_again.begin(), set_again.end());
     watches_.erase(watch);
   }
-  for (const Id id : set_again) watch(id, files_[id]);
+  for (const Id id : set_again) {
+    changed[id] = What::database;
+    watch(id, files_[id]);
+  }
   return changed;
 }
 

@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -40,7 +39,8 @@ class FilesWatch {
   Wake wait(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::anything); }
   Wake wait_for_bell(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::bell); }
   // Reads what is queued: those to which something happened.
-  std::set<Id> drain() EXCLUDES(mutex_);
+  enum class What { only_wal, database };  // the second: to the database file, or that is not known
+  std::map<Id, What> drain() EXCLUDES(mutex_);
 
  private:
   struct File {
@@ -48,8 +48,12 @@ class FilesWatch {
     int watch = -1;
     int error_number = 0;  // why it is not watched
   };
+  struct Named {
+    Id id = 0;
+    What what = What::database;
+  };
   struct Watch {  // of a directory
-    std::unordered_map<std::string, Id> names;  // of a database, and of its WAL
+    std::unordered_map<std::string, Named> names;
   };
 
   explicit FilesWatch(Notifier notifier) : notifier_(std::move(notifier)) {}

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "support/scratch.h"
 
@@ -12,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Ids = std::set<FilesWatch::Id>;
+using What = FilesWatch::What;
+using Told = std::map<FilesWatch::Id, What>;
 
 class FilesWatchTest : public ::testing::Test {
  protected:
@@ -24,7 +28,12 @@ class FilesWatchTest : public ::testing::Test {
   }
   void write(const std::string& name) const { std::ofstream(scratch_ / name, std::ios::app) << "bytes"; }
   // Queued by the kernel before the call that made it returns.
-  Ids changed() { return watch_->wait(0) == FilesWatch::Wake::event ? watch_->drain() : Ids(); }
+  Ids changed() {
+    Ids ids;
+    for (const auto& [id, what] : told()) ids.insert(id);
+    return ids;
+  }
+  Told told() { return watch_->wait(0) == FilesWatch::Wake::event ? watch_->drain() : Told(); }
 
   const cairn::testing::Scratch scratch_{"files"};
   std::unique_ptr<FilesWatch> watch_;
@@ -38,6 +47,15 @@ TEST_F(FilesWatchTest, TellsWhichOfThemWasWrittenTo) {
   write("other.db");
   write("a.db-journal");
   EXPECT_EQ(changed(), Ids());
+}
+
+TEST_F(FilesWatchTest, TellsAWriteToTheWalFromOneToTheDatabase) {
+  write("a.db-wal");
+  write("b.db");
+  EXPECT_EQ(told(), (Told{{1, What::only_wal}, {2, What::database}}));
+  write("a.db");
+  write("a.db-wal");
+  EXPECT_EQ(told(), (Told{{1, What::database}}));
 }
 
 TEST_F(FilesWatchTest, AWalThatIsBornIsWatched) {

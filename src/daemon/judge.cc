@@ -66,6 +66,15 @@ StatusMark::StatusMark(const ReplicatorStatus& s)
       reconciles(s.reconciles),
       has_snapshot(s.has_snapshot) {}
 
+bool StatusMark::is_same_but_for_commits(const StatusMark& other) const {
+  StatusMark same = other;
+  same.captured_sequence = captured_sequence;
+  same.captured_commits = captured_commits;
+  same.published_sequence = published_sequence;
+  same.published_bytes = published_bytes;
+  return same == *this;
+}
+
 StatusWords::StatusWords(const ReplicatorStatus& s)
     : settled(s.settled),
       is_held(s.hold == "pin" || s.hold == "floor"),

@@ -27,6 +27,8 @@ struct StatusMark {
   explicit StatusMark(const ReplicatorStatus& status);
   StatusMark() = default;
   bool operator==(const StatusMark&) const = default;
+  // Nothing but commits that were captured or published lies between them.
+  bool is_same_but_for_commits(const StatusMark& other) const;
 };
 
 // What people care about beside it.

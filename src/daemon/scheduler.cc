@@ -2,9 +2,10 @@
 // part that is at work is kept, and looked at when its step has ended.
 //
 // The thread that waits leaves inotify alone for a moment after each event: while applications write, every write would
-// wake it, and it could tell nothing new. A database of which something was heard in the last second is looked at again
-// after some milliseconds even if no file changes, because how far somebody's checkpoint has come shows in shared
-// memory only.
+// wake it, and it could tell nothing new. How far somebody's checkpoint has come, and that a commit is whole of which
+// the WAL was written before, shows in shared memory only. So a database is looked at again after some milliseconds
+// even if no file changes, for a second after its file was written (somebody checkpoints) or its WAL was and no commit
+// came of it yet. Once the commits are seen there is nothing to be waited for, and looks soon become rare.
 #include "daemon/scheduler.h"
 
 #include <algorithm>
@@ -27,6 +28,10 @@ std::size_t most_of_a_lane(int workers) {
 
 // By what looking is slowed down with so many.
 std::int64_t times(std::size_t count, std::size_t often) { return static_cast<std::int64_t>(count / often + 1); }
+
+// These may be late, so that one waking serves many: nobody waits for what is told, and a merge has seconds.
+constexpr std::int64_t kTellWithin_us = 100'000;
+constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
 
 // A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
 std::int64_t together(std::int64_t due_us, std::int64_t now_us) {
@@ -87,7 +92,7 @@ void Scheduler::wait_loop() {
     }
     const std::int64_t now_us = mono_us();
     const FilesWatch::Wake wake = watch_->wait(std::min(std::max<std::int64_t>(until_us - now_us, 0), kLongestWaitUs));
-    const std::set<Id> changed = wake == FilesWatch::Wake::event ? watch_->drain() : std::set<Id>();
+    const auto changed = wake == FilesWatch::Wake::event ? watch_->drain() : std::map<Id, FilesWatch::What>();
     {
       MutexLock lock(mutex_);
       waits_until_us_ = 0;
@@ -115,8 +120,8 @@ std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
   return kNever;
 }
 
-void Scheduler::note_files(const std::set<Id>& changed, std::int64_t now_us) {
-  for (const Id id : changed) {
+void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) {
+  for (const auto& [id, what] : changed) {
     const auto found = driven_.find(id);
     if (found == driven_.end()) continue;
     Driven& driven = *found->second;
@@ -127,7 +132,8 @@ void Scheduler::note_files(const std::set<Id>& changed, std::int64_t now_us) {
     Awake& awake = *driven.awake;
     const RunTiming& timing = options_.timing;
     const bool busy = now_us - awake.last_life_us < timing.busy_after_us;
-    awake.last_life_us = now_us;
+    awake.last_life_us = awake.last_heard_us = now_us;
+    if (what == FilesWatch::What::database) awake.database_written_us = now_us;
     const std::int64_t gap_us = busy ? std::max(timing.busy_look_us, timing.least_gap_us) : timing.least_gap_us;
     want(driven, kCapture, std::max(now_us, awake.last_capture_us + gap_us));
   }
@@ -192,7 +198,11 @@ void Scheduler::step(const Work& work) {
   }
   const ReplicatorStatus status = awake.replicator.status();
   MutexLock lock(mutex_);
-  if (work.part == kCapture) awake.last_capture_us = now.mono_us;
+  if (work.part == kCapture) {
+    awake.last_capture_us = now.mono_us;
+    const std::pair shown(status.wal_frames, status.captured_commits);
+    if (std::exchange(awake.seen, shown) != shown) awake.last_seen_us = now.mono_us;
+  }
   finish(work, result, status);
   if (sleeps) begin_to_sleep(driven);
 }
@@ -251,8 +261,9 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
   want(driven, work.part, due_us);
 }
 
-// Whoever changes the status wakes everybody: what is captured can be published, and when it is, the WAL let go of. It
-// does not echo, since a step that finds nothing to do changes nothing.
+// Whoever changes the status wakes everybody; but commits that get on, which is nearly all that happens, wake only who
+// has something to do: what is captured can be published, what is published is merged some time. It does not echo,
+// since a step that finds nothing to do changes nothing. (Capture itself looks again soon while a spool is full.)
 void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) {
   Awake& awake = *driven.awake;
   const bool in_trouble = !status.store_trouble.empty() || !status.database_trouble.empty();
@@ -262,31 +273,51 @@ void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, 
   const StatusWords words(status);
   const bool got_on = mark != awake.mark;
   if (!got_on && words == awake.words) return;
-  awake.mark = mark;
+  const StatusMark before = std::exchange(awake.mark, mark).value_or(StatusMark());
   awake.words = words;
   ++awake.changes;
-  want(driven, kTell, now_us);
+  want(driven, kTell, awake.judge.is_asked() ? now_us : together(now_us + kTellWithin_us, now_us));
   if (!got_on) return;
   awake.last_got_on_us = now_us;
+  if (part == kCapture) awake.last_life_us = now_us;
+  if (status.has_snapshot && mark.is_same_but_for_commits(before)) {
+    if (mark.captured_sequence != before.captured_sequence) want(driven, kPublish, now_us);
+    if (mark.published_sequence != before.published_sequence) {
+      want(driven, kUpkeep, together(now_us + kUpkeepWithin_us, now_us));
+    }
+    return;
+  }
   want(driven, kPublish, now_us);
   want(driven, kSnapshot, now_us);
   want(driven, kUpkeep, now_us);
-  if (part == kCapture) {
-    awake.last_life_us = now_us;
-  } else {
-    want(driven, kCapture, std::max(now_us, awake.last_capture_us + options_.timing.least_gap_us));
-  }
+  if (part == kCapture) return;
+  want(driven, kCapture, std::max(now_us, awake.last_capture_us + options_.timing.least_gap_us));
 }
 
 void Scheduler::set_busy(Driven& driven, bool busy) {
   if (std::exchange(driven.awake->busy, busy) != busy) busy ? ++busy_ : --busy_;
 }
 
+// In what shows in shared memory only: by somebody's checkpoint, or by a commit that is not whole yet. What was heard
+// of a commit may come after the look that showed it.
+bool Scheduler::may_be_waited_for(const Driven& driven, std::int64_t now_us) const {
+  const Awake& awake = *driven.awake;
+  const RunTiming& timing = options_.timing;
+  return !watch_->is_watched(driven.id) || now_us - awake.database_written_us < timing.busy_after_us ||
+         awake.last_seen_us < awake.last_heard_us - 2 * timing.least_gap_us;
+}
+
 std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
   const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
   set_busy(driven, busy);
-  if (busy) return together(now_us + timing.busy_look_us * times(busy_, options_.often_busy), now_us);
+  if (busy) {
+    std::int64_t gap_us = timing.busy_look_us * times(busy_, options_.often_busy);
+    if (!may_be_waited_for(driven, now_us)) {
+      gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * (now_us - driven.awake->last_life_us)});
+    }
+    return together(now_us + gap_us, now_us);
+  }
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }

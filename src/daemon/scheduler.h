@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -138,13 +139,14 @@ class Scheduler {
 
   // What is due, and when.
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
-  void note_files(const std::set<Id>& changed, std::int64_t now_us) REQUIRES(mutex_);
+  void note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) REQUIRES(mutex_);
   std::optional<Work> take(Pool pool) REQUIRES(mutex_);
   void want(Driven& driven, Part part, std::int64_t due_us) REQUIRES(mutex_);
   void enqueue(Driven& driven, Part part) REQUIRES(mutex_);
   void rest(Driven& driven, Part part) REQUIRES(mutex_);
   void finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) REQUIRES(mutex_);
   void note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
+  bool may_be_waited_for(const Driven& driven, std::int64_t now_us) const REQUIRES(mutex_);
   std::int64_t look_again_us(Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t look_asleep_us(const Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   void ring_all(Driven& driven) REQUIRES(mutex_);

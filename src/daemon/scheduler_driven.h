@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -27,6 +28,10 @@ struct Scheduler::Awake {
   std::optional<StatusMark> mark;
   std::optional<StatusWords> words;
   std::int64_t last_capture_us = 0, last_life_us = 0;
+  std::int64_t last_heard_us = 0;         // of its files
+  std::int64_t database_written_us = std::numeric_limits<std::int64_t>::min() / 2;  // the file: not only the WAL
+  std::int64_t last_seen_us = 0;          // when a look showed commits that the one before had not
+  std::pair<std::uint32_t, std::uint64_t> seen;  // what it showed
   std::int64_t last_got_on_us = 0;        // when its status changed last
   std::int64_t no_sleep_before_us = 0;
   bool busy = false, capture_ended = false;

@@ -159,6 +159,74 @@ TEST_F(SchedulerTest, EachOfManyIsWokenByItsOwnFilesAndNoPartRunsTwiceAtOnce) {
   for (const Watched& one : all_) EXPECT_FALSE(one.twice_at_once);
 }
 
+// What a commit costs is one look and one publish. Upkeep comes together for many, and there is no snapshot to be put.
+TEST_F(SchedulerTest, ACommitWakesOnlyWhoHasSomethingToDo) {
+  open(only_when_woken());
+  constexpr std::uint64_t kRounds = 20;
+  const auto commit = [](Watched& one, std::uint64_t sequence) {
+    one.fake.commit();
+    write(one.database_path() + "-wal");
+    return comes_true([&] { return one.status().published_sequence == sequence; });
+  };
+  for (int i = 0; i < 5; ++i) drive(add(), "store");
+  for (Watched& one : all_) ASSERT_TRUE(commit(one, 1));
+  for (Watched& one : all_) ASSERT_TRUE(comes_true([&] { return one.status().has_snapshot; }));
+  // Whoever was woken by what came before is done once these are.
+  for (Watched& one : all_) ASSERT_TRUE(commit(one, 2));
+  struct Counts {
+    std::uint64_t captures, publishes, snapshots, upkeeps;
+  };
+  const auto count = [](const Watched& one) {
+    return Counts{one.fake.capture_count(), one.fake.publish_count(), one.fake.snapshot_step_count(),
+                  one.fake.upkeep_count()};
+  };
+  std::vector<Counts> before;
+  for (Watched& one : all_) before.push_back(count(one));
+  for (std::uint64_t round = 3; round < 3 + kRounds; ++round) {
+    for (Watched& one : all_) ASSERT_TRUE(commit(one, round));
+  }
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    const Counts now = count(all_[i]);
+    EXPECT_LE(now.captures - before[i].captures, kRounds * 3 / 2);  // a write may be heard of once more
+    EXPECT_LE(now.publishes - before[i].publishes, kRounds + 1);
+    EXPECT_LE(now.snapshots - before[i].snapshots, 1u);
+    EXPECT_LE(now.upkeeps - before[i].upkeeps, kRounds + 1);
+  }
+}
+
+// Somebody who checkpoints waits for what shows in shared memory only, and so does a commit of which the WAL was
+// written before; a database whose commits were seen waits for nothing.
+TEST_F(SchedulerTest, LooksGoOnWhileSomebodyMayWaitForThemAndBecomeRareWhenNobodyDoes) {
+  SchedulerOptions options = only_when_woken();
+  options.timing.busy_after_us = 3'600'000'000;
+  options.timing.busy_look_us = 1'000;
+  options.timing.least_gap_us = 0;
+  open(options);
+  Watched& seen = add();
+  Watched& checkpointed = add();
+  Watched& half_written = add();
+  const auto write_wal = [](const Watched& one) { write(one.database_path() + "-wal"); };
+  const auto is_looked_at_often = [](const Watched& one) {
+    const std::uint64_t from = one.fake.capture_count();
+    return comes_true([&] { return one.fake.capture_count() > from + 100; });
+  };
+  for (Watched& one : all_) {
+    write_wal(one);
+    drive(one, "store");
+    ASSERT_TRUE(comes_true([&] { return one.fake.capture_count() > 0; }));
+    write_wal(one);
+    EXPECT_TRUE(is_looked_at_often(one));
+    one.fake.commit();  // and no file changes any more
+    ASSERT_TRUE(comes_true([&] { return one.status().published_sequence == 1; }));
+  }
+  const std::uint64_t before = seen.fake.capture_count();
+  write(checkpointed.database_path());
+  EXPECT_TRUE(is_looked_at_often(checkpointed));
+  write_wal(half_written);
+  EXPECT_TRUE(is_looked_at_often(half_written));
+  EXPECT_LT(seen.fake.capture_count() - before, 50u);
+}
+
 TEST_F(SchedulerTest, AStoreThatDoesNotAnswerDoesNotHoldUpTheOthers) {
   SchedulerOptions options = only_when_woken();
   options.store_workers = 2;

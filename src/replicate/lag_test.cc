@@ -50,6 +50,25 @@ TEST_F(Lag, CountsFromTheBeginningUntilTheFirstSnapshotIsThere) {
   EXPECT_GT(status().newest_snapshot_time_ms, 0);
 }
 
+// What a step has to do next shows in the status: who is called again for nothing wakes a thread for each database.
+TEST_F(Lag, WhatIsPublishedAsksForNoStepOfTheStoreSoon) {
+  constexpr std::int64_t kLong_us = 600'000'000;
+  make_database();
+  start();
+  must_settle();
+  App app(db_path_);
+  app.must(fill(1));
+  now_.mono_us += 1'000'000;
+  ASSERT_TRUE(replicator_->capture_step(now_));
+  const std::uint64_t published = status().published_segments;
+  const Result<Step> publish = replicator_->publish_step(now_);
+  ASSERT_EQ(status().published_segments, published + 1);
+  EXPECT_GT(publish->next_us, now_.mono_us + kLong_us);
+  const Result<Step> snapshot = replicator_->snapshot_step(now_);
+  ASSERT_TRUE(snapshot);
+  EXPECT_GT(snapshot->next_us, now_.mono_us + kLong_us);
+}
+
 TEST_F(Lag, IsTheAgeOfTheOldestCommitThatIsNotInTheStore) {
   make_database();
   start();

@@ -55,7 +55,8 @@ Result<Step> Publisher::step(const Time& now) {
     }
     patience_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
-    return Step{not_before_us_ = next_turn_us(*spool, now)};
+    not_before_us_ = next_turn_us(*spool, now);
+    return Step{spool->count() > 0 ? not_before_us_ : now.mono_us + kNothingDue_us};
   }
   return Step{now.mono_us + kNothingDue_us};
 }

@@ -18,7 +18,9 @@
 
 namespace cairn::replicate {
 namespace {
-constexpr std::int64_t kWaiting_us = 200'000;
+// Both end with a change of the status: the phase's, and that of the pages that are to be read.
+constexpr std::int64_t kUnattached_us = 2'000'000;
+constexpr std::int64_t kNoJob_us = 3600ll * 1'000'000;
 constexpr std::int64_t kBusy_us = 1'000;
 constexpr std::uint64_t kMostInFlightBytes = 128ull << 20;
 constexpr std::uint32_t kMostCopying = 6;    // snapshots in a row that take ranges from the one before
@@ -30,12 +32,12 @@ std::uint64_t most_bytes_of(const SnapshotJob& job) { return job.data_size_bytes
 Result<Step> SnapshotUpload::step(const Time& now) {
   if (now.mono_us < not_before_us_) return Step{not_before_us_};
   // Not before it is known which replica this is.
-  if (!shared_.is_firm()) return Step{now.mono_us + kWaiting_us};
+  if (!shared_.is_firm()) return Step{now.mono_us + kUnattached_us};
   if (auto looked = look_for_interrupted(); !looked) return trouble(looked.error(), now);
   if (auto ended = end_left_over(); !ended) return trouble(ended.error(), now);
   const auto job = shared_.current_job();
   if (job != job_) begin(job);
-  if (!job_) return Step{now.mono_us + kWaiting_us};
+  if (!job_) return Step{now.mono_us + kNoJob_us};
 
   auto advanced = advance(*job_);
   if (!advanced && advanced.error().kind() == ErrorKind::cancelled) {  // capture gave it up
@@ -47,7 +49,7 @@ Result<Step> SnapshotUpload::step(const Time& now) {
   if (!*advanced) return Step{now.mono_us + kBusy_us};
   CAIRN_TRY(published(*job_, now));
   drop();
-  return Step{now.mono_us + kWaiting_us};
+  return Step{now.mono_us};  // the next one may have begun
 }
 
 Result<Step> SnapshotUpload::trouble(const Error& error, const Time& now) {
