@@ -19,7 +19,7 @@
 namespace cairn::replicate {
 namespace {
 // Both end with a change of the status: the phase's, and that of the pages that are to be read.
-constexpr std::int64_t kUnattached_us = 2'000'000;
+constexpr std::int64_t kUntilAttached_us = 2'000'000;
 constexpr std::int64_t kNoJob_us = 3600ll * 1'000'000;
 constexpr std::int64_t kBusy_us = 1'000;
 constexpr std::uint64_t kMostInFlightBytes = 128ull << 20;
@@ -32,7 +32,7 @@ std::uint64_t most_bytes_of(const SnapshotJob& job) { return job.data_size_bytes
 Result<Step> SnapshotUpload::step(const Time& now) {
   if (now.mono_us < not_before_us_) return Step{not_before_us_};
   // Not before it is known which replica this is.
-  if (!shared_.is_firm()) return Step{now.mono_us + kUnattached_us};
+  if (!shared_.is_firm()) return Step{now.mono_us + kUntilAttached_us};
   if (auto looked = look_for_interrupted(); !looked) return trouble(looked.error(), now);
   if (auto ended = end_left_over(); !ended) return trouble(ended.error(), now);
   const auto job = shared_.current_job();
