@@ -5,7 +5,8 @@ object's bytes only their number and checks nothing of them, so that it costs ne
 machine. The first upload alone is to the server as the tests have it, which hashes what comes (SHA-256 and MD5).
 
 libcurl's side is as plain as can be: one request a connection, hashed and signed before the clock runs. Over http Cairn
-has to hash what it sends, since the hash is signed; over https a CRC does. What is read comes in ranges as long as a
+has to hash what it sends, since the hash is signed, and so has whoever sends something for the first time: uploads over
+http are compared with that, too. Over https a CRC does. What is read comes in ranges as long as a
 restore of so much over so many connections would make them (longest_range_bytes in src/restore/fetch.h).
 """
 import json
@@ -27,16 +28,17 @@ def range_mib(bench):
     return min(max(share, LEAST_RANGE_MIB), LONGEST_RANGE_MIB)
 
 
-def move(bench, folder, twin, what, who, key, keep=False):
+def move(bench, folder, twin, what, who, key, keep=False, hashing="before"):
     words = [bench.s3_program, what, who, "--endpoint", twin.endpoint, "--key", key, "--mib", str(bench.large_mib),
-             "--connections", str(CONNECTIONS), "--piece-mib", str(range_mib(bench)), "--keep", "yes" if keep else "no"]
+             "--hash", hashing, "--connections", str(CONNECTIONS), "--piece-mib", str(range_mib(bench)),
+             "--keep", "yes" if keep else "no"]
     if twin.certificate:
         words += ["--ca", twin.certificate]
     done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment(folder))
     return json.loads(done.stdout)
 
 
-def compare(bench, printer, folder, twin, what, how):
+def compare(bench, printer, folder, twin, what, how, hashing="before"):
     speeds = {"curl": Values(), "cairn": Values()}
     cpu = {"curl": Values(), "cairn": Values()}
     peak = Values()
@@ -46,7 +48,7 @@ def compare(bench, printer, folder, twin, what, how):
                 values.clear()
         for who in ("curl", "cairn"):
             key = "read" if what == "get" else "sent"
-            taken = move(bench, folder, twin, what, who, key)
+            taken = move(bench, folder, twin, what, who, key, hashing=hashing)
             speeds[who].add(taken["mb_per_s"])
             cpu[who].add(taken["cpu_s"])
             if who == "cairn":
@@ -75,3 +77,6 @@ def run(bench, printer):
                 twin.control("POST", f"latency?ms={latency_ms}")
                 for what in ("put", "get"):
                     compare(bench, printer, folder, twin, what, f"{scheme}, {latency_ms} ms")
+                if scheme == "http":
+                    compare(bench, printer, folder, twin, "put", f"http, {latency_ms} ms, hashed by libcurl's side too",
+                            hashing="within")

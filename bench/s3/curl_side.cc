@@ -1,9 +1,12 @@
 // libcurl as plainly as it can be used: a thread and an easy handle for each connection, each moves its share of the
-// bytes in one request. It is signed before the clock runs, and what is sent was hashed before as well.
+// bytes in one request. It is signed before the clock runs, and what is sent was hashed before as well; or each thread
+// hashes its share first, as whoever sends something for the first time has to where the hash is signed (http).
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -124,6 +127,19 @@ std::string hash_of_sent(std::uint64_t size_bytes) {
   return cairn::s3::hex(cairn::s3::sha256(std::as_bytes(std::span(bytes))));
 }
 
+// The same, without holding it all.
+std::string hash_as_it_is_read(std::uint64_t size_bytes) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  std::vector<char> piece(kBufferBytes);
+  for (std::uint64_t left = size_bytes; left > 0;) {
+    EVP_DigestUpdate(context.get(), piece.data(), give(piece.data(), 1, piece.size(), &left));
+  }
+  std::array<std::byte, 32> digest{};
+  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.data()), nullptr);
+  return cairn::s3::hex(digest);
+}
+
 // How much each moves: all the same, but the last one.
 std::uint64_t share(const Job& job) {
   return (job.size_bytes + static_cast<std::uint64_t>(job.connections) - 1) /
@@ -148,7 +164,18 @@ Taken put_by_curl(const Job& job) {
   perform_all(lines);
   prepare(share(job), large);
   const Meter meter;
-  perform_all(lines);
+  if (job.hashes_within && !tls) {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      threads.emplace_back([&, i] {
+        lines[i]->prepare("PUT", fmt::format("{}-{}", job.key, i), share(job), hash_as_it_is_read(share(job)), "");
+        lines[i]->perform();
+      });
+    }
+    threads.clear();
+  } else {
+    perform_all(lines);
+  }
   return meter.taken(share(job) * lines.size());
 }
 

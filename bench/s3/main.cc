@@ -26,6 +26,7 @@ Moves an object to or from the bucket "bucket" of a twin.
 --mib N             its size (default 1024)
 --connections N     (default 8)
 --piece-mib N       what a request of Cairn's get asks for (default 8)
+--hash before|within  the clock: what libcurl puts over http (default before)
 --ca FILE           the certificate to trust, over https
 )";
 
@@ -110,6 +111,7 @@ int main(int count, char** words) {
   job.piece_bytes = std::stoull(text("--piece-mib", "8")) << 20;
   job.connections = std::stoi(text("--connections", "8"));
   job.keeps = text("--keep", "no") == "yes";
+  job.hashes_within = text("--hash", "before") == "within";
   if (job.endpoint.empty() || job.connections < 1) die(bench::kUsage);
   (void)bench::filler();
   const bench::Taken taken = bench::run(words[1], words[2], job);

@@ -21,6 +21,7 @@ struct Job {
   std::uint64_t piece_bytes = 8 << 20;  // what one request of a get moves
   int connections = 8;
   bool keeps = false;  // what Cairn has put, for a get
+  bool hashes_within = false;  // libcurl's side of a put over http: while the clock runs
 };
 
 // What a transfer took. Before it begins a piece has gone over every connection: they are open, memory is at hand, and
