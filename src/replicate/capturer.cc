@@ -186,7 +186,6 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   database_.reset();
   restart_wait_until_us_ = gate_until_us_ = -1;
   seeks_gate_ = false;
-  tried_ = synced_ = gate_missed_ = FrameNo(0);
   capture_trouble_.clear();
 }
 
@@ -253,7 +252,6 @@ Result<bool> Capturer::take_floor() {
   if (!on_floor) return false;
   if (pass_) pass_->view().all_backfilled();
   truncated_on_this_floor_ = false;
-  tried_ = synced_ = gate_missed_ = FrameNo(0);  // of a WAL that may be restarted from now on
   return true;
 }
 

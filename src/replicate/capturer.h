@@ -81,7 +81,6 @@ class Capturer {
   Result<void> roll_over_under_gate(const Time& now);
   Result<void> exchange_hold_under_gate(const Time& now);
   Result<bool> read_ahead(const Time& now);
-  bool only_the_gate_was_missing() const;
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
   std::uint32_t frames_to_backfill() const;
@@ -122,7 +121,6 @@ class Capturer {
   std::int64_t between_us_ = kBetween_us;
   FrameNo tried_;                            // up to there a rollover has backfilled, or has tried to
   FrameNo synced_;                           // up to there the database was synced by a rollover
-  FrameNo gate_missed_;                      // so long was the WAL when the gate was asked for in vain; 0: it was not
   bool seeks_gate_ = false;                  // asks for the write lock again and again
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;

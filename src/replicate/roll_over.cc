@@ -32,8 +32,6 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   next_roll_us_ = now.mono_us + between_us_;  // should it fail
   if (seeks_gate_) {
     CAIRN_TRY(roll_over_under_gate(now));
-  } else if (only_the_gate_was_missing()) {
-    seeks_gate_ = true;
   } else {
     const FrameNo before = index_.backfilled;
     CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
@@ -48,13 +46,6 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   if (seeks_gate_) next_roll_us_ = now.mono_us;
   wake_us_ = std::min(wake_us_, next_roll_us_);
   return {};
-}
-
-// The last try did all but find the moment between two commits, and they go on: to backfill and sync what little has
-// been committed since would only take the disk from who commits.
-bool Capturer::only_the_gate_was_missing() const {
-  const bool commits_go_on = gate_missed_.value > 0 && index_.max_frame > gate_missed_;
-  return commits_go_on && frames_to_backfill() <= kShortTail && frames_out_of_reach() <= kShortTail;
 }
 
 // What is committed so far need not stay in the WAL. False: there is no room for it.
@@ -121,7 +112,6 @@ Result<bool> Capturer::roll_over_quietly(const Time& now) {
 Result<void> Capturer::roll_over_under_gate(const Time& now) {
   if (gate_until_us_ < 0) gate_until_us_ = now.mono_us + kGatePatience_us;
   if (now.mono_us > gate_until_us_) {
-    gate_missed_ = index_.max_frame;
     stop_seeking_gate();
     return {};
   }

@@ -110,34 +110,6 @@ TEST_F(RollOverLocksTest, WhatAnotherCheckpointLeavesIsNotBackfilledUnderTheWrit
   expect_replica_is_current();
 }
 
-// A writer that commits a little now and then, and has the write lock at every other moment. The disk is not synced
-// again and again for that.
-TEST_F(RollOverLocksTest, AGateThatWasMissedIsSoughtAgainWithoutBackfillingAgain) {
-  App app(db_path_);
-  app.must("PRAGMA wal_autocheckpoint=0");
-  start(rolling(100, 60'000));
-  must_settle();
-  app.must(fill(3'000));
-  app.must("BEGIN IMMEDIATE");
-  int synced = 0, sought = 0, looks = 0;
-  wal_.before_sync = [&] { synced += in_cairn_; };
-  wal_.before_look = [&] {
-    if (++looks % 20 == 0) app.must("INSERT INTO t (v) VALUES ('a'); COMMIT; BEGIN IMMEDIATE");
-  };
-  for (int i = 0; i < 600; ++i) {
-    ASSERT_NO_FATAL_FAILURE(capture_after(1'000));
-    sought += wal_.checkpoint_locked;
-  }
-  wal_.before_look = wal_.before_sync = nullptr;
-  app.must("COMMIT");
-  EXPECT_EQ(replicator_->status().write_lock_count, 0u);
-  EXPECT_GT(sought, 100);
-  EXPECT_LT(synced, 40);
-  for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
-  EXPECT_GT(replicator_->status().rollovers, 0u);
-  expect_replica_is_current();
-}
-
 // The WAL is cut under Cairn's feet, by somebody who does not ask SQLite, while it has the write lock.
 TEST_F(RollOverLocksTest, FramesThatAreGoneUnderTheWriteLockEndNothing) {
   App app(db_path_);
