@@ -61,6 +61,23 @@ class ListsLate : public ReplicatorTest {
   std::string segment(std::uint64_t sequence) { return segment::segment_key("app", Sequence(sequence)); }
   std::uint64_t published() { return replicator_->status().published_sequence; }
   // Starts with a listing without what begins with `hidden_from`, and goes on.
+  // All that is published lies in a bundle, and the objects that it was made of are gone.
+  void merge_until_the_head_is_removed() {
+    ReplicatorOptions o = options();
+    o.level_windows_ms = {10'000};
+    o.replaced_grace_ms = 1'000;
+    o.snapshot_interval_ms = 0;
+    make_database();
+    app_ = std::make_unique<App>(db_path_);
+    start(o);
+    must_settle();
+    for (int i = 0; i < 12; ++i) must_commit();
+    for (int i = 0; i < 200; ++i) {
+      now_.mono_us += 100'000;
+      (void)replicator_->upkeep_step(now_);
+    }
+    ASSERT_FALSE(inner_->head(segment(published()))) << "it was to be merged and removed";
+  }
   void start_late(const std::string& hidden_from) {
     hiding_->hidden_from = hidden_from;
     start();
@@ -135,21 +152,8 @@ TEST_F(ListsLate, ASegmentThatWasMeantToBePutIsFound) {
 
 // Its own object is gone, and the bundle that has it is not listed; nor are the page hashes here.
 TEST_F(ListsLate, AHeadThatWasMergedIsFound) {
-  ReplicatorOptions o = options();
-  o.level_windows_ms = {10'000};
-  o.replaced_grace_ms = 1'000;
-  o.snapshot_interval_ms = 0;
-  make_database();
-  app_ = std::make_unique<App>(db_path_);
-  start(o);
-  must_settle();
-  for (int i = 0; i < 12; ++i) must_commit();
+  merge_until_the_head_is_removed();
   const std::uint64_t before = published();
-  for (int i = 0; i < 200; ++i) {
-    now_.mono_us += 100'000;
-    (void)replicator_->upkeep_step(now_);
-  }
-  ASSERT_FALSE(inner_->head(segment(before))) << "it was to be merged and removed";
   stop(StopMode::crash);
   fs::remove(options().state_directory + "/page_hashes");
   start_late("app/");
@@ -159,21 +163,8 @@ TEST_F(ListsLate, AHeadThatWasMergedIsFound) {
 
 // So a restore that is not listed the bundle, nor can ask for a free number, is told that there is more.
 TEST_F(ListsLate, BeforeAHeadIsRemovedTheClaimSaysThatItWasPublished) {
-  ReplicatorOptions o = options();
-  o.level_windows_ms = {10'000};
-  o.replaced_grace_ms = 1'000;
-  o.snapshot_interval_ms = 0;
-  make_database();
-  app_ = std::make_unique<App>(db_path_);
-  start(o);
-  must_settle();
-  for (int i = 0; i < 12; ++i) must_commit();
+  merge_until_the_head_is_removed();
   const std::uint64_t before = published();
-  for (int i = 0; i < 200; ++i) {
-    now_.mono_us += 100'000;
-    (void)replicator_->upkeep_step(now_);
-  }
-  ASSERT_FALSE(inner_->head(segment(before))) << "it was to be merged and removed";
   const auto claim = restore::read_metadata(*inner_, "app");
   ASSERT_TRUE(claim);
   EXPECT_EQ(claim->latest_wal_sequence, before);
