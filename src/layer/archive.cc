@@ -48,6 +48,22 @@ Result<bool> begins_as_before(OpenEntry& open, std::uint64_t blocks, const segme
 
 }  // namespace
 
+std::shared_ptr<Bytes> BlockBuffers::take() {
+  Bytes bytes;
+  {
+    MutexLock lock(free_->mutex);
+    if (!free_->buffers.empty()) {
+      bytes = std::move(free_->buffers.back());
+      free_->buffers.pop_back();
+    }
+  }
+  return {new Bytes(std::move(bytes)), [free = free_](Bytes* given) {
+            const std::unique_ptr<Bytes> back(given);
+            MutexLock lock(free->mutex);
+            free->buffers.push_back(std::move(*back));
+          }};
+}
+
 Result<bool> ArchiveReader::start(const ArchivePosition& from) {
   at_ = from;
   CAIRN_ASSIGN(rows_, plan_.rows(from.done_key));
@@ -87,7 +103,9 @@ Result<std::optional<PlanRow>> ArchiveReader::next_row() {
 
 Result<std::optional<Piece>> ArchiveReader::next_batch() {
   Piece piece;
-  Bytes raw(tar_padding(at_.tar_bytes));
+  const std::shared_ptr<Bytes> buffer = buffers_.take();
+  Bytes& raw = *buffer;
+  raw.assign(tar_padding(at_.tar_bytes), std::byte{0});
   while (raw.size() < kFrameTarget && !at_.ended) {
     CAIRN_ASSIGN(auto row, next_row());
     if (!row) {
@@ -101,13 +119,13 @@ Result<std::optional<Piece>> ArchiveReader::next_batch() {
     } else if (!is_big(*open)) {
       CAIRN_TRY(add_entry(*row, std::move(open), piece, raw));
     } else if (piece.finished.empty()) {
-      return begin_big(std::move(*row), std::move(open), std::move(raw));
+      return begin_big(std::move(*row), std::move(open), buffer);
     } else {
       again_ = std::move(row);  // its header begins a piece of its own
       break;
     }
   }
-  return seal(std::move(piece), std::make_shared<const Bytes>(std::move(raw)));
+  return seal(std::move(piece), buffer);
 }
 
 Result<void> ArchiveReader::left_out(const PlanRow& row) {
@@ -153,9 +171,9 @@ Result<void> ArchiveReader::add_entry(const PlanRow& row, std::unique_ptr<OpenEn
 }
 
 // `raw`: what fills up the last tar block of the file before.
-Result<Piece> ArchiveReader::begin_big(PlanRow row, std::unique_ptr<OpenEntry> open, Bytes raw) {
+Result<Piece> ArchiveReader::begin_big(PlanRow row, std::unique_ptr<OpenEntry> open, std::shared_ptr<Bytes> raw) {
   CAIRN_ASSIGN(Bytes header, write_tar_header(open->entry()));
-  raw.insert(raw.end(), header.begin(), header.end());
+  raw->insert(raw->end(), header.begin(), header.end());
   const ArchivePosition before = at_;
   at_.inside = ArchivePosition::Inside{header, open->stamp(), 0, segment::RunningHash().save()};
   big_.emplace(BigFile{.row = std::move(row),
@@ -166,7 +184,7 @@ Result<Piece> ArchiveReader::begin_big(PlanRow row, std::unique_ptr<OpenEntry> o
                        .before = before});
   Piece piece;
   piece.begins_file = true;
-  return seal(std::move(piece), std::make_shared<const Bytes>(std::move(raw)));
+  return seal(std::move(piece), std::move(raw));
 }
 
 Result<Piece> ArchiveReader::next_block() {
@@ -183,8 +201,11 @@ Result<Piece> ArchiveReader::next_block() {
     if (!zeros_) zeros_ = std::make_shared<const Bytes>(kFrameTarget);
     raw = zeros_;
   } else {
-    auto bytes = std::make_shared<Bytes>(length);
-    if (!piece.zeros) {
+    std::shared_ptr<Bytes> bytes = buffers_.take();
+    bytes->resize(length);
+    if (piece.zeros) {
+      std::ranges::fill(*bytes, std::byte{0});
+    } else {
       CAIRN_ASSIGN(const bool whole, read_all(*file.open, offset, *bytes));
       file.cut_short = file.cut_short || !whole;
     }

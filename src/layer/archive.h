@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "cairn/error.h"
 #include "layer/catalogue.h"
 #include "layer/object.h"
@@ -65,6 +66,21 @@ struct Piece {
   bool unsteady = false;                // the last one of its file, which has changed while it was read
 };
 
+// Blocks that nobody looks at any more, to be filled again: memory fresh from the system costs as much as reading into it.
+class BlockBuffers {
+ public:
+  // With what was in it, if it was used before. It comes back when the last pointer to it goes, on any thread, also after
+  // this object has gone.
+  std::shared_ptr<Bytes> take();
+
+ private:
+  struct Free {
+    Mutex mutex;
+    std::vector<Bytes> buffers GUARDED_BY(mutex);
+  };
+  std::shared_ptr<Free> free_ = std::make_shared<Free>();
+};
+
 class ArchiveReader {
  public:
   using Notice = std::function<void(const std::string&)>;
@@ -96,7 +112,7 @@ class ArchiveReader {
   Result<std::optional<Piece>> next_batch();
   Result<void> add_entry(const PlanRow& row, std::unique_ptr<OpenEntry> open, Piece& piece, Bytes& raw);
   Result<void> left_out(const PlanRow& row);
-  Result<Piece> begin_big(PlanRow row, std::unique_ptr<OpenEntry> open, Bytes raw);
+  Result<Piece> begin_big(PlanRow row, std::unique_ptr<OpenEntry> open, std::shared_ptr<Bytes> raw);
   Result<Piece> next_block();
   Result<void> finish_big(Piece& piece, Contents contents);
   Piece seal(Piece piece, std::shared_ptr<const Bytes> raw);
@@ -111,6 +127,7 @@ class ArchiveReader {
   std::optional<PlanRow> again_;  // the row that comes next, instead of one of rows_
   int attempt_ = 1;               // of that row
   std::shared_ptr<const Bytes> zeros_;
+  BlockBuffers buffers_;
 };
 
 }  // namespace cairn::layer
