@@ -111,9 +111,9 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
   if (!report_) {
     report_ = std::make_shared<StatusReport>(
         job_.path, opened->url(), around_.log,
-        around_.style == Style::json ? JsonLines::every_change : JsonLines::never, [this] {
+        around_.style == Style::json ? JsonLines::every_change : JsonLines::never, [this, begun_us = begun_us_] {
           const StoreStatus store = store_status();
-          return store_json(store, (around_.system.clock.now().mono_us - begun_us_) / 1000, job_.prices);
+          return store_json(store, (around_.system.clock.now().mono_us - begun_us) / 1000, job_.prices);
         });
   }
   replication_ = std::move(opened);
