@@ -2,12 +2,20 @@
 #pragma once
 
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include "cairn/store.h"
+
+#if defined(__clang__)
+#define CAIRN_LIFETIME_BOUND [[clang::lifetimebound]]
+#else
+#define CAIRN_LIFETIME_BOUND
+#endif
 
 namespace cairn {
 
@@ -28,6 +36,11 @@ inline void store_be32(std::byte* p, std::uint32_t v) { store_le(p, __builtin_bs
 
 inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+// Of a string by itself, so that clang refuses a view of one that is gone by the end of the line.
+template <std::same_as<std::string> Text>
+ByteView as_bytes(const Text& text CAIRN_LIFETIME_BOUND) {
+  return as_bytes(std::string_view(text));
 }
 inline void append(Bytes& bytes, ByteView more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
 inline std::string_view as_text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }

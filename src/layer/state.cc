@@ -326,9 +326,8 @@ Result<void> State::put_checkpoint(std::int64_t container, const Checkpoint& che
                       inside.stamp.size_bytes, inside.next_block, inside.hash, checkpoint.digest, checkpoint.index,
                       checkpoint.carry, checkpoint.index_written);
   };
-  const ByteView done_key = as_bytes(at.done_key.value_or(std::string()));
-  if (at.done_key && at.inside) return run(done_key, inside.header);
-  if (at.done_key) return run(done_key, nullptr);
+  if (at.done_key && at.inside) return run(as_bytes(*at.done_key), inside.header);
+  if (at.done_key) return run(as_bytes(*at.done_key), nullptr);
   if (at.inside) return run(nullptr, inside.header);
   return run(nullptr, nullptr);
 }

@@ -55,6 +55,7 @@ std::map<int, std::uint64_t> arrived(Store& store) {
 
 void fill(const LayerWorld& world) {
   world.fill();
+  world.write("beside the big one, with a name that is longer than what a string holds in itself", "small");
   world.write("big", LayerWorld::noise(1, (2u << 20) + 12345));
   world.write("behind", "small, and behind the big one");
 }
