@@ -66,11 +66,12 @@ struct Piece {
   bool unsteady = false;                // the last one of its file, which has changed while it was read
 };
 
-// Blocks that nobody looks at any more, to be filled again: memory fresh from the system costs as much as reading into it.
+// Blocks that nobody looks at any more, to be filled again: memory fresh from the system costs as much as reading into
+// it.
 class BlockBuffers {
  public:
-  // With what was in it, if it was used before. It comes back when the last pointer to it goes, on any thread, also after
-  // this object has gone.
+  // With what was in it, if it was used before. It comes back when the last pointer to it goes, on any thread, also
+  // after this object has gone.
   std::shared_ptr<Bytes> take();
 
  private:

@@ -402,6 +402,7 @@ TEST_F(StoreAway, WhatHasWaitedIsPutAtTheRateThatWasSaid) {
   EXPECT_GE(now_.mono_us - begun_us, (static_cast<std::int64_t>(waiting.spool_bytes) - 2 * last) * 1000);
   expect_restore_points(states);
   expect_replica_is_current();
+  stop();  // while there is `shared`
 }
 
 TEST_F(StoreAway, ARollbackDatabaseIsNotSwitchedBeforeTheStoreHasBeenAsked) {
