@@ -18,8 +18,8 @@ inline Style style_of(bool json) { return json ? Style::json : Style::text; }
 // Keys in the order in which they were set: what is read by people too should not be shuffled.
 using Json = nlohmann::ordered_json;
 
-// One line on standard output, at once. Bytes that are not UTF-8 (file names) become U+FFFD. Whatever becomes of it, the
-// command goes on.
+// One line on standard output, at once. Bytes that are not UTF-8 (file names) become U+FFFD. Whatever becomes of it,
+// the command goes on.
 void print_json(const Json& json);
 void print_line(const std::string& line);
 // False: some of that could not be written, and not because its reader had enough.

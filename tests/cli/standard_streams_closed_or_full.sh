@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whatever the standard streams are: nothing that is printed lands in a file of Cairn's, a reader who has gone and a disk
-# that is full end no command in its middle, and what could not be printed is not called done.
+# Whatever the standard streams are: nothing that is printed lands in a file of Cairn's, a reader who has gone and a
+# disk that is full end no command in its middle, and what could not be printed is not called done.
 . "$(dirname "$0")/common.sh"
 
 make_db app.db
@@ -23,7 +23,8 @@ restores_to_state_of backup app.db
 "$CAIRN" restore backup -o closed.db <&- >&- 2>&-
 cmp closed.db state.db
 ! "$CAIRN" restore nowhere -o nothing.db <&- >&- 2>&-
-printed=$("$CAIRN" replicate --state-dir "$dir/state" app.db --to backup <&- 2>&- --exec 'echo to nobody >&2; echo hello')
+printed=$("$CAIRN" replicate --state-dir "$dir/state" app.db --to backup --exec 'echo to nobody >&2; echo hello' \
+  <&- 2>&-)
 [ "$printed" = hello ]
 
 # A reader who has had enough.
