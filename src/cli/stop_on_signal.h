@@ -37,8 +37,8 @@ class OnSignal {
   std::thread thread_;
 };
 
-// While it lives, a signal asks `stop` to stop, so that long work tidies up behind itself; a second one ends the process
-// at once, which is as safe as a crash.
+// While it lives, a signal asks `stop` to stop, so that long work tidies up behind itself; a second one ends the
+// process at once, which is as safe as a crash.
 class StopOnSignal {
  public:
   StopOnSignal(Signals& signals, std::stop_source& stop) : on_signal_(signals, [&stop](int signal) {
