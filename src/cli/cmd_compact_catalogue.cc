@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/compacting.h"
 #include "cli/reading.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -276,7 +277,10 @@ CLI::App* add(CLI::App& compact, Run& run, const std::shared_ptr<CatalogueComman
   if (urls == Urls::required) option->required();
   add_catalogue_options(*command, options->catalogue);
   command->callback([options, all = std::move(all), &run] {
-    run = [options, all](const Tools&) { return with_catalogue(*options, all); };
+    run = [options, all](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return with_catalogue(*options, all);
+    };
   });
   return command;
 }

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/history_picture.h"
 #include "cli/reading.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -150,7 +151,12 @@ void add_history(CLI::App& app, Run& run) {
       ->type_name("N");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kHistoryExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return history(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return history(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cli/layers.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -102,7 +103,12 @@ void add_layer_list(CLI::App& layer, Run& run) {
   command->add_option("URL", options->url, "the store")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kLayerListExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return list(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return list(*options);
+    };
+  });
 }
 
 void add_layer_history(CLI::App& layer, Run& run) {
@@ -112,7 +118,12 @@ void add_layer_history(CLI::App& layer, Run& run) {
   command->add_option("--name", options->name, "the container")->required()->type_name("NAME");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kLayerHistoryExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return history(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return history(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

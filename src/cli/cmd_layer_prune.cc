@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/layers.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -91,7 +92,12 @@ void add_layer_prune(CLI::App& layer, Run& run) {
   command->add_flag("--dry-run", options->dry_run, "say what would be removed, and end");
   command->add_flag("--json", options->json, "the report as one line of JSON");
   command->footer(kLayerPruneExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return prune(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return prune(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

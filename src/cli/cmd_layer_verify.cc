@@ -5,6 +5,7 @@
 
 #include "cli/layers.h"
 #include "cli/progress.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -98,7 +99,12 @@ void add_layer_verify(CLI::App& layer, Run& run) {
   command->add_option("--name", options->name, "only this container")->type_name("NAME");
   command->add_flag("--json", options->json, "the report as one line of JSON");
   command->footer(kLayerVerifyExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return verify(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return verify(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -7,6 +7,7 @@
 #include "cairn/restore.h"
 #include "cli/commands.h"
 #include "cli/reading.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -78,7 +79,12 @@ void add_list(CLI::App& app, Run& run) {
   command->add_option("URL", options->url, "where replicas lie")->required()->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kListExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return list(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return list(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -10,6 +10,7 @@
 #include "cairn/compactor.h"
 #include "cli/commands.h"
 #include "cli/reading.h"
+#include "cli/stop_on_signal.h"
 #include "daemon/retention.h"
 
 namespace cairn::cli {
@@ -195,7 +196,12 @@ void add_prune(CLI::App& app, Run& run) {
   command->add_flag("--dry-run", options->dry_run, "say what would be removed, and end");
   command->add_flag("--json", options->json, "the report as one line of JSON");
   command->footer(kPruneExamples);
-  command->callback([options, &run] { run = [options](const Tools&) { return prune(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return prune(*options);
+    };
+  });
 }
 
 }  // namespace cairn::cli

@@ -135,8 +135,16 @@ void add_restore(CLI::App& app, Run& run) {
                                         "the newest state at or before this time:\n"
                                         "2026-11-21T08:00:00Z, with an offset (+02:00), a date\n"
                                         "alone; without an offset it is UTC");
-  at->type_name("TIME");
-  command->add_option("--sequence", options->sequence, "exactly this state")->type_name("N")->excludes(at);
+  at->type_name("TIME")->check([](const std::string& text) {
+    return text.empty() ? std::string("a time is missing (for the newest state leave it out)") : std::string();
+  });
+  command->add_option("--sequence", options->sequence, "exactly this state")
+      ->type_name("N")
+      ->excludes(at)
+      ->check([](const std::string& text) {
+        const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        return is_number ? std::string() : fmt::format("'{}' is not the number of a state", text);
+      });
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
   command->add_flag("--onto", options->onto, "replace it, and fetch only what differs from it");
   command->add_flag("--if-missing", options->if_missing,

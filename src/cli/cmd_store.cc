@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/stop_on_signal.h"
 #include "s3/probe.h"
 
 namespace cairn::cli {
@@ -119,7 +120,12 @@ void add_store(CLI::App& app, Run& run) {
   command->add_option("URL", options->url, "a place in the store")->required()->type_name("");
   command->add_flag("--json", options->json, "the report as one line of JSON");
   command->footer(kProbeNotes);
-  command->callback([options, &run] { run = [options](const Tools&) { return probe(*options); }; });
+  command->callback([options, &run] {
+    run = [options](const Tools& tools) {
+      const EndOnSignal ends(tools.signals);
+      return probe(*options);
+    };
+  });
   // Runs after the one of a command below it.
   store->callback([store, &run] {
     if (run) return;

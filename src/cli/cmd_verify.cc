@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 #include "cli/reading.h"
 #include "cli/repairing.h"
+#include "cli/stop_on_signal.h"
 
 namespace cairn::cli {
 
@@ -76,11 +77,15 @@ void print_report(const std::string& url, const VerifyReport& report, Style styl
                          report.problems.empty() ? "all is well" : count_text(report.problems.size(), "problem")));
 }
 
-int verify(const VerifyCommand& options) {
+int verify(const VerifyCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
   if (!store) return report({store.error()}, style);
   const Scratch scratch(options);
+  const EndOnSignal ends(tools.signals, [&] {
+    std::error_code ignored;
+    std::filesystem::remove_all(scratch.path(), ignored);
+  });
   System system;
   ProgressBar bar("verifying", ProgressBar::Unit::bytes);
   const auto progress = [&](std::uint64_t done, std::uint64_t total) { bar.show(done, total); };
@@ -123,7 +128,7 @@ void add_verify(CLI::App& app, Run& run) {
   command->footer(kVerifyExamples);
   command->callback([options, &run] {
     run = [options](const Tools& tools) {
-      if (!options->repair) return verify(*options);
+      if (!options->repair) return verify(*options, tools);
       const Scratch scratch(*options);
       return repair({options->url, scratch.path(), options->database, options->state_root, options->dry_run,
                      options->json}, tools);

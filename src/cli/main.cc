@@ -1,5 +1,7 @@
 // The command `cairn`. One cmd_*.cc a command; this is the table of contents.
+#include <fcntl.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -61,6 +63,14 @@ std::vector<std::string> cut_behind_dashes(std::vector<std::string>& arguments) 
   std::vector<std::string> behind(dashes + 1, arguments.end());
   arguments.erase(dashes, arguments.end());
   return behind;
+}
+
+// A file of ours must not get the number of a stream that whoever started this has closed: what is printed or logged
+// would go into it.
+void open_closed_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);  // the lowest number that is free
+  }
 }
 
 int run_command(std::vector<std::string> arguments) {
@@ -129,7 +139,10 @@ int run_command(std::vector<std::string> arguments) {
   Result<Signals> signals = Signals::open();
   if (!signals) return report({signals.error()}, Style::text);
   const Log log = Log::to_standard_error(log_level, log_format == "json" ? LogFormat::json : LogFormat::text);
-  return run({*signals, log, behind_dashes});
+  const int status = run({*signals, log, behind_dashes});
+  if (status != kDone || all_is_printed()) return status;
+  return report({Error(ErrorKind::io, "what was printed could not be written to standard output: is its disk full?"),
+                 Origin::local}, Style::text);
 }
 
 }  // namespace
@@ -139,5 +152,6 @@ int main(int argc, char** argv) {
   // What is larger goes back to the system when it is freed. Left to itself, glibc keeps the buffers of a snapshot's
   // parts, some 24 MiB in each of its arenas.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  cairn::cli::open_closed_streams();
   return cairn::cli::run_command({argv + 1, argv + argc});
 }

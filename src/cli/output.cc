@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdio>
 
 #include "base/clock.h"
@@ -13,19 +14,27 @@ namespace cairn::cli {
 
 namespace {
 
+// A disk that is full, or a reader who has gone, is no reason to end in the middle of anything: fmt::print would throw.
+void write_out(std::FILE* stream, std::string_view text) {
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stream) == text.size() && std::fflush(stream) == 0;
+  if (!written && errno == EPIPE) std::clearerr(stream);
+}
+
 bool is_number(const std::string& text) { return !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])); }
 
 }  // namespace
 
-void print_line(const std::string& line) {
-  fmt::print(stdout, "{}\n", line);
-  std::fflush(stdout);
-}
+void print_line(const std::string& line) { write_out(stdout, line + "\n"); }
+
+bool all_is_printed() { return std::ferror(stdout) == 0; }
+
+void print_error_text(std::string_view text) { write_out(stderr, text); }
 
 void print_json(const Json& json) { print_line(json.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
 int report(const Failure& failure, Style style) {
-  fmt::print(stderr, "cairn: {}\n", failure.error.message());
+  print_error_text(fmt::format("cairn: {}\n", failure.error.message()));
   if (style == Style::json) {
     Json body;
     body["kind"] = name_of(failure.error.kind());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cairn/error.h"
@@ -17,9 +18,14 @@ inline Style style_of(bool json) { return json ? Style::json : Style::text; }
 // Keys in the order in which they were set: what is read by people too should not be shuffled.
 using Json = nlohmann::ordered_json;
 
-// One line on standard output, at once. Bytes that are not UTF-8 (file names) become U+FFFD.
+// One line on standard output, at once. Bytes that are not UTF-8 (file names) become U+FFFD. Whatever becomes of it,
+// the command goes on.
 void print_json(const Json& json);
 void print_line(const std::string& line);
+// False: some of that could not be written, and not because its reader had enough.
+bool all_is_printed();
+// Text on standard error, as it is.
+void print_error_text(std::string_view text);
 
 // "cairn: <sentence>" on standard error, with Style::json also {"error": {"kind", "message"}} on standard output.
 // Returns the exit status.

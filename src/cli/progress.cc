@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 #include "base/clock.h"
 #include "cli/output.h"
@@ -29,16 +28,14 @@ void ProgressBar::show(std::uint64_t done, std::uint64_t total) {
   if (visible_ && now - drawn_ms_ < kRedrawMs && done < total) return;
   drawn_ms_ = now;
   visible_ = true;
-  fmt::print(stderr, "\r\033[K{}", text(std::min(done, total), total));
-  std::fflush(stderr);
+  print_error_text(fmt::format("\r\033[K{}", text(std::min(done, total), total)));
 }
 
 void ProgressBar::clear() {
   MutexLock lock(mutex_);
   if (!visible_) return;
   visible_ = false;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  print_error_text("\r\033[K");
 }
 
 std::string ProgressBar::text(std::uint64_t done, std::uint64_t total) const {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "base/clock.h"
 
 namespace cairn::cli {
@@ -49,7 +47,7 @@ Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::u
 std::string damage_warning(const DamagedObject& damaged) { return "done without a damaged object: " + damaged.problem; }
 
 void warn_of(const std::vector<DamagedObject>& damaged) {
-  for (const DamagedObject& each : damaged) fmt::print(stderr, "cairn: warning: {}\n", damage_warning(each));
+  for (const DamagedObject& each : damaged) print_error_text(fmt::format("cairn: warning: {}\n", damage_warning(each)));
 }
 
 Json damaged_json(const std::vector<DamagedObject>& damaged) {

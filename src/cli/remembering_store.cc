@@ -37,6 +37,18 @@ void RememberingStore::remember(const Error& error) {
   if (messages_.size() > kRemembered) messages_.pop_front();
 }
 
+Result<ObjectInfo> RememberingStore::read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                                          const TakePiece& take) {
+  bool is_taken = true;
+  auto read = inner_->read(key, offset, length, [&](const ObjectInfo& info, ByteView piece) {
+    auto taken = take(info, piece);
+    if (!taken) is_taken = false;
+    return taken;
+  });
+  if (!read && is_taken) remember(read.error());
+  return read;
+}
+
 Result<std::vector<NotRemoved>> RememberingStore::remove_many(std::span<const std::string> keys) {
   auto left = StoreAround::remove_many(keys);
   if (left) {

@@ -29,6 +29,9 @@ class RememberingStore final : public StoreAround<RememberingStore> {
     if (!result) remember(result.error());
     return result;
   }
+  // What whoever takes the bytes says (that there is no room for them) is no word of this store.
+  Result<ObjectInfo> read(std::string_view key, std::uint64_t offset, std::uint64_t length,
+                          const TakePiece& take) override;
   Result<std::vector<NotRemoved>> remove_many(std::span<const std::string> keys) override;
 
  private:

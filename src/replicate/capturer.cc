@@ -76,6 +76,12 @@ Result<void> Capturer::walk(const Time& now) {
   }
   CAIRN_ASSIGN(const bool same_file, check_identity());
   if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
+  if (is_written_under_floor()) {
+    let_go(sqlite::CloseMode::abandon);
+    if (start_ == Start::go_on) start_ = Start::adopt;
+    compares_for_times_ = true;
+    return Error(ErrorKind::busy, shared_.options.database + " was written to, and not by SQLite: comparing anew");
+  }
   CAIRN_ASSIGN(index_, database_->look());
   if (state_->is_behind() || !state_->is_all_of(index_)) note_waiting(now);
   if (auto kept = keep_hold(now); !kept) {
@@ -148,6 +154,7 @@ Result<void> Capturer::open_database(const Time& now) {
   CAIRN_ASSIGN(auto database, sqlite::Database::open(shared_.options.database, wal_switch));
   CAIRN_TRY(database->take_hold());
   database_ = std::move(database);
+  floor_file_ns_ = database_->modified_ns();
   next_capture_us_ = next_roll_us_ = now.mono_us;
   restart_wait_until_us_ = -1;
   return {};
@@ -177,6 +184,12 @@ Result<bool> Capturer::check_identity() {
     return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::io) : error;
   }
   return false;
+}
+
+// Under a floor nobody who takes SQLite's locks writes to the file: somebody has copied another one over it, and what
+// is committed from then on does not continue what was captured.
+bool Capturer::is_written_under_floor() const {
+  return file_times_tell_ && database_->hold() == sqlite::Hold::floor && database_->modified_ns() != floor_file_ns_;
 }
 
 void Capturer::let_go(sqlite::CloseMode mode) {
@@ -252,6 +265,7 @@ Result<bool> Capturer::take_floor() {
   if (!on_floor) return false;
   if (pass_) pass_->view().all_backfilled();
   truncated_on_this_floor_ = false;
+  floor_file_ns_ = database_->modified_ns();
   return true;
 }
 

@@ -43,6 +43,7 @@ class Capturer {
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);
   Result<bool> check_identity();
+  bool is_written_under_floor() const;
   Result<void> keep_hold(const Time& now);
   bool pin_may_stay(const Time& now);
   Result<bool> move_pin(const Time& now);
@@ -124,6 +125,9 @@ class Capturer {
   bool seeks_gate_ = false;                  // asks for the write lock again and again
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;
+  std::int64_t floor_file_ns_ = 0;           // when the database file was written last, when the floor was taken
+  bool file_times_tell_ = true;              // no: they have changed once although nothing was written
+  bool compares_for_times_ = false;
   int quiet_tries_ = 0;                      // before that
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then

@@ -179,7 +179,8 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1)));
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1),
+                               shared_.local->record().lineage));
   CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;

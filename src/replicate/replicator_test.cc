@@ -565,6 +565,49 @@ TEST_F(ReplicatorTest, OlderCopyPutInPlaceWhileDownIsComparedNotTrusted) {
   EXPECT_GE(replicator_->status().reconciles, 1u);
 }
 
+// In place, by somebody who takes no lock: what is committed from then on continues the copy, not what was captured.
+TEST_F(ReplicatorTest, OlderCopyPutOverTheFileUnderAFloorIsCompared) {
+  make_database();
+  fs::copy_file(db_path_, dir_ / "old.db");
+  {
+    App app(db_path_);
+    start();
+    must_settle();
+    app.must("UPDATE t SET v='changed'");
+    must_settle();
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    must_settle();
+  }
+  ASSERT_EQ(replicator_->status().hold, "floor");
+  std::ofstream(db_path_, std::ios::binary | std::ios::in) << read_all(dir_ / "old.db");
+  {
+    App app(db_path_);
+    app.must(fill(3));
+    ASSERT_EQ(app.ask("SELECT count(*) FROM t WHERE v='changed'"), "0");
+  }
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
+}
+
+// Times that change by themselves are not followed by one comparison after the other.
+TEST_F(ReplicatorTest, AFileTimeThatMeansNothingCostsOneComparison) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  for (int i = 1; i <= 3; ++i) {
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    must_settle();
+    ASSERT_EQ(replicator_->status().hold, "floor");
+    fs::last_write_time(db_path_, fs::last_write_time(db_path_) + std::chrono::seconds(1));
+    must_settle();
+    EXPECT_EQ(replicator_->status().reconciles, 1u) << i;
+    app.must(fill(3));
+    must_settle();  // a floor gives way to a pin, under which a checkpoint can do something
+  }
+  expect_replica_is_current();
+}
+
 // A begun hold is a floor; a writer restarts the WAL under it before the first page is read.
 TEST_F(ReplicatorTest, CommitsBetweenTheFirstHoldAndTheFirstPageAreInTheSnapshot) {
   make_database();

@@ -3,6 +3,7 @@
 #include "replicate/capturer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "fmt/format.h"
@@ -99,6 +100,8 @@ Result<void> Capturer::finish_pass(const Time& now) {
       CAIRN_TRY(take_over(*pass, state_->sequence()));
       break;
     case PassGoal::reconcile:
+      // A file system that gives other times later on, or somebody who did: not every time is worth a comparison.
+      if (std::exchange(compares_for_times_, false) && !pass->differs()) file_times_tell_ = false;
       if (pass->differs()) CAIRN_TRY(pass->finish_segment(now));
       CAIRN_TRY(take_over(*pass, pass->differs() ? state_->sequence().next() : state_->sequence()));
       break;

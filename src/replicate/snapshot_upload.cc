@@ -181,7 +181,7 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
     published = shared_.published;
   }
   if (published < job.sequence) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published));
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published, job.lineage));
   return finish(job);
 }
 

@@ -5,28 +5,45 @@
 
 #include "fmt/format.h"
 #include "restore/head.h"
+#include "restore/metadata.h"
 #include "restore/plan.h"
 #include "restore/replica.h"
 #include "segment/keys.h"
+#include "segment/reader.h"
 
 namespace cairn::replicate {
 
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published) {
+namespace {
+
+// Of what was published last, or of the claim. not_found: it is not there. corrupt: it does not say.
+Result<Id128> lineage_there(Store& store, const std::string& newest, std::string_view replica, Sequence published) {
+  if (published.value > 0) {
+    CAIRN_ASSIGN(const auto reader, segment::ObjectReader::open(store, newest));
+    return reader->footer().lineage;
+  }
+  CAIRN_ASSIGN(const restore::Metadata claim, restore::read_metadata(store, replica));
+  return claim.lineage;
+}
+
+}  // namespace
+
+Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage) {
   if (!store.capabilities().looking_is_free) return {};
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
-  const auto there = store.head(newest);
-  if (there) return {};
-  if (there.error().kind() != ErrorKind::not_found) return there.error().with("look at " + newest);
+  const auto there = lineage_there(store, newest, replica, published);
+  if (there ? *there == lineage : there.error().kind() == ErrorKind::corrupt) return {};
+  if (!there && there.error().kind() != ErrorKind::not_found) return there.error().with("look at " + newest);
   // It may have been merged into another object, or a person may have removed what is only a summary.
   const auto head = restore::read_head(store, replica);
-  if (head && head->newest == published) return {};
+  if (head && head->newest == published && head->lineage == lineage) return {};
   if (!head && head.error().kind() != ErrorKind::not_found) return head.error();
+  const bool is_other = there.has_value() || (head && head->lineage != lineage);
   return Error(ErrorKind::retry_later,
                fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, "
-                           "moved or mounted there? Nothing more is published until it is back; if it is gone for "
+                           "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
                            "good, stop, and run again: that tells what can be done.",
-                           newest, store.url()));
+                           newest, store.url(), is_other ? "What lies there is of another history. " : ""));
 }
 
 Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer) {

@@ -11,9 +11,10 @@
 namespace cairn::replicate {
 
 // A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
-// What is put into the place that is left can never be restored, and leaves a hole when the right one is back. So where
-// looking costs nothing, what was published last has to be there before more is put. retry_later: it is not.
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published);
+// What is put into the place that is left can never be restored, and leaves a hole when the right one is back; what is
+// put into another replica ends that one's history. So where looking costs nothing, what was published last has to be
+// there before more is put, and has to be of this lineage. retry_later: it is not.
+Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage);
 
 // Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
 // applied without an answer. conflict: another writer has gone on with it.

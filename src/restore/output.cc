@@ -44,6 +44,15 @@ Result<bool> exists(FileSystem& files, const std::string& path) {
   return info.error();
 }
 
+// A rename would put a file in the place of a device that a whole system relies on (/dev/null), and who opens a pipe to
+// see what can be used of it waits for ever.
+Result<void> expect_no_special_file(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) return {};
+  return Error(ErrorKind::invalid,
+               fmt::format("{} is a device, a pipe or a socket: name a file to restore into", path));
+}
+
 std::string folder_of(const std::string& path) {
   std::string folder = parent_directory(path);
   return folder.empty() ? "." : folder;
@@ -60,6 +69,7 @@ Result<std::unique_ptr<Output>> Output::prepare(const std::string& path, const R
   if (info && info->is_directory) {
     return Error(ErrorKind::invalid, fmt::format("{} is a folder: name the file to restore into", path));
   }
+  CAIRN_TRY(expect_no_special_file(output->path_));
   if (info && !may_replace) return output->exists_already();
   if (!info && info.error().kind() != ErrorKind::not_found) return info.error();
   auto folder = files.info(folder_of(output->path_));

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
@@ -187,6 +189,29 @@ TEST_F(RestoreOutput, WhatAKilledRestoreLeftIsRemovedAndWhatARunningOneWritesIsN
   ASSERT_TRUE(running);
   ASSERT_TRUE(restore(*store_, {}));
   EXPECT_THAT(names(), ElementsAre("out.db", "out.db.cairn-00000001", "out.db.cairn-12", "out.db.cairn-backups"));
+}
+
+// As root, /dev/null would be an ordinary file from then on; and --onto would wait for somebody to write to a pipe.
+TEST_F(RestoreOutput, APipeOrADeviceIsNeitherReplacedNorOpened) {
+  ReplicaBuilder replica(*store_, "app.db");
+  replica.begin(Image::made(512, 20, 1));
+  executor_ = std::make_unique<InlineExecutor>();
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::symlink(path("pipe").c_str(), path("link").c_str()), 0);
+  for (const char* name : {"pipe", "link"}) {
+    for (const Base base : {Base::none, Base::existing}) {
+      RestoreOptions options;
+      options.overwrite = Overwrite::replace;
+      options.base = base;
+      const auto result = run_restore(*store_, "app.db", path(name), options, *files_, *executor_);
+      ASSERT_FALSE(result);
+      EXPECT_EQ(result.error().kind(), ErrorKind::invalid) << result.error().message();
+    }
+  }
+  struct stat pipe{};
+  ASSERT_EQ(::stat(path("pipe").c_str(), &pipe), 0);
+  EXPECT_TRUE(S_ISFIFO(pipe.st_mode));
+  EXPECT_THAT(names(), ElementsAre("link", "pipe"));
 }
 
 }  // namespace

@@ -25,4 +25,8 @@ expect 3 "$CAIRN" restore backup -o none.db --sequence 4
 expect 3 "$CAIRN" restore backup -o none.db --at 2001-01-01
 expect 2 "$CAIRN" restore backup -o none.db --at yesterday
 expect 2 "$CAIRN" restore backup -o none.db --at 2100-01-01 --sequence 1
+# Of a variable that is not set: the newest state is not what was asked for.
+expect 2 "$CAIRN" restore backup -o none.db --at ''
+expect 2 "$CAIRN" restore backup -o none.db --sequence ''
+expect 2 "$CAIRN" restore backup -o none.db --sequence -1
 [ ! -e none.db ]

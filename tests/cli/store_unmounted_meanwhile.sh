@@ -31,6 +31,22 @@ add_rows app.db 1
 wait_until test "$(grep -c 'not in .* any more' "$log")" -ge 2
 mv elsewhere mount
 wait_until restored_count 27
+
+# The folder of another replica in its place, that has got just as far: nothing is added to that.
+newest=$(newest_sequence mount/app.db)
+make_db other.db
+mkdir others
+once other.db --to others/app.db
+for ((i = 0; i < newest; i++)); do add_rows other.db 1; once other.db --to others/app.db; done
+[ "$(newest_sequence others/app.db)" = "$newest" ]
+mv mount elsewhere && mv others mount
+add_rows app.db 1
+wait_until grep -q 'of another history' "$log"
+mv mount others && mv elsewhere mount
+wait_until restored_count 28
+[ "$(newest_sequence others/app.db)" = "$newest" ]
+restores_to_state_of others/app.db other.db
+expect 0 "$CAIRN" verify others/app.db
 stop_replicate
 restores_to_state_of mount/app.db app.db
 expect 0 "$CAIRN" verify mount/app.db
