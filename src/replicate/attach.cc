@@ -21,6 +21,8 @@
 // and the database is compared with what the store holds, as if nothing had been captured.
 #include "replicate/attach.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 #include "replicate/claim.h"
 #include "restore/head.h"
@@ -106,6 +108,22 @@ Result<Base> claim_and_begin(const AttachContext& c, const Time& now) {
   CAIRN_ASSIGN(Base base, begin(c, lineage, now.wall_ms));
   CAIRN_TRY(put_claim(c, lineage, base.begun_ms, now));
   return base;
+}
+
+// Who adopts goes on from what is there, although the claim may speak of more. Left so, it would keep each restore of
+// the newest state from believing that it is the newest. Before anything is remembered: an end in between asks again.
+Result<void> claim_no_more_than(const AttachContext& c, const Id128& lineage, Sequence newest) {
+  if (c.options.adopt != Adopt::local) return {};
+  CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+  if (!claim || claim->latest_wal_sequence <= newest.value) return {};
+  const auto updated = update_claim(c.store, c.options.replica, lineage, [&](Claim& changed) {
+    changed.latest_wal_sequence = std::min(changed.latest_wal_sequence, newest.value);
+  });
+  if (updated || updated.error().kind() == ErrorKind::unsupported) return {};
+  // Somebody writes it this very moment: the next look at the store tells.
+  const bool was_replaced =
+      updated.error().kind() == ErrorKind::conflict || updated.error().kind() == ErrorKind::not_found;
+  return was_replaced ? updated.error().as(ErrorKind::maybe_done) : updated.error();
 }
 
 Result<Finding> find_no_history(const AttachContext& c) {
@@ -236,6 +254,7 @@ Result<Finding> find_foreign(const AttachContext& c, const restore::HeadState& h
 
 Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   const restore::HeadState& head = finding.head;
+  CAIRN_TRY(claim_no_more_than(c, head.lineage, head.newest));
   // Not before the database was compared: a refusal has to be one at the next start too, whatever the head's number.
   CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after(), Proven::no));
   CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
@@ -323,6 +342,7 @@ Result<Base> attach(const AttachContext& context, const Finding& finding, const 
   switch (finding.start) {
     case Start::begin:
       if (finding.lineage.is_zero()) return claim_and_begin(context, now);
+      CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));
       return begin(context, finding.lineage, finding.begun_ms);
     case Start::go_on: return go_on(context, finding.head);
     default: return attach_to_foreign(context, finding);
@@ -359,6 +379,7 @@ Result<bool> confirm(const AttachContext& context, const Finding& finding, const
   if (finding.start == Start::go_on) return confirm_history(context, finding.head, spool);
   if (finding.start != Start::begin) return false;
   if (!finding.lineage.is_zero()) {
+    CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));
     return finding.lineage == presumed.lineage && finding.begun_ms == presumed.begun_ms;
   }
   CAIRN_TRY(put_claim(context, presumed.lineage, presumed.begun_ms, now));

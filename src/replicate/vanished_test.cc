@@ -102,6 +102,51 @@ TEST_F(Vanished, EndsTheReplicationAtTheSecondLookAndEachStartUntilAdopted) {
   expect_replica_is_current();
 }
 
+// The claim says what was published. It was, and nothing of it is left: who adopts begins anew, and what is the newest
+// state then is taken for the newest.
+TEST_F(Vanished, ButForTheClaimItBeginsAnewWhenAdoptedAndCanBeRestored) {
+  begin();
+  for (int i = 0; i < 3; ++i) must_commit();
+  stop();
+  const std::string claim = segment::metadata_key("app");
+  ASSERT_GT((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 2u);
+  const auto page = inner_->list("");
+  for (const ObjectInfo& object : page->objects) {
+    if (object.key != claim) ASSERT_TRUE(inner_->remove(object.key));
+  }
+  start();
+  expect_vanished(settle());
+  stop();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  must_settle();
+  EXPECT_EQ((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 0u);
+  expect_replica_is_current();
+}
+
+// The store was rolled back, or what was published last is lost; but for the claim.
+TEST_F(Vanished, WhatIsLeftIsGoneOnFromWhenAdoptedAndItsNewestStateCanBeRestored) {
+  begin();
+  for (int i = 0; i < 3; ++i) must_commit();
+  stop();
+  const std::uint64_t published = (*replicate::read_claim(*inner_, "app"))->latest_wal_sequence;
+  for (std::uint64_t at = published; at > published - 2; --at) {
+    ASSERT_TRUE(inner_->remove(segment::segment_key("app", Sequence(at))));
+  }
+  start();
+  const auto refused = settle();
+  ASSERT_TRUE(refused);
+  EXPECT_NE(refused->message().find("rolled back"), std::string::npos) << refused->message();
+  stop();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, published - 1);
+  expect_replica_is_current();
+}
+
 TEST_F(Vanished, IsNotWhatARemovedSummaryMeans) {
   begin();
   ASSERT_TRUE(inner_->remove(segment::metadata_key("app")));
