@@ -528,8 +528,8 @@ TEST_F(PruneTest, WhatIsDamagedIsNotReliedOnAndStays) {
   expect_restores(*store_, *replica_, Sequence(20));
 }
 
-// What leads to no state because what it builds on is damaged is not what nobody needs: a copy of the damaged object, put
-// back, makes all of it good again.
+// What leads to no state because what it builds on is damaged is not what nobody needs: a copy of the damaged object,
+// put back, makes all of it good again.
 TEST_F(PruneTest, WhatOnlyDamageKeepsFromBeingRestoredStays) {
   Image image = Image::made(512, 6, 1);
   SeededRandom random(1);

@@ -182,8 +182,8 @@ TEST_F(RepairTest, ASquashedSegmentThatCannotBeMadeAgainAndIsNotNeededStandsInTh
   expect_verified();
 }
 
-// Its index is damaged as well: that it was a bundle, and of which states, is not known. What holds its end alone is not
-// put in its place, nor is it taken for all that it held.
+// Its index is damaged as well: that it was a bundle, and of which states, is not known. What holds its end alone is
+// not put in its place, nor is it taken for all that it held.
 TEST_F(RepairTest, ABundleThatCannotBeReadAtAllIsNotTakenForASquashedSegment) {
   for (const bool has_same_range : {true, false}) {
     SCOPED_TRACE(has_same_range);

@@ -220,6 +220,22 @@ Result<bool> settle_hashes(const AttachContext& c, Base& base, Sequence publishe
   return false;
 }
 
+// Of the head's pages. Where only damage leads to it, who was told to begin anew (with the database as it is, or with a
+// snapshot that has nothing of the old ones) needs none: all pages are published, and a snapshot.
+Result<void> know_pages(const AttachContext& c, Base& base, const restore::HeadState& head) {
+  const auto rebuilt = rebuild_hashes(c, base, head.newest);
+  if (rebuilt || rebuilt.error().kind() != ErrorKind::corrupt) return rebuilt;
+  const bool begins_anew = c.options.adopt == Adopt::local || c.options.copy_unchanged == CopyUnchanged::no;
+  if (!begins_anew) {
+    return Error(ErrorKind::corrupt, fmt::format("{}. When it is lost for good, 'cairn snapshot --whole' goes on from "
+                                                 "what the database is now", rebuilt.error().message()));
+  }
+  restate(base, head);
+  base.needs_snapshot = true;
+  CAIRN_TRY(base.hashes->resize(0));
+  return base.spool->clear();
+}
+
 Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
     r.published = head.newest;
@@ -232,7 +248,7 @@ Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   CAIRN_ASSIGN(const bool known, settle_hashes(c, base, head.newest, head.footer.hash_after()));
   if (known) return base;
   if (head.has_snapshot) {
-    CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+    CAIRN_TRY(know_pages(c, base, head));
   } else {
     restate(base, head);
     CAIRN_TRY(base.spool->clear());
@@ -263,7 +279,7 @@ Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   base.has_snapshot = head.has_snapshot;
   if (auto claim = read_claim(c.store, c.options.replica); claim && *claim) base.previous_host = (*claim)->host;
   restate(base, head);
-  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(know_pages(c, base, head));
   return base;
 }
 

@@ -2,6 +2,8 @@
 // nothing is asked before each put, and the claim that is looked at every five minutes tells.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "replicate/claim.h"
 #include "restore/head.h"
 #include "segment/keys.h"
@@ -145,6 +147,45 @@ TEST_F(Vanished, WhatIsLeftIsGoneOnFromWhenAdoptedAndItsNewestStateCanBeRestored
   must_settle();
   EXPECT_EQ(replicator_->status().published_sequence, published - 1);
   expect_replica_is_current();
+}
+
+// Nothing here tells the pages of the newest state, and nothing there does: it goes on only when that is asked for, and
+// then all that follows can be restored.
+TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
+  auto anew = options();
+  for (const bool adopts : {true, false}) {
+    SCOPED_TRACE(adopts);
+    if (adopts) begin();
+    else start(anew);
+    for (int i = 0; i < 3; ++i) must_commit();
+    const std::uint64_t published = replicator_->status().published_sequence;
+    stop();
+    std::filesystem::remove(options().state_directory + "/page_hashes");
+    const std::string key = segment::segment_key("app", Sequence(published - 1));
+    Bytes bytes = inner_->get(key)->bytes;
+    bytes[bytes.size() - 3] ^= std::byte{1};
+    ASSERT_TRUE(inner_->remove(key));
+    ASSERT_TRUE(inner_->put_new(key, BytesSource(bytes)));
+    start();
+    const auto refused = settle();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->kind(), ErrorKind::corrupt) << refused->message();
+    for (const std::string& what : {key, std::string("cannot be restored without"), std::string("snapshot --whole")}) {
+      EXPECT_NE(refused->message().find(what), std::string::npos) << refused->message();
+    }
+    stop();
+    anew = options();
+    if (adopts) anew.adopt = Adopt::local;
+    else anew.copy_unchanged = CopyUnchanged::no;
+    start(anew);
+    must_settle();
+    EXPECT_GT(replicator_->status().published_sequence, published);
+    EXPECT_TRUE(committed() == restored());
+    must_commit();
+    EXPECT_TRUE(committed() == restored());
+    stop();
+    anew = options();
+  }
 }
 
 TEST_F(Vanished, IsNotWhatARemovedSummaryMeans) {

@@ -384,8 +384,8 @@ TEST_F(DamagedOne, ATimeThatMayBeThatOfALostStateIsNotAnswered) {
   EXPECT_TRUE(before);
 }
 
-// Six is no state any more, nor is five: they lie in a squashed segment. Before them comes four, of which only a damaged
-// object tells.
+// Six is no state any more, nor is five: they lie in a squashed segment. Before them comes four, of which only a
+// damaged object tells.
 TEST_F(DamagedOne, ATimeIsNotAnsweredByAStateFromBeforeWhatDamageHides) {
   const RestoreTarget then = testing::at_time(replica_->time_ms(Sequence(6)) + 500);
   Image image = replica_->state(Sequence(6));

@@ -1,5 +1,5 @@
-// A plan for a state, and what is done when an object of it turns out to be gone or damaged: the plan is made again, from
-// a fresh list and without what is damaged (damage.h).
+// A plan for a state, and what is done when an object of it turns out to be gone or damaged: the plan is made again,
+// from a fresh list and without what is damaged (damage.h).
 #pragma once
 
 #include <set>
@@ -38,8 +38,8 @@ class Replans {
   int in_vain_ = 0;
 };
 
-// Runs `attempt` on a watched store until it succeeds, or fails for another reason. It does without what is in `damage`,
-// to which is added what it finds.
+// Runs `attempt` on a watched store until it succeeds, or fails for another reason. It does without what is in
+// `damage`, to which is added what it finds.
 template <class T, class Attempt>
 Result<T> with_replans(Store& store, Damage& damage, Attempt attempt) {
   for (Replans replans;;) {
