@@ -528,6 +528,38 @@ TEST_F(PruneTest, WhatIsDamagedIsNotReliedOnAndStays) {
   expect_restores(*store_, *replica_, Sequence(20));
 }
 
+// What leads to no state because what it builds on is damaged is not what nobody needs: a copy of the damaged object,
+// put back, makes all of it good again.
+TEST_F(PruneTest, WhatOnlyDamageKeepsFromBeingRestoredStays) {
+  Image image = Image::made(512, 6, 1);
+  SeededRandom random(1);
+  replica_->begin(image, clock_.wall_ms);
+  for (int i = 0; i < 6; ++i) publish(random, image);
+  replica_->snapshot();
+  for (int i = 0; i < 3; ++i) publish(random, image);
+  replica_->merge(1, Sequence(3), Sequence(4), ObjectKind::bundle);
+  replica_->merge(2, Sequence(1), Sequence(6), ObjectKind::squashed);
+  for (std::uint64_t at : {3, 4}) ASSERT_TRUE(store_->remove(replica_->segment_key(Sequence(at))));
+  const std::string first = replica_->snapshot_key(Sequence(0));
+  const std::string bundle = segment::merged_key("app.db", 1, Sequence(3), Sequence(4));
+  for (const std::string& key : {first, bundle}) {
+    SCOPED_TRACE(key);
+    const Bytes whole = cairn::testing::get_object(*store_, key);
+    Bytes bytes = whole;
+    bytes[bytes.size() - 60] ^= std::byte{1};
+    cairn::testing::replace_object(*store_, key, bytes);
+    const std::map<std::string, Bytes> before = all_objects(*store_);
+    const auto report = prune(*store_, strict());
+    ASSERT_FALSE(report);
+    EXPECT_EQ(name_of(report.error().kind()), name_of(ErrorKind::corrupt)) << report.error().message();
+    EXPECT_THAT(report.error().message(), HasSubstr(key + " is damaged"));
+    EXPECT_EQ(all_objects(*store_), before);
+    cairn::testing::replace_object(*store_, key, whole);
+    expect_restores_all(*store_, *replica_);
+  }
+  ASSERT_TRUE(prune(*store_, strict()));
+}
+
 TEST_F(PruneTest, NothingThereIsSaid) {
   const auto report = prune(*store_, strict());
   ASSERT_FALSE(report);

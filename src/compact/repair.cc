@@ -22,6 +22,8 @@
 #include "compact/scratch_file.h"
 #include "restore/claims.h"
 #include "restore/history.h"
+#include "restore/metadata.h"
+#include "restore/pruned.h"
 #include "restore/replica.h"
 #include "segment/keys.h"
 #include "segment/reader.h"
@@ -74,6 +76,7 @@ class Repair {
     CAIRN_TRY(read());
     CAIRN_TRY(leave_other_histories());
     CAIRN_TRY(refuse_contradictions());
+    CAIRN_TRY(read_what_was_given_up());
     CAIRN_TRY(rebuild_all());
     for (std::size_t i = 0; i < damaged_.size(); ++i) CAIRN_TRY(put_aside(i));
     report_.lost = lost();
@@ -155,6 +158,14 @@ class Repair {
                                                  problems.front()));
   }
 
+  // A record that cannot be read gives nothing up.
+  Result<void> read_what_was_given_up() {
+    auto pruned = restore::read_pruned(store_, replica_);
+    if (pruned) pruned_ = std::move(*pruned);
+    else if (!is_of_the_objects(pruned.error().kind())) return pruned.error();
+    return {};
+  }
+
   Result<void> rebuild_all() {
     for (bool more = true; more;) {
       more = false;
@@ -203,9 +214,22 @@ class Repair {
     all.push_back({damaged.object, footer});
     std::vector<std::string> problems;
     restore::compare_claims(all, problems);
-    if (same && problems.empty()) return footer;
+    if (same && problems.empty()) return expect_as_many_states(damaged, std::move(footer));
     return Error(ErrorKind::corrupt, problems.empty() ? "what others hold is not what its own index says that it was"
                                                       : "what others hold contradicts: " + problems.front());
+  }
+
+  // Of what it was nothing may be known but its range. Then what takes its place must not hold fewer states than it may
+  // have held: a squashed segment of the same range is no bundle.
+  Result<segment::Footer> expect_as_many_states(const Damaged& damaged, segment::Footer footer) const {
+    if (damaged.footer) return footer;
+    std::set<std::uint64_t> states = reachable();
+    for (const segment::RestorePoint& point : footer.points) states.insert(point.sequence.value);
+    const Ranges missing = unheld(damaged, states);
+    if (missing.empty()) return footer;
+    return Error(ErrorKind::not_found,
+                 fmt::format("which states it held is not known, and no other object holds sequence {} by itself",
+                             missing.front().first.value));
   }
 
   Result<bool> replace(std::size_t i, const File& file, const segment::Footer& footer, const std::string& from) {
@@ -260,12 +284,37 @@ class Repair {
                                                   kNames, damaged.object.name.key));
   }
 
-  // States that the object speaks of.
-  static std::vector<std::uint64_t> spoken_of(const Damaged& damaged) {
-    std::vector<std::uint64_t> states;
-    if (!damaged.footer) return {damaged.object.name.last.value};
-    for (const segment::RestorePoint& point : damaged.footer->points) states.push_back(point.sequence.value);
+  using Ranges = std::vector<std::pair<Sequence, Sequence>>;
+
+  // States that the object speaks of. While its index is damaged, too, these are all in its range.
+  static Ranges spoken_of(const Damaged& damaged) {
+    if (!damaged.footer) return {{damaged.object.name.first, damaged.object.name.last}};
+    Ranges states;
+    for (const segment::RestorePoint& point : damaged.footer->points) {
+      states.emplace_back(point.sequence, point.sequence);
+    }
     return states;
+  }
+
+  // Those of them that are not among `states`, and were not given up.
+  Ranges unheld(const Damaged& damaged, const std::set<std::uint64_t>& states) const {
+    Ranges missing;
+    for (const auto& [first, last] : spoken_of(damaged)) {
+      restore::Pruned held = pruned_, there;
+      for (auto at = states.lower_bound(first.value); at != states.end() && *at <= last.value; ++at) {
+        there.ranges.emplace_back(*at, *at);
+      }
+      held.add(there);
+      Sequence next = first;
+      for (const auto& [from, to] : held.ranges) {
+        if (to < next) continue;
+        if (from > last) break;
+        if (next < from) missing.emplace_back(next, Sequence(from.value - 1));
+        next = to.next();
+      }
+      if (next <= last) missing.emplace_back(next, last);
+    }
+    return missing;
   }
 
   std::set<std::uint64_t> reachable() const {
@@ -278,9 +327,7 @@ class Repair {
     RepairedObject& report = report_.damaged[i];
     if (report.mended != Mended::no) return {};
     const Damaged& damaged = damaged_[i];
-    const std::set<std::uint64_t> states = reachable();
-    const std::vector<std::uint64_t> needed = spoken_of(damaged);
-    if (!std::all_of(needed.begin(), needed.end(), [&](std::uint64_t at) { return states.contains(at); })) return {};
+    if (!unheld(damaged, reachable()).empty()) return {};
     // The head is what a writer that comes too late runs against.
     const segment::ObjectName& name = damaged.object.name;
     const bool is_level0 = name.kind == segment::KeyKind::segment && name.level == 0;
@@ -289,6 +336,9 @@ class Repair {
       CAIRN_ASSIGN(report.kept_as, keep(damaged));
       CAIRN_ASSIGN(const ObjectInfo now, store_.head(damaged.object.name.key));
       if (now.etag != damaged.etag) return Error(ErrorKind::conflict, damaged.object.name.key + " changed meanwhile");
+      if (is_level0) {
+        CAIRN_TRY(restore::claim_before_removing(store_, replica_, name.last, restore::newest_of(listed_, {})));
+      }
       CAIRN_TRY(store_.remove(damaged.object.name.key));
     }
     report.mended = Mended::put_aside;
@@ -297,22 +347,20 @@ class Repair {
 
   std::vector<std::pair<std::uint64_t, std::uint64_t>> lost() const {
     const std::set<std::uint64_t> states = reachable();
-    std::set<std::uint64_t> gone;
-    const auto look = [&](std::uint64_t at) {
-      if (!states.contains(at)) gone.insert(at);
-    };
+    restore::Pruned gone;
     for (const ReadObject& object : good_) {
-      for (const segment::RestorePoint& point : object.footer.points) look(point.sequence.value);
+      for (const segment::RestorePoint& point : object.footer.points) {
+        const Sequence at = point.sequence;
+        if (!states.contains(at.value) && !pruned_.covers(at, at)) gone.ranges.emplace_back(at, at);
+      }
     }
     for (std::size_t i = 0; i < damaged_.size(); ++i) {
       if (report_.damaged[i].mended != Mended::no) continue;
-      for (const std::uint64_t at : spoken_of(damaged_[i])) look(at);
+      for (const auto& range : unheld(damaged_[i], states)) gone.ranges.push_back(range);
     }
+    gone.add({});  // in order, and as few as can be
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
-    for (const std::uint64_t at : gone) {
-      if (!ranges.empty() && ranges.back().second + 1 == at) ranges.back().second = at;
-      else ranges.emplace_back(at, at);
-    }
+    for (const auto& [first, last] : gone.ranges) ranges.emplace_back(first.value, last.value);
     return ranges;
   }
 
@@ -325,6 +373,7 @@ class Repair {
   std::vector<StoredObject> listed_;
   std::vector<ReadObject> good_;
   std::set<std::string> hidden_;  // all that is not good
+  restore::Pruned pruned_;
   std::vector<Damaged> damaged_;  // as in the report
   RepairReport report_;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compact/test_compactor.h"
+#include "restore/metadata.h"
 #include "segment/reader.h"
 #include "store/around.h"
 
@@ -179,6 +180,65 @@ TEST_F(RepairTest, ASquashedSegmentThatCannotBeMadeAgainAndIsNotNeededStandsInTh
   EXPECT_THAT(report.lost, IsEmpty());
   expect_all_states();
   expect_verified();
+}
+
+// Its index is damaged as well: that it was a bundle, and of which states, is not known. What holds its end alone is
+// not put in its place, nor is it taken for all that it held.
+TEST_F(RepairTest, ABundleThatCannotBeReadAtAllIsNotTakenForASquashedSegment) {
+  for (const bool has_same_range : {true, false}) {
+    SCOPED_TRACE(has_same_range);
+    begin();
+    publish_plainly(6);
+    replica_->merge(1, Sequence(2), Sequence(4), ObjectKind::bundle);
+    replica_->merge(2, Sequence(has_same_range ? 2 : 1), Sequence(4), ObjectKind::squashed);
+    for (std::uint64_t at : {2, 3, 4}) ASSERT_TRUE(store_->remove(level0(at)));
+    const Bytes whole = get_object(*store_, merged(1, 2, 4));
+    flip(merged(1, 2, 4), whole.size() - 3);
+    const RepairReport report = repaired();
+    ASSERT_EQ(report.damaged.size(), 1u);
+    EXPECT_EQ(report.damaged[0].mended, Mended::no) << report.damaged[0].what;
+    EXPECT_THAT(report.lost, ElementsAre(Pair(2, 3)));
+    EXPECT_THAT(restorable(), ElementsAre(0, 1, 4, 5, 6));
+    const auto refused = restore(*store_, restore::testing::at_time(replica_->time_ms(Sequence(3))), {}, "at.db");
+    EXPECT_FALSE(refused) << "it may be in what is damaged, and is " << refused->plan.point.sequence;
+    cairn::testing::replace_object(*store_, merged(1, 2, 4), whole);
+    expect_all_states();
+  }
+}
+
+// What a prune gave up is neither lost nor in the way.
+TEST_F(RepairTest, WhatWasGivenUpIsNotLost) {
+  clock_.wall_ms = 1'000 * kDay;
+  begin();
+  publish_plainly(5);
+  replica_->snapshot();
+  publish_plainly(3);
+  replica_->merge(1, Sequence(3), Sequence(8), ObjectKind::bundle);
+  PruneOptions options;
+  options.policy = {0, 0, 0, 0, 0, 0};
+  ASSERT_TRUE(prune_replica(*store_, "", options, clock_, inline_));
+  ASSERT_THAT(restorable(), ElementsAre(5, 6, 7, 8));
+  EXPECT_THAT(repaired().lost, IsEmpty()) << "of the bundle's states the first two";
+  flip(merged(1, 3, 8), get_object(*store_, merged(1, 3, 8)).size() - 3);
+  const RepairReport report = repaired();
+  ASSERT_THAT(report.damaged, ::testing::SizeIs(1));
+  EXPECT_EQ(report.damaged[0].mended, Mended::put_aside) << report.damaged[0].what;
+  EXPECT_THAT(report.lost, IsEmpty());
+}
+
+// A reader that is listed neither it nor what has its states must not take what is in front of it for the end.
+TEST_F(RepairTest, BeforeASegmentIsPutAsideTheClaimSaysThatItWasPublished) {
+  begin();
+  publish_plainly(3);
+  replica_->merge(1, Sequence(1), Sequence(3), ObjectKind::squashed);
+  replica_->snapshot(Sequence(2));
+  flip(level0(2), 20);
+  ASSERT_EQ(restore::read_metadata(*store_, "")->latest_wal_sequence, 0u);
+  const RepairReport report = repaired();
+  ASSERT_EQ(report.damaged.size(), 1u);
+  ASSERT_EQ(report.damaged[0].mended, Mended::put_aside) << report.damaged[0].what;
+  EXPECT_EQ(restore::read_metadata(*store_, "")->latest_wal_sequence, 3u);
+  expect_all_states();
 }
 
 TEST_F(RepairTest, ContradictionsAndAFailingListEndItBeforeItBegins) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/parallel.h"
 #include "restore/claims.h"
@@ -59,6 +61,47 @@ Result<void> check_lineage(const Survey& found, const std::optional<Id128>& clai
   return {};
 }
 
+// What only a damaged object leads to would look like what nothing leads to, and go: then nothing could bring it back,
+// not even who has a copy of the damaged one. Its name says where it may lead.
+void find_hidden(const std::vector<restore::StoredObject>& unreadable, const std::vector<restore::ReadObject>& good,
+                 const restore::Pruned& pruned, std::vector<std::string>& problems) {
+  if (unreadable.empty()) return;
+  std::vector<restore::ReadObject> hoped = good;
+  for (const restore::StoredObject& object : unreadable) {
+    const Sequence first = object.name.first, last = object.name.last;
+    std::set<Sequence> states = {first, last};
+    for (const restore::ReadObject& other : good) {
+      const Sequence before(other.footer.first.value - 1);
+      if (other.footer.kind != segment::ObjectKind::snapshot && first < before && before < last) states.insert(before);
+    }
+    const bool is_snapshot = object.name.kind == segment::KeyKind::snapshot;
+    restore::ReadObject& as_named = hoped.emplace_back();
+    as_named.object = object;
+    as_named.footer.kind = is_snapshot ? segment::ObjectKind::snapshot : segment::ObjectKind::bundle;
+    as_named.footer.first = first;
+    as_named.footer.last = last;
+    for (const Sequence at : states) as_named.footer.points.emplace_back().sequence = at;
+  }
+  std::set<std::uint64_t> reached;
+  for (const RestorePointInfo& point : restore::reachable_points(good)) reached.insert(point.sequence);
+  std::set<std::uint64_t> might_be;
+  for (const RestorePointInfo& point : restore::reachable_points(hoped)) might_be.insert(point.sequence);
+  for (const restore::ReadObject& object : good) {
+    for (const segment::RestorePoint& point : object.footer.points) {
+      const Sequence at = point.sequence;
+      const bool is_hidden = !reached.contains(at.value) && might_be.contains(at.value) && !pruned.covers(at, at);
+      if (!is_hidden) continue;
+      const auto closest = std::max_element(unreadable.begin(), unreadable.end(), [&](const auto& a, const auto& b) {
+        return std::pair(a.name.first <= at, a.name.last) < std::pair(b.name.first <= at, b.name.last);
+      });
+      problems.push_back(fmt::format("sequence {} cannot be restored while {} is damaged: have that repaired ('cairn "
+                                     "verify --repair'), or move it away when it is lost for good",
+                                     at.value, closest->name.key));
+      return;
+    }
+  }
+}
+
 Result<void> check_history(const Survey& found, Holes holes) {
   std::vector<restore::StoredObject> listed = found.unreadable;
   std::vector<restore::ReadObject> good;
@@ -68,7 +111,10 @@ Result<void> check_history(const Survey& found, Holes holes) {
   }
   std::vector<std::string> problems, notes;
   restore::compare_claims(good, problems);
-  if (holes == Holes::refuse) restore::find_gaps(listed, good, found.pruned, problems, notes);
+  if (holes == Holes::refuse) {
+    restore::find_gaps(listed, good, found.pruned, problems, notes);
+    find_hidden(found.unreadable, good, found.pruned, problems);
+  }
   if (problems.empty()) return {};
   return Error(ErrorKind::corrupt, fmt::format("{}: nothing was removed. 'cairn verify' tells all that is wrong{}",
                                                problems.front(), problems.size() > 1 ? ", and there is more" : ""));

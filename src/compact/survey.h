@@ -32,7 +32,8 @@ enum class Holes { refuse, leave };
 
 // Lists everything, reads the indexes that `known` has not, and compares what they say.
 // not_found: no snapshot. conflict: an object of another lineage. corrupt: two objects contradict each other, or
-// (Holes::refuse) there is a hole that no prune has left: whoever removed that may have removed what is relied on here.
+// (Holes::refuse) there is a hole that no prune has left: whoever removed that may have removed what is relied on here;
+// or a damaged object without which others that are whole lead to no state.
 Result<Survey> survey(Store& store, std::string_view replica, KnownFooters& known, Holes holes, Executor& executor);
 
 }  // namespace cairn::compact

@@ -21,6 +21,8 @@
 // and the database is compared with what the store holds, as if nothing had been captured.
 #include "replicate/attach.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 #include "replicate/claim.h"
 #include "restore/head.h"
@@ -106,6 +108,22 @@ Result<Base> claim_and_begin(const AttachContext& c, const Time& now) {
   CAIRN_ASSIGN(Base base, begin(c, lineage, now.wall_ms));
   CAIRN_TRY(put_claim(c, lineage, base.begun_ms, now));
   return base;
+}
+
+// Who adopts goes on from what is there, although the claim may speak of more. Left so, it would keep each restore of
+// the newest state from believing that it is the newest. Before anything is remembered: an end in between asks again.
+Result<void> claim_no_more_than(const AttachContext& c, const Id128& lineage, Sequence newest) {
+  if (c.options.adopt != Adopt::local) return {};
+  CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+  if (!claim || claim->latest_wal_sequence <= newest.value) return {};
+  const auto updated = update_claim(c.store, c.options.replica, lineage, [&](Claim& changed) {
+    changed.latest_wal_sequence = std::min(changed.latest_wal_sequence, newest.value);
+  });
+  if (updated || updated.error().kind() == ErrorKind::unsupported) return {};
+  // Somebody writes it this very moment: the next look at the store tells.
+  const bool was_replaced =
+      updated.error().kind() == ErrorKind::conflict || updated.error().kind() == ErrorKind::not_found;
+  return was_replaced ? updated.error().as(ErrorKind::maybe_done) : updated.error();
 }
 
 Result<Finding> find_no_history(const AttachContext& c) {
@@ -202,6 +220,22 @@ Result<bool> settle_hashes(const AttachContext& c, Base& base, Sequence publishe
   return false;
 }
 
+// Of the head's pages. Where only damage leads to it, who was told to begin anew (with the database as it is, or with a
+// snapshot that has nothing of the old ones) needs none: all pages are published, and a snapshot.
+Result<void> know_pages(const AttachContext& c, Base& base, const restore::HeadState& head) {
+  const auto rebuilt = rebuild_hashes(c, base, head.newest);
+  if (rebuilt || rebuilt.error().kind() != ErrorKind::corrupt) return rebuilt;
+  const bool begins_anew = c.options.adopt == Adopt::local || c.options.copy_unchanged == CopyUnchanged::no;
+  if (!begins_anew) {
+    return Error(ErrorKind::corrupt, fmt::format("{}. When it is lost for good, 'cairn snapshot --whole' goes on from "
+                                                 "what the database is now", rebuilt.error().message()));
+  }
+  restate(base, head);
+  base.needs_snapshot = true;
+  CAIRN_TRY(base.hashes->resize(0));
+  return base.spool->clear();
+}
+
 Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
     r.published = head.newest;
@@ -214,7 +248,7 @@ Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   CAIRN_ASSIGN(const bool known, settle_hashes(c, base, head.newest, head.footer.hash_after()));
   if (known) return base;
   if (head.has_snapshot) {
-    CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+    CAIRN_TRY(know_pages(c, base, head));
   } else {
     restate(base, head);
     CAIRN_TRY(base.spool->clear());
@@ -236,6 +270,7 @@ Result<Finding> find_foreign(const AttachContext& c, const restore::HeadState& h
 
 Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   const restore::HeadState& head = finding.head;
+  CAIRN_TRY(claim_no_more_than(c, head.lineage, head.newest));
   // Not before the database was compared: a refusal has to be one at the next start too, whatever the head's number.
   CAIRN_TRY(start_record(c, head.lineage, head.newest, head.footer.hash_after(), Proven::no));
   CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
@@ -244,7 +279,7 @@ Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   base.has_snapshot = head.has_snapshot;
   if (auto claim = read_claim(c.store, c.options.replica); claim && *claim) base.previous_host = (*claim)->host;
   restate(base, head);
-  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(rebuild_hashes(c, base, head.newest));
+  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(know_pages(c, base, head));
   return base;
 }
 
@@ -323,6 +358,7 @@ Result<Base> attach(const AttachContext& context, const Finding& finding, const 
   switch (finding.start) {
     case Start::begin:
       if (finding.lineage.is_zero()) return claim_and_begin(context, now);
+      CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));
       return begin(context, finding.lineage, finding.begun_ms);
     case Start::go_on: return go_on(context, finding.head);
     default: return attach_to_foreign(context, finding);
@@ -359,6 +395,7 @@ Result<bool> confirm(const AttachContext& context, const Finding& finding, const
   if (finding.start == Start::go_on) return confirm_history(context, finding.head, spool);
   if (finding.start != Start::begin) return false;
   if (!finding.lineage.is_zero()) {
+    CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));
     return finding.lineage == presumed.lineage && finding.begun_ms == presumed.begun_ms;
   }
   CAIRN_TRY(put_claim(context, presumed.lineage, presumed.begun_ms, now));

@@ -2,6 +2,8 @@
 // nothing is asked before each put, and the claim that is looked at every five minutes tells.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "replicate/claim.h"
 #include "restore/head.h"
 #include "segment/keys.h"
@@ -100,6 +102,90 @@ TEST_F(Vanished, EndsTheReplicationAtTheSecondLookAndEachStartUntilAdopted) {
   adopting.adopt = Adopt::local;
   start(adopting);
   expect_replica_is_current();
+}
+
+// The claim says what was published. It was, and nothing of it is left: who adopts begins anew, and what is the newest
+// state then is taken for the newest.
+TEST_F(Vanished, ButForTheClaimItBeginsAnewWhenAdoptedAndCanBeRestored) {
+  begin();
+  for (int i = 0; i < 3; ++i) must_commit();
+  stop();
+  const std::string claim = segment::metadata_key("app");
+  ASSERT_GT((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 2u);
+  const auto page = inner_->list("");
+  for (const ObjectInfo& object : page->objects) {
+    if (object.key != claim) ASSERT_TRUE(inner_->remove(object.key));
+  }
+  start();
+  expect_vanished(settle());
+  stop();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  must_settle();
+  EXPECT_EQ((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 0u);
+  expect_replica_is_current();
+}
+
+// The store was rolled back, or what was published last is lost; but for the claim.
+TEST_F(Vanished, WhatIsLeftIsGoneOnFromWhenAdoptedAndItsNewestStateCanBeRestored) {
+  begin();
+  for (int i = 0; i < 3; ++i) must_commit();
+  stop();
+  const std::uint64_t published = (*replicate::read_claim(*inner_, "app"))->latest_wal_sequence;
+  for (std::uint64_t at = published; at > published - 2; --at) {
+    ASSERT_TRUE(inner_->remove(segment::segment_key("app", Sequence(at))));
+  }
+  start();
+  const auto refused = settle();
+  ASSERT_TRUE(refused);
+  EXPECT_NE(refused->message().find("rolled back"), std::string::npos) << refused->message();
+  stop();
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, published - 1);
+  expect_replica_is_current();
+}
+
+// Nothing here tells the pages of the newest state, and nothing there does: it goes on only when that is asked for, and
+// then all that follows can be restored.
+TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
+  auto anew = options();
+  for (const bool adopts : {true, false}) {
+    SCOPED_TRACE(adopts);
+    if (adopts) begin();
+    else start(anew);
+    for (int i = 0; i < 3; ++i) must_commit();
+    const std::uint64_t published = replicator_->status().published_sequence;
+    stop();
+    std::filesystem::remove(options().state_directory + "/page_hashes");
+    const std::string key = segment::segment_key("app", Sequence(published - 1));
+    Bytes bytes = inner_->get(key)->bytes;
+    bytes[bytes.size() - 3] ^= std::byte{1};
+    ASSERT_TRUE(inner_->remove(key));
+    ASSERT_TRUE(inner_->put_new(key, BytesSource(bytes)));
+    start();
+    const auto refused = settle();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->kind(), ErrorKind::corrupt) << refused->message();
+    for (const std::string& what : {key, std::string("cannot be restored without"), std::string("snapshot --whole")}) {
+      EXPECT_NE(refused->message().find(what), std::string::npos) << refused->message();
+    }
+    stop();
+    anew = options();
+    if (adopts) anew.adopt = Adopt::local;
+    else anew.copy_unchanged = CopyUnchanged::no;
+    start(anew);
+    must_settle();
+    EXPECT_GT(replicator_->status().published_sequence, published);
+    EXPECT_TRUE(committed() == restored());
+    must_commit();
+    EXPECT_TRUE(committed() == restored());
+    stop();
+    anew = options();
+  }
 }
 
 TEST_F(Vanished, IsNotWhatARemovedSummaryMeans) {

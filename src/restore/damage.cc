@@ -26,14 +26,20 @@ std::vector<StoredObject> take_damaged(std::vector<StoredObject>& objects, const
   return taken;
 }
 
-bool might_be_reached(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
-                      const Damage& damage, Sequence target) {
+std::optional<Sequence> newest_hoped_for(const std::vector<StoredObject>& snapshots,
+                                         const std::vector<StoredObject>& segments, const Damage& damage,
+                                         Sequence target) {
   std::vector<StoredObject> hoped = segments;
   for (StoredObject& object : hoped) {
     const bool around = object.name.first <= target && object.name.last > target;
     if (around && damage.contains(object.name.key)) object.stops = {{target, object.size_bytes}};
   }
-  return newest_reachable(snapshots, hoped, target) == target;
+  return newest_reachable(snapshots, hoped, target);
+}
+
+bool might_be_reached(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
+                      const Damage& damage, Sequence target) {
+  return newest_hoped_for(snapshots, segments, damage, target) == target;
 }
 
 Error only_by_damaged(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,12 @@ std::vector<StoredObject> whole(const std::vector<StoredObject>& objects, const 
 // The others, which are in `objects` no more.
 std::vector<StoredObject> take_damaged(std::vector<StoredObject>& objects, const Damage& damage);
 
-// Whether `target` could be reached if all were whole. Of a damaged object nothing but its name is believed: it may
-// have any state in its range.
+// The newest state at or before `target` that could be reached if all were whole. Of a damaged object nothing but its
+// name is believed: it may have any state in its range.
+std::optional<Sequence> newest_hoped_for(const std::vector<StoredObject>& snapshots,
+                                         const std::vector<StoredObject>& segments, const Damage& damage,
+                                         Sequence target);
+// Whether it is `target` itself.
 bool might_be_reached(const std::vector<StoredObject>& snapshots, const std::vector<StoredObject>& segments,
                       const Damage& damage, Sequence target);
 

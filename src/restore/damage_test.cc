@@ -384,5 +384,27 @@ TEST_F(DamagedOne, ATimeThatMayBeThatOfALostStateIsNotAnswered) {
   EXPECT_TRUE(before);
 }
 
+// Six is no state any more, nor is five: they lie in a squashed segment. Before them comes four, of which only a
+// damaged object tells.
+TEST_F(DamagedOne, ATimeIsNotAnsweredByAStateFromBeforeWhatDamageHides) {
+  const RestoreTarget then = testing::at_time(replica_->time_ms(Sequence(6)) + 500);
+  Image image = replica_->state(Sequence(6));
+  image.change(1, 7);
+  replica_->add(image);
+  ASSERT_TRUE(store_->remove(bundle_));
+  const std::string hidden = segment::merged_key("app.db", 1, Sequence(3), Sequence(4));
+  replica_->merge(1, Sequence(3), Sequence(4), ObjectKind::bundle);
+  replica_->merge(1, Sequence(6), Sequence(7), ObjectKind::bundle);
+  replica_->merge(2, Sequence(3), Sequence(7), ObjectKind::squashed);
+  for (std::uint64_t at = 3; at <= 7; ++at) ASSERT_TRUE(store_->remove(replica_->segment_key(Sequence(at))));
+  const auto whole = restore(*store_, then);
+  ASSERT_TRUE(whole) << whole.error().message();
+  EXPECT_EQ(whole->plan.point.sequence, 4u);
+  flip(hidden, get_object(*store_, hidden).size() - 3);
+  EXPECT_THAT(expect_refused(*store_, then, ErrorKind::corrupt), HasSubstr("is only in what is damaged"));
+  expect_restores(*store_, *replica_, Sequence(2));
+  expect_restores(*store_, *replica_, Sequence(7));
+}
+
 }  // namespace
 }  // namespace cairn::restore

@@ -7,9 +7,8 @@
 #include "base/executor.h"
 #include "restore/chain.h"
 #include "restore/history.h"
-#include "restore/plan.h"
+#include "restore/replan.h"
 #include "restore/replica.h"
-#include "restore/target.h"
 #include "restore/unlisted.h"
 
 namespace cairn::restore {
@@ -38,7 +37,7 @@ Result<void> fill_from_snapshot(const ChainLink& link, std::span<std::uint64_t> 
     const std::uint64_t wanted = std::min(kHashesAtOnce, count - first);
     CAIRN_ASSIGN(const segment::PageIndex index, link.reader->index(first, wanted));
     if (index.hashes.size() < wanted) {
-      return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link.object.name.key));
+      return segment::damaged_object(link.object.name.key, "its page index is shorter than it says");
     }
     std::copy_n(index.hashes.begin(), wanted, hashes.begin() + static_cast<std::ptrdiff_t>(first));
   }
@@ -51,13 +50,28 @@ Result<void> fill_from_segment(const ChainLink& link, std::span<std::uint64_t> h
   CAIRN_ASSIGN(const segment::PageIndex index, link.reader->index());
   const std::uint64_t begin = link.frames_begin(link.first_point), end = link.frames_end(link.end_point - 1);
   if (begin > end || end > index.pages.size() || index.hashes.size() != index.pages.size()) {
-    return Error(ErrorKind::corrupt, fmt::format("{}: its page index is shorter than it says", link.object.name.key));
+    return segment::damaged_object(link.object.name.key, "its page index is shorter than it says");
   }
   for (std::uint64_t frame = begin; frame < end; ++frame) {
     const std::uint32_t page = index.pages[frame].value;
     if (page >= 1 && page <= hashes.size()) hashes[page - 1] = index.hashes[frame];
   }
   return {};
+}
+
+Result<segment::RestorePoint> read_hashes_of(const Chain& chain, const HashTable& table) {
+  CAIRN_ASSIGN(const std::span<std::uint64_t> hashes, table(chain.page_size, chain.point.page_count));
+  std::fill(hashes.begin(), hashes.end(), 0);
+  for (std::size_t i = 0; i < chain.links.size(); ++i) {
+    const ChainLink& link = chain.links[i];
+    if (link.restates) std::fill(hashes.begin(), hashes.end(), 0);
+    CAIRN_TRY(i == 0 ? fill_from_snapshot(link, hashes) : fill_from_segment(link, hashes));
+  }
+  std::uint64_t sum = 0;
+  for (const std::uint64_t hash : hashes) sum ^= hash;
+  if (sum == chain.point.hash_after) return chain.point;
+  return Error(ErrorKind::corrupt, fmt::format("the page hashes of sequence {} do not add up to its database hash",
+                                               chain.point.sequence.value));
 }
 
 struct ListedHead {
@@ -118,24 +132,17 @@ Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view re
   InlineExecutor executor;
   RestoreTarget target;
   target.sequence = sequence.value;
-  CAIRN_ASSIGN(Located located, locate(store, replica, target, executor));
-  CAIRN_TRY(add_what_is_missing(store, replica, known, sequence, located.snapshots, located.segments));
-  CAIRN_ASSIGN(const auto cover, cheapest_cover(located.snapshots, located.segments, sequence));
-  CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
-    return open_chain(store, cover, sequence, claimed, Wanted::indexes, executor);
-  }));
-  CAIRN_ASSIGN(const std::span<std::uint64_t> hashes, table(chain.page_size, chain.point.page_count));
-  std::fill(hashes.begin(), hashes.end(), 0);
-  for (std::size_t i = 0; i < chain.links.size(); ++i) {
-    const ChainLink& link = chain.links[i];
-    if (link.restates) std::fill(hashes.begin(), hashes.end(), 0);
-    CAIRN_TRY(i == 0 ? fill_from_snapshot(link, hashes) : fill_from_segment(link, hashes));
-  }
-  std::uint64_t sum = 0;
-  for (const std::uint64_t hash : hashes) sum ^= hash;
-  if (sum == chain.point.hash_after) return chain.point;
-  return Error(ErrorKind::corrupt, fmt::format("the page hashes of sequence {} do not add up to its database hash",
-                                               sequence.value)).with(location(store, replica));
+  Damage damage;
+  const auto attempt = [&](WatchedStore& watched) -> Result<segment::RestorePoint> {
+    CAIRN_ASSIGN(const Planned planned, make_plan(watched, replica, target, damage, executor, known));
+    CAIRN_ASSIGN(const Chain chain, with_claimed_lineage(store, replica, [&](const std::optional<Id128>& claimed) {
+      return open_chain(watched, planned.cover, sequence, claimed, Wanted::indexes, executor);
+    }));
+    return read_hashes_of(chain, table);
+  };
+  auto point = with_replans<segment::RestorePoint>(store, damage, attempt);
+  if (!point) return point.error().with(location(store, replica));
+  return point;
 }
 
 }  // namespace cairn::restore

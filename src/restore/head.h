@@ -41,7 +41,8 @@ using HashTable = std::function<Result<std::span<std::uint64_t>>(std::uint32_t p
 
 // Fills the table with the page hashes of the state at `sequence` (the lock-byte page: 0) and checks that their XOR is
 // the database hash of that state. Returns that restore point. Memory: 12 bytes a page that lies in segments.
-// not_found: nothing there; invalid: there is no restore point `sequence`; corrupt: a gap, or a damaged object.
+// What is damaged, or listed and not there, is done without, as a restore does: each attempt asks `table` again.
+// not_found: nothing there, or no restore point `sequence`; corrupt: a gap, or only what is damaged leads there.
 Result<segment::RestorePoint> read_page_hashes(Store& store, std::string_view replica, Sequence sequence,
                                                const HashTable& table, const Known& known = {});
 

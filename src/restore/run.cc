@@ -5,8 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <set>
-
 #include "base/bytes.h"
 #include "base/files.h"
 #include "cairn/restore.h"
@@ -16,38 +14,13 @@
 #include "restore/metadata.h"
 #include "restore/output.h"
 #include "restore/pages.h"
-#include "restore/plan.h"
-#include "restore/pruned.h"
+#include "restore/replan.h"
 #include "restore/replica.h"
-#include "restore/target.h"
 #include "restore/watched_store.h"
 
 namespace cairn {
 namespace restore {
 namespace {
-
-constexpr int kReplans = 3;
-
-struct Planned {
-  Sequence target;
-  std::vector<StoredObject> cover;
-};
-
-Result<Planned> make_plan(Store& store, std::string_view replica, const RestoreTarget& target, const Damage& damage,
-                          Executor& executor) {
-  CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor, damage));
-  const auto& [_, snapshots, segments] = located;
-  auto cover = cheapest_cover(whole(snapshots, damage), whole(segments, damage), located.target);
-  if (cover) return Planned{located.target, std::move(*cover)};
-  if (!damage.empty() && might_be_reached(snapshots, segments, damage, located.target)) {
-    return only_by_damaged(snapshots, segments, damage, located.target);
-  }
-  if (cover.error().kind() != ErrorKind::corrupt) return cover.error();
-  CAIRN_ASSIGN(const Pruned pruned, read_pruned(store, replica));
-  if (!pruned.covers(located.target, located.target)) return cover.error();
-  return Error(ErrorKind::not_found, fmt::format("sequence {} was pruned: 'cairn history' lists the states that there "
-                                                 "are", located.target.value));
-}
 
 RestorePointInfo point_info(const segment::RestorePoint& point, const segment::Footer& footer,
                             const StoredObject& object) {
@@ -69,38 +42,6 @@ RestorePlan plan_of(const std::vector<StoredObject>& cover, const Id128& lineage
 
 void tell(RestorePlan& plan, const Damage& damage) {
   for (const auto& [key, problem] : damage) plan.damaged.push_back({key, problem});
-}
-void tell(RestoreResult& result, const Damage& damage) { tell(result.plan, damage); }
-
-// Runs `attempt` on a watched store, and again when it found an object of its plan gone or damaged. What has vanished
-// for the first time was pruned meanwhile; what is gone and still listed is as good as damaged, and there are only so
-// many objects.
-template <class T, class Attempt>
-Result<T> with_replans(Store& store, Attempt attempt) {
-  std::set<std::string> gone;
-  Damage damage;
-  for (int in_vain = 0;;) {
-    WatchedStore watched(store);
-    Result<T> result = attempt(watched, damage);
-    if (result) {
-      tell(*result, damage);
-      return result;
-    }
-    const Error& error = result.error();
-    const std::size_t gone_before = gone.size(), damaged_before = damage.size();
-    if (error.kind() == ErrorKind::corrupt && !error.damaged_object().empty()) {
-      damage.emplace(error.damaged_object(), error.message());
-    }
-    if (error.kind() == ErrorKind::not_found && watched.vanished()) {
-      const std::set<std::string> vanished = watched.take_vanished();
-      gone.insert(vanished.begin(), vanished.end());
-      if (gone.size() > gone_before || in_vain++ < kReplans) continue;
-      for (const std::string& key : vanished) {
-        damage.emplace(key, key + " is listed, but is not there: it is lost, or the store lists it late");
-      }
-    }
-    if (damage.size() == damaged_before) return result;
-  }
 }
 
 // The old file, when its pages can be the new one's: a SQLite database with the same page size.
@@ -174,7 +115,8 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
   using namespace restore;
   InlineExecutor inline_executor;
   Executor& pool = executor != nullptr ? *executor : inline_executor;
-  const auto attempt = [&](WatchedStore& watched, const Damage& damage) -> Result<RestorePlan> {
+  Damage damage;
+  const auto attempt = [&](WatchedStore& watched) -> Result<RestorePlan> {
     CAIRN_ASSIGN(const Planned planned, make_plan(watched, replica, target, damage, pool));
     // The two ends of the chain are opened: they say what the state is, and whose.
     std::vector<StoredObject> ends{planned.cover.front()};
@@ -189,8 +131,9 @@ Result<RestorePlan> plan_restore(Store& store, std::string_view replica, const R
     return Error(ErrorKind::corrupt, fmt::format("{} does not hold sequence {} although its name says so",
                                                  planned.cover.back().name.key, planned.target.value));
   };
-  auto plan = with_replans<RestorePlan>(store, attempt);
+  auto plan = with_replans<RestorePlan>(store, damage, attempt);
   if (!plan) return plan.error().with(location(store, replica));
+  tell(*plan, damage);
   return plan;
 }
 
@@ -199,9 +142,12 @@ Result<RestoreResult> run_restore(Store& store, std::string_view replica, const 
   using namespace restore;
   CAIRN_ASSIGN(const std::unique_ptr<Output> place, Output::prepare(output, options, files));
   Run run(store, replica, options, *place, executor);
-  auto result = with_replans<RestoreResult>(
-      store, [&](WatchedStore& watched, const Damage& damage) { return run.attempt(watched, damage); });
+  Damage damage;
+  auto result = with_replans<RestoreResult>(store, damage, [&](WatchedStore& watched) {
+    return run.attempt(watched, damage);
+  });
   if (!result) return result.error().with(location(store, replica));
+  tell(result->plan, damage);
   if (options.stop.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");
   CAIRN_TRY(place->commit());
   return result;

@@ -28,7 +28,6 @@
 #include "base/parallel.h"
 #include "restore/plan.h"
 #include "restore/pruned.h"
-#include "restore/unlisted.h"
 #include "segment/reader.h"
 
 namespace cairn::restore {
@@ -295,9 +294,8 @@ Result<void> read_stops_around(Store& store, const Damage& damage, Located& foun
 // segment only, or was pruned. Nor damaged.
 Result<bool> is_no_longer_a_restore_point(Store& store, std::string_view replica, const Damage& damage,
                                           const Located& found) {
-  const auto reached = reached_by(found, damage);
+  const auto reached = newest_hoped_for(found.snapshots, found.segments, damage, found.target);
   if (!reached || *reached == found.target) return false;
-  if (!damage.empty() && might_be_reached(found.snapshots, found.segments, damage, found.target)) return false;
   const bool squashed = std::any_of(found.segments.begin(), found.segments.end(), [&](const StoredObject& object) {
     return object.name.first <= reached->next() && object.name.last > found.target;
   });
@@ -416,7 +414,8 @@ Result<void> locate_time(Store& store, std::string_view replica, std::int64_t ti
     // What is behind a gap is an error of the plan, which names the gap.
     CAIRN_ASSIGN(const bool search_on, is_no_longer_a_restore_point(store, replica, damage, found));
     if (!search_on) return expect_no_hole_behind(store, replica, time_ms, found, search.next_known());
-    up_to = reached_by(found, damage);
+    // Also what only damage keeps from being reached: it may be the one that is meant.
+    up_to = newest_hoped_for(found.snapshots, found.segments, damage, found.target);
   }
 }
 
@@ -440,7 +439,7 @@ Result<void> expect_nothing_newer(Store& store, std::string_view replica, Locate
 }  // namespace
 
 Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor,
-                       const Damage& damage) {
+                       const Damage& damage, const Known& known) {
   if (target.time_ms && target.sequence) {
     return Error(ErrorKind::invalid, "a time and a sequence were both given: give one of them");
   }
@@ -481,7 +480,7 @@ Result<Located> locate(Store& store, std::string_view replica, const RestoreTarg
   }
   const std::vector<StoredObject> damaged_snapshots = take_damaged(found.snapshots, damage);
   const std::vector<StoredObject> damaged_segments = take_damaged(found.segments, damage);
-  CAIRN_TRY(add_what_is_missing(store, replica, {}, found.target, found.snapshots, found.segments));
+  CAIRN_TRY(add_what_is_missing(store, replica, known, found.target, found.snapshots, found.segments));
   found.snapshots.insert(found.snapshots.end(), damaged_snapshots.begin(), damaged_snapshots.end());
   found.segments.insert(found.segments.end(), damaged_segments.begin(), damaged_segments.end());
   return found;

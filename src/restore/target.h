@@ -8,6 +8,7 @@
 #include "cairn/restore.h"
 #include "restore/damage.h"
 #include "restore/history.h"
+#include "restore/unlisted.h"
 
 namespace cairn::restore {
 
@@ -27,8 +28,8 @@ struct Located {
 //
 // What is damaged is listed like all else, and not looked into. not_found: nothing there, or nothing at or before the
 // time. invalid: both a time and a sequence. corrupt: an object is damaged (the error names it), or one that is known
-// to be so may hold the state of that time.
+// to be so may hold the state of that time. `known` gives the keys of what a late listing may lack, for a sequence.
 Result<Located> locate(Store& store, std::string_view replica, const RestoreTarget& target, Executor& executor,
-                       const Damage& damage = {});
+                       const Damage& damage = {}, const Known& known = {});
 
 }  // namespace cairn::restore

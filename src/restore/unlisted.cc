@@ -88,8 +88,8 @@ Result<void> expect_all_published(Store& store, std::string_view replica, std::v
   if (newest_of(snapshots, segments) >= published) return add_what_follows(store, replica, {}, snapshots, segments);
   return Error(ErrorKind::corrupt,
                fmt::format("sequence {} was published, and what holds it is not listed: either the store lists late, "
-                           "and the same finds it in a while, or it is lost ('cairn verify' tells what is there). The "
-                           "newest state that is listed is sequence {}: ask for that one with --sequence",
+                           "and the same finds it in a while, or it is lost. The newest state that is listed is "
+                           "sequence {}: ask for that one with --sequence",
                            published.value, listed.value));
 }
 

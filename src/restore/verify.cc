@@ -18,6 +18,7 @@
 #include "restore/points.h"
 #include "restore/replay.h"
 #include "restore/replica.h"
+#include "restore/unlisted.h"
 #include "segment/reader.h"
 #include "sqlite/integrity.h"
 
@@ -70,6 +71,7 @@ class Verifier {
   Result<VerifyReport> run(VerifyDepth depth, const std::string& scratch, std::uint64_t samples) {
     CAIRN_TRY(list());
     CAIRN_TRY(look_at_metadata());
+    CAIRN_TRY(look_for_the_newest());
     CAIRN_TRY(check_objects());
     CAIRN_TRY(check_lineage());
     compare_claims(good_, report_.problems);
@@ -107,6 +109,18 @@ class Verifier {
     return Error(ErrorKind::not_found, claimed_ ? "the replica was begun, but nothing has been published: there is no "
                                                   "snapshot and no segment"
                                                 : "there is no snapshot and no segment");
+  }
+
+  // What is lost at the end leaves no hole.
+  Result<void> look_for_the_newest() {
+    std::vector<StoredObject> snapshots, segments;
+    for (const StoredObject& object : objects_) {
+      (object.name.kind == segment::KeyKind::snapshot ? snapshots : segments).push_back(object);
+    }
+    const auto all = expect_all_published(store_, replica_, snapshots, segments);
+    if (!all && !says_something_of_the_object(all.error())) return all.error();
+    if (!all) report_.problems.push_back(all.error().message());
+    return {};
   }
 
   Result<void> check_objects() {

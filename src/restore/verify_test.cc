@@ -96,6 +96,20 @@ TEST_F(Verify, EveryDefectIsAProblemThatNamesTheObject) {
   EXPECT_THAT(verify().problems, IsEmpty());
 }
 
+// What is lost at the end leaves no hole; the claim says that it was published.
+TEST_F(Verify, ALostEndIsAProblem) {
+  ASSERT_TRUE(claim_before_removing(*store_, "app.db", Sequence(6), Sequence(6)));
+  EXPECT_THAT(verify().problems, IsEmpty());
+  const Bytes newest = get_object(*store_, key(6));
+  ASSERT_TRUE(store_->remove(key(6)));
+  EXPECT_THAT(verify().problems, ElementsAre(HasSubstr("sequence 6 was published")));
+  EXPECT_FALSE(restore(*store_, {})) << "as a restore says";
+  ASSERT_TRUE(store_->put_new(key(6), BytesSource(newest)));
+  ASSERT_TRUE(claim_before_removing(*store_, "app.db", Sequence(7), Sequence(7)));
+  replica_.add(replica_.state(Sequence(2)));
+  EXPECT_THAT(verify().problems, IsEmpty()) << "more was published meanwhile";
+}
+
 TEST_F(Verify, AForeignObjectIsAProblem) {
   auto other_store = make_memory_store();
   ReplicaBuilder other(*other_store, "app.db", 77);
@@ -295,9 +309,9 @@ TEST_F(Verify, HeadRefusesAForeignNewestObject) {
   EXPECT_EQ(head.error().kind(), ErrorKind::conflict);
 }
 
-TEST_F(Verify, PageHashesOfEveryStateAreRebuiltFromIndexesAlone) {
-  replica_.merge(1, Sequence(1), Sequence(3), ObjectKind::bundle);
-  for (Sequence at; at <= replica_.newest(); at = at.next()) {
+class PageHashTable : public Verify {
+ protected:
+  void expect_hashes_of(Sequence at) {
     const Image& image = replica_.state(at);
     std::vector<std::uint64_t> table;
     const HashTable make = [&](std::uint32_t page_size, std::uint32_t page_count) -> Result<std::span<std::uint64_t>> {
@@ -313,6 +327,38 @@ TEST_F(Verify, PageHashesOfEveryStateAreRebuiltFromIndexesAlone) {
       EXPECT_EQ(table[page - 1], segment::page_hash(PageNo(page), image.page(page))) << page;
     }
   }
+  Error refusal(Sequence at) {
+    std::vector<std::uint64_t> table(100);
+    auto point = read_page_hashes(*store_, "app.db", at, [&](std::uint32_t, std::uint32_t page_count) {
+      return Result<std::span<std::uint64_t>>(std::span(table).first(page_count));
+    });
+    EXPECT_FALSE(point);
+    return point ? Error(ErrorKind::io, "") : point.error();
+  }
+  void damage_the_end_of(const std::string& of) {
+    Bytes bytes = get_object(*store_, of);
+    bytes[bytes.size() - 3] ^= std::byte{1};
+    replace_object(*store_, of, bytes);
+  }
+};
+
+TEST_F(PageHashTable, OfEveryStateIsRebuiltFromIndexesAlone) {
+  replica_.merge(1, Sequence(1), Sequence(3), ObjectKind::bundle);
+  for (Sequence at; at <= replica_.newest(); at = at.next()) expect_hashes_of(at);
+}
+
+// As a restore does: by an older snapshot and what is behind it, and by what was merged.
+TEST_F(PageHashTable, IsRebuiltAroundWhatIsDamaged) {
+  replica_.merge(1, Sequence(1), Sequence(5), ObjectKind::bundle);
+  damage_the_end_of(replica_.snapshot_key(Sequence(4)));
+  damage_the_end_of(key(5));
+  for (Sequence at; at <= replica_.newest(); at = at.next()) expect_hashes_of(at);
+  damage_the_end_of(segment::merged_key("app.db", 1, Sequence(1), Sequence(5)));
+  const Error refused = refusal(Sequence(6));
+  EXPECT_EQ(refused.kind(), ErrorKind::corrupt);
+  EXPECT_THAT(refused.message(), AllOf(HasSubstr("sequence 6 cannot be restored without what is damaged"),
+                                       HasSubstr(key(5)), HasSubstr("cairn verify --repair")));
+  expect_hashes_of(Sequence(4));
 }
 
 TEST(MetadataJson, ComesBackAsItWasWritten) {
