@@ -64,6 +64,7 @@ class RealTree final : public Tree {
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
+  Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
 
   std::string root_;
   TreeOptions options_;
@@ -116,6 +117,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_entry(const PlanRow& row) {
 Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   CAIRN_ASSIGN(const Where at, where(row));
   if (at.places.empty()) return MaybeOpen();
+  CAIRN_ASSIGN(const bool is_company, belongs_to_database(row, at));
+  if (is_company) return MaybeOpen();
   // A file that is written to, or replaced by another one, between looking and opening is looked at again. When that
   // does not end it is opened first: what is held is one file, however many take its place meanwhile.
   constexpr int kTries = 8;
@@ -124,6 +127,16 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
     if (open) return std::move(*open);
   }
   return MaybeOpen();
+}
+
+// A -wal or -shm that the scan has planned as a file: since then what it is of has become a database that is stored
+// through SQLite.
+Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
+  std::string_view of = at.name;
+  const bool may_be = reads_databases() && !row.is_below && (of.ends_with("-wal") || of.ends_with("-shm"));
+  if (!may_be) return false;
+  of.remove_suffix(4);
+  return sqlite::has_contents_in_wal(at.places.front().fd(), std::string(of));
 }
 
 // Nothing: it has changed just then. Null: it is none that the plan means.
@@ -192,8 +205,6 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   if (opened.entry.kind != EntryKind::file || opened.entry.size_bytes == 0) return make_open_name(std::move(opened));
   if (reads_databases() && !row.is_below && !opened.marks.metacopy) {
     CAIRN_ASSIGN(const bool is_database, sqlite::has_contents_in_wal(at.places.front().fd(), at.name));
-    // It has become one since the scan, which planned its -wal as a file, or not at all.
-    if (is_database && !row.is_database) return MaybeOpen();
     if (is_database) return open_database(at, std::move(opened));
   }
   return open_contents(at, std::move(opened), std::move(held));
