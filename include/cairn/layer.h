@@ -68,6 +68,12 @@ struct LayerOptions {
   std::size_t manifest_syncs = 256;             // when a manifest has more of them, older ones move out of it
 };
 
+// Whether a directory can be synced to a store at all: it may hold neither the store, if that is a directory, nor the
+// state database and the staging directory (what is mounted in it is not looked into, and may be any of them), and lie
+// in none of them. invalid: it does, and the message says which one. Makes nothing, and asks the store nothing.
+Result<void> check_layer_places(const std::string& directory, const std::string& store_url,
+                                const LayerOptions& options);
+
 struct LayerSyncOptions {
   std::vector<std::string> lower;               // directories below the upper one, the topmost first
   LayerMarks marks = LayerMarks::automatic;
@@ -128,7 +134,8 @@ class LayerManager {
   static Result<std::unique_ptr<LayerManager>> open(Store& store, Machine& machine, LayerOptions options);
   virtual ~LayerManager() = default;
 
-  // Names a container's directory; again: the directory may have moved. invalid: no name, or no directory.
+  // Names a container's directory; again: the directory may have moved. invalid: no name, no directory, or one that
+  // holds what check_layer_places() names; syncs look at that again.
   virtual Result<void> register_container(std::string_view name, const std::string& directory) = 0;
   // Whether a sync would publish something. Reads no more than it has to, and asks nothing of the store.
   virtual Result<bool> check_for_changes(std::string_view name, const LayerSyncOptions& options = {}) = 0;

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
 #include <optional>
 
 #include "base/bytes.h"
 #include "base/files.h"
 #include "cairn/store.h"
+#include "cli/layers.h"
 #include "cli/places.h"
 
 namespace cairn::cli {
@@ -38,19 +40,33 @@ Result<std::string> read_text_file(const std::string& path) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
+// A layer must not store its own store or state.
+Result<void> check_places(const daemon::Config& config, const daemon::LayerEntry& layer, const Store& store) {
+  LayerOptions options;
+  const auto state = layer_state_directory(config.state_dir, layer.name, layer.url, store);
+  if (state) options.state_directory = *state;  // else there is none, and the job says so
+  return check_layer_places(real_path(layer.directory), store.url(), options);
+}
+
 // That their options fit together is known when they are opened, which asks nothing of them.
 Result<void> check_stores(const daemon::Config& config) {
-  const auto check = [&](const std::string& url, const std::string& where) -> Result<void> {
+  using Further = std::function<Result<void>(const Store&)>;
+  const auto check = [&](const std::string& url, const std::string& where, Further further = {}) -> Result<void> {
     if (url.empty()) return {};
     const Result<std::unique_ptr<Store>> store = open_store(url);
-    if (store) return {};
-    return store.error().with(where).as(ErrorKind::invalid);
+    if (!store) return store.error().with(where).as(ErrorKind::invalid);
+    const Result<void> fits = further ? further(**store) : Result<void>();
+    return fits ? fits : fits.error().with(where);
   };
   const auto in_file = [&](int line) { return fmt::format("{}:{}", config.file, line); };
   for (const daemon::DatabaseEntry& entry : config.databases) {
     CAIRN_TRY(check(entry.url, entry.is_registered ? "registered: " + entry.path : in_file(entry.line)));
   }
-  for (const daemon::LayerEntry& entry : config.layers) CAIRN_TRY(check(entry.url, in_file(entry.line)));
+  for (const daemon::LayerEntry& entry : config.layers) {
+    CAIRN_TRY(check(entry.url, in_file(entry.line), [&](const Store& store) {
+      return check_places(config, entry, store);
+    }));
+  }
   return {};
 }
 

@@ -142,11 +142,16 @@ std::optional<Failure> open_container(const SyncOptions& options, SyncedContaine
   managing.concurrent_uploads = options.uploads;
   managing.spool_limit_bytes = options.spool_limit_bytes;
   managing.compression_level = options.level;
+  const std::string directory = real_path(options.directory);
+  // Before anything is made there.
+  if (auto places = check_layer_places(directory, container.at.store->url(), managing); !places) {
+    return Failure{places.error()};
+  }
   Result<std::unique_ptr<LayerManager>> manager =
       LayerManager::open(*container.at.store, *container.at.machine, std::move(managing));
   if (!manager) return layer_failure(*container.at.store, manager.error());
   container.manager = std::move(*manager);
-  const Result<void> registered = container.manager->register_container(options.name, real_path(options.directory));
+  const Result<void> registered = container.manager->register_container(options.name, directory);
   if (!registered) return Failure{registered.error()};
   return std::nullopt;
 }

@@ -69,9 +69,10 @@ Result<bool> ArchiveReader::start(const ArchivePosition& from) {
   CAIRN_ASSIGN(rows_, plan_.rows(from.done_key));
   if (!from.inside) return true;
   CAIRN_ASSIGN(auto row, rows_->next());
-  if (!row || row->is_database) return false;  // each copy of a database is of another moment
+  if (!row) return false;
   CAIRN_ASSIGN(auto open, tree_.open_entry(*row));
   if (!open || !is_big(*open) || open->stamp() != from.inside->stamp) return false;
+  if (row->is_database || open->wal_stamp()) return false;  // each copy of a database is of another moment
   CAIRN_ASSIGN(Bytes header, write_tar_header(open->entry()));
   auto hash = segment::RunningHash::restore(from.inside->hash);
   if (header != from.inside->header || !hash) return false;

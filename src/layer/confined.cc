@@ -32,13 +32,13 @@ Error cannot_be_removed(int error_number, const std::string& name) {
 
 // Opens a directory for listing. One without rights for its owner gets them first: it is to be removed anyway.
 Result<Directory> open_for_removal(int parent, const std::string& name) {
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY;
   int fd = open_confined(parent, name.c_str(), kFlags);
   struct stat status{};
   const bool needs_rights = fd < 0 ? errno == EACCES : ::fstat(fd, &status) == 0 && (status.st_mode & 0700) != 0700;
   if (needs_rights && ::geteuid() != 0) {
     if (fd >= 0) ::close(fd);
-    (void)::fchmodat(parent, name.c_str(), 0700, 0);
+    give_rights(parent, name);
     fd = open_confined(parent, name.c_str(), kFlags);
   }
   if (fd < 0) return cannot_be_removed(errno, name);
@@ -132,6 +132,14 @@ int open_confined(int directory, const char* path, int flags, mode_t mode) {
     errno = EXDEV;
     return -1;
   }
+}
+
+// By way of a descriptor: chmod of a name would follow a link that has taken its place meanwhile, and fchmodat2, which
+// would not, is younger than some kernels here. Nothing may be read through this descriptor, so it needs no rights.
+void give_rights(int parent, const std::string& name) {
+  const FileDescriptor directory(open_confined(parent, name.c_str(), O_PATH | O_DIRECTORY));
+  if (!directory.is_open()) return;
+  (void)::chmod(fmt::format("/proc/self/fd/{}", directory.get()).c_str(), 0700);
 }
 
 Result<void> remove_tree(int parent, const std::string& name) {

@@ -2,6 +2,7 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -192,6 +193,25 @@ TEST_F(DatabaseInLayer, AsFilesWhenThatIsWanted) {
   const auto stored = upper_.sync();
   ASSERT_TRUE(stored);
   EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-shm d/app.db-wal ");
+}
+
+// Between the scan and the reading: neither is it left out, nor is there a -wal beside the copy.
+TEST_F(DatabaseInLayer, AProgramThatOpensItMeanwhileChangesNothing) {
+  { Connection(path_).run(kSetUp); }
+  upper_.write("d/app.db-wal", "");  // as a program leaves it that was killed: the database has all
+  std::optional<Connection> app;
+  ASSERT_TRUE(upper_.scan());
+  const auto first = upper_.archive([&](const PlanRow& row) {
+    if (row.path != "d") return;
+    app.emplace(path_);
+    app->run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  });
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second).find("-"), std::string::npos);
 }
 
 // An older sync stored the -wal as a file: it must not come back beside the copy.

@@ -98,6 +98,14 @@ Result<void> move_history_out(Store& store, Random& random, Manifest& manifest, 
   return {};
 }
 
+Result<void> drop_newest(Store& store, Manifest& manifest) {
+  manifest.syncs.pop_back();
+  if (!manifest.syncs.empty() || manifest.older.empty()) return {};
+  const HistoryPart part = std::move(manifest.older.back());
+  manifest.older.pop_back();
+  return append_part(store, part, manifest);
+}
+
 void drop_before(Manifest& manifest, std::uint64_t sequence) {
   std::erase_if(manifest.older, [&](const HistoryPart& part) { return part.last < sequence; });
   if (!manifest.older.empty()) {

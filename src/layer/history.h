@@ -24,6 +24,10 @@ bool is_history_key(std::string_view key);
 // When the manifest holds more than `most` syncs: puts its older chains into the store and names them instead.
 Result<void> move_history_out(Store& store, Random& random, Manifest& manifest, std::size_t most);
 
+// Leaves out the newest sync. Where it is the only one here, what was moved out last comes back; without any the
+// manifest has no syncs at all.
+Result<void> drop_newest(Store& store, Manifest& manifest);
+
 // Leaves out the syncs before `sequence`, a full one.
 void drop_before(Manifest& manifest, std::uint64_t sequence);
 

@@ -131,6 +131,20 @@ TEST_F(LayerHistory, OldestChainsAreDroppedWhereverTheyLie) {
   EXPECT_EQ(twice.syncs.size(), 2u);
 }
 
+TEST_F(LayerHistory, TheNewestSyncIsTakenBackWhateverMovedOutForIt) {
+  Manifest manifest = manifest_of(7);
+  move_out(manifest, 6);
+  ASSERT_EQ(manifest.syncs.size(), 1u);
+  ASSERT_EQ(manifest.older.size(), 1u);
+  ASSERT_TRUE(drop_newest(*store, manifest));
+  EXPECT_EQ(manifest, manifest_of(6));
+  ASSERT_TRUE(drop_newest(*store, manifest));
+  EXPECT_EQ(manifest, manifest_of(5));
+  Manifest only = manifest_of(1);
+  ASSERT_TRUE(drop_newest(*store, only));
+  EXPECT_TRUE(only.syncs.empty());
+}
+
 TEST_F(LayerHistory, WhatIsMissingOrAnothersIsCorrupt) {
   const Manifest manifest = moved_twice();
   const auto etag = publish_manifest(*store, manifest, "");

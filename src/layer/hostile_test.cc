@@ -3,6 +3,7 @@
 // when the header is parsed (tar_test.cc); here are those that get further, written as entries that only together do
 // harm, and raw ones whose checksums are all right.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "layer/confined.h"
 #include "layer/crafted_object.h"
 #include "layer/restore.h"
 #include "layer/test_layers.h"
@@ -129,6 +131,23 @@ TEST_F(LayerBreakouts, HardLinksToWhatIsNotThere) {
   ASSERT_TRUE(restore());
   EXPECT_TRUE(fs::is_symlink(target_ + "/h"));
   expect_untouched();
+}
+
+// Who removes a directory that it may not read takes the right to: but not to what has taken its place meanwhile.
+TEST_F(LayerBreakouts, RightsAreNotGivenToWhatALinkLeadsTo) {
+  const std::string place = scratch_ / "place";
+  const auto mode_of = [](const std::string& path) { return static_cast<unsigned>(fs::status(path).permissions()); };
+  fs::create_directories(place + "/closed");
+  fs::permissions(place + "/closed", fs::perms::none);
+  fs::permissions(scratch_ / "outside", fs::perms::owner_exec);
+  fs::create_directory_symlink("../outside", place + "/link");
+  const int parent = ::open(place.c_str(), O_RDONLY | O_DIRECTORY);
+  give_rights(parent, "closed");
+  give_rights(parent, "link");
+  give_rights(parent, "nowhere");
+  ::close(parent);
+  EXPECT_EQ(mode_of(place + "/closed"), 0700u);
+  EXPECT_EQ(mode_of(scratch_ / "outside"), 0100u);
 }
 
 TEST_F(LayerBreakouts, MetadataOfALinkIsNotThatOfItsTarget) {

@@ -39,14 +39,6 @@ bool same_path(const std::string& a, const std::string& b) {
   return std::filesystem::weakly_canonical(a, ignored) == std::filesystem::weakly_canonical(b, ignored);
 }
 
-// Empty places are the usual ones.
-LayerOptions with_places(LayerOptions options) {
-  if (options.state_directory.empty()) return options;
-  if (options.staging_directory.empty()) options.staging_directory = join_path(options.state_directory, "spool");
-  if (options.state_database.empty()) options.state_database = join_path(options.state_directory, "state.db");
-  return options;
-}
-
 Result<std::unique_ptr<FileLock>> lock_file(FileSystem& files, const std::string& path, const std::string& of) {
   CAIRN_TRY(files.make_directories(parent_directory(path)));
   auto lock = files.lock(path);
@@ -124,6 +116,7 @@ Result<void> Manager::register_container(std::string_view name, const std::strin
     return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::invalid) : error;
   }
   if (!S_ISDIR(status.st_mode)) return Error(ErrorKind::invalid, directory + " is no directory");
+  CAIRN_TRY(check_layer_places(directory, store_.url(), options_));
   MutexLock hold(mutex_);
   CAIRN_ASSIGN(auto found, state_->find(name));
   Container container = found ? std::move(*found) : Container();
@@ -137,6 +130,7 @@ Result<void> Manager::register_container(std::string_view name, const std::strin
 Result<SyncRun> Manager::prepare(std::string_view name, const LayerSyncOptions& options) {
   CAIRN_ASSIGN(auto container, state_->find(name));
   if (!container || !container->registered) return not_registered(name);
+  CAIRN_TRY(check_layer_places(container->directory, store_.url(), options_));
   return SyncRun({.store = store_,
                   .state = *state_,
                   .files = machine_.files(),
@@ -261,6 +255,13 @@ Result<LayerRestoreResult> Manager::restore_and_record(std::string_view name, co
 }
 
 }  // namespace
+
+LayerOptions with_places(LayerOptions options) {
+  if (options.state_directory.empty()) return options;
+  if (options.staging_directory.empty()) options.staging_directory = join_path(options.state_directory, "spool");
+  if (options.state_database.empty()) options.state_database = join_path(options.state_directory, "state.db");
+  return options;
+}
 
 Result<std::unique_ptr<LayerManager>> open_manager(Store& store, Machine& machine, LayerOptions options, Hook hook) {
   auto manager = std::make_unique<Manager>(store, machine, std::move(options), std::move(hook));

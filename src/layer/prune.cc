@@ -275,14 +275,17 @@ std::string want_key_of(std::string_view digest, std::string_view temporary_key,
 Result<void> want_layer(Store& store, const std::string& want_key) {
   CAIRN_ASSIGN(const ObjectInfo placed, place(store, want_key));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> notices, list_all(store, kNoticePrefix));
-  const bool being_pruned = std::any_of(notices.begin(), notices.end(), [&](const ObjectInfo& notice) {
+  const auto at_work = std::ranges::find_if(notices, [&](const ObjectInfo& notice) {
     // From a day ahead it is as old: the clock was wrong, then or now.
     return std::abs(notice.modified_ms - placed.modified_ms) < kNoticeLasts_ms;
   });
-  if (!being_pruned) return {};
+  if (at_work == notices.end()) return {};
   (void)store.remove(want_key);
-  return Error(ErrorKind::retry_later, fmt::format("a prune is at work in {}, and may be removing a layer that this "
-                                                   "sync would use: sync again when it has ended", store.url()));
+  return Error(ErrorKind::retry_later,
+               fmt::format("a prune is at work in {} since {}, and may be removing a layer that this sync would use: "
+                           "sync again when it has ended. If it was killed, {} tells of it for a day: remove that "
+                           "object",
+                           store.url(), format_time(at_work->modified_ms), at_work->key));
 }
 
 Result<void> withdraw_want(Store& store, const std::string& want_key) { return store.remove(want_key); }

@@ -343,6 +343,8 @@ TEST_F(PruneTest, ASyncThatMeetsAPruneWaitsAndOneThatMeetsWhatAPruneLeftDoesNot)
   const auto wanted = want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_));
   ASSERT_FALSE(wanted);
   EXPECT_EQ(wanted.error().kind(), ErrorKind::retry_later);
+  // Killed, it keeps syncs waiting for a day: so the message says what to do.
+  EXPECT_THAT(wanted.error().message(), ::testing::HasSubstr("If it was killed, tmp/prune-1 tells of it"));
   EXPECT_THAT(keys(), Not(Contains(::testing::StartsWith(std::string(kWantPrefix)))));
   clock_.wall_ms += kNoticeLasts_ms;
   EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));

@@ -17,6 +17,8 @@ namespace cairn::layer {
 namespace {
 
 constexpr std::uint64_t kCopyBytes = 1ull << 30;  // of one part of a copy on the server
+// From a layer, or the want of it, to the manifest: after more than that it is worth asking what has become of it.
+constexpr std::int64_t kSoon_ms = 60'000;
 constexpr int kCasAttempts = 4;                   // against others who change the manifest at the same moment
 
 Error gone(const std::string& what) { return Error(ErrorKind::not_found, what + ": the sync begins anew"); }
@@ -43,6 +45,7 @@ Result<SyncRecord> Publisher::publish_from_here() {
   }
   if (n_.pending.stage == Stage::named) CAIRN_TRY(describe());
   CAIRN_ASSIGN(SyncRecord record, publish());
+  CAIRN_TRY(look_back(record));
   CAIRN_TRY(tidy());
   return record;
 }
@@ -109,7 +112,6 @@ Result<void> Publisher::put_whole() {
   auto put = n_.store.put_new(key, *source);
   if (put) {
     sent_bytes_ += part.size_bytes;
-    is_fresh_ = true;
     CAIRN_TRY(pass(n_.hook, "layer-put"));
     return named(key);
   }
@@ -218,8 +220,44 @@ Result<void> Publisher::look_again() {
   CAIRN_TRY(want());
   const auto there = n_.store.head(n_.pending.object_key);
   if (there) return {};
-  if (there.error().kind() == ErrorKind::not_found) return gone("a layer that was sent before is not there any more");
-  return there.error();
+  if (there.error().kind() != ErrorKind::not_found) return there.error();
+  CAIRN_TRY(take_back());
+  return gone("a layer that was sent before is not there any more");
+}
+
+// What keeps a prune from taking a layer before its manifest is there is that it is young, or that the want of it is.
+// By the store's clock; and when that was put right meanwhile, by more than a prune's grace, both looked old. It was so
+// only if much time seems to have passed. Then a new want comes first: it finds out whether a prune is still at work.
+Result<void> Publisher::look_back(const SyncRecord& record) {
+  const auto modified_ms = [&](const std::string& key) -> Result<std::optional<std::int64_t>> {
+    const auto there = n_.store.head(key);
+    if (there) return std::optional(there->modified_ms);
+    if (there.error().kind() != ErrorKind::not_found) return there.error();
+    return std::optional<std::int64_t>();
+  };
+  CAIRN_ASSIGN(const auto begun_ms, modified_ms(want_key_.empty() ? record.layer.object : want_key_));
+  CAIRN_ASSIGN(const auto published_ms, modified_ms(manifest_key(n_.container.name)));
+  if (begun_ms && published_ms && *published_ms - *begun_ms < kSoon_ms) return {};
+  withdraw();
+  want_key_.clear();
+  CAIRN_TRY(look_again());
+  return describe();
+}
+
+// The manifest may name the layer already, which is not there. Nobody can have gone on from it.
+Result<void> Publisher::take_back() {
+  auto stored = read_manifest(n_.store, n_.container.name);
+  if (!stored && stored.error().kind() == ErrorKind::not_found) return {};
+  if (!stored) return stored.error();
+  Manifest& manifest = stored->manifest;
+  const SyncRecord& head = manifest.head();
+  const bool is_ours = manifest.lineage == n_.pending.lineage && manifest.writer == n_.state.writer() &&
+                       head.sequence == n_.pending.sequence && head.layer.object == n_.pending.object_key;
+  if (!is_ours) return {};
+  CAIRN_TRY(drop_newest(n_.store, manifest));
+  if (manifest.syncs.empty()) return n_.store.remove(manifest_key(n_.container.name));
+  CAIRN_TRY(publish_manifest(n_.store, manifest, stored->etag));
+  return {};
 }
 
 Result<void> Publisher::describe() {

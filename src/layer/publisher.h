@@ -57,12 +57,13 @@ class Publisher {
   Result<void> describe();
   Result<std::optional<SyncRecord>> published_before(const StoredManifest& stored);
   Result<SyncRecord> publish();
+  Result<void> look_back(const SyncRecord& record);
+  Result<void> take_back();
   Result<void> tidy();
   Result<void> reach(Stage stage, std::string_view point);
 
   Needs n_;
   std::string want_key_;
-  bool is_fresh_ = false;  // the object was made a moment ago: no prune can want to remove it
   std::uint64_t sent_bytes_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "layer/apart.h"
 #include "layer/frame_supply.h"
 #include "layer/history.h"
 #include "layer/lower.h"

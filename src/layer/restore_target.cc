@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -91,29 +90,7 @@ std::optional<std::string> mounted_within(int directory) {
   return std::nullopt;
 }
 
-// Without links; of a target the last name is not followed, since a link there would be replaced itself.
-std::filesystem::path real_path(const std::filesystem::path& path, std::error_code& error) {
-  return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
-}
-
-bool is_within(const std::filesystem::path& path, const std::filesystem::path& directory) {
-  return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
-}
-
 }  // namespace
-
-Result<void> check_apart(const std::string& target, const std::string& kept) {
-  std::string trimmed = target;
-  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
-  std::error_code error;
-  const std::filesystem::path above = real_path(parent_directory(trimmed), error);
-  const std::filesystem::path place = above / std::filesystem::path(trimmed).filename();
-  const std::filesystem::path other = real_path(kept, error);
-  if (error) return Error(ErrorKind::io, fmt::format("finding out where {} lies: {}", target, error.message()));
-  if (!is_within(other, place) && !is_within(place, other)) return {};
-  return Error(ErrorKind::conflict, fmt::format("{} cannot be overwritten: that would damage {}, which is needed: "
-                                                "restore to another directory", target, kept));
-}
 
 Result<std::unique_ptr<RestoreTarget>> RestoreTarget::open(const std::string& path, Overwrite overwrite,
                                                            Random& random) {

@@ -12,10 +12,6 @@ namespace cairn::layer {
 
 enum class Overwrite { no, yes };
 
-// What a directory holds goes when it is overwritten. conflict: `kept`, a file or a directory, is among that, or holds
-// the target.
-Result<void> check_apart(const std::string& target, const std::string& kept);
-
 class RestoreTarget {
  public:
   // Makes the temporary directory beside `path`, with mode 0700 and locked as long as this object is there, and removes

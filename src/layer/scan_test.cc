@@ -1,5 +1,6 @@
 #include "layer/scan.h"
 
+#include <fmt/format.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/fanotify.h>
@@ -351,12 +352,13 @@ TEST(Scan, WhatIsReadAheadIsTheSame) {
   }
 }
 
-// Calls `change` whenever somebody is about to open the file, who waits for it.
+// Calls `change` whenever somebody is about to open the file, or one in the directory, and waits for it.
 class BeforeOpening {
  public:
   BeforeOpening(const std::string& path, std::function<void()> change)
       : change_(std::move(change)), events_(::fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY)) {
-    if (events_ < 0 || ::fanotify_mark(events_, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path.c_str()) != 0) return;
+    constexpr std::uint64_t kMask = FAN_OPEN_PERM | FAN_EVENT_ON_CHILD;
+    if (events_ < 0 || ::fanotify_mark(events_, FAN_MARK_ADD, kMask, AT_FDCWD, path.c_str()) != 0) return;
     is_there = true;
     thread_ = std::thread([this] { run(); });
   }
@@ -390,7 +392,7 @@ class BeforeOpening {
 };
 
 // However often that is: not left out as if it had vanished.
-TEST(Scan, AFileThatIsWrittenToWheneverItIsOpenedIsTorn) {
+TEST(Scan, AFileThatIsWrittenToWheneverItIsOpenedIsStored) {
   TestUpper upper;
   upper.write("f", "1");
   const int file = ::open((upper / "f").c_str(), O_WRONLY | O_APPEND);
@@ -399,9 +401,30 @@ TEST(Scan, AFileThatIsWrittenToWheneverItIsOpenedIsTorn) {
     return writer.is_there ? upper.sync_text() : "no fanotify";
   }();
   if (written == "no fanotify") GTEST_SKIP() << "this user may not wait for what others open";
-  EXPECT_TRUE(written.starts_with("dir \nfile f=1")) << written;
   ::close(file);
-  EXPECT_EQ(upper.sync_text(), "file f=" + std::string(std::filesystem::file_size(upper / "f"), '1') + "\n");
+  const std::string last = "file f=" + std::string(std::filesystem::file_size(upper / "f"), '1') + "\n";
+  EXPECT_EQ(written + upper.sync_text(), "dir \n" + last);
+}
+
+// Neither is one that is another file whenever it is opened: by name it's never the one that was looked at.
+TEST(Scan, AFileThatIsReplacedWheneverItIsOpenedIsStored) {
+  TestUpper upper;
+  for (const char* name : {"f", "f-shm", "f-wal"}) upper.write(name, "");  // so that it is opened to see what it is
+  upper.write("f", "the first");
+  int times = 0;
+  const auto replace = [&] {
+    const std::string next = upper.beside("next");
+    std::ofstream(next) << "number " << 100 + ++times;
+    std::filesystem::rename(next, upper / "f");
+  };
+  auto written = [&] {
+    BeforeOpening writer(upper.root(), replace);
+    return writer.is_there ? upper.sync_text() : "no fanotify";
+  }();
+  if (written == "no fanotify") GTEST_SKIP() << "this user may not wait for what others open";
+  EXPECT_GE(times, 16) << "it was opened before it had been replaced that often";
+  EXPECT_TRUE(written.starts_with("dir \nfile f=number 1")) << written;
+  EXPECT_EQ(upper.sync_text(), fmt::format("dir \nfile f=number {}\n", 100 + times));
 }
 
 TEST(Scan, TornFilesAreWrittenAgain) {

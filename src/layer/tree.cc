@@ -46,6 +46,7 @@ class RealTree final : public Tree {
 
  private:
   using MaybeOpen = std::unique_ptr<OpenEntry>;
+  using MaybeFile = std::optional<FileDescriptor>;
   // Where a name lies: the directory, and those that it is laid over. No place: nowhere.
   struct Where {
     Places places;
@@ -54,12 +55,16 @@ class RealTree final : public Tree {
   Result<Where> where(const PlanRow& row);
   Result<Places> directory_of(const PlanRow& row);
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
+  // What is looked at: a name, or what is held open.
+  enum class Looking { by_name, held };
+  Result<std::optional<MaybeOpen>> try_to_open(const PlanRow& row, const Where& at, Looking looking);
   Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
-                                   std::int64_t looked_at_ms, Look look, bool may_have_changed);
-  Result<MaybeOpen> open_contents(const Where& at, Opened opened, bool may_have_changed);
+                                   std::int64_t looked_at_ms, Look look, MaybeFile held);
+  Result<MaybeOpen> open_contents(const Where& at, Opened opened, MaybeFile held);
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
+  Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
 
   std::string root_;
   TreeOptions options_;
@@ -112,25 +117,53 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_entry(const PlanRow& row) {
 Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   CAIRN_ASSIGN(const Where at, where(row));
   if (at.places.empty()) return MaybeOpen();
-  const int directory = at.places.front().fd();
-  // A file that is replaced again and again between looking and opening is found by the next sync. One that is only
-  // written to, however often, is read as it is, and found to be torn.
+  CAIRN_ASSIGN(const bool is_company, belongs_to_database(row, at));
+  if (is_company) return MaybeOpen();
+  // A file that is written to, or replaced by another one, between looking and opening is looked at again. When that
+  // does not end it is opened first: what is held is one file, however many take its place meanwhile.
   constexpr int kTries = 8;
   for (int i = 0; i < kTries; ++i) {
-    const std::int64_t looked_at_ms = clock_.now().wall_ms;
-    CAIRN_ASSIGN(const auto status, status_at(directory, at.name));
-    if (!status) break;
-    CAIRN_ASSIGN(auto look, look_at(directory, at.name, *status, {layers_->forms(), false}));
-    if (!look) continue;
-    CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(directory, *status, look->marks));
-    if (is_whiteout) break;
-    const bool is_directory = look->entry.kind == EntryKind::directory;
-    const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
-    if (!is_name || is_directory != (row.kind == EntryKind::directory)) break;
-    CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), i + 1 == kTries));
-    if (open) return open;
+    CAIRN_ASSIGN(auto open, try_to_open(row, at, i + 1 < kTries ? Looking::by_name : Looking::held));
+    if (open) return std::move(*open);
   }
   return MaybeOpen();
+}
+
+// A -wal or -shm that the scan has planned as a file: since then what it is of has become a database that is stored
+// through SQLite.
+Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
+  std::string_view of = at.name;
+  const bool may_be = reads_databases() && !row.is_below && (of.ends_with("-wal") || of.ends_with("-shm"));
+  if (!may_be) return false;
+  of.remove_suffix(4);
+  return sqlite::has_contents_in_wal(at.places.front().fd(), std::string(of));
+}
+
+// Nothing: it has changed just then. Null: it is none that the plan means.
+Result<std::optional<RealTree::MaybeOpen>> RealTree::try_to_open(const PlanRow& row, const Where& at, Looking looking) {
+  const std::int64_t looked_at_ms = clock_.now().wall_ms;
+  int place = at.places.front().fd();
+  std::string name = at.name;
+  MaybeFile held;
+  if (looking == Looking::held) {
+    CAIRN_ASSIGN(held, open_file(place, name));
+    if (!held) return std::optional<MaybeOpen>();
+    CAIRN_TRY(let_mappings_show(held->get(), is_overlay_));
+    place = held->get();
+    name.clear();
+  }
+  const auto none = [] { return std::optional(MaybeOpen()); };
+  CAIRN_ASSIGN(const auto status, status_at(place, name));
+  if (!status) return none();
+  CAIRN_ASSIGN(auto look, look_at(place, name, *status, {layers_->forms(), false}));
+  if (!look) return std::optional<MaybeOpen>();
+  CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(at.places.front().fd(), *status, look->marks));
+  if (is_whiteout) return none();
+  const bool is_directory = look->entry.kind == EntryKind::directory;
+  const bool is_name = look->entry.kind != EntryKind::whiteout && !look->is_socket;
+  if (!is_name || is_directory != (row.kind == EntryKind::directory)) return none();
+  CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), std::move(held)));
+  return open ? std::optional(std::move(open)) : std::optional<MaybeOpen>();
 }
 
 // Rare enough to look at the directory once more.
@@ -143,7 +176,7 @@ Result<bool> RealTree::is_xattr_whiteout(int directory, const struct statx& stat
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, const Where& at,
                                                             const struct statx& status, std::int64_t looked_at_ms,
-                                                            Look look, bool may_have_changed) {
+                                                            Look look, MaybeFile held) {
   Opened opened;
   opened.looked_at_ms = looked_at_ms;
   opened.name = join_path(root_, row.path);
@@ -172,11 +205,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   if (opened.entry.kind != EntryKind::file || opened.entry.size_bytes == 0) return make_open_name(std::move(opened));
   if (reads_databases() && !row.is_below && !opened.marks.metacopy) {
     CAIRN_ASSIGN(const bool is_database, sqlite::has_contents_in_wal(at.places.front().fd(), at.name));
-    // It has become one since the scan, which planned its -wal as a file, or not at all.
-    if (is_database && !row.is_database) return MaybeOpen();
     if (is_database) return open_database(at, std::move(opened));
   }
-  return open_contents(at, std::move(opened), may_have_changed);
+  return open_contents(at, std::move(opened), std::move(held));
 }
 
 Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Opened opened) {
@@ -205,9 +236,8 @@ Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened)
   return status && status->stx_ino == opened.stamp.inode;
 }
 
-// Null: the name leads elsewhere by now.
-Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened,
-                                                           bool may_have_changed) {
+// Null: the name leads elsewhere by now. `held`: the file is open, and was looked at so.
+Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened, MaybeFile held) {
   std::optional<FileDescriptor> file;
   if (opened.marks.metacopy) {
     CAIRN_ASSIGN(const Places below, at.places.front().layer == 0 && at.places.size() == 1
@@ -217,13 +247,16 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
     if (!file) return needs_lower("overlay.metacopy", "the contents of this file are");
     return make_open_file(std::move(opened), std::move(*file), true);
   }
-  CAIRN_ASSIGN(file, open_file(at.places.front().fd(), at.name));
-  if (!file) return MaybeOpen();
-  CAIRN_TRY(let_mappings_show(file->get(), is_overlay_));
+  const bool was_held = held.has_value();
+  if (was_held) {
+    file = std::move(held);
+  } else {
+    CAIRN_ASSIGN(file, open_file(at.places.front().fd(), at.name));
+    if (!file) return MaybeOpen();
+    CAIRN_TRY(let_mappings_show(file->get(), is_overlay_));
+  }
   CAIRN_ASSIGN(const auto now, status_at(file->get(), ""));
-  if (!now) return MaybeOpen();
-  const bool is_the_one = may_have_changed && S_ISREG(now->stx_mode) && now->stx_ino == opened.stamp.inode;
-  if (!is_the_one && !(stamp_of(*now) == opened.stamp)) return MaybeOpen();
+  if (!now || (!was_held && !(stamp_of(*now) == opened.stamp))) return MaybeOpen();
   constexpr std::uint64_t kSector = 512;
   if (now->stx_blocks * kSector < now->stx_size) {
     CAIRN_ASSIGN(opened.entry.holes, holes_of(file->get(), opened.entry.size_bytes));

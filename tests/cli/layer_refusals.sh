@@ -40,3 +40,31 @@ for command in sync check watch restore list history verify prune; do
   grep -q -i "usage: cairn layer $command" "$out"
 done
 expect 0 layer
+
+# A directory that holds its store, or the state, would store itself; and nothing is made there to find that out.
+mkdir -p around/inner beside/deep
+echo x >around/inner/file
+ln -s "$dir/around" link
+names_in() { find "$dir/around" "$dir/beside" | sort; }
+names_in >names
+for url in "$dir/around/store" "$dir/around" "file://$dir/link/a/b"; do
+  expect 2 layer sync around --to "$url" --name web --state-dir other
+  says 'around cannot be synced: it holds its own store'
+done
+expect 2 layer sync around --to other-store --name web --state-dir link/state
+says "it holds Cairn's state of it"
+expect 2 layer check around --to other-store --name web --state-dir around
+expect 2 layer watch around --to other-store --name web --state-dir other --staging-dir around/inner
+expect 2 layer sync around/inner --to around --name web --state-dir other
+says 'it lies in its own store'
+printf '[defaults]\nstate_dir = "%s/other"\n[[layer]]\nname = "web"\ndirectory = "%s/around"\nto = "%s/around/s"\n' \
+  "$dir" "$dir" "$dir" >cairn.toml
+expect 2 "$CAIRN" config check cairn.toml
+says 'cairn.toml:3: '
+says 'it holds its own store'
+expect 2 "$CAIRN" replicate --config cairn.toml
+sed -i 's,^state_dir.*,state_dir = "'"$dir"'/around/state",; s,^to.*,to = "'"$dir"'/other-store",' cairn.toml
+expect 2 "$CAIRN" config check cairn.toml
+says "it holds Cairn's state of it"
+names_in | diff names -
+[ ! -e other-store ]

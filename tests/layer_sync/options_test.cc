@@ -1,5 +1,6 @@
 // What the manager is configured with: each setting has the default that it is said to have, and is really used.
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -52,6 +53,49 @@ TEST_F(LayerConfiguration, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(manager->options().state_database, world.state() + "/state.db");
   EXPECT_EQ(manager->options().staging_directory, world.state() + "/spool");
   EXPECT_TRUE(fs::exists(world.state() + "/state.db"));
+}
+
+// It would store itself, each time anew.
+TEST_F(LayerConfiguration, ADirectoryHoldsNeitherItsStoreNorTheState) {
+  world.mkdir("inner");
+  const std::string upper = world.upper(), apart = world.beside("apart");
+  const auto kind_of = [&](const std::string& url, const std::string& database, const std::string& staging) {
+    const auto checked = check_layer_places(upper, url, {.staging_directory = staging, .state_database = database});
+    return checked ? std::string("good") : std::string(name_of(checked.error().kind()));
+  };
+  const std::string memory = store.url(), db = apart + "/db", staging = apart + "/staging";
+  EXPECT_EQ(kind_of(memory, db, staging), "good");
+  EXPECT_EQ(kind_of("file://" + apart, db, staging), "good");
+  EXPECT_EQ(kind_of("file://" + upper + "-2", upper + "-2/db", upper + "-2/s"), "good");  // a name, not a way
+  EXPECT_EQ(kind_of("file://" + upper, db, staging), "invalid");
+  EXPECT_EQ(kind_of("file://" + upper + "/inner/store/", db, staging), "invalid");
+  EXPECT_EQ(kind_of("file://" + world.beside(""), db, staging), "invalid");  // it lies in the store
+  EXPECT_EQ(kind_of(memory, upper + "/db", staging), "invalid");
+  EXPECT_EQ(kind_of(memory, db, upper + "/inner"), "invalid");
+  fs::create_directory_symlink(upper, world.beside("link"));
+  EXPECT_EQ(kind_of(memory, world.beside("link/not/there/yet"), staging), "invalid");
+  EXPECT_EQ(check_layer_places(upper, memory, {.state_directory = upper}).error().kind(), ErrorKind::invalid);
+
+  // Whoever opens a manager all the same is told when it names the directory, and by each sync.
+  LayerOptions options = world.options();
+  options.staging_directory = world.beside("moved/staging");
+  const auto manager = world.open(store, options, {});
+  ASSERT_TRUE(manager->sync_layer("web"));
+  fs::rename(world.beside("moved"), upper + "/moved");
+  fs::create_directory_symlink(upper + "/moved", world.beside("moved"));
+  EXPECT_EQ(manager->sync_layer("web").error().kind(), ErrorKind::invalid);
+  EXPECT_EQ(manager->check_for_changes("web").error().kind(), ErrorKind::invalid);
+  EXPECT_EQ(manager->register_container("web", upper).error().kind(), ErrorKind::invalid);
+}
+
+// It is not looked into, so it may be a store.
+TEST_F(LayerConfiguration, WhatIsMountedInADirectoryMayBeItsStore) {
+  world.mkdir("mounted");
+  const std::string place = world / "mounted";
+  if (::mount("none", place.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "only root can mount";
+  const auto good = check_layer_places(world.upper(), "file://" + place + "/store", world.options());
+  ::umount(place.c_str());
+  EXPECT_TRUE(good) << good.error().message();
 }
 
 TEST_F(LayerConfiguration, StagingDirectoryAndStateDatabaseMayLieAnywhere) {
