@@ -73,6 +73,27 @@ void open_closed_streams() {
   }
 }
 
+void add_commands(CLI::App& app, Run& run) {
+  add_replicate(app, run);
+  add_status(app, run);
+  add_sync(app, run);
+  add_register(app, run);
+  add_stop(app, run);
+  add_snapshot(app, run);
+  add_restore(app, run);
+  add_list(app, run);
+  add_history(app, run);
+  add_verify(app, run);
+  add_compact(app, run);
+  add_prune(app, run);
+  add_layer(app, run);
+  add_store(app, run);
+  add_config(app, run);
+  add_completion(app, run);
+  add_manual(app, run);
+  add_version(app, run);
+}
+
 int run_command(std::vector<std::string> arguments) {
   const std::vector<std::string> behind_dashes = cut_behind_dashes(arguments);
   CLI::App app("Follows live SQLite databases and containers' layers into object storage, and brings back any state\n"
@@ -94,24 +115,7 @@ int run_command(std::vector<std::string> arguments) {
       ->capture_default_str();
 
   Run run;
-  add_replicate(app, run);
-  add_status(app, run);
-  add_sync(app, run);
-  add_register(app, run);
-  add_stop(app, run);
-  add_snapshot(app, run);
-  add_restore(app, run);
-  add_list(app, run);
-  add_history(app, run);
-  add_verify(app, run);
-  add_compact(app, run);
-  add_prune(app, run);
-  add_layer(app, run);
-  add_store(app, run);
-  add_config(app, run);
-  add_completion(app, run);
-  add_manual(app, run);
-  add_version(app, run);
+  add_commands(app, run);
 
   if (arguments.empty()) {
     print_line(app.help());
