@@ -213,7 +213,9 @@ void add_replicate(CLI::App& app, Run& run) {
       ->capture_default_str();
   add_snapshots_and_retention(*command, *options);
   command->add_flag("--once", options->once, "publish everything that is committed now, and end");
-  command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")->type_name("CMD");
+  command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")
+      ->type_name("CMD")
+      ->check([](const std::string& text) { return text.empty() ? std::string("a program is missing") : std::string(); });
   command->add_option("--state-dir", options->state_root,
                       "where local state and the spool lie, one folder a database\n"
                       "and replica. Default: /var/lib/cairn for root, else\n"

@@ -95,6 +95,9 @@ void add_commands(CLI::App& app, Run& run) {
 }
 
 int run_command(std::vector<std::string> arguments) {
+  if (arguments.size() > 1 && arguments.front() == "replicate" && arguments.back() == "--") {
+    return report_usage("no program stands behind --: name one, or leave -- out", Style::text);
+  }
   const std::vector<std::string> behind_dashes = cut_behind_dashes(arguments);
   CLI::App app("Follows live SQLite databases and containers' layers into object storage, and brings back any state\n"
                "that was published.",

@@ -1,6 +1,7 @@
 // Pruning, without a lock. The order of its requests is what makes it safe beside syncs, restores and other prunes:
 //
-//   1. put the notice              its time is the store's own "now"; a sync that wants an old object sees it
+//   1. put the notice              its time is the store's own "now"; a sync that wants an old object sees it; it holds
+//                                  for an hour, and is followed by another one in time
 //   2. list objects, twice         what could be removed: only what is older than the grace, and looks so both times
 //   3. read the manifests          after the listing, so that whatever they name was published before; --keep swaps
 //                                  thinner ones in, by compare-and-swap
@@ -18,6 +19,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
+#include <deque>
 #include <set>
 
 #include "cairn/layer.h"
@@ -29,6 +32,9 @@ namespace cairn {
 namespace layer {
 namespace {
 
+constexpr std::int64_t kNoticeRenewed_ms = kNoticeLasts_ms / 6;
+constexpr std::int64_t kNoticeTrusted_ms = kNoticeLasts_ms * 3 / 4;  // the rest is for a removal and its retries
+constexpr std::size_t kNotices = 2;  // the one before stays, for a listing that is late
 constexpr int kSwapAttempts = 3;  // then a busy container keeps its history until the next prune
 
 // An empty object, and what the store says of it.
@@ -83,12 +89,14 @@ Result<Inventory> take_inventory(Store& store) {
 
 class Prune {
  public:
-  Prune(Store& store, const LayerPruneOptions& options) : store_(store), options_(options) {}
+  Prune(Store& store, const LayerPruneOptions& options, const std::function<std::int64_t()>& boot_ms)
+      : store_(store), options_(options), boot_ms_(boot_ms) {}
 
   Result<LayerPruneReport> run(std::int64_t now_ms);
 
  private:
   Result<void> announce(std::int64_t now_ms);
+  Result<void> keep_announced();
   Result<void> decide_and_remove();
   void believe(const Inventory& inventory);
   void heed_wants(const Inventory& inventory);
@@ -107,7 +115,11 @@ class Prune {
 
   Store& store_;
   const LayerPruneOptions& options_;
-  std::string notice_;
+  const std::function<std::int64_t()>& boot_ms_;
+  std::string first_notice_;
+  std::deque<std::string> notices_;
+  int renewals_ = 0;
+  std::int64_t announced_ms_ = 0;  // by boot_ms_, before the newest notice was placed
   std::int64_t now_ms_ = 0;
   std::set<std::pair<std::string, std::int64_t>> believed_;  // keys and times of the second listing
   std::set<std::string, std::less<>> needed_;  // digests, and keys: a layer may have kept the name it was sent under
@@ -120,7 +132,7 @@ Result<LayerPruneReport> Prune::run(std::int64_t now_ms) {
   if (!options_.dry_run) CAIRN_TRY(announce(now_ms));
   const Result<void> done = decide_and_remove();
   // One that stays behind costs a sync a wait at most, and the next prune removes it.
-  if (!notice_.empty()) (void)store_.remove(notice_);
+  for (const std::string& notice : notices_) (void)store_.remove(notice);
   if (!done) return done.error();
   return report_;
 }
@@ -128,13 +140,36 @@ Result<LayerPruneReport> Prune::run(std::int64_t now_ms) {
 // The earlier of the two clocks counts: one that is ahead makes everything look old.
 Result<void> Prune::announce(std::int64_t now_ms) {
   const std::string key = fmt::format("{}{}", kNoticePrefix, now_ms);
+  announced_ms_ = boot_ms_();
   const Result<ObjectInfo> notice = place(store_, key);
   if (!notice && notice.error().kind() == ErrorKind::conflict) {
     return Error(ErrorKind::busy, fmt::format("another prune is at work in {}: try again in a moment", store_.url()));
   }
   if (!notice) return notice.error();
-  notice_ = key;
+  first_notice_ = key;
+  notices_.push_back(key);
   now_ms_ = std::min(now_ms, notice->modified_ms);
+  return {};
+}
+
+// Before each step that relies on no sync having come to rely on what is old.
+Result<void> Prune::keep_announced() {
+  if (notices_.empty()) return {};
+  const std::int64_t now_ms = boot_ms_(), age_ms = now_ms - announced_ms_;
+  if (age_ms < kNoticeRenewed_ms) return {};
+  if (age_ms > kNoticeTrusted_ms) {
+    return Error(ErrorKind::retry_later,
+                 fmt::format("this prune stood still for {} minutes, and a sync may use by now what it was about to "
+                             "remove from {}: nothing more is removed; run it again",
+                             age_ms / 60'000, store_.url()));
+  }
+  const std::string key = fmt::format("{}-{:06}", first_notice_, ++renewals_);  // later in a listing: one is always seen
+  CAIRN_TRY(place(store_, key));
+  announced_ms_ = now_ms;
+  notices_.push_back(key);
+  if (notices_.size() <= kNotices) return {};
+  (void)store_.remove(notices_.front());
+  notices_.pop_front();
   return {};
 }
 
@@ -144,6 +179,7 @@ Result<void> Prune::decide_and_remove() {
   if (store_.capabilities().multipart) {
     CAIRN_ASSIGN(uploads, store_.list_uploads(""));
   }
+  CAIRN_TRY(keep_announced());
   CAIRN_ASSIGN(const Inventory second, take_inventory(store_));
   believe(second);
   heed_wants(first);
@@ -187,6 +223,7 @@ Result<void> Prune::read_needed(const std::vector<std::string>& containers) {
 
 // Notes what is needed of one container, after its history was made shorter as far as it may be.
 Result<void> Prune::thin(StoredHistory history) {
+  CAIRN_TRY(keep_announced());
   for (int attempt = 0; options_.keep_ms && attempt < kSwapAttempts; ++attempt) {
     const std::size_t dropped = droppable_syncs(history.whole, now_ms_ - *options_.keep_ms);
     if (dropped == 0) break;
@@ -241,7 +278,7 @@ Result<void> Prune::remove_layers(const Inventory& first, const Inventory& secon
 
 Result<void> Prune::remove_unneeded(const std::vector<ObjectInfo>& objects) {
   for (const ObjectInfo& object : objects) {
-    const bool is_needed = object.key == notice_ || needed_.contains(object.key);
+    const bool is_needed = object.key == first_notice_ || needed_.contains(object.key);
     if (is_old(object) && !is_needed) CAIRN_TRY(remove(object));
   }
   return {};
@@ -251,6 +288,7 @@ Result<void> Prune::abort_uploads(const std::vector<UploadInfo>& uploads) {
   for (const UploadInfo& upload : uploads) {
     const bool ours = !digest_of_key(upload.key).empty() || upload.key.starts_with(kTemporaryPrefix);
     if (!ours || !is_old(upload.begun_ms)) continue;
+    CAIRN_TRY(keep_announced());
     if (!options_.dry_run) CAIRN_TRY(store_.abort_upload(upload.key, upload.upload_id));
     ++report_.aborted_uploads;
   }
@@ -258,6 +296,7 @@ Result<void> Prune::abort_uploads(const std::vector<UploadInfo>& uploads) {
 }
 
 Result<void> Prune::remove(const ObjectInfo& object) {
+  CAIRN_TRY(keep_announced());
   if (!options_.dry_run) CAIRN_TRY(store_.remove(object.key));
   report_.removed.push_back(object.key);
   report_.removed_bytes += object.size_bytes;
@@ -276,24 +315,33 @@ Result<void> want_layer(Store& store, const std::string& want_key) {
   CAIRN_ASSIGN(const ObjectInfo placed, place(store, want_key));
   CAIRN_ASSIGN(const std::vector<ObjectInfo> notices, list_all(store, kNoticePrefix));
   const auto at_work = std::ranges::find_if(notices, [&](const ObjectInfo& notice) {
-    // From a day ahead it is as old: the clock was wrong, then or now.
+    // From an hour ahead it is as old: the clock was wrong, then or now.
     return std::abs(notice.modified_ms - placed.modified_ms) < kNoticeLasts_ms;
   });
   if (at_work == notices.end()) return {};
   (void)store.remove(want_key);
   return Error(ErrorKind::retry_later,
                fmt::format("a prune is at work in {} since {}, and may be removing a layer that this sync would use: "
-                           "sync again when it has ended. If it was killed, {} tells of it for a day: remove that "
-                           "object",
+                           "sync again when it has ended. If it was killed, {} tells of it for an hour: wait, or "
+                           "remove that object",
                            store.url(), format_time(at_work->modified_ms), at_work->key));
 }
 
 Result<void> withdraw_want(Store& store, const std::string& want_key) { return store.remove(want_key); }
 
+Result<LayerPruneReport> prune(Store& store, std::int64_t now_ms, const LayerPruneOptions& options,
+                               const std::function<std::int64_t()>& boot_ms) {
+  return Prune(store, options, boot_ms).run(now_ms);
+}
+
 }  // namespace layer
 
 Result<LayerPruneReport> prune_layers(Store& store, std::int64_t now_ms, const LayerPruneOptions& options) {
-  return layer::Prune(store, options).run(now_ms);
+  return layer::prune(store, now_ms, options, [] {
+    timespec now{};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * std::int64_t{1000} + now.tv_nsec / 1'000'000;
+  });
 }
 
 }  // namespace cairn

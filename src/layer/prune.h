@@ -14,18 +14,22 @@
 // grace by a prune; notices older than a day count no longer.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "cairn/error.h"
+#include "cairn/layer.h"
 #include "cairn/store.h"
 
 namespace cairn::layer {
 
 inline constexpr std::string_view kWantPrefix = "tmp/want-";
 inline constexpr std::string_view kNoticePrefix = "tmp/prune-";
-inline constexpr std::int64_t kNoticeLasts_ms = 24ll * 3600 * 1000;
+// One that is older was left by a prune that was killed: who is at work places another one in time, or ends.
+inline constexpr std::int64_t kNoticeLasts_ms = 3600 * 1000;
 
 // A key for a want of the layer `digest`, which may lie under its temporary key. Of its own each time.
 std::string want_key_of(std::string_view digest, std::string_view temporary_key, Random& random);
@@ -35,5 +39,9 @@ std::string want_key_of(std::string_view digest, std::string_view temporary_key,
 Result<void> want_layer(Store& store, const std::string& want_key);
 // Once the manifest names the layer, or the sync gives up.
 Result<void> withdraw_want(Store& store, const std::string& want_key);
+
+// prune_layers by a clock of the caller's, for intervals: it goes on while the machine sleeps.
+Result<LayerPruneReport> prune(Store& store, std::int64_t now_ms, const LayerPruneOptions& options,
+                               const std::function<std::int64_t()>& boot_ms);
 
 }  // namespace cairn::layer

@@ -343,13 +343,50 @@ TEST_F(PruneTest, ASyncThatMeetsAPruneWaitsAndOneThatMeetsWhatAPruneLeftDoesNot)
   const auto wanted = want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_));
   ASSERT_FALSE(wanted);
   EXPECT_EQ(wanted.error().kind(), ErrorKind::retry_later);
-  // Killed, it keeps syncs waiting for a day: so the message says what to do.
+  // Killed, it keeps syncs waiting for an hour: so the message says what to do.
   EXPECT_THAT(wanted.error().message(), ::testing::HasSubstr("If it was killed, tmp/prune-1 tells of it"));
   EXPECT_THAT(keys(), Not(Contains(::testing::StartsWith(std::string(kWantPrefix)))));
   clock_.wall_ms += kNoticeLasts_ms;
   EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
   clock_.wall_ms -= 2 * kNoticeLasts_ms;  // and one from a time when the clock was wrong
   EXPECT_TRUE(want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_)));
+}
+
+TEST_F(PruneTest, AsLongAsItTakesASyncThatMeetsItWaits) {
+  publish_layer("web", 1);
+  for (std::uint64_t number = 100; number < 130; ++number) put(layer_key(digest_of(number)));
+  clock_.wall_ms += 2 * kDayMs;
+  int steps = 0;
+  const auto each_step_takes_long = [&] {  // 11 minutes, of the store's clock too
+    clock_.wall_ms += kNoticeLasts_ms / 6 + 60'000;
+    if (steps++ > 0) {
+      const auto wanted = want_layer(*store_, want_key_of(digest_of(1), kTemporary, random_));
+      EXPECT_TRUE(!wanted && wanted.error().kind() == ErrorKind::retry_later) << "step " << steps;
+    }
+    return clock_.wall_ms;
+  };
+  const auto pruned = layer::prune(*store_, clock_.wall_ms, {}, each_step_takes_long);
+  ASSERT_TRUE(pruned) << pruned.error().message();
+  EXPECT_EQ(pruned->removed.size(), 30u);
+  EXPECT_GT(steps, 30);
+  EXPECT_TRUE(list_all(*store_, kNoticePrefix)->empty());
+}
+
+TEST_F(PruneTest, OneThatStoodStillRemovesNothingMore) {
+  publish_layer("web", 1);
+  for (std::uint64_t number = 100; number < 110; ++number) put(layer_key(digest_of(number)));
+  clock_.wall_ms += 2 * kDayMs;
+  std::int64_t now_ms = 0, looks = 0;
+  const auto sleeps_in_the_middle = [&] {
+    if (++looks == 8) now_ms += kNoticeLasts_ms;
+    return now_ms;
+  };
+  const auto pruned = layer::prune(*store_, clock_.wall_ms, {}, sleeps_in_the_middle);
+  ASSERT_FALSE(pruned);
+  EXPECT_EQ(pruned.error().kind(), ErrorKind::retry_later) << pruned.error().message();
+  EXPECT_EQ(looks, 8);
+  EXPECT_GE(list_layer_objects(*store_)->size(), 5u);
+  EXPECT_TRUE(prune()) << "and another one can";
 }
 
 TEST_F(PruneTest, AWantedLayerStaysUntilTheWantIsWithdrawnOrOld) {

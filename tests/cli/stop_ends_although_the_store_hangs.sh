@@ -45,6 +45,7 @@ wait "$cairn_pid" || status=$?
 [ $status = 6 ]
 grep -q 'layer w is not answered by its store, and let go of' "$log"
 kill -CONT "$twin_pid"
+sed -i 's/300ms/60s/' cairn.toml  # now there is an answer to wait for
 : >"$log"
 start_configured
 wait_until restores_it

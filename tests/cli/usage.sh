@@ -11,6 +11,10 @@ expect 2 "$CAIRN" replicate a.db --adopt both
 expect 2 "$CAIRN" replicate a.db --no-such-option
 expect 2 "$CAIRN" replicate a.db --once --exec true
 expect 2 "$CAIRN" replicate a.db --exec true -- true
+expect 2 "$CAIRN" replicate a.db --exec ''
+says 'a program is missing'
+expect 2 "$CAIRN" replicate a.db --
+says 'no program stands behind --'
 expect 2 "$CAIRN" restore backup
 says '-o FILE'
 expect 2 "$CAIRN" --log-level info
