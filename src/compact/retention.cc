@@ -104,6 +104,12 @@ void keep(Node& node, Density why) {
   if (!node.why) node.why = why;
 }
 
+bool is_among(const std::vector<Node>& nodes, Sequence at) {
+  const auto found =
+      std::lower_bound(nodes.begin(), nodes.end(), at, [](const Node& a, Sequence b) { return a.at < b; });
+  return found != nodes.end() && found->at == at;
+}
+
 void keep_every(std::vector<Node>& nodes, std::int64_t window_ms) {
   std::vector<std::int64_t> times_ms;
   for (const Node& node : nodes) times_ms.push_back(node.time_ms);
@@ -127,13 +133,23 @@ void keep_unless_squashed(std::vector<Node>& nodes, const std::vector<AgedObject
   }
 }
 
-void keep_series(std::vector<Node>& nodes, Density series, std::uint32_t count) {
+// `others`: states that lie between the nodes and are none of them. One of another time parts what lies on both sides
+// of it, since it tells of a clock that was set there and back.
+void keep_series(std::vector<Node>& nodes, const std::vector<Node>& others, Density series, std::uint32_t count) {
+  const auto parts = [&](Sequence first, Sequence last, std::int64_t bucket) {
+    auto at = std::upper_bound(others.begin(), others.end(), first, [](Sequence a, const Node& b) { return a < b.at; });
+    for (; at != others.end() && at->at < last; ++at) {
+      if (bucket_of(series, at->time_ms) != bucket) return true;
+    }
+    return false;
+  };
   std::uint64_t places = count, jumps = 0;
   std::int64_t earliest = std::numeric_limits<std::int64_t>::max();
   for (std::size_t end = nodes.size(); count > 0 && end > 0;) {
     const std::int64_t bucket = bucket_of(series, nodes[end - 1].time_ms);
     std::size_t begin = end - 1, best = end - 1;
     for (; begin > 0 && bucket_of(series, nodes[begin - 1].time_ms) == bucket; --begin) {
+      if (parts(nodes[begin - 1].at, nodes[begin].at, bucket)) break;
       if (nodes[begin - 1].objects < nodes[best].objects) best = begin - 1;
     }
     if (bucket < earliest) {
@@ -172,10 +188,11 @@ std::vector<char> old_enough(const std::vector<AgedObject>& objects, std::int64_
   return old;
 }
 
-void mark_needed(const std::vector<Node>& nodes, std::vector<Fate>& fates) {
+template <class IsKept>
+void mark_needed(const std::vector<Node>& nodes, std::vector<Fate>& fates, IsKept is_kept) {
   std::vector<char> seen(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    if (!nodes[i].why) continue;
+    if (!is_kept(nodes[i])) continue;
     for (std::size_t at = i; at != kNone && !seen[at]; at = nodes[at].from) {
       seen[at] = 1;
       if (fates[nodes[at].by] == Fate::goes) fates[nodes[at].by] = Fate::needed;
@@ -221,7 +238,7 @@ void keep_fences(const std::vector<AgedObject>& objects, std::vector<Fate>& fate
 
 // Once the nodes are known that are kept.
 void finish(const std::vector<AgedObject>& objects, const std::vector<Node>& nodes, Retention& result) {
-  mark_needed(nodes, result.fates);
+  mark_needed(nodes, result.fates, [](const Node& node) { return node.why.has_value(); });
   keep_fences(objects, result.fates);
   for (const Node& node : nodes) {
     if (node.why) result.kept.push_back({node.at, *node.why});
@@ -239,12 +256,16 @@ Retention thin(const std::vector<AgedObject>& objects, std::int64_t now_ms, cons
     result.fates.push_back(!old[i] ? Fate::recent : stays ? Fate::newest : Fate::goes);
   }
   std::vector<Node> nodes = paths(objects, edges_of(objects, old));
+  const std::vector<Node> all = paths(objects, edges_of(objects, std::vector<char>(objects.size(), 1)));
+  // No rule is for these yet, and what they need may look old, when a clock was set back.
+  mark_needed(all, result.fates, [&](const Node& node) { return !is_among(nodes, node.at); });
   if (!nodes.empty()) keep(nodes.back(), Density::newest);
   keep_every(nodes, policy.keep_all_ms);
-  keep_series(nodes, Density::hourly, policy.hourly);
-  keep_series(nodes, Density::daily, policy.daily);
-  keep_series(nodes, Density::weekly, policy.weekly);
-  keep_series(nodes, Density::monthly, policy.monthly);
+  const auto keep_one_each = [&](Density series, std::uint32_t count) { keep_series(nodes, all, series, count); };
+  keep_one_each(Density::hourly, policy.hourly);
+  keep_one_each(Density::daily, policy.daily);
+  keep_one_each(Density::weekly, policy.weekly);
+  keep_one_each(Density::monthly, policy.monthly);
   for (Node& node : nodes) {
     if (node.at >= result.base) keep(node, Density::newest);
   }
@@ -268,9 +289,7 @@ std::size_t head_of(const std::vector<AgedObject>& objects) {
 // Whether all of its states can be reached by what is old enough.
 bool is_replaceable(const AgedObject& object, const std::vector<Node>& nodes) {
   return std::all_of(object.read.footer.points.begin(), object.read.footer.points.end(), [&](const auto& point) {
-    const auto node = std::lower_bound(nodes.begin(), nodes.end(), point.sequence,
-                                       [](const Node& a, Sequence at) { return a.at < at; });
-    return node != nodes.end() && node->at == point.sequence;
+    return is_among(nodes, point.sequence);
   });
 }
 
