@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/bytes.h"
 #include "restore/history.h"
@@ -86,22 +87,31 @@ Result<std::vector<std::uint64_t>> list_pruned(Store& store, std::string_view re
 }
 
 Result<Pruned> read_pruned(Store& store, std::string_view replica) {
+  const auto read = [&](std::uint64_t number) -> Result<Pruned> {
+    const std::string key = segment::pruned_key(replica, number);
+    const auto object = store.get(key, 0, kMaxRecordBytes);
+    if (!object) return object.error().with(key);
+    auto record = parse_pruned(as_text(object->bytes));
+    return record ? std::move(record) : record.error().with(key);
+  };
   for (int reading = 1;; ++reading) {
     CAIRN_ASSIGN(const std::vector<std::uint64_t> numbers, list_pruned(store, replica));
     if (numbers.empty()) return Pruned{};
-    const std::string key = segment::pruned_key(replica, numbers.back());
-    auto pruned = [&]() -> Result<Pruned> {
-      CAIRN_ASSIGN(const Object object, store.get(key, 0, kMaxRecordBytes));
-      return parse_pruned(as_text(object.bytes));
-    }();
-    if (pruned) {
-      pruned->number = numbers.back();
-      return pruned;
+    auto pruned = read(numbers.back());
+    if (!pruned) {
+      // It may have been garbled on its way, or a newer one has taken its place.
+      const ErrorKind kind = pruned.error().kind();
+      const bool again = kind == ErrorKind::corrupt || kind == ErrorKind::not_found;
+      if (!again || reading == kRecordReadings) return pruned;
+      continue;
     }
-    // It may have been garbled on its way, or a newer one has taken its place.
-    const ErrorKind kind = pruned.error().kind();
-    const bool again = kind == ErrorKind::corrupt || kind == ErrorKind::not_found;
-    if (!again || reading == kRecordReadings) return pruned.error().with(key);
+    pruned->number = numbers.back();
+    for (const std::uint64_t number : std::span(numbers).first(numbers.size() - 1)) {
+      const auto other = read(number);
+      if (other) pruned->add(*other);
+      else if (other.error().kind() != ErrorKind::corrupt && other.error().kind() != ErrorKind::not_found) return other;
+    }
+    return pruned;
   }
 }
 

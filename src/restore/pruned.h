@@ -26,7 +26,7 @@ std::string pruned_json(const Pruned& pruned);
 // corrupt: not such JSON. unsupported: a newer format.
 Result<Pruned> parse_pruned(std::string_view json);
 
-// The newest record; number 0 when there is none.
+// What all records say, and the number of the newest; 0 when there is none.
 Result<Pruned> read_pruned(Store& store, std::string_view replica);
 // The numbers of all records, ascending.
 Result<std::vector<std::uint64_t>> list_pruned(Store& store, std::string_view replica);
