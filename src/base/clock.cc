@@ -139,6 +139,12 @@ std::int64_t monotonic_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_start).count();
 }
 
+std::int64_t boot_ms() {
+  timespec now{};
+  (void)::clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec * kMsPerSecond + now.tv_nsec / 1'000'000;
+}
+
 Time SystemClock::now() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();

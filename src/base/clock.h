@@ -21,6 +21,8 @@ inline constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of 
 
 // For what only a person waits for, so that no test needs to set it: of the same clock as Time::mono_us.
 std::int64_t monotonic_ms();
+// Of a clock that goes on while the machine sleeps: for who must not go on with what it knew before that.
+std::int64_t boot_ms();
 
 class Clock {
  public:

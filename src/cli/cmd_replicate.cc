@@ -215,7 +215,7 @@ void add_replicate(CLI::App& app, Run& run) {
   command->add_flag("--once", options->once, "publish everything that is committed now, and end");
   command->add_option("--exec", options->exec, "run this through sh, and replicate while it lives")
       ->type_name("CMD")
-      ->check([](const std::string& text) { return text.empty() ? std::string("a program is missing") : std::string(); });
+      ->check([](const std::string& text) -> std::string { return text.empty() ? "a program is missing" : ""; });
   command->add_option("--state-dir", options->state_root,
                       "where local state and the spool lie, one folder a database\n"
                       "and replica. Default: /var/lib/cairn for root, else\n"

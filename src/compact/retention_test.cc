@@ -166,7 +166,7 @@ struct Twin {
     }
     return age <= window_ms;
   }
-  // Whether a state that young objects alone lead to lies between the points i and i + 1, in another bucket than theirs.
+  // Whether a state that young objects alone lead to lies between the points i and i + 1, in another bucket.
   bool is_parted(std::size_t i, Density series) const {
     for (const Point& other : all) {
       const bool between = points[i].at < other.at && other.at < points[i + 1].at;
@@ -178,8 +178,8 @@ struct Twin {
   std::vector<std::pair<std::size_t, std::size_t>> runs(Density series) const {
     std::vector<std::pair<std::size_t, std::size_t>> found;
     for (std::size_t i = points.size(); i-- > 0;) {
-      const bool same = !found.empty() && bucket_of(series, points[i].time_ms) ==
-                                              bucket_of(series, points[i + 1].time_ms) && !is_parted(i, series);
+      const bool same = !found.empty() && !is_parted(i, series) &&
+                        bucket_of(series, points[i].time_ms) == bucket_of(series, points[i + 1].time_ms);
       if (same) found.back().first = i;
       else found.emplace_back(i, i);
     }

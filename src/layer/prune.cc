@@ -19,7 +19,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <deque>
 #include <set>
 
@@ -163,7 +162,8 @@ Result<void> Prune::keep_announced() {
                              "remove from {}: nothing more is removed; run it again",
                              age_ms / 60'000, store_.url()));
   }
-  const std::string key = fmt::format("{}-{:06}", first_notice_, ++renewals_);  // later in a listing: one is always seen
+  // Later in a listing than those before: one is always seen.
+  const std::string key = fmt::format("{}-{:06}", first_notice_, ++renewals_);
   CAIRN_TRY(place(store_, key));
   announced_ms_ = now_ms;
   notices_.push_back(key);
@@ -337,11 +337,7 @@ Result<LayerPruneReport> prune(Store& store, std::int64_t now_ms, const LayerPru
 }  // namespace layer
 
 Result<LayerPruneReport> prune_layers(Store& store, std::int64_t now_ms, const LayerPruneOptions& options) {
-  return layer::prune(store, now_ms, options, [] {
-    timespec now{};
-    ::clock_gettime(CLOCK_BOOTTIME, &now);
-    return now.tv_sec * std::int64_t{1000} + now.tv_nsec / 1'000'000;
-  });
+  return layer::prune(store, now_ms, options, boot_ms);
 }
 
 }  // namespace cairn

@@ -341,9 +341,9 @@ TEST_F(LayerExpired, UploadWithAPartThatNeverArrivedIsNotTakenForACompletedOne) 
   EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", told));
   expire();
   change_everything();
-  bool was_begun = false;
+  std::atomic<bool> was_begun = false;
   store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
-    was_begun = was_begun || call.operation == Operation::begin_upload;
+    if (call.operation == Operation::begin_upload) was_begun = true;
     if (call.operation != Operation::complete_new || was_begun) return {};
     return Error(ErrorKind::invalid, "a part has no ETag");
   };
