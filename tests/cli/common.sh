@@ -117,7 +117,7 @@ key_id=twin-key-id secret_key='unsaid/SECRET+key=' session_token='unsaid.TOKEN+/
 twins=0
 start_twin() {  # start_twin [option]...: its URL is $endpoint
   [ -x "${S3_TWIN:-}" ] || skip 's3_twin, the S3 server of these tests, is not built'
-  for name in $(compgen -e AWS_) http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY; do unset "$name"; done
+  for name in $(compgen -e AWS_ || true) http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY; do unset "$name"; done
   export HOME=$dir AWS_EC2_METADATA_DISABLED=true AWS_REGION=us-east-1
   export AWS_ACCESS_KEY_ID=$key_id AWS_SECRET_ACCESS_KEY=$secret_key
   local port_file=$dir/port.$((++twins))
