@@ -77,9 +77,10 @@ TEST(Follow, TellsWhatEachDayCost) {
   following.day_ms = 300;
   EXPECT_EQ(follow(std::move(replications), following, *signals, log), 0);
   sqlite3_close(app);
-  ASSERT_EQ(sink->told.size(), 2u);
+  ASSERT_GE(sink->told.size(), 2u);  // more, where ending takes a day of these
   for (const std::string& line : sink->told) {
-    EXPECT_THAT(line, HasSubstr("app.db: asked of 127.0.0.1:" + std::to_string(twin.port()) + " in a day: "));
+    EXPECT_THAT(line, HasSubstr("app.db: asked of 127.0.0.1:" + std::to_string(twin.port()) + " in "));
+    EXPECT_THAT(line, ::testing::ContainsRegex(" in (a day|[0-9]+ days): "));
   }
   EXPECT_THAT(sink->told.front(), HasSubstr(" sent, "));
 }
