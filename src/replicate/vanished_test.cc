@@ -64,6 +64,11 @@ class Vanished : public ReplicatorTest {
     app_->must(fill(3));
     return settle();
   }
+  void start_adopting() {
+    auto adopting = options();
+    adopting.adopt = Adopt::local;
+    start(adopting);
+  }
   void must_commit() {
     const auto error = commit();
     ASSERT_FALSE(error) << error->message();
@@ -98,9 +103,7 @@ TEST_F(Vanished, EndsTheReplicationAtTheSecondLookAndEachStartUntilAdopted) {
   start();
   expect_vanished(settle());
   stop();
-  auto adopting = options();
-  adopting.adopt = Adopt::local;
-  start(adopting);
+  start_adopting();
   expect_replica_is_current();
 }
 
@@ -114,14 +117,13 @@ TEST_F(Vanished, ButForTheClaimItBeginsAnewWhenAdoptedAndCanBeRestored) {
   ASSERT_GT((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 2u);
   const auto page = inner_->list("");
   for (const ObjectInfo& object : page->objects) {
-    if (object.key != claim) ASSERT_TRUE(inner_->remove(object.key));
+    if (object.key == claim) continue;
+    ASSERT_TRUE(inner_->remove(object.key));
   }
   start();
   expect_vanished(settle());
   stop();
-  auto adopting = options();
-  adopting.adopt = Adopt::local;
-  start(adopting);
+  start_adopting();
   must_settle();
   EXPECT_EQ((*replicate::read_claim(*inner_, "app"))->latest_wal_sequence, 0u);
   expect_replica_is_current();
@@ -141,9 +143,7 @@ TEST_F(Vanished, WhatIsLeftIsGoneOnFromWhenAdoptedAndItsNewestStateCanBeRestored
   ASSERT_TRUE(refused);
   EXPECT_NE(refused->message().find("rolled back"), std::string::npos) << refused->message();
   stop();
-  auto adopting = options();
-  adopting.adopt = Adopt::local;
-  start(adopting);
+  start_adopting();
   must_settle();
   EXPECT_EQ(replicator_->status().published_sequence, published - 1);
   expect_replica_is_current();
