@@ -87,7 +87,7 @@ class Prune {
       CAIRN_ASSIGN(const bool done, remove(victims(again, going), begun_us));
       if (done) break;
     }
-    forget_older_records();
+    forget_older_records(first.found.pruned.read);
     return std::move(removal_);
   }
 
@@ -213,14 +213,11 @@ class Prune {
     return with_rights(left->front().error).with(left->front().key);
   }
 
-  // Best effort: the next prune removes what stays.
-  void forget_older_records() {
-    const auto records = restore::list_pruned(store_, replica_);
-    if (!records) return;
+  // Those that ours repeats. Another that a listing kept from us, or that could not be read, may say more. Best effort:
+  // the next prune removes what stays.
+  void forget_older_records(const std::vector<std::uint64_t>& repeated) {
     std::vector<std::string> keys;
-    for (const std::uint64_t number : *records) {
-      if (number < number_) keys.push_back(segment::pruned_key(replica_, number));
-    }
+    for (const std::uint64_t number : repeated) keys.push_back(segment::pruned_key(replica_, number));
     if (!keys.empty()) (void)store_.remove_many(keys);
   }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <set>
 
+#include "base/bytes.h"
 #include "base/mutex.h"
 #include "cairn/compactor.h"
 #include "compact/survey.h"
@@ -28,6 +29,7 @@ using cairn::testing::Image;
 using cairn::testing::InterruptedStore;
 using cairn::testing::ReplicaBuilder;
 using segment::ObjectKind;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -448,6 +450,23 @@ TEST_F(PruneTest, ADecisionIsUsedNoLongerThanTheGraceAndNotWhenAnotherPruneCame)
     EXPECT_EQ(slow.removed, other_came ? 1000u : 1500u);
     expect_restores(*store_, *replica_, Sequence(1501));
   }
+}
+
+TEST_F(PruneTest, ARecordThatItHasNotReadStays) {
+  live_twenty();
+  const auto put = [&](std::uint64_t number, std::string_view json) {
+    ASSERT_TRUE(store_->put_new(segment::pruned_key("app.db", number), BytesSource(as_bytes(json))));
+  };
+  put(1, R"({"format":1,"pruned":[[100,100]]})");
+  put(2, "garbled on its way");
+  put(3, R"({"format":1,"pruned":[[200,200]]})");
+  ASSERT_TRUE(prune(*store_, strict()));
+  const auto records = restore::list_pruned(*store_, "app.db");
+  ASSERT_TRUE(records) << records.error().message();
+  EXPECT_THAT(*records, ElementsAre(2, 4));
+  const auto said = restore::read_pruned(*store_, "app.db");
+  ASSERT_TRUE(said) << said.error().message();
+  for (const std::uint64_t at : {100u, 200u}) EXPECT_TRUE(said->covers(Sequence(at), Sequence(at))) << at;
 }
 
 TEST_F(PruneTest, AStoreThatListsLateLosesNothing) {

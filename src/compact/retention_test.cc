@@ -187,12 +187,12 @@ struct Twin {
   }
   bool is_kept_by(std::size_t i, Density series, std::uint64_t count) const {
     if (count == 0) return false;
-    const auto all = runs(series);
+    const auto found = runs(series);
     std::uint64_t places = count;
     std::set<std::int64_t> buckets;
     int jumps = 0;
-    for (std::size_t r = 0; r < all.size(); ++r) {
-      const auto [first, last] = all[r];
+    for (std::size_t r = 0; r < found.size(); ++r) {
+      const auto [first, last] = found[r];
       if (r > 0) {
         const std::int64_t gap = step(last);
         if ((gap < 0 || gap > 12 * kHour) && ++jumps <= 2) ++places;

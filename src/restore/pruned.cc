@@ -106,10 +106,15 @@ Result<Pruned> read_pruned(Store& store, std::string_view replica) {
       continue;
     }
     pruned->number = numbers.back();
+    pruned->read = {numbers.back()};
     for (const std::uint64_t number : std::span(numbers).first(numbers.size() - 1)) {
       const auto other = read(number);
-      if (other) pruned->add(*other);
-      else if (other.error().kind() != ErrorKind::corrupt && other.error().kind() != ErrorKind::not_found) return other;
+      if (other) {
+        pruned->add(*other);
+        pruned->read.push_back(number);
+      } else if (other.error().kind() != ErrorKind::corrupt && other.error().kind() != ErrorKind::not_found) {
+        return other;
+      }
     }
     return pruned;
   }
