@@ -107,8 +107,8 @@ struct RepairOptions {
 struct RepairReport {
   std::uint64_t objects = 0;
   std::vector<RepairedObject> damaged;
-  // States that objects speak of and that cannot be restored, first and last of each range. A damaged bundle of which
-  // nothing but the name can be read speaks of its last one.
+  // States that cannot be restored, first and last of each range: that objects speak of, that lie between two of them,
+  // or behind them up to what metadata.json says was published. Not what was pruned.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> lost;
 };
 

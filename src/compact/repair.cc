@@ -25,6 +25,7 @@
 #include "restore/metadata.h"
 #include "restore/pruned.h"
 #include "restore/replica.h"
+#include "restore/unlisted.h"
 #include "segment/keys.h"
 #include "segment/reader.h"
 #include "store/what_lies_there.h"
@@ -86,7 +87,8 @@ class Repair {
  private:
   Result<void> read() {
     CAIRN_ASSIGN(listed_, restore::list_snapshots(store_, replica_));
-    CAIRN_ASSIGN(const auto segments, restore::list_segments(store_, replica_, Sequence(0)));
+    CAIRN_ASSIGN(auto segments, restore::list_segments(store_, replica_, Sequence(0)));
+    CAIRN_ASSIGN(published_, restore::find_published(store_, replica_, listed_, segments));
     listed_.insert(listed_.end(), segments.begin(), segments.end());
     report_.objects = listed_.size();
     if (listed_.empty()) return Error(ErrorKind::not_found, "there is no snapshot and no segment");
@@ -98,6 +100,7 @@ class Repair {
     for (std::size_t i = 0; i < listed_.size(); ++i) {
       if (good[i]) good_.push_back(std::move(*good[i]));
       else hidden_.insert(listed_[i].name.key);
+      if (!good[i] && !damaged[i]) passed_over_.push_back(listed_[i]);
       if (!damaged[i]) continue;
       report_.damaged.push_back({damaged[i]->object.name.key, damaged[i]->problem, Mended::no, "", ""});
       damaged_.push_back(std::move(*damaged[i]));
@@ -225,7 +228,7 @@ class Repair {
     if (damaged.footer) return footer;
     std::set<std::uint64_t> states = reachable();
     for (const segment::RestorePoint& point : footer.points) states.insert(point.sequence.value);
-    const Ranges missing = unheld(damaged, states);
+    const Ranges missing = unheld(spoken_of(damaged), states);
     if (missing.empty()) return footer;
     return Error(ErrorKind::not_found,
                  fmt::format("which states it held is not known, and no other object holds sequence {} by itself",
@@ -297,9 +300,9 @@ class Repair {
   }
 
   // Those of them that are not among `states`, and were not given up.
-  Ranges unheld(const Damaged& damaged, const std::set<std::uint64_t>& states) const {
+  Ranges unheld(const Ranges& of, const std::set<std::uint64_t>& states) const {
     Ranges missing;
-    for (const auto& [first, last] : spoken_of(damaged)) {
+    for (const auto& [first, last] : of) {
       restore::Pruned held = pruned_, there;
       for (auto at = states.lower_bound(first.value); at != states.end() && *at <= last.value; ++at) {
         there.ranges.emplace_back(*at, *at);
@@ -327,7 +330,7 @@ class Repair {
     RepairedObject& report = report_.damaged[i];
     if (report.mended != Mended::no) return {};
     const Damaged& damaged = damaged_[i];
-    if (!unheld(damaged, reachable()).empty()) return {};
+    if (!unheld(spoken_of(damaged), reachable()).empty()) return {};
     // The head is what a writer that comes too late runs against.
     const segment::ObjectName& name = damaged.object.name;
     const bool is_level0 = name.kind == segment::KeyKind::segment && name.level == 0;
@@ -354,14 +357,34 @@ class Repair {
         if (!states.contains(at.value) && !pruned_.covers(at, at)) gone.ranges.emplace_back(at, at);
       }
     }
+    const auto add = [&](const Ranges& of) {
+      for (const auto& range : unheld(of, states)) gone.ranges.push_back(range);
+    };
     for (std::size_t i = 0; i < damaged_.size(); ++i) {
-      if (report_.damaged[i].mended != Mended::no) continue;
-      for (const auto& range : unheld(damaged_[i], states)) gone.ranges.push_back(range);
+      if (report_.damaged[i].mended == Mended::no) add(spoken_of(damaged_[i]));
     }
+    add(held_by_nothing());
     gone.add({});  // in order, and as few as can be
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
     for (const auto& [first, last] : gone.ranges) ranges.emplace_back(first.value, last.value);
     return ranges;
+  }
+
+  Ranges held_by_nothing() const {
+    std::vector<ReadObject> whole;  // as much as find_gaps() looks at
+    const auto add = [&](const StoredObject& object, segment::ObjectKind kind) {
+      whole.push_back({object, {}});
+      segment::Footer& footer = whole.back().footer;
+      footer.kind = kind;
+      footer.first = object.name.first;
+      footer.last = object.name.last;
+    };
+    for (const ReadObject& object : good_) add(object.object, object.footer.kind);
+    for (const StoredObject& object : passed_over_) {
+      const bool is_snapshot = object.name.kind == segment::KeyKind::snapshot;
+      add(object, is_snapshot ? segment::ObjectKind::snapshot : segment::ObjectKind::segment);
+    }
+    return restore::find_gaps(listed_, whole, pruned_, published_).missing;
   }
 
   Store& store_;
@@ -371,8 +394,10 @@ class Repair {
   Executor& executor_;
   Rebuilder rebuilder_;
   std::vector<StoredObject> listed_;
+  Sequence published_;  // the newest state, by what is listed or claimed
   std::vector<ReadObject> good_;
   std::set<std::string> hidden_;  // all that is not good
+  std::vector<StoredObject> passed_over_;  // gone meanwhile, or of a newer format
   restore::Pruned pruned_;
   std::vector<Damaged> damaged_;  // as in the report
   RepairReport report_;

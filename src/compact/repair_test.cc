@@ -6,6 +6,7 @@
 #include "compact/test_compactor.h"
 #include "restore/metadata.h"
 #include "segment/reader.h"
+#include "segment/reseal.h"
 #include "store/around.h"
 
 namespace cairn::compact {
@@ -223,6 +224,32 @@ TEST_F(RepairTest, WhatWasGivenUpIsNotLost) {
   const RepairReport report = repaired();
   ASSERT_THAT(report.damaged, ::testing::SizeIs(1));
   EXPECT_EQ(report.damaged[0].mended, Mended::put_aside) << report.damaged[0].what;
+  EXPECT_THAT(report.lost, IsEmpty());
+}
+
+// Nothing that is there speaks of these states.
+TEST_F(RepairTest, WhatIsGoneBetweenObjectsAndBehindThemIsLost) {
+  begin();
+  publish_plainly(5);
+  replica_->snapshot();
+  publish_plainly(3);
+  ASSERT_TRUE(restore::claim_before_removing(*store_, "", Sequence(8), Sequence(8)));
+  for (const std::uint64_t at : {4, 5, 7, 8}) ASSERT_TRUE(store_->remove(level0(at)));
+  const RepairReport report = repaired();
+  EXPECT_THAT(report.damaged, IsEmpty());
+  EXPECT_THAT(report.lost, ElementsAre(Pair(4, 4), Pair(7, 8)));
+  EXPECT_THAT(restorable(), ElementsAre(0, 1, 2, 3, 5, 6));
+}
+
+TEST_F(RepairTest, WhatANewerCairnHasWrittenIsNotLost) {
+  begin();
+  publish_plainly(5);
+  replica_->snapshot();
+  Bytes newer = get_object(*store_, level0(4));
+  segment::make_newer(newer);
+  cairn::testing::replace_object(*store_, level0(4), newer);
+  const RepairReport report = repaired();
+  EXPECT_THAT(report.damaged, IsEmpty());
   EXPECT_THAT(report.lost, IsEmpty());
 }
 

@@ -112,7 +112,8 @@ Result<void> check_history(const Survey& found, Holes holes) {
   std::vector<std::string> problems, notes;
   restore::compare_claims(good, problems);
   if (holes == Holes::refuse) {
-    restore::find_gaps(listed, good, found.pruned, problems, notes);
+    const Sequence newest = restore::newest_of(listed, {});
+    restore::tell_gaps(restore::find_gaps(listed, good, found.pruned, newest), problems, notes);
     find_hidden(found.unreadable, good, found.pruned, problems);
   }
   if (problems.empty()) return {};

@@ -96,35 +96,40 @@ bool explains(const Pruned& pruned, const std::set<Sequence>& snapshots, Sequenc
 
 }  // namespace
 
-void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
-               std::vector<std::string>& problems, std::vector<std::string>& notes) {
+Gaps find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
+               Sequence newest) {
+  Gaps gaps;
   const std::optional<Sequence> first_snapshot = first_snapshot_of(listed);
-  if (!first_snapshot) return;
-  const Sequence newest = newest_of(listed, {});
+  if (!first_snapshot) return gaps;
+  gaps.first_snapshot = *first_snapshot;
   Ranges ranges = ranges_of(good);
-  const auto too_old = std::count_if(ranges.segments.begin(), ranges.segments.end(),
-                                     [&](const auto& range) { return range.second <= *first_snapshot; });
-  if (too_old > 0) {
-    notes.push_back(fmt::format("{} segments are older than the first snapshot (sequence {}) and no longer needed",
-                                too_old, first_snapshot->value));
-  }
+  gaps.too_old = std::count_if(ranges.segments.begin(), ranges.segments.end(),
+                               [&](const auto& range) { return range.second <= *first_snapshot; });
   Sequence reached = *first_snapshot;
-  std::uint64_t gone = 0;
   ranges.segments.emplace_back(newest.next(), newest.next());
   for (const auto& [first, last] : ranges.segments) {
     const Sequence missing_first = reached.next(), missing_last(first.value - 1);
     reached = std::max(reached, last);
     if (missing_first > missing_last) continue;
     if (explains(pruned, ranges.snapshots, missing_first, missing_last)) {
-      gone += missing_last.value - missing_first.value + 1;
-    } else if (missing_first == missing_last) {
-      problems.push_back(fmt::format("segment {} is missing or damaged", missing_last.value));
+      gaps.pruned += missing_last.value - missing_first.value + 1;
     } else {
-      problems.push_back(fmt::format("segments {}..{} are missing or damaged", missing_first.value,
-                                     missing_last.value));
+      gaps.missing.emplace_back(missing_first, missing_last);
     }
   }
-  if (gone > 0) notes.push_back(fmt::format("{} sequences were pruned", gone));
+  return gaps;
+}
+
+void tell_gaps(const Gaps& gaps, std::vector<std::string>& problems, std::vector<std::string>& notes) {
+  if (gaps.too_old > 0) {
+    notes.push_back(fmt::format("{} segments are older than the first snapshot (sequence {}) and no longer needed",
+                                gaps.too_old, gaps.first_snapshot.value));
+  }
+  for (const auto& [first, last] : gaps.missing) {
+    problems.push_back(first == last ? fmt::format("segment {} is missing or damaged", last.value)
+                                     : fmt::format("segments {}..{} are missing or damaged", first.value, last.value));
+  }
+  if (gaps.pruned > 0) notes.push_back(fmt::format("{} sequences were pruned", gaps.pruned));
 }
 
 }  // namespace cairn::restore

@@ -2,7 +2,9 @@
 // points. Verifying means that no two of these claims contradict each other, and that none is missing in between.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "restore/points.h"
@@ -13,9 +15,18 @@ namespace cairn::restore {
 // Contradictions become problems, one a sequence.
 void compare_claims(const std::vector<ReadObject>& objects, std::vector<std::string>& problems);
 
-// Sequences between the first snapshot and the newest state that no undamaged object covers. `listed` are all objects
-// by name, `good` those that passed. What `pruned` names was removed on purpose: a note, no problem.
-void find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
-               std::vector<std::string>& problems, std::vector<std::string>& notes);
+struct Gaps {
+  Sequence first_snapshot;
+  std::vector<std::pair<Sequence, Sequence>> missing;  // first and last of each range, ascending
+  std::uint64_t pruned = 0;                            // sequences that were removed on purpose
+  std::uint64_t too_old = 0;                           // segments that end before the first snapshot
+};
+
+// Sequences between the first snapshot and `newest` that no undamaged segment covers. `listed` are all objects by name,
+// `good` those that passed.
+Gaps find_gaps(const std::vector<StoredObject>& listed, const std::vector<ReadObject>& good, const Pruned& pruned,
+               Sequence newest);
+// In words: what is missing is a problem each, the rest a note.
+void tell_gaps(const Gaps& gaps, std::vector<std::string>& problems, std::vector<std::string>& notes);
 
 }  // namespace cairn::restore

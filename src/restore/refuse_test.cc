@@ -138,10 +138,7 @@ TEST_F(RestoreRefuses, ARenamedObjectIsNotTakenForAnother) {
 
 TEST_F(RestoreRefuses, ANewerFormatSaysToUpdate) {
   Bytes object = get_object(*store_, key(4));
-  const auto tail = segment::tail_begin_of(object);
-  ASSERT_TRUE(tail);
-  store_le<std::uint16_t>(object.data() + *tail + segment::kTailBytes - 10, 999);  // docs/format.md: the version
-  segment::reseal(object);
+  segment::make_newer(object);
   replace_object(*store_, key(4), object);
   EXPECT_THAT(expect_refused(*store_, {}, ErrorKind::unsupported), HasSubstr("newer Cairn"));
 }

@@ -77,20 +77,29 @@ Result<void> add_what_follows(Store& store, std::string_view replica, const Know
   return {};
 }
 
-Result<void> expect_all_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
-                                  std::vector<StoredObject>& segments) {
+Result<Sequence> find_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
+                                std::vector<StoredObject>& segments) {
   CAIRN_ASSIGN(const std::optional<Metadata> claim, claim_of(store, replica));
   const Sequence listed = newest_of(snapshots, segments);
-  if (!claim || claim->latest_wal_sequence <= listed.value) return {};
+  if (!claim || claim->latest_wal_sequence <= listed.value) return listed;
   const Sequence published(claim->latest_wal_sequence);
   CAIRN_TRY(add_by_key(store, replica, claim->latest_snapshot, snapshots));
   CAIRN_TRY(add_by_key(store, replica, segment::segment_key(replica, published), segments));
-  if (newest_of(snapshots, segments) >= published) return add_what_follows(store, replica, {}, snapshots, segments);
+  if (newest_of(snapshots, segments) < published) return published;
+  CAIRN_TRY(add_what_follows(store, replica, {}, snapshots, segments));
+  return newest_of(snapshots, segments);
+}
+
+Result<void> expect_all_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
+                                  std::vector<StoredObject>& segments) {
+  CAIRN_ASSIGN(const Sequence published, find_published(store, replica, snapshots, segments));
+  const Sequence newest = newest_of(snapshots, segments);
+  if (newest >= published) return {};
   return Error(ErrorKind::corrupt,
                fmt::format("sequence {} was published, and what holds it is not listed: either the store lists late, "
                            "and the same finds it in a while, or it is lost. The newest state that is listed is "
                            "sequence {}: ask for that one with --sequence",
-                           published.value, listed.value));
+                           published.value, newest.value));
 }
 
 Result<void> add_what_is_missing(Store& store, std::string_view replica, const Known& known, Sequence target,

@@ -26,9 +26,12 @@ struct Known {
 Result<void> add_what_follows(Store& store, std::string_view replica, const Known& known,
                               std::vector<StoredObject>& snapshots, std::vector<StoredObject>& segments);
 
-// Of what a listing and `add_what_follows` found: that it reaches as far as metadata.json says that it does, which is
-// past everything that was removed for something merged. Adds what the claim gives the keys of. Costs a get. corrupt:
-// what holds the newest states is not there, or not listed yet, and nothing gives its key.
+// How far a replica reaches by a listing, or by metadata.json when that says more: it does so past everything that was
+// removed for something merged. Adds what the claim gives the keys of. Costs a get.
+Result<Sequence> find_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
+                                std::vector<StoredObject>& segments);
+
+// The same, and corrupt when what holds the newest states is not there, or not listed yet, and nothing gives its key.
 Result<void> expect_all_published(Store& store, std::string_view replica, std::vector<StoredObject>& snapshots,
                                   std::vector<StoredObject>& segments);
 

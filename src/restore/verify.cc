@@ -76,7 +76,7 @@ class Verifier {
     CAIRN_TRY(check_lineage());
     compare_claims(good_, report_.problems);
     CAIRN_ASSIGN(const Pruned pruned, read_pruned(store_, replica_));
-    find_gaps(objects_, good_, pruned, report_.problems, report_.notes);
+    tell_gaps(find_gaps(objects_, good_, pruned, newest_of(objects_, {})), report_.problems, report_.notes);
     const std::vector<RestorePointInfo> points = reachable_points(good_);
     report_.restore_points = points.size();
     // With a hole or a contradiction there is nothing to play through, and the cause has been named.

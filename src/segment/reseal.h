@@ -70,4 +70,12 @@ inline void reseal(Bytes& object) {
   store_le(tail + 160, XXH3_64bits(tail, kTailBytes));
 }
 
+// Of a format that nobody can read yet.
+inline void make_newer(Bytes& object) {
+  const auto tail = tail_begin_of(object);
+  if (!tail) return;
+  store_le<std::uint16_t>(object.data() + *tail + kTailBytes - 10, 999);  // docs/format.md: the version
+  reseal(object);
+}
+
 }  // namespace cairn::segment
