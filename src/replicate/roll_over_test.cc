@@ -384,5 +384,93 @@ TEST_F(RollOverTest, AnOldReaderBesideAnIdleApplicationCostsLittle) {
   expect_replica_is_current();
 }
 
+TEST_F(RollOverTest, BesideAnotherCheckpointerKeepsTheHold) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=7");
+  start(rolling(30, options().interval_ms));
+  must_settle();
+  for (int i = 0; i < 400; ++i) {
+    app.must(fill(4));
+    if (i % 2) {
+      ASSERT_FALSE(turn());
+      EXPECT_NE(replicator_->status().hold, "none");
+    }
+  }
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+// However often the WAL is rolled over meanwhile, an interval makes one segment.
+TEST_F(RollOverTest, ManyInAnIntervalMakeOneSegment) {
+  App app(db_path_);
+  start(rolling(20, 1000));
+  must_settle();
+  const auto before = replicator_->status();
+  constexpr int kTurns = 250;  // of 20 ms: five intervals
+  for (int i = 0; i < kTurns; ++i) {
+    app.must(fill(4));
+    if (i % 50 == 10) app.must("DELETE FROM t WHERE id % 3 = 0");
+    if (i == 120) app.must("VACUUM");
+    ASSERT_FALSE(turn());
+  }
+  const auto after = replicator_->status();
+  EXPECT_GT(after.wal_restarts - before.wal_restarts, 20u);
+  EXPECT_LE(after.captured_sequence - before.captured_sequence, 7u);
+  EXPECT_GE(after.captured_sequence - before.captured_sequence, 4u);
+  EXPECT_EQ(after.reconciles, 0u);
+  expect_replica_is_current();
+}
+
+// Nothing is committed any more: what was read before its segment was due is published all the same.
+TEST_F(RollOverTest, WhatItHasReadIsPublishedWhenTheWriterFallsSilent) {
+  App app(db_path_);
+  start(rolling(20, 1000));
+  must_settle();
+  app.must(fill(4));
+  for (int i = 0; i < 3; ++i) ASSERT_FALSE(turn());
+  const auto first = replicator_->status().captured_sequence;
+  app.must(fill(400));
+  for (int i = 0; i < 5; ++i) ASSERT_FALSE(turn());
+  ASSERT_EQ(replicator_->status().captured_sequence, first) << "the interval is not over";
+  ASSERT_FALSE(replicator_->status().captured_all) << "nothing was rolled over";
+  for (int i = 0; i < 60; ++i) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().published_sequence, first + 1);
+  expect_replica_is_current();
+}
+
+// A crash takes it: the next start finds the difference in the database.
+TEST_F(RollOverTest, WhatItHasReadSurvivesAKillInTheDatabase) {
+  App app(db_path_);
+  start(rolling(20, 1000));
+  must_settle();
+  for (int i = 0; i < 10; ++i) {
+    app.must(fill(40));
+    ASSERT_FALSE(turn());
+  }
+  ASSERT_GT(replicator_->status().captured_commits, replicator_->status().captured_sequence);
+  stop(StopMode::crash);
+  app.must(fill(3));
+  start(rolling(20, 1000));
+  expect_replica_is_current();
+}
+
+// With a store that is away, what waits for its segment stays within the limit, and the WAL keeps the rest.
+TEST_F(RollOverTest, WhatWaitsForTheEndOfAnIntervalIsBounded) {
+  App app(db_path_);
+  auto o = rolling(20, 3'600'000);
+  o.spool_limit_bytes = 1 << 20;
+  start(o);
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  for (int i = 0; i < 300; ++i) {
+    app.must(fill(100));
+    ASSERT_FALSE(turn());
+  }
+  EXPECT_GT(replicator_->status().captured_sequence, 10u);
+  replicator_->request_capture();
+  expect_replica_is_current();
+}
+
 }  // namespace
 }  // namespace cairn

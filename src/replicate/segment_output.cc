@@ -12,7 +12,13 @@ Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(FileSystem& files, Sp
                                                            const segment::ObjectHead& head, Executor& executor,
                                                            int level) {
   std::unique_ptr<SegmentOutput> output(new SegmentOutput(files, spool));
-  CAIRN_ASSIGN(output->sink_.file, files.open(spool.partial_path(), OpenMode::write));
+  auto file = files.open(spool.partial_path(), OpenMode::write);
+  if (!file && file.error().kind() == ErrorKind::not_found) {
+    return file.error().as(ErrorKind::io).with(
+        "the state directory was removed or renamed while cairn is at work with it: end cairn and start it again");
+  }
+  if (!file) return file.error();
+  output->sink_.file = std::move(*file);
   CAIRN_TRY(output->sink_.file->truncate(0));
   CAIRN_ASSIGN(output->writer_, segment::SegmentWriter::open(head, output->sink_, executor, level));
   return output;

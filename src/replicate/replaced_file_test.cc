@@ -1,0 +1,158 @@
+// Another file under the database's name, or another database in its file: noticed, compared page by page, followed.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "support/stepped_replicator.h"
+
+namespace cairn {
+namespace {
+
+using replicator_test::App;
+using replicator_test::read_all;
+using replicator_test::ReplicatorTest;
+namespace fs = std::filesystem;
+
+class ReplacedFile : public ReplicatorTest {};
+
+TEST_F(ReplacedFile, ByAMove) {
+  make_database();
+  start();
+  must_settle();
+  const std::string other = (dir_ / "new.db").string();
+  {
+    App app(other);
+    app.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(50));
+  }
+  fs::rename(other, db_path_);
+  fs::remove(db_path_ + "-wal");
+  fs::remove(db_path_ + "-shm");
+  expect_replica_is_current();
+  App app(db_path_);
+  app.must(fill(50));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplacedFile, DeletedAndMadeAgain) {
+  make_database();
+  start();
+  must_settle();
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_path_ + suffix);
+  for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
+  EXPECT_FALSE(replicator_->status().settled);
+  EXPECT_NE(replicator_->status().database_trouble, "");
+  make_database();
+  now_.mono_us += 5'000'000;
+  expect_replica_is_current();
+}
+
+// What was committed last, within an interval, goes with the file: that is said, and never taken from a WAL to which
+// somebody else may be writing by now.
+TEST_F(ReplacedFile, MovedAwaySaysWhetherAllOfItWasCaptured) {
+  make_database();
+  App app(db_path_);
+  auto o = options();
+  o.interval_ms = 3'600'000;
+  start(o);
+  must_settle();
+  for (const bool commits : {false, true}) {
+    SCOPED_TRACE(commits);
+    if (commits) app.must(fill(3));
+    fs::rename(db_path_, dir_ / "away.db");
+    ASSERT_FALSE(turn());
+    const std::string trouble = replicator_->status().database_trouble;
+    EXPECT_NE(trouble.find("the database is gone"), std::string::npos) << trouble;
+    EXPECT_EQ(trouble.find("was not captured") != std::string::npos, commits) << trouble;
+    fs::rename(dir_ / "away.db", db_path_);
+    now_.mono_us += 5'000'000;
+    expect_replica_is_current();
+  }
+}
+
+TEST_F(ReplacedFile, ByACopyUnderTheSameInode) {
+  make_database();
+  start();
+  must_settle();
+  {
+    App other((dir_ / "other.db").string());
+    other.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(70));
+  }
+  // What "cp backup.db app.db; rm app.db-wal app.db-shm" does.
+  fs::copy_file(dir_ / "other.db", db_path_, fs::copy_options::overwrite_existing);
+  fs::remove(db_path_ + "-wal");
+  fs::remove(db_path_ + "-shm");
+  for (int i = 0; i < 3; ++i) ASSERT_FALSE(turn());  // in one process, SQLite would share the old -shm with us
+  App app(db_path_);
+  app.must("PRAGMA journal_mode=WAL; " + fill(5));
+  expect_replica_is_current();
+}
+
+TEST_F(ReplacedFile, ByAnOlderCopyWhileDownIsComparedNotTrusted) {
+  make_database();
+  fs::copy_file(db_path_, dir_ / "old.db");
+  {
+    App app(db_path_);
+    start();
+    must_settle();
+    app.must("UPDATE t SET v='changed'");
+    app.must("PRAGMA wal_checkpoint(PASSIVE)");
+    app.must(fill(3));
+    must_settle();
+    stop(StopMode::crash);
+    fs::copy_file(db_path_ + "-wal", dir_ / "kept-wal");
+  }
+  fs::copy_file(dir_ / "old.db", db_path_, fs::copy_options::overwrite_existing);
+  fs::copy_file(dir_ / "kept-wal", db_path_ + "-wal", fs::copy_options::overwrite_existing);
+  start();
+  App app(db_path_);
+  expect_replica_is_current();
+  EXPECT_GE(replicator_->status().reconciles, 1u);
+}
+
+// In place, by somebody who takes no lock: what is committed from then on continues the copy, not what was captured.
+TEST_F(ReplacedFile, ByAnOlderCopyUnderAFloorIsCompared) {
+  make_database();
+  fs::copy_file(db_path_, dir_ / "old.db");
+  {
+    App app(db_path_);
+    start();
+    must_settle();
+    app.must("UPDATE t SET v='changed'");
+    must_settle();
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    must_settle();
+  }
+  ASSERT_EQ(replicator_->status().hold, "floor");
+  std::ofstream(db_path_, std::ios::binary | std::ios::in) << read_all(dir_ / "old.db");
+  {
+    App app(db_path_);
+    app.must(fill(3));
+    ASSERT_EQ(app.ask("SELECT count(*) FROM t WHERE v='changed'"), "0");
+  }
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
+}
+
+// Times that change by themselves are not followed by one comparison after the other.
+TEST_F(ReplacedFile, IsNotWhatATimeThatMeansNothingSaysTwice) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  for (int i = 1; i <= 3; ++i) {
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    must_settle();
+    ASSERT_EQ(replicator_->status().hold, "floor");
+    fs::last_write_time(db_path_, fs::last_write_time(db_path_) + std::chrono::seconds(1));
+    must_settle();
+    EXPECT_EQ(replicator_->status().reconciles, 1u) << i;
+    app.must(fill(3));
+    must_settle();  // a floor gives way to a pin, under which a checkpoint can do something
+  }
+  expect_replica_is_current();
+}
+
+}  // namespace
+}  // namespace cairn
