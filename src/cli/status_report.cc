@@ -2,39 +2,15 @@
 
 #include <utility>
 
-#include "base/clock.h"
+#include "daemon/replicator_json.h"
 
 namespace cairn::cli {
-
-namespace {
-
-Json time_json(std::int64_t wall_ms) { return wall_ms > 0 ? Json(format_time(wall_ms)) : Json(nullptr); }
-
-Json trouble_json(const std::string& words, ErrorKind kind) {
-  if (words.empty()) return nullptr;
-  Json trouble;
-  trouble["kind"] = name_of(kind);
-  trouble["message"] = words;
-  return trouble;
-}
-
-}  // namespace
 
 Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& s, Json store) {
   Json json;
   json["database"] = database;
   json["replica"] = url;
-  json["phase"] = name_of(s.phase);
-  json["settled"] = s.settled;
-  json["lineage"] = s.lineage;
-  json["captured_sequence"] = s.captured_sequence;
-  json["published_sequence"] = s.published_sequence;
-  json["published_time"] = time_json(s.published_time_ms);
-  json["has_snapshot"] = s.has_snapshot;
-  json["page_size"] = s.page_size;
-  json["page_count"] = s.page_count;
-  json["spool_segments"] = s.spool_segments;
-  json["spool_bytes"] = s.spool_bytes;
+  json.update(daemon::replicator_json(s));
   json["published_bytes"] = s.published_bytes;
   json["captured_commits"] = s.captured_commits;
   json["snapshots_published"] = s.snapshots_published;
@@ -46,8 +22,6 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["pruned_objects"] = s.pruned_objects;
   json["pruned_bytes"] = s.pruned_bytes;
   json["pruned_points"] = s.pruned_points;
-  json["snapshot_pages_done"] = s.snapshot_pages_done;
-  json["snapshot_pages_total"] = s.snapshot_pages_total;
   json["wal_frames"] = s.wal_frames;
   json["wal_restarts"] = s.wal_restarts;
   json["reconciles"] = s.reconciles;
@@ -57,10 +31,7 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   json["write_lock_us_last"] = s.write_lock_us_last;
   json["write_lock_us_p999"] = s.write_lock_us_p999;
   json["write_lock_us_max"] = s.write_lock_us_max;
-  json["database_trouble"] = trouble_json(s.database_trouble, s.database_trouble_kind);
-  json["store_trouble"] = trouble_json(s.store_trouble, s.store_trouble_kind);
   json["copy_trouble"] = s.copy_trouble.empty() ? Json(nullptr) : Json(s.copy_trouble);
-  json["upkeep_trouble"] = trouble_json(s.upkeep_trouble, s.upkeep_trouble_kind);
   json["store"] = std::move(store);
   return json;
 }

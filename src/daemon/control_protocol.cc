@@ -6,8 +6,8 @@
 #include <array>
 #include <utility>
 
-#include "base/clock.h"
 #include "base/nearest.h"
+#include "daemon/replicator_json.h"
 
 namespace cairn::daemon {
 
@@ -125,38 +125,15 @@ ControlJson failing_json(const std::optional<Failing>& failing) {
   return json;
 }
 
-ControlJson trouble_as_json(const std::string& words, ErrorKind kind) {
-  if (words.empty()) return nullptr;
-  return {{"kind", name_of(kind)}, {"message", words}};
-}
-
-ControlJson time_of(std::int64_t wall_ms) { return wall_ms > 0 ? ControlJson(format_time(wall_ms))
-    : ControlJson(nullptr); }
-
 ControlJson database_json(const DatabaseView& view, std::int64_t now_ms) {
-  const ReplicatorStatus& s = view.status;
   ControlJson json;
   json["database"] = view.path;
   json["replica"] = view.replica;
   json["open"] = view.is_open;
   json["asleep"] = view.is_asleep;
-  json["phase"] = view.is_open || view.is_asleep ? ControlJson(name_of(s.phase)) : ControlJson(nullptr);
-  json["settled"] = s.settled;
   json["lag_ms"] = lag_ms(view, now_ms);
-  json["lineage"] = s.lineage;
-  json["captured_sequence"] = s.captured_sequence;
-  json["published_sequence"] = s.published_sequence;
-  json["published_time"] = time_of(s.published_time_ms);
-  json["has_snapshot"] = s.has_snapshot;
-  json["page_size"] = s.page_size;
-  json["page_count"] = s.page_count;
-  json["spool_segments"] = s.spool_segments;
-  json["spool_bytes"] = s.spool_bytes;
-  json["snapshot_pages_done"] = s.snapshot_pages_done;
-  json["snapshot_pages_total"] = s.snapshot_pages_total;
-  json["database_trouble"] = trouble_as_json(s.database_trouble, s.database_trouble_kind);
-  json["store_trouble"] = trouble_as_json(s.store_trouble, s.store_trouble_kind);
-  json["upkeep_trouble"] = trouble_as_json(s.upkeep_trouble, s.upkeep_trouble_kind);
+  json.update(replicator_json(view.status));
+  if (!view.is_open && !view.is_asleep) json["phase"] = nullptr;
   json["failing"] = failing_json(view.failing);
   return json;
 }
@@ -217,8 +194,8 @@ std::string error_line(const ControlJson& id, const Error& error) {
 Result<ControlJson> status_result(const FleetView& view, const std::vector<std::string>& only) {
   ControlJson json;
   json["protocol"] = kControlProtocol;
-  json["begun"] = time_of(view.begun_ms);
-  json["now"] = time_of(view.now_ms);
+  json["begun"] = time_json(view.begun_ms);
+  json["now"] = time_json(view.now_ms);
   json["config"] = view.config;
   json["stopping"] = view.is_stopping;
   json["restored"] = view.restores;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "daemon/replicator_json.h"
 #include "web/text.h"
 
 namespace cairn::web {
@@ -20,11 +21,10 @@ using Json = nlohmann::ordered_json;
 using daemon::DatabaseState;
 using daemon::DatabaseView;
 using daemon::FleetView;
+using daemon::time_json;
 using daemon::Totals;
 
 constexpr std::size_t kMostReasons = 20;
-
-Json time_or_null(std::int64_t wall_ms) { return wall_ms > 0 ? Json(format_time(wall_ms)) : Json(nullptr); }
 
 Json in_the_way(std::string_view what, ErrorKind kind, std::string_view words) {
   Json json;
@@ -89,8 +89,8 @@ Json database_json(const DatabaseView& database, const FleetView& view) {
   json["lag_ms"] = daemon::lag_ms(database, view.now_ms);
   json["lag_commits"] = status.unpublished_commits;
   json["published_sequence"] = status.published_sequence;
-  json["published_time"] = time_or_null(status.published_time_ms);
-  json["newest_snapshot_time"] = time_or_null(status.newest_snapshot_time_ms);
+  json["published_time"] = time_json(status.published_time_ms);
+  json["newest_snapshot_time"] = time_json(status.newest_snapshot_time_ms);
   json["snapshot_pages_done"] = status.snapshot_pages_done;
   json["snapshot_pages_total"] = status.snapshot_pages_total;
   json["spool_bytes"] = status.spool_bytes;
@@ -155,7 +155,7 @@ Json layer_json(const daemon::LayerView& layer, std::int64_t now_ms) {
   json["store_url"] = readable(layer.replica);
   const daemon::LayerCounts& counts = layer.counts;
   json["sequence"] = counts.last_ms == 0 ? Json(nullptr) : Json(counts.sequence);
-  json["last_sync"] = time_or_null(counts.last_ms);
+  json["last_sync"] = time_json(counts.last_ms);
   json["last_sync_age_ms"] = counts.last_ms == 0 ? Json(nullptr) : Json(now_ms - counts.last_ms);
   json["syncs"] = counts.syncs;
   json["sent_bytes"] = counts.sent_bytes;
