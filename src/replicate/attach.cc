@@ -231,7 +231,7 @@ Result<void> know_pages(const AttachContext& c, Base& base, const restore::HeadS
                                                  "what the database is now", rebuilt.error().message()));
   }
   restate(base, head);
-  base.needs_snapshot = true;
+  CAIRN_TRY(c.local.update(Sync::yes, [&](LocalRecord& r) { r.unreachable_from = head.newest.next(); }));
   CAIRN_TRY(base.hashes->resize(0));
   return base.spool->clear();
 }

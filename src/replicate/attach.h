@@ -34,7 +34,6 @@ struct Base {
   std::uint32_t page_size = 0;  // 0 with Start::begin
   std::int64_t begun_ms = 0;    // with Start::begin: the time that the claim says, and that names the first snapshot
   bool has_snapshot = false;    // some restore is possible at all
-  bool needs_snapshot = false;  // without a new one no state from here on can be restored
   std::string previous_host;    // with must_equal: who wrote last, for the message
   std::unique_ptr<Spool> spool;
   std::unique_ptr<PageHashes> hashes;  // of that state

@@ -57,6 +57,7 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.bundle_last.value);
   visit(r.copies_left);
   visit(r.copies_refused);
+  visit(r.unreachable_from.value);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {

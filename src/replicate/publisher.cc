@@ -156,7 +156,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
   patience_.reset();
   const bool has_history = finding.start != Start::begin;
   if (has_history && !finding.head.has_snapshot) shared_.snapshot_requested = true;
-  if (base != nullptr && base->needs_snapshot) shared_.snapshot_requested = shared_.whole_requested = true;
+  if (record.unreachable_from.value > 0) shared_.snapshot_requested = shared_.whole_requested = true;
   MutexLock hold(shared_.mutex);
   shared_.footing = Footing::firm;
   shared_.status.phase = Phase::opening;

@@ -385,10 +385,15 @@ Result<bool> SnapshotUpload::is_ours(const SnapshotJob& job) {
 Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) {
   CAIRN_TRY(journal_.end());
   const std::uint64_t copied_bytes = copies_ ? copies_->copied_bytes() : 0;
-  if (copied_bytes == 0) sends_whole_ = shared_.whole_requested = false;
+  const bool is_whole = copied_bytes == 0;
+  bool another = false;
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
-    r.copies_left = copied_bytes > 0 ? r.copies_left - 1 : kMostCopying;
+    r.copies_left = is_whole ? kMostCopying : r.copies_left - 1;
+    if (is_whole && job.sequence >= r.unreachable_from) r.unreachable_from = Sequence();
+    another = r.unreachable_from.value > 0;  // this one was begun before
   }));
+  if (is_whole) sends_whole_ = shared_.whole_requested = false;
+  if (another) shared_.snapshot_requested = shared_.whole_requested = true;
   {
     MutexLock hold(shared_.mutex);
     if (copies_ && copies_->trouble().empty()) shared_.status.copy_trouble.clear();

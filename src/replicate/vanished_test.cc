@@ -73,6 +73,15 @@ class Vanished : public ReplicatorTest {
     const auto error = commit();
     ASSERT_FALSE(error) << error->message();
   }
+  void publish_without_a_snapshot(std::uint64_t after) {
+    for (int i = 0; i < 1000 && replicator_->status().published_sequence <= after; ++i) {
+      now_.mono_us += 20'000;
+      ASSERT_TRUE(replicator_->capture_step(now_));
+      ASSERT_TRUE(replicator_->publish_step(now_));
+    }
+    ASSERT_EQ(replicator_->status().published_sequence, after + 1);
+    ASSERT_EQ(replicator_->status().snapshots_published, 0u);
+  }
   void pass(std::int64_t us) { now_.mono_us += us; }
   void remove_everything() {
     const auto page = inner_->list("");
@@ -153,9 +162,10 @@ TEST_F(Vanished, WhatIsLeftIsGoneOnFromWhenAdoptedAndItsNewestStateCanBeRestored
 // then all that follows can be restored.
 TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
   auto anew = options();
-  for (const bool adopts : {true, false}) {
-    SCOPED_TRACE(adopts);
-    if (adopts) begin();
+  for (const int which : {0, 1, 2, 3}) {
+    SCOPED_TRACE(which);
+    const bool adopts = which % 2 == 0, dies_before_the_snapshot = which >= 2;
+    if (which == 0) begin();
     else start(anew);
     for (int i = 0; i < 3; ++i) must_commit();
     const std::uint64_t published = replicator_->status().published_sequence;
@@ -178,6 +188,11 @@ TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
     if (adopts) anew.adopt = Adopt::local;
     else anew.copy_unchanged = CopyUnchanged::no;
     start(anew);
+    if (dies_before_the_snapshot) {
+      publish_without_a_snapshot(published);
+      stop(StopMode::crash);
+      start();
+    }
     must_settle();
     EXPECT_GT(replicator_->status().published_sequence, published);
     EXPECT_TRUE(committed() == restored());
