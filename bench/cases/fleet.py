@@ -128,7 +128,8 @@ class Troubled:
         for lock in self._locks:
             lock.execute("PRAGMA locking_mode=EXCLUSIVE")
             lock.execute("INSERT INTO ticks VALUES (1)")
-        self._writers = [sqlite3.connect(path, isolation_level=None) for path in self._slow + self._heavy]
+        self._writers = [sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                         for path in self._slow + self._heavy]
         twin.control("POST", f"latency?ms={SLOW_MS}")
         twin.control("POST", "faults?rate=33&faults=slow_down&operations=all")
 
@@ -166,8 +167,8 @@ def neighbours(bench, printer, folder, busy):
             for side in range(2 * SIDES):
                 beside = side % 2 == 1
                 daemon.configure(well + (troubled.config(store) if beside else ""))
-                applications.commit_for(3, troubled.write if beside else lambda: None)
-                commits = applications.commit_for(SIDE_S, troubled.write if beside else lambda: None)
+                applications.commit_for(3, troubled.write if beside else None)
+                commits = applications.commit_for(SIDE_S, troubled.write if beside else None)
                 sides[beside].append(commits)
             asleep, is_open, failing = daemon.states()
             daemon.configure(well)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 from measure.machine import cpu_seconds
@@ -176,17 +177,33 @@ class Applications:
         for connection in self._connections:
             connection.close()
 
-    def commit_for(self, seconds, beside=lambda: None):
-        """Returns (database, when it was committed by the wall clock) of each; `beside` is called once a second."""
+    def commit_for(self, seconds, beside=None):
+        """Returns (database, when it was committed by the wall clock) of each; `beside` is called once a second.
+
+        In a thread of its own: who commits later than the second before waits for less of the interval, and earlier for
+        more, so these must not be moved by how long `beside` takes.
+        """
         done = []
+        ended = threading.Event()
+        other = threading.Thread(target=lambda: self._repeat(beside, ended)) if beside else None
+        if other:
+            other.start()
         began = time.monotonic()
         for second in range(seconds):
-            beside()
             for number, connection in enumerate(self._connections):
                 time.sleep(max(0.0, began + second + number / len(self._connections) - time.monotonic()))
                 done.append((self.paths[number], time.time()))
                 connection.execute("INSERT INTO ticks VALUES (?)", (time.time(),))
+        ended.set()
+        if other:
+            other.join()
         return done
+
+    @staticmethod
+    def _repeat(beside, ended):
+        while not ended.is_set():
+            beside()
+            ended.wait(1)
 
 
 class DirectoryStore:
