@@ -22,6 +22,20 @@ namespace {
 
 constexpr std::string_view kLayer = "layer ";  // before a layer's name, which no path begins with
 
+// Another text, another job.
+template <class... Values>
+std::string text_of(const Values&... values) {
+  std::string text;
+  ((text += fmt::format("{}|", values)), ...);
+  return text;
+}
+
+std::string text_of(const std::optional<PriceList>& prices) {
+  if (!prices) return "";
+  return text_of(prices->name, prices->write, prices->list, prices->read, prices->remove, prices->received_gb,
+                 prices->stored_gb_month);
+}
+
 // What databases share that may be slow or away: a server and bucket, or a folder above.
 std::string store_of(const std::string& replica) {
   const std::string place = daemon::place_of(replica).value_or(replica);
@@ -126,12 +140,11 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   const daemon::DatabaseSettings& s = database.settings;
   daemon::Job job;
   job.name = database.path;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", database.replica, database.state_root,
-                             s.interval_ms, s.wal_switch, s.spool_limit_bytes, s.segment_level, s.snapshot_level,
-                             fmt::join(s.level_windows_ms, ","), s.kept_limit_bytes, s.snapshot_interval_ms,
-                             daemon::retention_text(s.retention),
-                             database.stop_timeout_ms, database.sleep_after_ms,
-                             database.prices ? database.prices->name : "", s.restore_if_missing);
+  job.settings = text_of(database.replica, database.state_root, s.interval_ms, s.wal_switch, s.spool_limit_bytes,
+                         s.segment_level, s.snapshot_level, fmt::format("{}", fmt::join(s.level_windows_ms, ",")),
+                         s.kept_limit_bytes, s.snapshot_interval_ms, s.restore_if_missing,
+                         daemon::retention_text(s.retention), database.stop_timeout_ms, database.sleep_after_ms,
+                         text_of(database.prices));
   job.start = [this, database = std::move(database)](std::stop_token stop, daemon::Job::Ended ended) {
     begin_database(database, std::move(stop), std::move(ended));
   };
@@ -142,10 +155,9 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
   const daemon::LayerSettings& s = layer.settings;
   daemon::Job job;
   job.name = std::string(kLayer) + layer.name;
-  job.settings = fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", layer.directory, layer.url,
-                             fmt::join(layer.lower, "|"), state_root, s.interval_ms, s.quiet_ms, s.marks,
-                             s.databases_as_files, s.part_size_bytes, s.uploads, s.spool_limit_bytes,
-                             s.level);
+  job.settings = text_of(layer.directory, layer.url, fmt::format("{}", fmt::join(layer.lower, "|")), state_root,
+                         s.interval_ms, s.quiet_ms, s.marks, s.databases_as_files, s.part_size_bytes, s.uploads,
+                         s.spool_limit_bytes, s.level);
   job.run = [this, layer, state_root](std::stop_token stop) { return run_layer(layer, state_root, std::move(stop)); };
   return job;
 }

@@ -5,9 +5,12 @@
 
 for name in kept gone changed new; do make_db $name.db; done
 mkdir upper && echo 1 >upper/file
+prices=write=1 restore_if_missing=false
 write_config() {  # write_config <interval of changed.db> <database>...
-  printf '[defaults]\nto = "%s/backup"\nstate_dir = "%s/state"\ninterval = "50ms"\n' "$dir" "$dir" >cairn.toml
-  printf '[[database]]\npath = "%s/changed.db"\ninterval = "%s"\n' "$dir" "$1" >>cairn.toml
+  printf '[defaults]\nto = "%s/backup"\nstate_dir = "%s/state"\ninterval = "50ms"\nprices = "%s"\n' \
+    "$dir" "$dir" "$prices" >cairn.toml
+  printf '[[database]]\npath = "%s/changed.db"\ninterval = "%s"\nrestore_if_missing = %s\n' \
+    "$dir" "$1" "$restore_if_missing" >>cairn.toml
   for name in "${@:2}"; do printf '[[database]]\npath = "%s/%s.db"\n' "$dir" "$name" >>cairn.toml; done
   printf '[[layer]]\nname = "web"\ndirectory = "%s/upper"\n' "$dir" >>cairn.toml
 }
@@ -45,5 +48,14 @@ kill -HUP "$cairn_pid"
 wait_until published gone 1
 wait_until grep -q "new.db: stopped" "$log"
 follows kept 1
+restore_if_missing=true
+write_config 70ms kept gone
+kill -HUP "$cairn_pid"
+wait_until follows changed 3
+follows kept 1
+prices=write=2
+write_config 70ms kept gone
+kill -HUP "$cairn_pid"
+wait_until follows kept 2
 stop_replicate
 for name in kept gone changed new; do restores_to_state_of backup/$name.db $name.db; done
