@@ -88,6 +88,8 @@ class Repair {
   Result<void> read() {
     CAIRN_ASSIGN(listed_, restore::list_snapshots(store_, replica_));
     CAIRN_ASSIGN(auto segments, restore::list_segments(store_, replica_, Sequence(0)));
+    // Published while the rest was listed, or listed late: each by its key, or what lies between would look lost.
+    CAIRN_TRY(restore::add_what_follows(store_, replica_, {}, listed_, segments));
     CAIRN_ASSIGN(published_, restore::find_published(store_, replica_, listed_, segments));
     listed_.insert(listed_.end(), segments.begin(), segments.end());
     report_.objects = listed_.size();
@@ -142,11 +144,17 @@ class Repair {
     CAIRN_ASSIGN(const std::optional<Id128> claimed, restore::claimed_lineage(store_, replica_));
     if (good_.empty()) return {};
     const Id128 ours = claimed ? *claimed : good_.front().footer.lineage;
+    std::set<std::string> others;
     std::erase_if(good_, [&](const ReadObject& object) {
       if (object.footer.lineage == ours) return false;
-      hidden_.insert(object.object.name.key);
+      others.insert(object.object.name.key);
       return true;
     });
+    if (others.empty()) return {};
+    hidden_.insert(others.begin(), others.end());
+    std::erase_if(listed_, [&](const StoredObject& object) { return others.contains(object.name.key); });
+    std::vector<StoredObject> snapshots = listed_, segments;
+    CAIRN_ASSIGN(published_, restore::find_published(store_, replica_, snapshots, segments));
     for (Damaged& object : damaged_) {
       if (object.footer && object.footer->lineage != ours) object.footer.reset();
     }
@@ -161,11 +169,12 @@ class Repair {
                                                  problems.front()));
   }
 
-  // A record that cannot be read gives nothing up.
+  // A record that cannot be read gives nothing up; but then a hole may be what a prune left.
   Result<void> read_what_was_given_up() {
     auto pruned = restore::read_pruned(store_, replica_);
+    knows_pruned_ = pruned.has_value();
     if (pruned) pruned_ = std::move(*pruned);
-    else if (!is_of_the_objects(pruned.error().kind())) return pruned.error();
+    else if (pruned.error().kind() != ErrorKind::corrupt) return pruned.error();
     return {};
   }
 
@@ -354,7 +363,8 @@ class Repair {
     for (const ReadObject& object : good_) {
       for (const segment::RestorePoint& point : object.footer.points) {
         const Sequence at = point.sequence;
-        if (!states.contains(at.value) && !pruned_.covers(at, at)) gone.ranges.emplace_back(at, at);
+        const bool is_explained = !knows_pruned_ || pruned_.covers(at, at) || may_be_reached(at);
+        if (!states.contains(at.value) && !is_explained) gone.ranges.emplace_back(at, at);
       }
     }
     const auto add = [&](const Ranges& of) {
@@ -363,11 +373,18 @@ class Repair {
     for (std::size_t i = 0; i < damaged_.size(); ++i) {
       if (report_.damaged[i].mended == Mended::no) add(spoken_of(damaged_[i]));
     }
-    add(held_by_nothing());
+    if (knows_pruned_) add(held_by_nothing());
     gone.add({});  // in order, and as few as can be
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
     for (const auto& [first, last] : gone.ranges) ranges.emplace_back(first.value, last.value);
     return ranges;
+  }
+
+  // By what was passed over.
+  bool may_be_reached(Sequence at) const {
+    return std::any_of(passed_over_.begin(), passed_over_.end(), [&](const StoredObject& object) {
+      return object.name.first <= at;
+    });
   }
 
   Ranges held_by_nothing() const {
@@ -399,6 +416,7 @@ class Repair {
   std::set<std::string> hidden_;  // all that is not good
   std::vector<StoredObject> passed_over_;  // gone meanwhile, or of a newer format
   restore::Pruned pruned_;
+  bool knows_pruned_ = true;
   std::vector<Damaged> damaged_;  // as in the report
   RepairReport report_;
 };

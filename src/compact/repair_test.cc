@@ -45,6 +45,26 @@ class CrashingStore final : public StoreAround<CrashingStore> {
   std::uint64_t calls_ = 0;
 };
 
+// Its listings show nothing from a key on.
+class LateStore final : public StoreAround<LateStore> {
+ public:
+  LateStore(Store& inner, std::string hidden_from) : inner_(inner), hidden_from_(std::move(hidden_from)) {}
+  Store& inner() const { return inner_; }
+  template <class Call>
+  auto around(const StoreCall&, const Call& call) -> decltype(call()) {
+    return call();
+  }
+  Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
+    auto page = inner_.list(prefix, start_after, limit);
+    if (page) std::erase_if(page->objects, [&](const ObjectInfo& object) { return object.key >= hidden_from_; });
+    return page;
+  }
+
+ private:
+  Store& inner_;
+  const std::string hidden_from_;
+};
+
 class RepairTest : public testing::CompactorTest {
  protected:
   // Nine states, snapshots at 0 and 5, bundles of 1 to 4 and 5 to 8, a squashed segment of 1 to 8.
@@ -241,10 +261,48 @@ TEST_F(RepairTest, WhatIsGoneBetweenObjectsAndBehindThemIsLost) {
   EXPECT_THAT(restorable(), ElementsAre(0, 1, 2, 3, 5, 6));
 }
 
+// Published while the objects were being listed: metadata.json is ahead of what was.
+TEST_F(RepairTest, WhatIsListedLateIsNotLost) {
+  begin();
+  publish_plainly(3);
+  replica_->snapshot();
+  publish_plainly(4);
+  ASSERT_TRUE(restore::claim_before_removing(*store_, "", Sequence(7), Sequence(7)));
+  flip(replica_->snapshot_key(Sequence(3)), 20);
+  LateStore late(*store_, level0(5));
+  const auto report = repair(late);
+  ASSERT_TRUE(report) << report.error().message();
+  ASSERT_THAT(report->damaged, ::testing::SizeIs(1));
+  EXPECT_EQ(report->damaged[0].mended, Mended::rebuilt);
+  EXPECT_THAT(report->lost, IsEmpty());
+  EXPECT_EQ(report->objects, 9u);
+}
+
+TEST_F(RepairTest, AnObjectOfAnotherHistoryMakesNoHole) {
+  begin();
+  publish_plainly(2);
+  auto other_store = make_memory_store(clock_);
+  ReplicaBuilder other(*other_store, "", 4);
+  other.begin(replica_->state(Sequence(0)));
+  for (int i = 0; i < 9; ++i) other.add(replica_->state(Sequence(1)));
+  ASSERT_TRUE(store_->put_new(level0(9), BytesSource(get_object(*other_store, other.segment_key(Sequence(9))))));
+  EXPECT_THAT(repaired().lost, IsEmpty());
+}
+
+// It may say that what is missing was given up.
+TEST_F(RepairTest, WithoutARecordThatCanBeReadNoHoleIsALoss) {
+  begin();
+  publish_plainly(3);
+  replica_->snapshot();
+  ASSERT_TRUE(store_->remove(level0(2)));
+  ASSERT_THAT(repaired().lost, ElementsAre(Pair(2, 2)));
+  ASSERT_TRUE(store_->put_new(segment::pruned_key("", 1), BytesSource(as_bytes("garbled"))));
+  EXPECT_THAT(repaired().lost, IsEmpty());
+}
+
 TEST_F(RepairTest, WhatANewerCairnHasWrittenIsNotLost) {
   begin();
   publish_plainly(5);
-  replica_->snapshot();
   Bytes newer = get_object(*store_, level0(4));
   segment::make_newer(newer);
   cairn::testing::replace_object(*store_, level0(4), newer);

@@ -224,7 +224,8 @@ Result<bool> settle_hashes(const AttachContext& c, Base& base, Sequence publishe
 // snapshot that has nothing of the old ones) needs none: all pages are published, and a snapshot.
 Result<void> know_pages(const AttachContext& c, Base& base, const restore::HeadState& head) {
   const auto rebuilt = rebuild_hashes(c, base, head.newest);
-  if (rebuilt || rebuilt.error().kind() != ErrorKind::corrupt) return rebuilt;
+  if (rebuilt) return c.local.update(Sync::no, [](LocalRecord& r) { r.unreachable_from = Sequence(); });
+  if (rebuilt.error().kind() != ErrorKind::corrupt) return rebuilt;
   const bool begins_anew = c.options.adopt == Adopt::local || c.options.copy_unchanged == CopyUnchanged::no;
   if (!begins_anew) {
     return Error(ErrorKind::corrupt, fmt::format("{}. When it is lost for good, 'cairn snapshot --whole' goes on from "
@@ -279,7 +280,11 @@ Result<Base> attach_to_foreign(const AttachContext& c, const Finding& finding) {
   base.has_snapshot = head.has_snapshot;
   if (auto claim = read_claim(c.store, c.options.replica); claim && *claim) base.previous_host = (*claim)->host;
   restate(base, head);
-  if (base.start == Start::adopt && head.has_snapshot) CAIRN_TRY(know_pages(c, base, head));
+  if (head.has_snapshot) CAIRN_TRY(know_pages(c, base, head));
+  if (base.start == Start::must_equal) {  // it was to be found out only that the head can be restored
+    restate(base, head);
+    CAIRN_TRY(base.hashes->resize(0));
+  }
   return base;
 }
 

@@ -177,15 +177,12 @@ Result<void> Capturer::decide_start(const Time& now) {
 
 Result<bool> Capturer::check_identity() {
   if (database_->is_in_place()) return true;
-  // Not captured any more: whoever has opened another file under this name may be writing to the same WAL by now.
-  const auto last = database_->look();
-  const bool misses_some = state_->is_behind() || !last || !state_->is_all_of(*last);
+  // The WAL is not looked at once more: whoever has opened another file under this name may write to it by now.
   let_go(sqlite::CloseMode::abandon);
   auto identity = sqlite::identify(shared_.options.database);
   if (!identity) {
-    Error error = identity.error().with(misses_some ? "the database is gone, and what was committed to it last was not "
-                                                      "captured; waiting for it"
-                                                    : "the database is gone; waiting for it");
+    Error error = identity.error().with("the database is gone, with what was committed to it since it was captured "
+                                        "last; waiting for it");
     return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::io) : error;
   }
   return false;

@@ -70,7 +70,8 @@ struct LocalRecord {
   std::uint32_t copies_left = 0;
   bool copies_refused = false;  // the store does not make objects of them
 
-  // From this state on nothing can be restored before a snapshot of it, or of a later one, is sent whole; 0: all can.
+  // From this state on nothing can be restored before a snapshot of it, of a later one or of the one before it is sent
+  // whole; 0: all can.
   Sequence unreachable_from;
 
   bool operator==(const LocalRecord&) const = default;

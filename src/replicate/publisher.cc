@@ -161,7 +161,7 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
   shared_.footing = Footing::firm;
   shared_.status.phase = Phase::opening;
   shared_.status.lineage = lineage.hex();
-  shared_.status.has_snapshot = has_history && finding.head.has_snapshot;
+  shared_.status.has_snapshot = has_history && finding.head.has_snapshot && record.unreachable_from.value == 0;
   // One that is on its way is as good as made now.
   shared_.newest_snapshot = finding.head.newest_snapshot;
   shared_.newest_snapshot_ms =

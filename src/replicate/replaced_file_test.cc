@@ -48,29 +48,6 @@ TEST_F(ReplacedFile, DeletedAndMadeAgain) {
   expect_replica_is_current();
 }
 
-// What was committed last, within an interval, goes with the file: that is said, and never taken from a WAL to which
-// somebody else may be writing by now.
-TEST_F(ReplacedFile, MovedAwaySaysWhetherAllOfItWasCaptured) {
-  make_database();
-  App app(db_path_);
-  auto o = options();
-  o.interval_ms = 3'600'000;
-  start(o);
-  must_settle();
-  for (const bool commits : {false, true}) {
-    SCOPED_TRACE(commits);
-    if (commits) app.must(fill(3));
-    fs::rename(db_path_, dir_ / "away.db");
-    ASSERT_FALSE(turn());
-    const std::string trouble = replicator_->status().database_trouble;
-    EXPECT_NE(trouble.find("the database is gone"), std::string::npos) << trouble;
-    EXPECT_EQ(trouble.find("was not captured") != std::string::npos, commits) << trouble;
-    fs::rename(dir_ / "away.db", db_path_);
-    now_.mono_us += 5'000'000;
-    expect_replica_is_current();
-  }
-}
-
 TEST_F(ReplacedFile, ByACopyUnderTheSameInode) {
   make_database();
   start();

@@ -143,7 +143,9 @@ Result<void> Capturer::start_requested_snapshot(const Time& now) {
     }
   }
   shared_.snapshot_requested = false;
-  return start_pass(PassGoal::snapshot, now);
+  auto started = start_pass(PassGoal::snapshot, now);
+  if (!started) shared_.snapshot_requested = true;
+  return started;
 }
 
 }  // namespace cairn::replicate

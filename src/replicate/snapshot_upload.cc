@@ -389,7 +389,7 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
   bool another = false;
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
     r.copies_left = is_whole ? kMostCopying : r.copies_left - 1;
-    if (is_whole && job.sequence >= r.unreachable_from) r.unreachable_from = Sequence();
+    if (is_whole && job.sequence.next() >= r.unreachable_from) r.unreachable_from = Sequence();
     another = r.unreachable_from.value > 0;  // this one was begun before
   }));
   if (is_whole) sends_whole_ = shared_.whole_requested = false;
@@ -402,7 +402,7 @@ Result<void> SnapshotUpload::published(const SnapshotJob& job, const Time& now) 
     shared_.newest_snapshot = job.sequence;
     shared_.newest_snapshot_ms = now.wall_ms;
     shared_.newest_published_number = job.number;
-    shared_.status.has_snapshot = true;
+    shared_.status.has_snapshot = !another;
     ++shared_.status.snapshots_published;
     shared_.status.published_bytes += sent_bytes_;
     shared_.status.store_trouble.clear();

@@ -81,6 +81,31 @@ class Vanished : public ReplicatorTest {
     }
     ASSERT_EQ(replicator_->status().published_sequence, after + 1);
     ASSERT_EQ(replicator_->status().snapshots_published, 0u);
+    EXPECT_FALSE(replicator_->status().has_snapshot) << "none that leads to it";
+    EXPECT_FALSE(replicator_->status().settled);
+  }
+  // So that the newest object but one is of no use, and nothing here knows the pages of the newest.
+  void damage_what_leads_to(std::uint64_t newest) {
+    std::filesystem::remove(options().state_directory + "/page_hashes");
+    damaged_key_ = segment::segment_key("app", Sequence(newest - 1));
+    whole_ = inner_->get(damaged_key_)->bytes;
+    Bytes bytes = whole_;
+    bytes[bytes.size() - 3] ^= std::byte{1};
+    replace_damaged(bytes);
+  }
+  void replace_damaged(const Bytes& bytes) {
+    ASSERT_TRUE(inner_->remove(damaged_key_));
+    ASSERT_TRUE(inner_->put_new(damaged_key_, BytesSource(bytes)));
+  }
+  void heal() { replace_damaged(whole_); }
+  void expect_refused_for_damage() {
+    const auto refused = settle();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->kind(), ErrorKind::corrupt) << refused->message();
+    for (const std::string& what :
+         {damaged_key_, std::string("cannot be restored without"), std::string("snapshot --whole")}) {
+      EXPECT_NE(refused->message().find(what), std::string::npos) << refused->message();
+    }
   }
   void pass(std::int64_t us) { now_.mono_us += us; }
   void remove_everything() {
@@ -97,6 +122,8 @@ class Vanished : public ReplicatorTest {
   std::unique_ptr<Store> inner_;
   LateStore* late_ = nullptr;
   std::unique_ptr<App> app_;
+  std::string damaged_key_;
+  Bytes whole_;
 };
 
 TEST_F(Vanished, EndsTheReplicationAtTheSecondLookAndEachStartUntilAdopted) {
@@ -170,19 +197,9 @@ TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
     for (int i = 0; i < 3; ++i) must_commit();
     const std::uint64_t published = replicator_->status().published_sequence;
     stop();
-    std::filesystem::remove(options().state_directory + "/page_hashes");
-    const std::string key = segment::segment_key("app", Sequence(published - 1));
-    Bytes bytes = inner_->get(key)->bytes;
-    bytes[bytes.size() - 3] ^= std::byte{1};
-    ASSERT_TRUE(inner_->remove(key));
-    ASSERT_TRUE(inner_->put_new(key, BytesSource(bytes)));
+    damage_what_leads_to(published);
     start();
-    const auto refused = settle();
-    ASSERT_TRUE(refused);
-    EXPECT_EQ(refused->kind(), ErrorKind::corrupt) << refused->message();
-    for (const std::string& what : {key, std::string("cannot be restored without"), std::string("snapshot --whole")}) {
-      EXPECT_NE(refused->message().find(what), std::string::npos) << refused->message();
-    }
+    expect_refused_for_damage();
     stop();
     anew = options();
     if (adopts) anew.adopt = Adopt::local;
@@ -201,6 +218,50 @@ TEST_F(Vanished, WhatOnlyDamageLeadsToIsGoneOnFromWhenThatIsAskedFor) {
     stop();
     anew = options();
   }
+}
+
+// Killed before anything came of it, and the damage repaired: nothing is owed any more, and nothing is sent again and
+// again.
+TEST_F(Vanished, WhatWasOwedBehindDamageIsNotOwedOnceItIsRepaired) {
+  for (const bool loses_hashes : {true, false}) {
+    SCOPED_TRACE(loses_hashes);
+    auto anew = options();
+    anew.copy_unchanged = CopyUnchanged::no;
+    if (app_) start();
+    else begin();
+    for (int i = 0; i < 3; ++i) must_commit();
+    const std::uint64_t published = replicator_->status().published_sequence;
+    stop();
+    damage_what_leads_to(published);
+    start(anew);
+    ASSERT_TRUE(replicator_->publish_step(now_));  // attached, and no more
+    stop(StopMode::crash);
+    heal();
+    if (loses_hashes) std::filesystem::remove(options().state_directory + "/page_hashes");
+    start();
+    must_settle();
+    EXPECT_LE(replicator_->status().snapshots_published, 1u);
+    EXPECT_TRUE(committed() == restored());
+    stop();
+  }
+}
+
+// A database that equals the newest state is a reason to go on only if that can be restored.
+TEST_F(Vanished, AnEqualDatabaseWithoutStateIsRefusedToo) {
+  begin();
+  for (int i = 0; i < 3; ++i) must_commit();
+  const std::uint64_t published = replicator_->status().published_sequence;
+  stop();
+  damage_what_leads_to(published);
+  std::filesystem::remove_all(options().state_directory);
+  start();
+  expect_refused_for_damage();
+  stop();
+  heal();
+  start();
+  must_settle();
+  must_commit();
+  EXPECT_TRUE(committed() == restored());
 }
 
 TEST_F(Vanished, IsNotWhatARemovedSummaryMeans) {

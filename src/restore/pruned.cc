@@ -107,16 +107,19 @@ Result<Pruned> read_pruned(Store& store, std::string_view replica) {
     }
     pruned->number = numbers.back();
     pruned->read = {numbers.back()};
+    bool some_have_gone = false;  // a newer record that was not listed yet may repeat them
     for (const std::uint64_t number : std::span(numbers).first(numbers.size() - 1)) {
       const auto other = read(number);
       if (other) {
         pruned->add(*other);
         pruned->read.push_back(number);
-      } else if (other.error().kind() != ErrorKind::corrupt && other.error().kind() != ErrorKind::not_found) {
+      } else if (other.error().kind() == ErrorKind::not_found) {
+        some_have_gone = true;
+      } else if (other.error().kind() != ErrorKind::corrupt) {
         return other;
       }
     }
-    return pruned;
+    if (!some_have_gone || reading == kRecordReadings) return pruned;
   }
 }
 

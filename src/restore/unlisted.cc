@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,11 +14,15 @@
 namespace cairn::restore {
 namespace {
 
-// True: it is there, and was added.
+// True: it is there; added, if it is not among them.
 Result<bool> add_by_key(Store& store, std::string_view replica, const std::string& key,
                         std::vector<StoredObject>& objects) {
   auto name = segment::parse_key(replica, key);
   if (!name) return false;
+  const bool is_listed = std::any_of(objects.begin(), objects.end(), [&](const StoredObject& object) {
+    return object.name.key == key;
+  });
+  if (is_listed) return true;
   const auto there = store.head(key);
   if (!there && there.error().kind() == ErrorKind::not_found) return false;
   if (!there) return there.error();
