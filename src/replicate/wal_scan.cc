@@ -27,7 +27,7 @@ bool begin_at(const wal::Header& header, const WalPosition& from, const wal::Ind
 bool take_frames(const wal::Header& header, ByteView chunk, Scan& scan) {
   const std::size_t frame_bytes = wal::kFrameHeaderSize + header.page_size;
   for (; chunk.size() >= frame_bytes; chunk = chunk.subspan(frame_bytes)) {
-    const auto frame = wal::check_frame(header, scan.end.sum, chunk.first(frame_bytes));
+    const auto frame = wal::check_indexed_frame(header, scan.end.sum, chunk.first(frame_bytes));
     if (!frame) return false;
     scan.end.frame = scan.end.frame.next();
     scan.end.sum = frame->sum;

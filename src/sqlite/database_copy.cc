@@ -49,7 +49,7 @@ void keep_newest(std::vector<FrameOf>& frames) {
   frames.resize(kept);
 }
 
-// The committed frames from the beginning on, each checked, at most up to `upto`.
+// The committed frames from the beginning on, each checked; up to `upto` when there is an index that promises them.
 Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
   Wal wal;
   std::array<std::byte, wal::kHeaderSize> start{};
@@ -68,7 +68,8 @@ Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
     valid = got >= frame_bytes;
     for (ByteView rest = ByteView(piece).first(got); rest.size() >= frame_bytes; rest = rest.subspan(frame_bytes)) {
       if (upto && at == *upto) break;
-      const auto frame = wal::check_frame(*header, sum, rest.first(frame_bytes));
+      const ByteView bytes = rest.first(frame_bytes);
+      const auto frame = upto ? wal::check_indexed_frame(*header, sum, bytes) : wal::check_frame(*header, sum, bytes);
       valid = frame.has_value();
       if (!valid) break;
       at = at.next();

@@ -89,6 +89,19 @@ std::optional<FrameHeader> check_frame(const Header& header, Checksum before, By
   return found;
 }
 
+std::optional<FrameHeader> check_indexed_frame(const Header& header, Checksum before, ByteView frame) {
+  for (const Checksum base : {before, Checksum()}) {
+    if (auto checked = check_frame(header, base, frame)) return checked;
+  }
+  if (frame.size() != std::size_t{kFrameHeaderSize} + header.page_size) return std::nullopt;
+  FrameHeader found = parse_frame_header(frame.first<kFrameHeaderSize>());
+  const bool has_none = found.salts == Salts() && found.sum == Checksum() && header.salts != Salts();
+  if (!has_none || found.page.value == 0) return std::nullopt;
+  found.salts = header.salts;
+  found.sum = before;
+  return found;
+}
+
 std::array<std::byte, kFrameHeaderSize> write_frame_header(const Header& header, PageNo page,
                                                            std::uint32_t commit_page_count, ByteView page_bytes,
                                                            Checksum& sum) {

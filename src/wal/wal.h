@@ -64,6 +64,11 @@ FrameHeader parse_frame_header(std::span<const std::byte, kFrameHeaderSize> byte
 // before a restart, or not written whole). A page number of 0 is not valid either.
 std::optional<FrameHeader> check_frame(const Header& header, Checksum before, ByteView frame);
 
+// The same for a frame that the WAL-index promises. SQLite may have committed it without salts and checksum,
+// which are zeros then; the frame behind goes on from the running checksum as it was before, or from these zeros
+// (docs/sqlite.md, "Frames without a checksum"). Nothing but the index vouches for such a frame.
+std::optional<FrameHeader> check_indexed_frame(const Header& header, Checksum before, ByteView frame);
+
 // Writes frame header and returns it; `sum` is advanced. header.order says how words are added.
 std::array<std::byte, kFrameHeaderSize> write_frame_header(const Header& header, PageNo page,
                                                            std::uint32_t commit_page_count, ByteView page_bytes,

@@ -154,9 +154,9 @@ std::string Workload::roll_back(Application& application) {
   return "rollback" + word(outcome);
 }
 
-// With a cache that never spills: after a rollback to a savepoint, SQLite up to 3.40.1 at least commits frames
-// without a checksum where spilled pages had been written twice (docs/sqlite.md). What no recovery reads cannot be a
-// model's truth; tests/sim/savepoint_test.cc looks at that case by itself.
+// With a cache that never spills: after a rollback to a savepoint SQLite now and then commits frames
+// without a checksum (docs/sqlite.md). What no recovery reads cannot be a model's truth; replicate/savepoint_test.cc
+// looks at that case by itself.
 std::string Workload::use_savepoints(Application& application) {
   application.run("PRAGMA cache_size=-8000");
   const SqlResult outcome = application.run("BEGIN;" + change_sql() + "SAVEPOINT one;" + insert_sql(20, 200) +
