@@ -34,6 +34,7 @@ namespace compact {
 namespace {
 
 constexpr std::size_t kBatch = 1000;
+constexpr std::int64_t kLeftOver_ms = 30ll * 24 * 3600 * 1000;  // the first snapshot of a large database may take days
 
 struct Decided {
   Survey found;
@@ -77,6 +78,7 @@ class Prune {
   Result<Removal> run() {
     now_ms_ = clock_.now().wall_ms;
     CAIRN_ASSIGN(const Decided first, decide());
+    if (!options_.dry_run && purpose_ == Purpose::thin) end_left_over_uploads();
     fill_report(first);
     const std::set<std::string> going = keys_that_go(first);
     if (options_.dry_run || going.empty()) return std::move(removal_);
@@ -211,6 +213,17 @@ class Prune {
     }
     if (left->empty()) return {};
     return with_rights(left->front().error).with(left->front().key);
+  }
+
+  // What nobody has gone on with for a month costs storage for ever. Best effort: not every store lists uploads, and not
+  // everybody may end them.
+  void end_left_over_uploads() {
+    const auto uploads = store_.list_uploads(segment::replica_prefix(replica_));
+    if (!uploads) return;
+    for (const UploadInfo& upload : *uploads) {
+      const bool is_old = upload.begun_ms + kLeftOver_ms <= now_ms_;
+      if (is_old && segment::parse_key(replica_, upload.key)) (void)store_.abort_upload(upload.key, upload.upload_id);
+    }
   }
 
   // Those that ours repeats. Another that a listing kept from us, or that could not be read, may say more. Best effort:

@@ -452,6 +452,26 @@ TEST_F(PruneTest, ADecisionIsUsedNoLongerThanTheGraceAndNotWhenAnotherPruneCame)
   }
 }
 
+TEST_F(PruneTest, UploadsThatAreAMonthOldAreEnded) {
+  live_twenty();
+  ASSERT_TRUE(store_->begin_upload(segment::snapshot_key("app.db", clock_.wall_ms, Sequence(5))));
+  ASSERT_TRUE(store_->begin_upload("app.db/other"));
+  clock_.wall_ms += 29 * kDay;
+  ASSERT_TRUE(store_->begin_upload(segment::segment_key("app.db", Sequence(99))));
+  ASSERT_TRUE(prune(*store_, strict()));
+  EXPECT_EQ(store_->list_uploads("")->size(), 3u);
+  clock_.wall_ms += 2 * kDay;
+  PruneOptions dry = strict();
+  dry.dry_run = true;
+  ASSERT_TRUE(prune(*store_, dry));
+  EXPECT_EQ(store_->list_uploads("")->size(), 3u);
+  ASSERT_TRUE(prune(*store_, strict()));
+  const auto uploads = store_->list_uploads("");
+  std::vector<std::string> left;
+  for (const UploadInfo& upload : *uploads) left.push_back(upload.key);
+  EXPECT_THAT(left, ElementsAre("app.db/other", segment::segment_key("app.db", Sequence(99))));
+}
+
 TEST_F(PruneTest, ARecordThatItHasNotReadStays) {
   live_twenty();
   const auto put = [&](std::uint64_t number, std::string_view json) {

@@ -23,6 +23,7 @@ constexpr std::int64_t kUntilAttached_us = 2'000'000;
 constexpr std::int64_t kNoJob_us = 3600ll * 1'000'000;
 constexpr std::int64_t kBusy_us = 1'000;
 constexpr std::uint64_t kMostInFlightBytes = 128ull << 20;
+constexpr std::int64_t kLeftOver_ms = 24ll * 3600 * 1000;
 constexpr std::uint32_t kMostCopying = 6;    // snapshots in a row that take ranges from the one before
 
 // Larger than the snapshot can get: zstd adds a few bytes a block to what it cannot compress, a hash is 8 bytes a page.
@@ -34,7 +35,7 @@ Result<Step> SnapshotUpload::step(const Time& now) {
   // Not before it is known which replica this is.
   if (!shared_.is_firm()) return Step{now.mono_us + kUntilAttached_us};
   if (auto looked = look_for_interrupted(); !looked) return trouble(looked.error(), now);
-  if (auto ended = end_left_over(); !ended) return trouble(ended.error(), now);
+  if (auto ended = end_left_over(now); !ended) return trouble(ended.error(), now);
   const auto job = shared_.current_job();
   if (job != job_) begin(job);
   if (!job_) return Step{now.mono_us + kNoJob_us};
@@ -83,20 +84,25 @@ Result<void> SnapshotUpload::look_for_interrupted() {
 }
 
 // Uploads that earlier processes left and nobody goes on with cost storage for ever. They are looked for once, when it
-// is known that the replica is this one's to write. A store that cannot list them is no reason to stop.
-Result<void> SnapshotUpload::end_left_over() {
+// is known that the replica is this one's to write. A store that cannot list them is no reason to stop. Those of
+// segments and merged objects may be a put that is under way, here or in a compactor: they are left over after a day.
+Result<void> SnapshotUpload::end_left_over(const Time& now) {
   constexpr int kTries = 3;
   if (left_over_tries_ == kTries || !shared_.local->record().proven) return {};
   ++left_over_tries_;
   const auto journalled = journal_.read();
-  auto uploads = shared_.store.list_uploads(segment::snapshot_prefix(shared_.options.replica));
+  auto uploads = shared_.store.list_uploads(segment::replica_prefix(shared_.options.replica));
   const auto passes = [](const Error& error) {
     return error.kind() == ErrorKind::retry_later || error.kind() == ErrorKind::maybe_done;
   };
   if (!uploads && passes(uploads.error())) return uploads.error();
   for (const UploadInfo& upload : uploads.value_or(std::vector<UploadInfo>())) {
-    const bool goes_on = journalled && *journalled && (*journalled)->upload_id == upload.upload_id;
-    if (goes_on || upload.upload_id == upload_id_) continue;
+    const auto name = segment::parse_key(shared_.options.replica, upload.key);
+    if (!name) continue;
+    const bool may_go_on = name->kind == segment::KeyKind::snapshot
+                               ? journalled && *journalled && (*journalled)->upload_id == upload.upload_id
+                               : upload.begun_ms + kLeftOver_ms > now.wall_ms;
+    if (may_go_on || upload.upload_id == upload_id_) continue;
     auto aborted = shared_.store.abort_upload(upload.key, upload.upload_id);
     if (!aborted && passes(aborted.error())) return aborted.error();
   }

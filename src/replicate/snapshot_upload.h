@@ -35,7 +35,7 @@ class SnapshotUpload {
   void begin(const std::shared_ptr<SnapshotJob>& job);
   void drop();
   Result<void> look_for_interrupted();
-  Result<void> end_left_over();
+  Result<void> end_left_over(const Time& now);
   Result<Step> trouble(const Error& error, const Time& now);
 
   // Parts.

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "base/clock.h"
 #include "base/executor.h"
@@ -12,6 +13,7 @@
 #include "cairn/replicator.h"
 #include "cairn/restore.h"
 #include "replicate/upload_journal.h"
+#include "segment/keys.h"
 #include "store/counting.h"
 #include "store/part_size.h"
 #include "store/part_uploads.h"
@@ -294,6 +296,31 @@ TEST_F(SnapshotUploadTest, AnUploadThatNobodyRemembersIsEndedByTheNextStart) {
   for (int i = 0; i < 50; ++i) turn();
   EXPECT_EQ(calls(Operation::put_part), parts);
   expect_restored_equal();
+}
+
+// Of a segment or a merged object: when it is old enough that no put can be under way.
+TEST_F(SnapshotUploadTest, AnUploadOfASegmentThatIsADayOldIsEnded) {
+  const auto begin = [&](std::string_view key) {
+    ASSERT_TRUE(store_->begin_upload(key));
+  };
+  begin(segment::segment_key("app", Sequence(7)));
+  begin(segment::merged_key("app", 1, Sequence(1), Sequence(4)));
+  begin("app/other");
+  begin("app2/" + segment::segment_key("app", Sequence(7)));
+  const std::int64_t begun_ms = store_->list_uploads("")->front().begun_ms;
+  constexpr std::int64_t kDay_ms = 24ll * 3600 * 1000;
+  now_.wall_ms = begun_ms + kDay_ms - 60'000;
+  start();
+  settle();
+  EXPECT_EQ(store_->list_uploads("")->size(), 4u);
+  die();
+  now_.wall_ms = begun_ms + kDay_ms + 60'000;
+  start();
+  settle();
+  const auto uploads = store_->list_uploads("");
+  std::set<std::string> left;
+  for (const UploadInfo& upload : *uploads) left.insert(upload.key);
+  EXPECT_EQ(left, (std::set<std::string>{"app/other", "app2/" + segment::segment_key("app", Sequence(7))}));
 }
 
 // Another one's is left alone until it is known that the replica is ours.

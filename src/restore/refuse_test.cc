@@ -227,6 +227,7 @@ TEST_F(RestoreRefuses, BytesThatArriveWrongNeverReachTheFile) {
 
 // One bit of everything that is read, also of metadata.json, which has no checksum of its own.
 TEST_F(RestoreRefuses, BitsFlippedOnTheirWayAreReadAgain) {
+  executor_ = std::make_unique<InlineExecutor>();  // which reads meet a flip is in the seed alone
   replica_.snapshot();
   std::uint64_t flipped = 0;
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

@@ -118,6 +118,7 @@ std::string damaged_key(std::string_view replica, std::string_view key, int numb
   return joined(replica, fmt::format("damaged/{}.{}.damaged", name, number));
 }
 
+std::string replica_prefix(std::string_view replica) { return joined(replica, ""); }
 std::string snapshot_prefix(std::string_view replica) { return joined(replica, "snapshots/"); }
 std::string segment_prefix(std::string_view replica) { return joined(replica, "wal/"); }
 std::string level_prefix(std::string_view replica) { return joined(replica, "levels/"); }

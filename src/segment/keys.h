@@ -42,7 +42,8 @@ std::optional<std::uint64_t> parse_pruned_key(std::string_view replica, std::str
 // Where the damaged object `key` is kept; it looks like no object. The number tells apart those of one key.
 std::string damaged_key(std::string_view replica, std::string_view key, int number);
 
-// The prefixes under which to list, each ending in '/'.
+// The prefixes under which to list, each ending in '/'; of all of a replica at the store's root: "".
+std::string replica_prefix(std::string_view replica);
 std::string snapshot_prefix(std::string_view replica);
 std::string segment_prefix(std::string_view replica);
 std::string level_prefix(std::string_view replica);  // all levels >= 1

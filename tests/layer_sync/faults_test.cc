@@ -95,7 +95,7 @@ TEST_F(LayerFaults, FaultyStoreAtSeveralRates) {
 
 TEST_F(LayerFaults, StoreAwayInTheMiddle) {
   fill();
-  int put = 0;
+  std::atomic<int> put = 0;
   store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
     if (call.operation != Operation::put_part || ++put <= 5) return {};
     return Error(ErrorKind::retry_later, "away");
@@ -136,7 +136,7 @@ TEST_F(LayerFaults, UploadThatHasExpiredStartsOver) {
 // The same while it is being sent to.
 TEST_F(LayerFaults, UploadThatExpiresUnderWayStartsOver) {
   fill();
-  int put = 0;
+  std::atomic<int> put = 0;
   store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
     if (call.operation != Operation::put_part || ++put != 5) return {};
     const auto uploads = inner->list_uploads("");
@@ -207,7 +207,7 @@ TEST_F(LayerFaults, StopIsObeyedAndWhatWasSentStays) {
   std::stop_source stop;
   LayerSyncOptions options;
   options.stop = stop.get_token();
-  int put = 0;
+  std::atomic<int> put = 0;
   store.after = [&](const RecordingStore::Call& call) -> std::optional<Error> {
     if (call.operation == Operation::put_part && ++put == 3) stop.request_stop();
     return {};

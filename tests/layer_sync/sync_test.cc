@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 
@@ -117,7 +118,7 @@ TEST_F(LayerSync, MoreThanAThousandPartsAreResumed) {
   world.write("noise", LayerWorld::noise(3, 3u << 20));
   LayerOptions options = world.options();
   options.part_size_bytes = 2500;
-  int put = 0;
+  std::atomic<int> put = 0;
   store.before = [&](const RecordingStore::Call& call) -> std::optional<Error> {
     if (call.operation != Operation::put_part || ++put < 1100) return {};
     return Error(ErrorKind::retry_later, "away");
