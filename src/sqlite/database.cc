@@ -156,6 +156,14 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   return {};
 }
 
+// SQLite reads a WAL only beside a WAL-index, which whoever may not write cannot make.
+Error Database::no_wal_to_read() const {
+  return Error(ErrorKind::denied,
+               fmt::format("{} may not be written, so it can be read only while a program that may write to it has it "
+                           "open: start that first, or let Cairn write to the file and its folder",
+                           path_));
+}
+
 bool Database::is_in_place() const {
   const auto now = identify(path_);
   return now && *now == identity_ && identify(path_of_database_ + "-wal").value_or(Identity{}) == wal_identity_ &&
@@ -186,6 +194,7 @@ Result<void> Database::read_header() {
 Result<void> Database::ensure_wal_mode(WalSwitch wal_switch) {
   int code = SQLITE_OK;
   CAIRN_ASSIGN(std::string mode, journal_mode(locks_, "PRAGMA journal_mode", code));
+  if (access_ == Access::read_only && (code & 0xff) == SQLITE_READONLY) return no_wal_to_read();
   if (code != SQLITE_OK) return failure(locks_, code, "cannot be read");
   if (mode == "wal") return {};
   if (wal_switch == WalSwitch::refuse) {
