@@ -134,7 +134,6 @@ class Database {
   bool lock_floor();
   void unlock_floor();
   sqlite3* free_pin() const { return pins_[1 - current_pin_]; }
-  Error no_wal_to_read() const;
   Error failure(sqlite3* connection, int code, const char* what) const;
 
   std::string path_;

@@ -86,7 +86,7 @@ TEST_F(DatabaseReadOnly, WithoutAWriterThereIsNoWalToRead) {
   ASSERT_FALSE(database);
   EXPECT_EQ(database.error().kind(), ErrorKind::denied);
   EXPECT_THAT(database.error().message(),
-              HasSubstr("start that first, or let Cairn write to the file and its folder"));
+              HasSubstr("start that, or let Cairn write to the file and its folder"));
   EXPECT_FALSE(std::filesystem::exists(path_ + "-wal"));
 }
 

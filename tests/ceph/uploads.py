@@ -1,4 +1,4 @@
-"""The keys of a bucket's uploads that are neither completed nor aborted, one a line. Keys and region are AWS's variables.
+"""The keys of a bucket's uploads that are neither completed nor aborted, one a line. AWS's variables say who asks.
 
     python3 uploads.py http://127.0.0.1:PORT BUCKET
 """
