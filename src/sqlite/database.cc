@@ -138,7 +138,7 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
     sqlite3_busy_timeout(*connection, 0);
   }
   CAIRN_TRY(read_header());
-  if (reach == Reach::in_place && !header_.wal_mode) return Error(ErrorKind::unsupported, path_ + " is in rollback mode");
+  if (vfs && !header_.wal_mode) return Error(ErrorKind::unsupported, path_ + " is in rollback mode");
   access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
   CAIRN_TRY(ensure_wal_mode(wal_switch));
   for (sqlite3** connection : all) {
