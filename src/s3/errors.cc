@@ -89,9 +89,9 @@ std::optional<std::string> sentence_of_denial(const Refusal& refusal, const Subj
   // What is left of these has been followed once already, or says no place to follow to.
   if (code == "AuthorizationHeaderMalformed" || code == "PermanentRedirect" || code == "TemporaryRedirect" ||
       (refusal.status >= 300 && refusal.status < 400)) {
+    const bool knows_another = !refusal.bucket_region.empty() && refusal.bucket_region != subject.region;
     return fmt::format("the bucket is not in the region {} of {}{}: check region and endpoint", subject.region,
-                       subject.origin,
-                       refusal.bucket_region.empty() ? "" : fmt::format(" but in {}", refusal.bucket_region));
+                       subject.origin, knows_another ? fmt::format(" but in {}", refusal.bucket_region) : "");
   }
   if (code == "AccessDenied" || (refusal.status == 403 && code.empty())) return denied_sentence(subject);
   if (refusal.status == 401 || refusal.status == 403 || refusal.status == 407) return quoted(refusal);

@@ -138,8 +138,7 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
     sqlite3_busy_timeout(*connection, 0);
   }
   CAIRN_TRY(read_header());
-  const bool is_refused = reach == Reach::in_place && !header_.wal_mode;
-  if (is_refused) return Error(ErrorKind::unsupported, fmt::format("{} is in rollback mode", path_));
+  if (vfs && !header_.wal_mode) return Error(ErrorKind::unsupported, path_ + " is in rollback mode");
   access_ = sqlite3_db_readonly(locks_, "main") == 1 ? Access::read_only : Access::read_write;
   CAIRN_TRY(ensure_wal_mode(wal_switch));
   for (sqlite3** connection : all) {
@@ -186,6 +185,10 @@ Result<void> Database::read_header() {
 Result<void> Database::ensure_wal_mode(WalSwitch wal_switch) {
   int code = SQLITE_OK;
   CAIRN_ASSIGN(std::string mode, journal_mode(locks_, "PRAGMA journal_mode", code));
+  if (access_ == Access::read_only && (code & 0xff) == SQLITE_READONLY) {  // its WAL-index is to be made first
+    return Error(ErrorKind::denied, path_ + " may not be written, so it can be read only while a program that may has "
+                                            "it open: start that, or let Cairn write to the file and its folder");
+  }
   if (code != SQLITE_OK) return failure(locks_, code, "cannot be read");
   if (mode == "wal") return {};
   if (wal_switch == WalSwitch::refuse) {

@@ -21,18 +21,11 @@ s3() {  # s3 <prefix> [gateway]
   echo "s3://cairn-test/$1?endpoint=${endpoints[${2:-0}]}&create_bucket=true${CAIRN_TEST_S3_OPTIONS:-}"
 }
 
-# The second gateway is a gate before the first: it lets so many parts of uploads through and holds the others until it is
-# opened, so that a replicator is in the middle of an upload when it is killed, however fast or slow the machine.
-start_gate() {  # start_gate <parts>: the numbers of those that went through are in gate.passed
-  python3 "$here/gate.py" "${endpoints[0]}" "$1" "$dir/gate.port" "$dir/gate.open" >>gate.passed &
-  pids+=($!)
-  wait_until test -s gate.port
-  endpoints[1]=http://127.0.0.1:$(cat gate.port)
-}
-open_gate() { : >gate.open; }
-acknowledged() { grep -rhos '"number":[0-9]*' state | grep -o '[0-9]*' | sort; }  # the parts, as the journal has them
-have_acknowledged() { [ "$(acknowledged | wc -l)" = "$1" ]; }
-kill_replicate() {
-  kill -9 "$cairn_pid"
-  wait "$cairn_pid" 2>/dev/null || true
+# The second gateway is a gate before the first.
+start_gate_before() { start_gate "${endpoints[0]}" "$1"; endpoints[1]=$gate; }
+uploads() { python3 "$here/uploads.py" "${endpoints[0]}" cairn-test; }  # those in the bucket that nobody has ended
+no_upload_is_left() {
+  local left
+  left=$(uploads)
+  [ -z "$left" ] || fail "an upload was left: $left"
 }

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../cli/layer_common.sh"
 
 start_cluster
-start_gate 2
+start_gate_before 2
 mkdir -p tree/etc
 head -c 30000000 /dev/urandom >tree/big
 echo 1 >tree/etc/conf

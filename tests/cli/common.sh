@@ -7,6 +7,7 @@ for tool in sqlite3 zstd python3; do
   command -v "$tool" >/dev/null || { echo "tests/cli needs $tool" >&2; exit 1; }
 done
 
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/cairn-cli.XXXXXX")
 cd "$dir"
 out=$dir/out err=$dir/err log=$dir/log
@@ -139,6 +140,23 @@ END
 }
 counts() { control GET counts | grep -vE '^(connections|bytes_)'; }  # of which asking makes some too
 requests() { counts | awk -v name="$1" '$1 == name { print $2; found = 1 } END { if (!found) print 0 }'; }
+
+# A gate before an S3 server: it lets so many parts of uploads through and holds the others until it is opened, so that a
+# replicator is in the middle of an upload when it is killed, however fast or slow the machine.
+start_gate() {  # start_gate <endpoint> <parts>: its URL is $gate; numbers of parts that went through are in gate.passed
+  python3 "$scripts/gate.py" "$1" "$2" "$dir/gate.port" "$dir/gate.open" >>gate.passed &
+  pids+=($!)
+  wait_until test -s gate.port
+  gate=http://127.0.0.1:$(cat gate.port)
+}
+open_gate() { : >gate.open; }
+acknowledged() { grep -rhos '"number":[0-9]*' state | grep -o '[0-9]*' | sort; }  # the parts, as the journal has them
+have_acknowledged() { [ "$(acknowledged | wc -l)" = "$1" ]; }
+kill_replicate() {
+  kill -9 "$cairn_pid"
+  wait "$cairn_pid" 2>/dev/null || true
+}
+
 # Whatever was printed, logged or kept: no secret is in it. Each secret of these tests has "unsaid" in it.
 no_secrets() {  # no_secrets [file]...: but for these, in which the script itself has put one
   local found

@@ -6,15 +6,17 @@ start_twin
 export AWS_MAX_ATTEMPTS=2  # a store that is away is to be found away soon
 make_db app.db
 at() { endpoint=$1 s3 app.db; }
+unresolved='http://no-such-host.invalid: this host name does not resolve: check how the endpoint is spelled, and the network'
 expect 6 replicate app.db --once --timeout 100ms --to "$(at http://no-such-host.invalid)"
-says 'no-such-host.invalid'
+says "$unresolved"
 expect 6 "$CAIRN" history "$(at http://no-such-host.invalid)"
-says 'no-such-host.invalid'
-says 'check how the endpoint is spelled'
+says "$unresolved"
 stop_twin
 expect 6 replicate app.db --once --timeout 100ms --to "$(at "$endpoint")"
-says '127.0.0.1'
-says 'check host and port'
+says "$endpoint: nobody answers there"
+says ': check host and port, and that the store runs'
+expect 6 "$CAIRN" history "$(at "$endpoint")"
+says ': check host and port, and that the store runs'
 expect 2 "$CAIRN" history "$(at ftp://host)"
 says 'http'
 expect 2 "$CAIRN" history 's3://bucket/x?secret_access_key=unsaid'

@@ -16,12 +16,15 @@ refused() {  # refused <words>...: each command says so
   done
   no_secrets
 }
-AWS_SECRET_ACCESS_KEY=unsaid.other refused 'secret'
-AWS_ACCESS_KEY_ID=nobody refused 'access key id'
+AWS_SECRET_ACCESS_KEY=unsaid.other refused 'the secret access key (from environment) does not belong to the access key id: check both'
+AWS_ACCESS_KEY_ID=nobody refused \
+  "the store does not know the access key id (from environment): check the keys, and that they are for $endpoint"
+AWS_SESSION_TOKEN=unsaid refused 'the keys (from environment) have expired: renew them'
 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
-refused 'no credentials for the store were found' "$dir/.aws/credentials" 'AWS_ACCESS_KEY_ID'
+refused 'no credentials for the store were found' "$dir/.aws/credentials" \
+  "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see 'cairn store --help' for the other ways"
 export AWS_PROFILE=wrok
-refused "there is no profile 'wrok'"
+refused "there is no profile 'wrok'" 'choose another with AWS_PROFILE'
 unset AWS_PROFILE
-AWS_ACCESS_KEY_ID=half refused 'AWS_SECRET_ACCESS_KEY is not'
+AWS_ACCESS_KEY_ID=half refused 'AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not: set both'
 [ "$(requests put_object)" = 0 ]

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <cstdint>
 #include <map>
+#include <set>
 
 #include "support/scratch.h"
 
@@ -36,6 +38,14 @@ TEST(PageModel, FindsStatesInOrder) {
   EXPECT_EQ(model.find_from(0, content_hash(a)), 0u);
   EXPECT_EQ(model.find_from(1, content_hash(a)), 2u);
   EXPECT_FALSE(model.has_from(2, content_hash(b)));
+}
+
+TEST(Workload, EveryPageSizeComes) {
+  SeededRandom random(1);
+  std::set<std::uint32_t> seen, all;
+  for (int i = 0; i < 1000; ++i) seen.insert(random_options(random).page_size);
+  for (std::uint32_t size = 512; size <= 65536; size *= 2) all.insert(size);
+  EXPECT_EQ(seen, all);
 }
 
 TEST(Workload, IsTheSameForTheSameSeed) {

@@ -21,8 +21,8 @@ std::string word(SqlResult outcome) { return outcome == SqlResult::done ? "" : "
 }  // namespace
 
 WorkloadOptions random_options(SeededRandom& random) {
-  constexpr std::array<std::uint32_t, 12> kSizes{4096, 4096, 4096, 4096, 512,   512,
-                                                 1024, 1024, 2048, 8192, 16384, 65536};
+  constexpr std::array<std::uint32_t, 13> kSizes{4096, 4096, 4096, 4096, 512,   512,  1024,
+                                                 1024, 2048, 8192, 16384, 32768, 65536};
   WorkloadOptions options;
   options.page_size = kSizes[random.below(kSizes.size())];
   options.auto_vacuum = random.chance(1, 2) ? 0 : static_cast<int>(1 + random.below(2));

@@ -139,6 +139,10 @@ TEST(Control, FromOutside) {
   EXPECT_EQ(client.put("k", "v").status, 200);
   EXPECT_EQ(control("POST", "clock?ms=-3600000").status, 200);
   EXPECT_EQ(client.put("k", "v").code(), "RequestTimeTooSkewed");
+  EXPECT_EQ(control("POST", "clock").status, 200);
+  EXPECT_EQ(control("GET", "uploads?bucket=bucket").body, "");
+  client.send({.method = "POST", .target = "/bucket/k?uploads"});
+  EXPECT_EQ(control("GET", "uploads?bucket=bucket").body, "k\n");
   EXPECT_EQ(control("POST", "dialect?name=gcs").status, 400);
   EXPECT_EQ(control("POST", "faults?faults=nonsense").status, 400);
   EXPECT_EQ(control("GET", "nonsense").status, 404);

@@ -54,6 +54,12 @@ std::string text_of(const Counts& counts) {
                            counts.connections, counts.bytes_in, counts.bytes_out);
 }
 
+std::string uploads_of(Twin& twin, const std::string& bucket) {
+  std::string out;
+  for (const std::string& key : twin.upload_keys(bucket)) out += key + "\n";
+  return out;
+}
+
 bool set_faults(Twin& twin, const Arguments& arguments) {
   FaultPlan plan;
   plan.seed = static_cast<std::uint64_t>(arguments.number("seed", 1));
@@ -125,6 +131,7 @@ Response answer_control(Twin& twin, const Request& request) {
   const Arguments arguments(mark == std::string::npos ? "" : std::string_view(request.target).substr(mark + 1));
   bool is_good = true;
   if (what == "GET /-twin/counts") return text_answer(200, text_of(twin.counts()));
+  if (what == "GET /-twin/uploads") return text_answer(200, uploads_of(twin, arguments.text("bucket")));
   if (what == "POST /-twin/counts/reset") {
     twin.reset_counts();
   } else if (what == "POST /-twin/faults") {

@@ -2,6 +2,7 @@
 //
 //   GET  /-twin/counts                        "put_object 3\nget_object 1\n..."; faults and errors with them
 //   POST /-twin/counts/reset
+//   GET  /-twin/uploads?bucket=a              the keys of uploads that are neither completed nor aborted, one a line
 //   POST /-twin/faults?seed=1&rate=10&faults=a,b&operations=c,d   rate in percent; none: no more faults
 //   POST /-twin/fail?operation=a&fault=b&count=1&skip=0
 //   POST /-twin/denied?operations=a,b         these are answered AccessDenied; none: all may be done
