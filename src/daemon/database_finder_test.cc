@@ -95,9 +95,10 @@ TEST_F(DatabaseFinderTest, TwoThatWouldShareAReplicaAreNamedAndTheSecondIsLeftOu
       "[[database]]\ndirectory = '$D/one'\nto = '$D/out'\n[[database]]\ndirectory = '$D/two'\nto = '$D/link/'\n");
   EXPECT_THAT(pairs(found), ElementsAre("one/app.db -> out/app.db"));
   ASSERT_EQ(found.clashes.size(), 1u);
-  EXPECT_EQ(found.clashes[0], "cairn.toml:4: " + scratch_ / "two/app.db" + " would share the replica file://" +
-                                  scratch_ / "out/app.db" + " with " + scratch_ / "one/app.db" +
-                                  ": give one of them a to of its own");
+  EXPECT_EQ(found.clashes[0].path, scratch_ / "two/app.db");
+  EXPECT_EQ(found.clashes[0].sentence,
+            "cairn.toml:4: " + scratch_ / "two/app.db" + " would share the replica file://" + scratch_ / "out/app.db" +
+                " with " + scratch_ / "one/app.db" + ": give one of them a to of its own");
 }
 
 TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
@@ -107,7 +108,7 @@ TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
   const FoundDatabases found = find("[[database]]\ndirectory = '$D/in'\nto = '$D/out'\n");
   EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db"));
   ASSERT_EQ(found.clashes.size(), 2u);
-  EXPECT_THAT(found.clashes[0], HasSubstr("is the same database as"));
+  EXPECT_THAT(found.clashes[0].sentence, HasSubstr("is the same database as"));
 }
 
 TEST_F(DatabaseFinderTest, ADirectoryThatIsNotThereMeansNothingYet) {
