@@ -133,5 +133,14 @@ TEST_F(DatabaseFinderTest, NamesThatComeOrGoWakeAndThoseBesideADatabaseDoNot) {
   EXPECT_FALSE(watch->wait(30'000'000));
 }
 
+TEST_F(DatabaseFinderTest, AWatchThatIsNotToBeHadIsToldWithWhatToRaise) {
+  fs::create_directory(scratch_ / "in");
+  const auto none_left = [](int, const char*, std::uint32_t) { return errno = ENOSPC, -1; };
+  const auto watch = NamesWatch::open(none_left).value();
+  EXPECT_FALSE(watch->watch({scratch_ / "in"}));
+  EXPECT_THAT(watch->trouble(), HasSubstr(scratch_ / "in" + " cannot be watched for new databases"));
+  EXPECT_THAT(watch->trouble(), HasSubstr("looked at every two seconds: raise fs.inotify.max_user_watches"));
+}
+
 }  // namespace
 }  // namespace cairn::daemon
