@@ -131,7 +131,8 @@ std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& 
   const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
   std::optional<Failure> failure = restore_if_missing(replication_options(), around_.system, say, stop, missing);
   if (missing != Missing::restored) return failure;
-  around_.log.about_database(job_.path, sequence()).info("it was missing, and is the newest state of {} now", job_.replica);
+  around_.log.about_database(job_.path, sequence())
+      .info("it was missing, and is the newest state of {} now", job_.replica);
   around_.on_restore();
   return failure;
 }

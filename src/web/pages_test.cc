@@ -256,7 +256,8 @@ TEST_F(PagesTest, EachMetricHasTheValueOfItsOwnField) {
 // Of those that lag alone: what nobody writes to is as old as its last commit, and well.
 TEST_F(PagesTest, TheAgeOfTheLastDurableCommitIsThereForAnyNumberOfDatabases) {
   const auto expect = [&](const char* age) {
-    EXPECT_THAT(ask("/metrics").body, HasSubstr(std::string("cairn_max_last_durable_commit_age_seconds ") + age + "\n"));
+    EXPECT_THAT(ask("/metrics").body,
+                HasSubstr(std::string("cairn_max_last_durable_commit_age_seconds ") + age + "\n"));
   };
   for (int i = 0; i < 20; ++i) fleet_.now.databases.push_back(following("/srv/" + std::to_string(i)));
   database(3).status.published_time_ms = kNow_ms - 900'000;

@@ -17,7 +17,8 @@ directory = "$dir/in"
 END
 # A user namespace has a limit of its own, for what is in it alone.
 none_left='echo 0 >/proc/sys/user/max_inotify_watches && exec "$@"'
-unshare --user --map-root-user bash -c "$none_left" - true 2>"$err" || skip "no user namespace with a limit: $(cat "$err")"
+unshare --user --map-root-user bash -c "$none_left" - true 2>"$err" ||
+  skip "no user namespace with a limit: $(cat "$err")"
 unshare --user --map-root-user bash -c "$none_left" - "$CAIRN" replicate --config cairn.toml 2>"$log" &
 cairn_pid=$!
 pids+=($cairn_pid)

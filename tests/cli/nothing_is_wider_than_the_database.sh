@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Whatever the umask: no file, folder or socket that Cairn makes for a database of mode 0600 can be read by another user.
+# Whatever the umask: no file, folder or socket that Cairn makes for a database of mode 0600 can be read by another
+# user.
 . "$(dirname "$0")/common.sh"
 umask 0
 
