@@ -89,16 +89,17 @@ std::optional<Failure> restore_missing_ones(const std::vector<Target>& targets, 
                                             const Tools& tools) {
   std::stop_source stop;
   const StopOnSignal stop_on_signal(tools.signals, stop);
-  const auto say = [&](std::string_view warning) { tools.log.warn("{}", warning); };
   const std::optional<std::int64_t> limit_ms = options.once ? std::optional(timeout_ms) : std::nullopt;
   for (const Target& target : targets) {
     common.database = target.database;
     common.url = target.url;
+    const Log log = tools.log.about_database(target.database);
+    const auto say = [&](std::string_view warning) { log.warn("{}", warning); };
     Missing missing = Missing::no;
     auto failure = restore_with_patience(common, system, say, stop.get_token(), limit_ms, missing);
     if (failure) return failure;
     if (missing != Missing::restored) continue;
-    tools.log.info("{}: it was missing, and is the newest state of {} now", target.database, target.url);
+    log.info("it was missing, and is the newest state of {} now", target.url);
   }
   return std::nullopt;
 }
@@ -153,7 +154,8 @@ int replicate(const ReplicateCommand& options, const Tools& tools) {
   for (const Target& target : *targets) {
     common->database = target.database;
     common->url = target.url;
-    const auto say = [&](std::string_view warning) { tools.log.warn("{}", warning); };
+    const Log log = tools.log.about_database(target.database);
+    const auto say = [&](std::string_view warning) { log.warn("{}", warning); };
     const std::optional<Failure> failure = Replication::open(*common, system, say, replications.emplace_back());
     if (failure) return report(*failure, style);
   }

@@ -88,7 +88,7 @@ Result<LoadedConfig> load_config(const std::string& path) {
   CAIRN_ASSIGN(loaded.config, daemon::parse_config(loaded.text, path, environment));
   CAIRN_TRY(check_stores(loaded.config));
   loaded.found = daemon::find_databases(loaded.config);
-  if (!loaded.found.clashes.empty()) return Error(ErrorKind::invalid, loaded.found.clashes.front());
+  if (!loaded.found.clashes.empty()) return Error(ErrorKind::invalid, loaded.found.clashes.front().sentence);
   return loaded;
 }
 
@@ -109,8 +109,8 @@ Result<LoadedConfig> load_with_registered(const std::string& path) {
     CAIRN_ASSIGN(registered, daemon::parse_registered(text, loaded.registered_file));
   }
   CAIRN_ASSIGN(LoadedConfig all, with_registered(loaded, std::move(registered)));
-  for (const std::string& clash : all.found.clashes) {
-    if (!clash.starts_with(daemon::kRegisteredClash)) return Error(ErrorKind::invalid, clash);
+  for (const auto& [clashing, sentence] : all.found.clashes) {
+    if (!sentence.starts_with(daemon::kRegisteredClash)) return Error(ErrorKind::invalid, sentence);
   }
   return all;
 }

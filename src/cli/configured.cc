@@ -350,9 +350,9 @@ Result<Configured::Done> Configured::add(const daemon::Registration& registratio
   const auto added = std::find_if(found.begin(), found.end(), [&](const auto& one) { return one.path == path; });
   if (added == found.end()) {
     const std::string about_it = std::string(daemon::kRegisteredClash) + path + " ";
-    for (const std::string& clash : fresh.found.clashes) {
-      if (clash.starts_with(about_it)) {
-        return Error(ErrorKind::conflict, clash.substr(daemon::kRegisteredClash.size()));
+    for (const daemon::Clash& clash : fresh.found.clashes) {
+      if (clash.sentence.starts_with(about_it)) {
+        return Error(ErrorKind::conflict, clash.sentence.substr(daemon::kRegisteredClash.size()));
       }
     }
     return Error(ErrorKind::conflict, path + " is another name of what is replicated already");
@@ -360,7 +360,7 @@ Result<Configured::Done> Configured::add(const daemon::Registration& registratio
   const std::string replica = added->replica;
   CAIRN_TRY(write_registered(fresh));
   loaded_ = std::move(fresh);
-  log_.info("{}: registered, to {}", path, replica);
+  jobs_.log_of(path).info("registered, to {}", replica);
   CAIRN_TRY(begin());
   return Done{std::nullopt, fmt::format("{} is replicated to {}", path, replica)};
 }
@@ -381,7 +381,7 @@ Result<Configured::Done> Configured::remove(const std::string& database) {
   CAIRN_ASSIGN(LoadedConfig fresh, with_registered(loaded_, std::move(wanted)));
   CAIRN_TRY(write_registered(fresh));
   loaded_ = std::move(fresh);
-  log_.info("{}: no longer registered; what is committed is published, its replica stays", database);
+  jobs_.log_of(database).info("no longer registered; what is committed is published, its replica stays");
   CAIRN_TRY(begin());
   return Done{std::nullopt, fmt::format("{} is let go of when all of it is published; its replica stays", database)};
 }
@@ -420,8 +420,8 @@ Result<void> Configured::take_what_is_there_now() {
 
 void Configured::look() {
   loaded_.found = daemon::find_databases(loaded_.config);
-  for (const std::string& clash : loaded_.found.clashes) {
-    if (said_.insert(clash).second) log_.error("not replicated: {}", clash);
+  for (const auto& [path, sentence] : loaded_.found.clashes) {
+    if (said_.insert(sentence).second) jobs_.log_of(path).error("not replicated: {}", sentence);
   }
   if (Result<void> begun = begin(); !begun) log_.error("{}", begun.error().message());
 }

@@ -24,7 +24,9 @@ ReplicatorStatus with_counts(ReplicatorStatus status, const ReplicatorStatus& be
       &ReplicatorStatus::published_bytes, &ReplicatorStatus::captured_commits, &ReplicatorStatus::snapshots_published,
       &ReplicatorStatus::wal_restarts,    &ReplicatorStatus::reconciles,       &ReplicatorStatus::rollovers,
       &ReplicatorStatus::merged_objects,  &ReplicatorStatus::merged_bytes,     &ReplicatorStatus::replaced_objects,
-      &ReplicatorStatus::write_lock_count, &ReplicatorStatus::published_segments};
+      &ReplicatorStatus::write_lock_count, &ReplicatorStatus::published_segments,
+      &ReplicatorStatus::snapshot_copied_bytes, &ReplicatorStatus::prunes, &ReplicatorStatus::pruned_objects,
+      &ReplicatorStatus::pruned_bytes, &ReplicatorStatus::pruned_points};
   for (const auto count : kCounts) status.*count += before.*count;
   status.write_lock_us_total += before.write_lock_us_total;
   add_each(status.write_lock_counts, before.write_lock_counts);
@@ -100,7 +102,7 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
   const auto failure = around_.checked_stores.once(job_.store, [&](bool checks) {
     ReplicationOptions options = replication_options();
     if (!checks) options.check_store = ReplicationOptions::CheckStore::no;
-    const auto say = [&](std::string_view warning) { around_.warn(about(job_.path, warning)); };
+    const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
     return Replication::open(options, around_.system, say, opened);
   });
   if (failure) return around_.on_failure(job_.path, *failure).error();
@@ -126,10 +128,11 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
 std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& stop) const {
   if (!job_.settings.restore_if_missing) return std::nullopt;
   Missing missing = Missing::no;
-  const auto say = [&](std::string_view warning) { around_.warn(about(job_.path, warning)); };
+  const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
   std::optional<Failure> failure = restore_if_missing(replication_options(), around_.system, say, stop, missing);
   if (missing != Missing::restored) return failure;
-  around_.log.about_database(job_.path).info("it was missing, and is the newest state of {} now", job_.replica);
+  around_.log.about_database(job_.path, sequence())
+      .info("it was missing, and is the newest state of {} now", job_.replica);
   around_.on_restore();
   return failure;
 }
@@ -212,7 +215,7 @@ RunOptions ConfiguredDatabase::run_options() {
   RunOptions run;
   run.wait_for_database = WaitForDatabase::yes;
   run.final_limit_ms = job_.stop_timeout_ms;
-  run.on_notice = [this](std::string_view notice) { around_.warn(about(job_.path, notice)); };
+  run.on_notice = [this](std::string_view notice) { around_.warn(job_.path, notice); };
   run.on_change = [this](const ReplicatorStatus& status) { on_change(status); };
   return run;
 }
@@ -228,6 +231,12 @@ void ConfiguredDatabase::on_change(const ReplicatorStatus& status) {
   tell_day();
   if (status.phase != Phase::attaching) around_.on_work(job_.path);
   store_in_trouble_ = !status.store_trouble.empty();
+}
+
+std::optional<std::uint64_t> ConfiguredDatabase::sequence() const {
+  MutexLock lock(mutex_);
+  if (replication_) return known_sequence(replication_->status());
+  return known_sequence(rest_ ? rest_->status : counted_);
 }
 
 ReplicatorStatus ConfiguredDatabase::counted() const {
@@ -258,7 +267,7 @@ void ConfiguredDatabase::tell_day() {
 void ConfiguredDatabase::tell_spending(const char* when, const StoreUsage& usage, const std::string& service,
                                        std::int64_t ms) const {
   if (service.empty() || usage.is_zero()) return;
-  around_.log.about_database(job_.path)
+  around_.log.about_database(job_.path, sequence())
       .info("asked of {} {}: {}", service, when, spending_text({usage, service, ms}, job_.prices));
 }
 

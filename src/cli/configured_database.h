@@ -54,7 +54,7 @@ struct DatabaseSurroundings {
   SharedSpool& spool;
   Style style = Style::text;
   CheckedStores checked_stores;
-  std::function<void(std::string)> warn;                                                    // each sentence once
+  std::function<void(const std::string& path, std::string_view)> warn;                      // each sentence once
   std::function<void(const std::string& path)> on_work;
   std::function<void(const DatabaseJob& job, const ReplicatorStatus& status)> on_change;
   std::function<Result<void>(const std::string& path, const Failure&)> on_failure;
@@ -78,6 +78,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   const std::string& path() const { return job_.path; }
   void describe(daemon::DatabaseView& view, const Time& now) const EXCLUDES(mutex_);
   bool is_open() const EXCLUDES(mutex_);
+  std::optional<std::uint64_t> sequence() const EXCLUDES(mutex_);  // up to which it is published, once that is known
   // Of it only what is counted, since it was begun.
   ReplicatorStatus counted() const EXCLUDES(mutex_);
   StoreStatus store_status() const EXCLUDES(mutex_);

@@ -79,7 +79,7 @@ daemon::FleetView view_of(const daemon::Config& config) {
 
 ConfiguredJobs::ConfiguredJobs(daemon::Scheduler& scheduler, Style style, const Log& log)
     : scheduler_(scheduler), style_(style), log_(log) {
-  databases_.warn = [this](std::string warning) { warn_once(std::move(warning)); };
+  databases_.warn = [this](const std::string& path, std::string_view warning) { warn_once(path, warning); };
   databases_.on_work = [this](const std::string& path) { note_works(path); };
   databases_.on_failure = [this](const std::string& path, const Failure& failure) { return fail(path, failure); };
   databases_.on_change = [this](const DatabaseJob& job, const ReplicatorStatus& status) { note_change(job, status); };
@@ -196,6 +196,7 @@ void ConfiguredJobs::note_change(const DatabaseJob& job, const ReplicatorStatus&
 void ConfiguredJobs::end_run(const DatabaseJob& job, const ConfiguredDatabase& database) {
   const std::int64_t now_ms = SystemClock().now().wall_ms;
   const ReplicatorStatus counted = database.counted();
+  const std::optional<std::uint64_t> sequence = database.sequence();
   MutexLock lock(mutex_);
   running_.erase(job.path);
   Kept* const kept = kept_of(job);
@@ -203,6 +204,7 @@ void ConfiguredJobs::end_run(const DatabaseJob& job, const ConfiguredDatabase& d
   totals.add(counted, database.store_status());
   if (kept == nullptr) return;
   kept->time_line.note(counted, now_ms);
+  if (sequence) kept->sequence = sequence;
   kept->closed_since_ms = now_ms;
 }
 
@@ -301,12 +303,21 @@ Result<void> ConfiguredJobs::fail(const std::string& name, const Failure& failur
   return failure.error;
 }
 
-void ConfiguredJobs::warn_once(std::string warning) {
+Log ConfiguredJobs::log_of(const std::string& database) const {
+  std::optional<std::uint64_t> sequence;
+  MutexLock lock(mutex_);
+  if (const auto running = running_.find(database); running != running_.end()) sequence = running->second->sequence();
+  if (const auto kept = kept_.find(database); !sequence && kept != kept_.end()) sequence = kept->second.sequence;
+  return log_.about_database(database, sequence);
+}
+
+void ConfiguredJobs::warn_once(const std::string& database, std::string_view warning) {
+  std::string sentence = about(database, warning);
   {
     MutexLock lock(mutex_);
-    if (!warned_.insert(warning).second) return;
+    if (!warned_.insert(sentence).second) return;
   }
-  log_.warn("{}", warning);
+  log_of(database).warn("{}", sentence);
 }
 
 void ConfiguredJobs::note_works(const std::string& name) {
@@ -332,7 +343,7 @@ void ConfiguredJobs::tell_failure(const daemon::JobFailure& failure) {
   const bool is_layer = failure.name.starts_with(kLayer);
   const std::string name = is_layer ? failure.name.substr(kLayer.size()) : failure.name;
   const std::string what = failure.again_ms ? " (tried again; the rest goes on)" : "";
-  (is_layer ? log_.about_container(name) : log_.about_database(name)).error("{}{}", failure.error.message(), what);
+  (is_layer ? log_.about_container(name) : log_of(name)).error("{}{}", failure.error.message(), what);
   if (style_ != Style::json) return;
   Json error, json;
   error["kind"] = name_of(failure.error.kind());

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -34,6 +36,9 @@ class ConfiguredJobs : public daemon::Fleet {
   Result<std::vector<daemon::Job>> jobs_of(const daemon::Config& config, const daemon::FoundDatabases& found)
       EXCLUDES(mutex_);
 
+  // The log, of which every line is about this database: with the sequence up to which it is published, once that is
+  // known.
+  Log log_of(const std::string& database) const EXCLUDES(mutex_);
   void tell_failure(const daemon::JobFailure& failure);
   void note_end(const std::string& name) EXCLUDES(mutex_);
   // How stores are may change while nothing else does. True: one is in trouble, so look again soon.
@@ -61,6 +66,7 @@ class ConfiguredJobs : public daemon::Fleet {
     std::string store;
     daemon::Totals totals;
     daemon::TimeLine time_line;
+    std::optional<std::uint64_t> sequence;  // up to which it was published when it was let go of
     std::int64_t closed_since_ms = 0;  // 0: it is open, or asleep
   };
   // All that there is of one that sleeps, beside what has been counted.
@@ -85,7 +91,7 @@ class ConfiguredJobs : public daemon::Fleet {
   void keep_those_of(const std::vector<WantedDatabase>& wanted) REQUIRES(mutex_);
   void note_works(const std::string& name) EXCLUDES(mutex_);
   // Each try begins with the same warnings.
-  void warn_once(std::string warning) EXCLUDES(mutex_);
+  void warn_once(const std::string& database, std::string_view warning) EXCLUDES(mutex_);
 
   daemon::Scheduler& scheduler_;
   const Style style_;

@@ -36,7 +36,8 @@ class Follower {
  private:
   void run_one(std::size_t index);
   Json store_of(const Replication& replication) const;
-  void tell_spending(const Replication& replication) const;
+  Log log_of(std::size_t index) const EXCLUDES(mutex_);
+  void tell_spending(std::size_t index) const;
   void tell_days(std::int64_t days);
   bool a_store_is_in_trouble() const;
   void look_at_stores() const;
@@ -121,10 +122,14 @@ void Follower::run_one(std::size_t index) {
     statuses_[index] = status;
     signals_.ring();  // the child may be waiting for this
   };
-  run.on_notice = [&](std::string_view notice) { log_.about_database(replication.database()).warn("{}", notice); };
+  run.on_notice = [&](std::string_view notice) { log_of(index).warn("{}", notice); };
   const std::optional<Failure> failure = replication.run(run, stop_.get_token());
   const ReplicatorStatus& last = replication.last_status();
   report->update(last);
+  {
+    MutexLock lock(mutex_);
+    statuses_[index] = last;
+  }
   if (failure) {
     fail({failure->error.with(replication.database()), failure->origin});
   } else if (options_.until != RunUntil::stopped) {
@@ -135,10 +140,9 @@ void Follower::run_one(std::size_t index) {
                              replication.url()));
     }
   } else {
-    log_.about_database(replication.database(), last.published_sequence)
-        .info("stopped, published up to sequence {}", last.published_sequence);
+    log_of(index).info("stopped, published up to sequence {}", last.published_sequence);
   }
-  tell_spending(replication);
+  tell_spending(index);
   {
     MutexLock lock(mutex_);
     --running_;
@@ -150,12 +154,17 @@ Json Follower::store_of(const Replication& replication) const {
   return store_json(replication.store_status(), monotonic_ms() - begun_ms_, options_.prices);
 }
 
-void Follower::tell_spending(const Replication& replication) const {
-  const StoreStatus store = replication.store_status();
+// Its own, of which every line has the database and the sequence, once that is known.
+Log Follower::log_of(std::size_t index) const {
+  MutexLock lock(mutex_);
+  return log_.about_database(replications_[index]->database(), known_sequence(statuses_[index]));
+}
+
+void Follower::tell_spending(std::size_t index) const {
+  const StoreStatus store = replications_[index]->store_status();
   if (store.service.empty() || store.usage.is_zero()) return;
-  log_.about_database(replication.database())
-      .info("asked of {}: {}", store.service,
-            spending_text({store.usage, store.service, monotonic_ms() - begun_ms_}, options_.prices));
+  log_of(index).info("asked of {}: {}", store.service,
+                     spending_text({store.usage, store.service, monotonic_ms() - begun_ms_}, options_.prices));
 }
 
 bool Follower::a_store_is_in_trouble() const {
@@ -182,9 +191,8 @@ void Follower::tell_days(std::int64_t days) {
     const StoreStatus store = replications_[i]->store_status();
     const StoreUsage since = difference(store.usage, std::exchange(day_before_[i], store.usage));
     if (store.service.empty()) continue;
-    log_.about_database(replications_[i]->database())
-        .info("asked of {} in {}: {}", store.service, in,
-              spending_text({since, store.service, days * kDayMs}, options_.prices));
+    log_of(i).info("asked of {} in {}: {}", store.service, in,
+                   spending_text({since, store.service, days * kDayMs}, options_.prices));
   }
 }
 

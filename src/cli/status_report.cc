@@ -36,6 +36,10 @@ Json status_json(const std::string& database, const std::string& url, const Repl
   return json;
 }
 
+std::optional<std::uint64_t> known_sequence(const ReplicatorStatus& status) {
+  return status.lineage.empty() ? std::nullopt : std::optional(status.published_sequence);
+}
+
 StatusReport::StatusReport(std::string database, std::string url, const Log& log, JsonLines json_lines,
                            std::function<Json()> store)
     : database_(std::move(database)),
@@ -54,11 +58,11 @@ void StatusReport::update(const ReplicatorStatus& now) {
   }
   tell_phase(now);
   tell_snapshots(now);
-  tell_trouble("the database", last_.database_trouble, now.database_trouble);
-  tell_trouble("the store", last_.store_trouble, now.store_trouble);
-  tell_trouble("copying what is the same in two snapshots", last_.copy_trouble, now.copy_trouble);
+  tell_trouble(now, "the database", &ReplicatorStatus::database_trouble);
+  tell_trouble(now, "the store", &ReplicatorStatus::store_trouble);
+  tell_trouble(now, "copying what is the same in two snapshots", &ReplicatorStatus::copy_trouble);
   tell_pruning(now);
-  tell_trouble("merging and removing", last_.upkeep_trouble, now.upkeep_trouble);
+  tell_trouble(now, "merging and removing", &ReplicatorStatus::upkeep_trouble);
   if (json_lines_ == JsonLines::every_change) print_if_new(now);
   last_ = now;
   first_ = false;
@@ -85,11 +89,11 @@ void StatusReport::tell_phase(const ReplicatorStatus& now) {
   const auto holds = [](const ReplicatorStatus& status) { return status.hold == "pin" || status.hold == "floor"; };
   if (now.phase == Phase::attaching && holds(now) && (first_ || !holds(last_))) {
     bar_.clear();
-    log_.about_database(database_).info(
+    log_of(now).info(
         "the store does not answer yet; what is committed is captured, and published once it does");
   }
   if (!first_ && now.phase == last_.phase) return;
-  const Log log = log_.about_database(database_, now.published_sequence);
+  const Log log = log_of(now);
   if ((first_ || last_.phase == Phase::attaching) && now.phase != Phase::attaching) {
     bar_.clear();
     log.info("attached to {}, lineage {}, at sequence {}", url_, now.lineage, now.published_sequence);
@@ -103,29 +107,34 @@ void StatusReport::tell_phase(const ReplicatorStatus& now) {
 }
 
 void StatusReport::tell_snapshots(const ReplicatorStatus& now) {
-  if (now.snapshots_published == last_.snapshots_published) return;
+  if (now.snapshots_published <= last_.snapshots_published) return;  // fewer: they are counted anew
   bar_.clear();
   const std::uint64_t bytes = now.snapshot_copied_bytes - last_.snapshot_copied_bytes;
   const std::string copied = bytes > 0 ? fmt::format("; {} of it copied by the store", size_text(bytes)) : "";
-  log_.about_database(database_, now.published_sequence)
-      .info("snapshot published, {} pages of {} bytes{}", now.page_count, now.page_size, copied);
+  log_of(now).info("snapshot published, {} pages of {} bytes{}", now.page_count, now.page_size, copied);
 }
 
 void StatusReport::tell_pruning(const ReplicatorStatus& now) {
-  if (now.pruned_objects == last_.pruned_objects) return;
+  if (now.pruned_objects <= last_.pruned_objects) return;
   bar_.clear();
-  log_.info("{}: the past was thinned: {} objects removed, {} restore points given up", database_,
-            now.pruned_objects - last_.pruned_objects, now.pruned_points - last_.pruned_points);
+  log_of(now).info("the past was thinned: {} objects removed, {} restore points given up",
+                   now.pruned_objects - last_.pruned_objects, now.pruned_points - last_.pruned_points);
 }
 
-void StatusReport::tell_trouble(const char* what, const std::string& before, const std::string& now) {
-  if (before == now) return;
+void StatusReport::tell_trouble(const ReplicatorStatus& now, const char* what,
+                                std::string ReplicatorStatus::* trouble) {
+  if (last_.*trouble == now.*trouble) return;
   bar_.clear();
-  if (now.empty()) {
-    log_.about_database(database_, last_.published_sequence).info("{} is well again", what);
+  if ((now.*trouble).empty()) {
+    log_of(now).info("{} is well again", what);
   } else {
-    log_.about_database(database_, last_.published_sequence).warn("{}", now);
+    log_of(now).warn("{}", now.*trouble);
   }
+}
+
+Log StatusReport::log_of(const ReplicatorStatus& status) const {
+  const std::optional<std::uint64_t> sequence = known_sequence(status);
+  return log_.about_database(database_, sequence ? sequence : known_sequence(last_));
 }
 
 }  // namespace cairn::cli

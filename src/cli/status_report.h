@@ -1,7 +1,9 @@
 // What a running replication tells: one log line a fact, one JSON line a change, a bar for the first snapshot.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/mutex.h"
@@ -14,6 +16,9 @@ namespace cairn::cli {
 
 // The documented shape: docs/operations.md. `store`: what store_json says.
 Json status_json(const std::string& database, const std::string& url, const ReplicatorStatus& status, Json store);
+
+// Up to which sequence the database is published, for the log; none: that is not known yet.
+std::optional<std::uint64_t> known_sequence(const ReplicatorStatus& status);
 
 enum class JsonLines { never, every_change };
 
@@ -32,8 +37,11 @@ class StatusReport {
   void tell_phase(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_snapshots(const ReplicatorStatus& now) REQUIRES(mutex_);
   void tell_pruning(const ReplicatorStatus& now) REQUIRES(mutex_);
-  void tell_trouble(const char* what, const std::string& before, const std::string& now) REQUIRES(mutex_);
+  void tell_trouble(const ReplicatorStatus& now, const char* what, std::string ReplicatorStatus::* trouble)
+      REQUIRES(mutex_);
 
+  // Of every line: the database, and the sequence of `status` or else the last one that was known.
+  Log log_of(const ReplicatorStatus& status) const REQUIRES(mutex_);
   void print_if_new(const ReplicatorStatus& now) REQUIRES(mutex_);
 
   const std::string database_, url_;

@@ -136,7 +136,7 @@ class Finder {
   void leave_out(const DatabaseEntry& entry, const std::string& path, const std::string& why) {
     const std::string where =
         entry.is_registered ? std::string(kRegisteredClash) : fmt::format("{}:{}: ", config_.file, entry.line);
-    found_.clashes.push_back(fmt::format("{}{} {}", where, path, why));
+    found_.clashes.push_back({path, fmt::format("{}{} {}", where, path, why)});
   }
 
   const Config& config_;

@@ -21,12 +21,15 @@ struct FoundDatabase {
   bool is_registered = false;
 };
 
+// A database that was left out, because it would share a replica with another one or is another name of it.
+struct Clash {
+  std::string path, sentence;  // the sentence has the line
+};
+
 struct FoundDatabases {
   std::vector<FoundDatabase> databases;  // by path; those that are named by path are there although the file is not
   std::set<std::string> directories;     // in which a name that comes or goes may change the answer
-  // One sentence each, with its line: databases that were left out, because they would share a replica with another
-  // one or are another name of it.
-  std::vector<std::string> clashes;
+  std::vector<Clash> clashes;
 };
 
 // A database that several entries mean belongs to the one that names its path, else to the first.

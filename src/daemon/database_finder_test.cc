@@ -95,9 +95,10 @@ TEST_F(DatabaseFinderTest, TwoThatWouldShareAReplicaAreNamedAndTheSecondIsLeftOu
       "[[database]]\ndirectory = '$D/one'\nto = '$D/out'\n[[database]]\ndirectory = '$D/two'\nto = '$D/link/'\n");
   EXPECT_THAT(pairs(found), ElementsAre("one/app.db -> out/app.db"));
   ASSERT_EQ(found.clashes.size(), 1u);
-  EXPECT_EQ(found.clashes[0], "cairn.toml:4: " + scratch_ / "two/app.db" + " would share the replica file://" +
-                                  scratch_ / "out/app.db" + " with " + scratch_ / "one/app.db" +
-                                  ": give one of them a to of its own");
+  EXPECT_EQ(found.clashes[0].path, scratch_ / "two/app.db");
+  EXPECT_EQ(found.clashes[0].sentence,
+            "cairn.toml:4: " + scratch_ / "two/app.db" + " would share the replica file://" + scratch_ / "out/app.db" +
+                " with " + scratch_ / "one/app.db" + ": give one of them a to of its own");
 }
 
 TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
@@ -107,7 +108,7 @@ TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
   const FoundDatabases found = find("[[database]]\ndirectory = '$D/in'\nto = '$D/out'\n");
   EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db"));
   ASSERT_EQ(found.clashes.size(), 2u);
-  EXPECT_THAT(found.clashes[0], HasSubstr("is the same database as"));
+  EXPECT_THAT(found.clashes[0].sentence, HasSubstr("is the same database as"));
 }
 
 TEST_F(DatabaseFinderTest, ADirectoryThatIsNotThereMeansNothingYet) {
@@ -130,6 +131,15 @@ TEST_F(DatabaseFinderTest, NamesThatComeOrGoWakeAndThoseBesideADatabaseDoNot) {
   EXPECT_TRUE(watch->wait(30'000'000));
   watch->ring();
   EXPECT_FALSE(watch->wait(30'000'000));
+}
+
+TEST_F(DatabaseFinderTest, AWatchThatIsNotToBeHadIsToldWithWhatToRaise) {
+  fs::create_directory(scratch_ / "in");
+  const auto none_left = [](int, const char*, std::uint32_t) { return errno = ENOSPC, -1; };
+  const auto watch = NamesWatch::open(none_left).value();
+  EXPECT_FALSE(watch->watch({scratch_ / "in"}));
+  EXPECT_THAT(watch->trouble(), HasSubstr(scratch_ / "in" + " cannot be watched for new databases"));
+  EXPECT_THAT(watch->trouble(), HasSubstr("looked at every two seconds: raise fs.inotify.max_user_watches"));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 
 namespace cairn::daemon {
 
-Result<std::unique_ptr<FilesWatch>> FilesWatch::open() {
-  CAIRN_ASSIGN(Notifier notifier, Notifier::open());
+Result<std::unique_ptr<FilesWatch>> FilesWatch::open(AddWatch add_watch) {
+  CAIRN_ASSIGN(Notifier notifier, Notifier::open(add_watch));
   return std::unique_ptr<FilesWatch>(new FilesWatch(std::move(notifier)));
 }
 

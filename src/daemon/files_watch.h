@@ -22,7 +22,7 @@ class FilesWatch {
   using Wake = Notifier::Wake;
 
   // io: not even a bell could be made.
-  static Result<std::unique_ptr<FilesWatch>> open();
+  static Result<std::unique_ptr<FilesWatch>> open(AddWatch add_watch = ::inotify_add_watch);
 
   // Any thread. Watching may not be to be had for a database (limits of the system): then trouble_of() says so.
   void add(Id id, const std::string& database_path) EXCLUDES(mutex_);

@@ -16,8 +16,8 @@ constexpr std::uint32_t kTreeNames = kNameEvents | IN_DELETE_SELF | IN_MOVE_SELF
 
 }  // namespace
 
-Result<std::unique_ptr<NamesWatch>> NamesWatch::open() {
-  CAIRN_ASSIGN(Notifier notifier, Notifier::open());
+Result<std::unique_ptr<NamesWatch>> NamesWatch::open(AddWatch add_watch) {
+  CAIRN_ASSIGN(Notifier notifier, Notifier::open(add_watch));
   return std::unique_ptr<NamesWatch>(new NamesWatch(std::move(notifier)));
 }
 

@@ -14,7 +14,7 @@ namespace cairn::daemon {
 class NamesWatch {
  public:
   // io: not even a bell could be made.
-  static Result<std::unique_ptr<NamesWatch>> open();
+  static Result<std::unique_ptr<NamesWatch>> open(AddWatch add_watch = ::inotify_add_watch);
 
   // Watches these from now on, beside those before. False: not all of them can be watched now, so looking again and
   // again is all there is; trouble() says why when it is more than a directory that is not there. While another thread

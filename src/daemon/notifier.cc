@@ -19,8 +19,9 @@ constexpr std::int64_t kUsPerSecond = 1'000'000;
 
 }  // namespace
 
-Result<Notifier> Notifier::open() {
+Result<Notifier> Notifier::open(AddWatch add_watch) {
   Notifier notifier;
+  notifier.add_watch_ = add_watch;
   notifier.bell_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!notifier.bell_.is_open()) return os_error(errno, "making an eventfd");
   notifier.inotify_ = FileDescriptor(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -34,7 +35,7 @@ int Notifier::add(const std::string& path, std::uint32_t mask) const {
 }
 
 int Notifier::add(const std::string& path, std::uint32_t mask, int& watch) const {
-  watch = ::inotify_add_watch(inotify_.get(), path.c_str(), mask);
+  watch = add_watch_(inotify_.get(), path.c_str(), mask);
   return watch >= 0 ? 0 : errno;
 }
 

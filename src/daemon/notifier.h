@@ -14,13 +14,16 @@
 
 namespace cairn::daemon {
 
+// inotify_add_watch(2), or a test's that meets limits.
+using AddWatch = int (*)(int inotify, const char* path, std::uint32_t mask);
+
 class Notifier {
  public:
   enum class Wake { event, bell, timeout };
   enum class WaitFor { anything, bell };
 
   // io: not even a bell could be made. Without inotify (limits of the system) it has only the bell: see error().
-  static Result<Notifier> open();
+  static Result<Notifier> open(AddWatch add_watch = ::inotify_add_watch);
 
   // Of opening inotify: 0, or an errno.
   int error() const { return error_; }
@@ -44,6 +47,7 @@ class Notifier {
   bool silence_bell() const;
 
   FileDescriptor inotify_, bell_;
+  AddWatch add_watch_ = ::inotify_add_watch;
   int error_ = 0;
 };
 

@@ -47,7 +47,7 @@ const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
 }
 
 Result<std::unique_ptr<Scheduler>> Scheduler::open(Clock& clock, const SchedulerOptions& options) {
-  CAIRN_ASSIGN(std::unique_ptr<FilesWatch> watch, FilesWatch::open());
+  CAIRN_ASSIGN(std::unique_ptr<FilesWatch> watch, FilesWatch::open(options.add_watch));
   return std::unique_ptr<Scheduler>(new Scheduler(clock, options, std::move(watch)));
 }
 

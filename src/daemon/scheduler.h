@@ -74,6 +74,7 @@ struct SchedulerOptions {
   int new_awake = 256;
   // With more than so many open, who has nothing to do is closed as soon as can be.
   std::size_t many_awake = 64;
+  AddWatch add_watch = ::inotify_add_watch;
 };
 
 class Scheduler {

@@ -9,9 +9,12 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cerrno>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <functional>
+#include <string_view>
 #include <thread>
 
 #include "daemon/fake_replicator.h"
@@ -384,6 +387,58 @@ TEST_F(SchedulerTest, WithoutInotifyAllAreLookedAtAndThatIsSaidOnce) {
   MutexLock lock(mutex);
   ASSERT_EQ(notices.size(), 1u);
   EXPECT_NE(notices[0].find("raise fs.inotify.max_user_instances with sysctl"), std::string::npos) << notices[0];
+}
+
+// As with fs.inotify.max_user_watches used up: no watch is left for a directory.
+int add_watch_but_in_one(int inotify, const char* path, std::uint32_t mask) {
+  if (std::string_view(path).ends_with("/unwatched")) return errno = ENOSPC, -1;
+  return ::inotify_add_watch(inotify, path, mask);
+}
+
+TEST_F(SchedulerTest, WhatNoWatchIsLeftForIsLookedAtAlsoWhileItSleepsAndThatIsSaidOnce) {
+  SchedulerOptions options = only_when_woken();
+  options.add_watch = add_watch_but_in_one;
+  options.timing.unwatched_look_us = options.unwatched_asleep_look_us = 1'000;
+  options.asleep_look_us = 3'600'000'000;
+  open(options);
+  Mutex mutex;
+  std::vector<std::string> notices;
+  options_.on_notice = [&](std::string_view notice) {
+    MutexLock lock(mutex);
+    notices.emplace_back(notice);
+  };
+  std::filesystem::create_directory(scratch_ / "unwatched");
+  std::vector<std::shared_ptr<Sleeper>> sleepers;
+  for (const char* name : {"unwatched/a.db", "unwatched/b.db"}) {
+    write(scratch_ / name);
+    sleepers.push_back(std::make_shared<Sleeper>(scratch_ / name));
+    scheduler_->tend(sleepers.back(), "store", stop_.get_token(), options_, 1);
+  }
+  Watched& open_one = all_.emplace_back(scratch_ / "unwatched/c.db");
+  drive(open_one, "store");
+  Watched& watched = add();
+  drive(watched, "store");
+  for (int round = 1; round <= 2; ++round) {
+    for (const auto& one : sleepers) {
+      ASSERT_TRUE(comes_true([&] { return one->slept == round; }));
+      one->fake.fake.commit();
+      one->written = true;  // and nothing tells of it
+    }
+    open_one.fake.commit();
+    for (const auto& one : sleepers) {
+      EXPECT_TRUE(comes_true([&] { return one->fake.status().published_sequence == std::uint64_t(round); }));
+    }
+    EXPECT_TRUE(comes_true([&] { return open_one.status().published_sequence == std::uint64_t(round); }));
+  }
+  watched.fake.commit();
+  write(watched.database_path());
+  EXPECT_TRUE(comes_true([&] { return watched.status().published_sequence == 1; }));
+  stop_.request_stop();
+  for (const auto& one : sleepers) EXPECT_TRUE(comes_true([&] { return one->ended.load(); }));
+  MutexLock lock(mutex);
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_NE(notices[0].find("/unwatched/a.db cannot be watched for changes"), std::string::npos) << notices[0];
+  EXPECT_NE(notices[0].find("raise fs.inotify.max_user_watches with sysctl"), std::string::npos) << notices[0];
 }
 
 // A timer that rings while a database is closed leaves nothing in a queue that is looked at when the database has gone.

@@ -28,15 +28,17 @@ constexpr std::string_view kConfigType = "application/vnd.oci.image.config.v1+js
 constexpr std::string_view kLayerType = "application/vnd.oci.image.layer.v1.tar+zstd";
 constexpr std::uint64_t kPieceBytes = 4u << 20;
 
+// A blob holds files of any mode, so it and its folders are nobody else's business. Who copies or runs the image as
+// another user opens it to them.
 Result<FileDescriptor> make_directory(int parent, const std::string& name) {
-  if (::mkdirat(parent, name.c_str(), 0755) != 0) return os_error(errno, "making " + name);
+  if (::mkdirat(parent, name.c_str(), 0700) != 0) return os_error(errno, "making " + name);
   const int fd = open_confined(parent, name.c_str(), O_RDONLY | O_DIRECTORY);
   if (fd < 0) return os_error(errno, "opening " + name);
   return FileDescriptor(fd);
 }
 
 Result<FileDescriptor> make_file(int directory, const std::string& name) {
-  const int fd = open_confined(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644);
+  const int fd = open_confined(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
   if (fd < 0) return os_error(errno, "making " + name);
   return FileDescriptor(fd);
 }
@@ -179,7 +181,7 @@ Result<void> write_oci_layout(Store& store, const std::vector<SyncRecord>& chain
   CAIRN_ASSIGN(const FileDescriptor root, make_directory(directory, name));
   CAIRN_ASSIGN(const FileDescriptor blobs, make_directory(root.get(), "blobs"));
   CAIRN_ASSIGN(const FileDescriptor sha256, make_directory(blobs.get(), "sha256"));
-  if (::fchmod(root.get(), 0755) != 0) return os_error(errno, "setting the mode of the layout");
+  if (::fchmod(root.get(), 0700) != 0) return os_error(errno, "setting the mode of the layout");
   LayoutWriter writer(store, sha256.get(), transfers, stop, progress);
 
   Json manifest = {{"schemaVersion", 2}, {"mediaType", kManifestType}};

@@ -67,7 +67,7 @@ struct Sums {
   std::map<std::string, std::map<BreakerState, int>> breakers;
   std::map<daemon::DatabaseState, int> states;
   Totals all;
-  std::int64_t lag_ms = 0;
+  std::int64_t lag_ms = 0, durable_age_ms = 0;
   std::uint64_t lag_commits = 0, lagging = 0, spool_bytes = 0, wal_bytes = 0, database_bytes = 0, kept_bytes = 0;
 };
 
@@ -88,6 +88,9 @@ Sums sums_of(const FleetView& view) {
     const std::int64_t lag_ms = daemon::lag_ms(database, view.now_ms);
     sums.lag_ms = std::max(sums.lag_ms, lag_ms);
     sums.lagging += lag_ms > 0;
+    if (lag_ms > 0 && status.published_time_ms > 0) {
+      sums.durable_age_ms = std::max(sums.durable_age_ms, view.now_ms - status.published_time_ms);
+    }
     sums.lag_commits += status.unpublished_commits;
     sums.spool_bytes += status.spool_bytes;
     sums.wal_bytes += status.wal_bytes;
@@ -136,6 +139,9 @@ void write_state(Writer& out, const FleetView& view, const Sums& sums, const std
   });
   write_layers(out, view);
   out.gauge("cairn_max_lag_seconds", "The largest lag of all databases.", seconds(sums.lag_ms));
+  out.gauge("cairn_max_last_durable_commit_age_seconds",
+            "Age of the newest commit in the store, the largest of all databases that have a lag; 0: none has.",
+            seconds(sums.durable_age_ms));
   out.gauge("cairn_lagging_databases", "Databases that have something a restore cannot reach yet.",
             static_cast<double>(sums.lagging));
   out.gauge("cairn_lag_commits", "Commits captured and not published, of all databases.",

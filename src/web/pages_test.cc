@@ -195,6 +195,80 @@ TEST_F(PagesTest, LagIsTheAgeOfTheOldestCommitThatIsNotPublished) {
   EXPECT_THAT(metrics, HasSubstr("cairn_lagging_databases 2\n"));
 }
 
+// No two fields have the same value, and none is zero.
+TEST_F(PagesTest, EachMetricHasTheValueOfItsOwnField) {
+  daemon::DatabaseView& a = database(0);
+  a.status.unpublished_since_ms = kNow_ms - 3'000;
+  a.status.unpublished_commits = 11;
+  a.status.published_time_ms = kNow_ms - 9'500;
+  a.status.newest_snapshot_time_ms = kNow_ms - 70'250;
+  a.status.spool_bytes = 1'013;
+  a.status.wal_bytes = 2'027;
+  a.status.page_count = 3;
+  a.status.page_size = 4'096;
+  a.status.kept_bytes = 5'051;
+  a.status.captured_commits = 61;
+  a.status.published_segments = 62;
+  a.status.published_bytes = 6'301;
+  a.status.snapshots_published = 64;
+  a.status.merged_objects = 65;
+  a.status.merged_bytes = 6'607;
+  a.status.replaced_objects = 67;
+  a.status.reconciles = 68;
+  a.status.rollovers = 69;
+  a.status.wal_restarts = 71;
+  a.status.database_errors[static_cast<std::size_t>(ErrorKind::busy)] = 72;
+  a.store_status.usage = {.writes = 2'000, .lists = 74, .reads = 75, .deletes = 76, .unanswered = 77,
+                          .sent_bytes = 7'801, .received_bytes = 500'000'000};
+  a.store_status.retries = 79;
+  database(1).status.unpublished_commits = 100;
+  database(1).status.spool_bytes = database(1).status.wal_bytes = database(1).status.kept_bytes = 100'000;
+  fleet_.now.prices = *parse_prices("write=1,received=2");
+  fleet_.now.restores = 83;
+  const std::string metrics = "\n" + ask("/metrics").body;
+  const std::string one = "{database=\"/srv/a.db\"} ", store = "{store=\"s3://bucket\"} ";
+  for (const std::string& line : {
+           std::string("max_lag_seconds 3"), std::string("lagging_databases 1"), std::string("lag_commits 111"),
+           std::string("spool_bytes 101013"), std::string("wal_bytes 102027"), std::string("database_bytes 12288"),
+           std::string("kept_bytes 105051"), std::string("commits_total 61"),
+           std::string("published_segments_total 62"), std::string("published_bytes_total 6301"),
+           std::string("snapshots_total 64"), std::string("merged_objects_total 65"),
+           std::string("merged_bytes_total 6607"), std::string("replaced_objects_total 67"),
+           std::string("reconciles_total 68"), std::string("rollovers_total 69"), std::string("wal_restarts_total 71"),
+           std::string("restores_total 83"), std::string("max_last_durable_commit_age_seconds 9.5"),
+           "store_sent_bytes_total" + store + "7801", "store_received_bytes_total" + store + "500000000",
+           "store_retries_total" + store + "79", "store_cost_dollars_total" + store + "3",
+           "database_lag_seconds" + one + "3", "database_lag_commits" + one + "11",
+           "database_last_durable_commit_timestamp_seconds" + one + "1795679990.5",
+           "database_last_snapshot_timestamp_seconds" + one + "1795679929.75",
+           "database_spool_bytes" + one + "1013", "database_wal_bytes" + one + "2027",
+           "database_size_bytes" + one + "12288", "database_commits_total" + one + "61",
+           "database_published_bytes_total" + one + "6301", "database_errors_total" + one + "72"}) {
+    EXPECT_THAT(metrics, HasSubstr("\ncairn_" + line + "\n"));
+  }
+  for (const auto& [kind, count] : {std::pair("write", 2'000), std::pair("list", 74), std::pair("read", 75),
+                                    std::pair("delete", 76), std::pair("unanswered", 77)}) {
+    EXPECT_THAT(metrics, HasSubstr("\ncairn_store_requests_total{store=\"s3://bucket\",kind=\"" + std::string(kind) +
+                                   "\"} " + std::to_string(count) + "\n"));
+  }
+}
+
+// Of those that lag alone: what nobody writes to is as old as its last commit, and well.
+TEST_F(PagesTest, TheAgeOfTheLastDurableCommitIsThereForAnyNumberOfDatabases) {
+  const auto expect = [&](const char* age) {
+    EXPECT_THAT(ask("/metrics").body,
+                HasSubstr(std::string("cairn_max_last_durable_commit_age_seconds ") + age + "\n"));
+  };
+  for (int i = 0; i < 20; ++i) fleet_.now.databases.push_back(following("/srv/" + std::to_string(i)));
+  database(3).status.published_time_ms = kNow_ms - 900'000;
+  expect("0");
+  for (const std::size_t lags : {5u, 6u, 7u}) database(lags).status.unpublished_since_ms = kNow_ms - 1'000;
+  database(5).status.published_time_ms = kNow_ms - 2'500;
+  database(6).status.published_time_ms = kNow_ms - 7'500;
+  database(7).status.published_time_ms = 0;  // not known
+  expect("7.5");
+}
+
 TEST_F(PagesTest, HoldsOfTheWriteLockAreAHistogram) {
   database(0).status.write_lock_counts[0] = 3;
   database(1).status.write_lock_counts[2] = 4;
