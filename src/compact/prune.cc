@@ -215,8 +215,8 @@ class Prune {
     return with_rights(left->front().error).with(left->front().key);
   }
 
-  // What nobody has gone on with for a month costs storage for ever. Best effort: not every store lists uploads, and not
-  // everybody may end them.
+  // What nobody has gone on with for a month costs storage for ever. Best effort: not every store lists uploads, and
+  // not everybody may end them.
   void end_left_over_uploads() {
     const auto uploads = store_.list_uploads(segment::replica_prefix(replica_));
     if (!uploads) return;
