@@ -298,7 +298,7 @@ ReplicationOptions ConfiguredDatabase::replication_options() const {
   options.wal_switch = job_.settings.wal_switch ? AllowWalSwitch::yes : AllowWalSwitch::no;
   options.wait_for_database = WaitForDatabase::yes;
   options.spool_limit_bytes = job_.settings.spool_limit_bytes;
-  options.shared_spool = &around_.spool;
+  options.shared_spool = &around_.spools.of(job_.store);
   options.segment_level = job_.settings.segment_level;
   options.snapshot_level = job_.settings.snapshot_level;
   options.level_windows_ms = job_.settings.level_windows_ms;

@@ -51,7 +51,7 @@ std::string about(const std::string& name, std::string_view sentence);
 struct DatabaseSurroundings {
   System& system;
   const Log& log;
-  SharedSpool& spool;
+  SharedSpools& spools;
   Style style = Style::text;
   CheckedStores checked_stores;
   std::function<void(const std::string& path, std::string_view)> warn;                      // each sentence once

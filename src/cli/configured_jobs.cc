@@ -101,7 +101,7 @@ Result<std::vector<daemon::Job>> ConfiguredJobs::jobs_of(const daemon::Config& c
   for (const daemon::LayerEntry& layer : config.layers) jobs.push_back(job_of(layer, state_root));
   std::set<std::string> names;
   for (const daemon::Job& job : jobs) names.insert(job.name);
-  shared_spool_.set_limits(config.spool);
+  shared_spools_.set_limits(config.spool);
   daemon::FleetView wanted = view_of(config);
   std::vector<WantedDatabase> wanted_databases;
   wanted_databases.reserve(found.databases.size());

@@ -97,10 +97,10 @@ class ConfiguredJobs : public daemon::Fleet {
   const Style style_;
   const Log& log_;
   System system_;
-  SharedSpool shared_spool_;
+  SharedSpools shared_spools_;
   mutable Mutex mutex_;
   std::atomic<std::uint64_t> restored_ = 0;  // databases that were missing
-  DatabaseSurroundings databases_{system_, log_, shared_spool_, style_, {}, {}, {}, {}, {}, {}};
+  DatabaseSurroundings databases_{system_, log_, shared_spools_, style_, {}, {}, {}, {}, {}, {}};
   std::unordered_map<std::string, std::shared_ptr<ConfiguredDatabase>> running_ GUARDED_BY(mutex_);  // by path
   std::map<std::string, const RememberingStore*> open_layers_ GUARDED_BY(mutex_);  // by name: of those being watched
   std::map<std::string, daemon::LayerCounts> layer_counts_ GUARDED_BY(mutex_);  // by name

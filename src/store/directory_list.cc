@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -80,6 +81,11 @@ class Listing {
       }
     }
     if (errno != 0) return os_error(errno, fmt::format("listing {}", path));
+    // Who made one of these may have died before its name was synced, and whoever asks relies on it. Some network and
+    // FUSE file systems have nothing to sync in a folder, and say EINVAL.
+    if (::fsync(::dirfd(directory.get())) != 0 && errno != EINVAL && errno != EROFS) {
+      return os_error(errno, fmt::format("syncing the folder {}", path));
+    }
     for (; !largest_first.empty(); largest_first.pop()) names.smallest.push_back(largest_first.top());
     std::reverse(names.smallest.begin(), names.smallest.end());
     return names;

@@ -20,6 +20,17 @@ traced 2
 [ -n "$(first_object deep/er/backup '*.wal.zst')" ]
 restores_to_state_of deep/er/backup app.db
 
+# Killed between the two: the next start takes the object for published, and syncs its name first.
+add_rows app.db 10
+expect 137 strace -f -qq -o /dev/null -P "$dir/deep/er/backup/wal" -e inject=fsync:signal=KILL "$CAIRN" replicate app.db \
+  --to deep/er/backup --once --timeout 60s --levels none --state-dir "$dir/state"
+[ "$(find deep/er/backup/wal -type f | wc -l)" = 2 ] || fail 'it was killed before the segment had its name'
+expect 0 strace -f -y -qq -o trace -e trace=fsync "$CAIRN" replicate app.db --to deep/er/backup --once --timeout 60s \
+  --levels none --state-dir "$dir/state"
+grep -q "fsync([0-9]*<$dir/deep/er/backup/wal>) *= 0" trace || fail 'the name of the segment was not synced'
+[ "$(find deep/er/backup/wal -type f | wc -l)" = 2 ]
+restores_to_state_of deep/er/backup app.db
+
 # An object that comes in parts.
 rm -rf deep state
 sql app.db 'INSERT INTO t (v) VALUES (randomblob(20000000)); PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
