@@ -114,7 +114,7 @@ Result<std::optional<Piece>> ArchiveReader::next_batch() {
       at_.ended = true;
       break;
     }
-    CAIRN_ASSIGN(auto open, tree_.open_entry(*row));
+    CAIRN_ASSIGN(auto open, tree_.open_entry(*row, attempt_));
     if (!open) {
       CAIRN_TRY(left_out(*row));
     } else if (!is_big(*open)) {
@@ -161,7 +161,7 @@ Result<void> ArchiveReader::add_entry(const PlanRow& row, std::unique_ptr<OpenEn
       return {};
     }
     raw.resize(begin);
-    CAIRN_ASSIGN(open, tree_.open_entry(row));
+    CAIRN_ASSIGN(open, tree_.open_entry(row, attempt_ + 1));
     if (!open) return left_out(row);
     if (is_big(*open)) {  // it has grown
       again_ = row;
