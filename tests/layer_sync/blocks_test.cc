@@ -317,6 +317,7 @@ TEST_F(LayerBigFiles, ChangingForEverIsKeptAsTorn) {
 TEST_F(LayerBigFiles, ShrunkWhileReadAndSentIsReadAgain) {
   for (const bool leaves_out : {true, false}) {
     store.can.leaves_out_parts = leaves_out;
+    store.forget_calls();
     world.write("big", LayerWorld::noise(leaves_out ? 3 : 4, 6 * kMiB));
     change_once_at(5 * kMiB, [this] { std::filesystem::resize_file(world / "big", 2 * kMiB + 5); });
     const auto synced = world.open(store, small_parts(), {})->sync_layer("web", options);
@@ -325,6 +326,8 @@ TEST_F(LayerBigFiles, ShrunkWhileReadAndSentIsReadAgain) {
     EXPECT_EQ((*synced)->torn_files, 0u);
     EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
     EXPECT_TRUE(inner->list_uploads("")->empty());
+    // What the store would complain of is given up, and sent anew.
+    EXPECT_EQ(store.count(Operation::abort_upload) > 0, !leaves_out);
   }
 }
 
