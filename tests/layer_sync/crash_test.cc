@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <ostream>
 #include <set>
 #include <string>
 #include <utility>
@@ -94,6 +95,7 @@ struct Case {
   Scenario scenario;
   std::string step;
 };
+void PrintTo(const Case& one, std::ostream* to) { *to << one.scenario.name << " " << one.step; }
 std::vector<Case> cases_of(const std::vector<Scenario>& scenarios) {
   std::vector<Case> cases;
   for (const Scenario& scenario : scenarios) {
