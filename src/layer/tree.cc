@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 
 #include "base/files.h"
 #include "layer/open_entry.h"
@@ -252,10 +251,10 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_in_rollback_mode(const Where& 
   // The stamp stays that of the first look: whatever has changed since is looked at again by the next sync.
   const std::int64_t mtime_ns = copy->stamp().mtime_ns;
   if (mtime_ns != opened.stamp.mtime_ns) {
-    const auto since = std::chrono::nanoseconds(mtime_ns);
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-    opened.entry.mtime_s = seconds.count();
-    opened.entry.mtime_ns = static_cast<std::uint32_t>((since - seconds).count());
+    constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+    const std::int64_t rest_ns = (mtime_ns % kNsPerSecond + kNsPerSecond) % kNsPerSecond;  // also of times before 1970
+    opened.entry.mtime_s = (mtime_ns - rest_ns) / kNsPerSecond;
+    opened.entry.mtime_ns = static_cast<std::uint32_t>(rest_ns);
   }
   opened.entry.size_bytes = copy->size_bytes();
   if (const auto& journal = copy->journal()) {

@@ -27,7 +27,7 @@ namespace {
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kTickNs = 20'000'000;       // a file system's clock moves at least once in that
-constexpr int kPauseMs = 2;
+constexpr int kLookPauseMs = 2;
 
 // A database file, open in SQLite's file layer. It stays where it is: that layer keeps its address.
 class LockedFile {
@@ -162,7 +162,7 @@ class RealCopy final : public RollbackCopy {
 };
 
 Result<bool> RealCopy::begin() {
-  for (const std::int64_t began_ms = monotonic_ms(); !has_given_up_; sqlite3_sleep(kPauseMs)) {
+  for (const std::int64_t began_ms = monotonic_ms(); !has_given_up_; sqlite3_sleep(kLookPauseMs)) {
     CAIRN_ASSIGN(const Found found, look());
     if (found == Found::no_database) return false;
     if (found == Found::state) break;

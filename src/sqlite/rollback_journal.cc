@@ -26,7 +26,7 @@ bool has_magic(ByteView bytes) {
                             [](std::byte one) { return static_cast<std::uint8_t>(one); });
 }
 
-Result<std::optional<Header>> read_header(const ReadJournal& read, std::uint64_t offset) {
+Result<std::optional<Header>> read_journal_header(const ReadJournal& read, std::uint64_t offset) {
   std::array<std::byte, 28> bytes{};
   CAIRN_ASSIGN(const std::size_t got, read(offset, bytes));
   if (got < bytes.size() || !has_magic(bytes)) return std::optional<Header>();
@@ -66,7 +66,7 @@ Result<bool> names_super_journal(const ReadJournal& read, std::uint64_t size_byt
 Result<std::optional<RollbackJournal>> parse_rollback_journal(const ReadJournal& read, std::uint64_t size_bytes,
                                                               std::uint32_t page_size) {
   std::optional<RollbackJournal> none;
-  CAIRN_ASSIGN(std::optional<Header> header, read_header(read, 0));
+  CAIRN_ASSIGN(std::optional<Header> header, read_journal_header(read, 0));
   if (!header) return none;
   if (header->page_size == 0) header->page_size = page_size;
   const std::uint64_t sector = header->sector_size;
@@ -98,7 +98,7 @@ Result<std::optional<RollbackJournal>> parse_rollback_journal(const ReadJournal&
     }
     at = (at + sector - 1) / sector * sector;
     if (at + sector > size_bytes) break;
-    CAIRN_ASSIGN(header, read_header(read, at));
+    CAIRN_ASSIGN(header, read_journal_header(read, at));
   }
   // What was saved first is how it was.
   std::ranges::stable_sort(journal.pages, {}, &RollbackJournal::Page::number);

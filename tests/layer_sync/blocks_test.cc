@@ -160,10 +160,10 @@ TEST_F(LayerBlocks, CopyThatFailsIsTriedAgainByTheNextSync) {
 // is taken back to where it began.
 struct LayerBigFiles : LayerBlocks {
   LayerOptions small_parts() const {
-    LayerOptions options = world.options();
-    options.part_size_bytes = 300'000;
-    options.concurrent_uploads = 1;
-    return options;
+    LayerOptions small = world.options();
+    small.part_size_bytes = 300'000;
+    small.concurrent_uploads = 1;
+    return small;
   }
   // Fails each part from that number on.
   void fail_from(int number) {
@@ -231,14 +231,10 @@ TEST_F(LayerBigFiles, VanishedIsLeftOut) {
 
 // It changes while it is read, and nothing of it has left us: it is read again, and is whole.
 TEST_F(LayerBigFiles, ChangedWhileReadIsReadAgain) {
-  LayerSyncOptions options;
-  bool changed = false;
-  options.progress = [&](std::uint64_t done, std::uint64_t) {
-    if (done > 3 * kMiB && !std::exchange(changed, true)) change("big", 100, "changed");
-  };
+  change_once_at(3 * kMiB, [this] { change("big", 100, "changed"); });
   const auto synced = world.open(store)->sync_layer("web", options);
   ASSERT_TRUE(synced && *synced) << synced.error().message();
-  EXPECT_TRUE(changed);
+  EXPECT_EQ(changes, 1);
   EXPECT_EQ((*synced)->torn_files, 0u);
   EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
 }
@@ -302,8 +298,6 @@ TEST_F(LayerBigFiles, ChangingWhileItIsReadAndSentIsFlaggedAsTorn) {
 
 // It never stands still: a few times, then it is kept.
 TEST_F(LayerBigFiles, ChangingForEverIsKeptAsTorn) {
-  LayerSyncOptions options;
-  int changes = 0;
   options.progress = [&](std::uint64_t done, std::uint64_t) {
     if (done > 3 * kMiB && done < 5 * kMiB) change("big", 100, std::to_string(++changes));
   };

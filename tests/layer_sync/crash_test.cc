@@ -103,7 +103,7 @@ std::vector<Case> cases_of(const std::vector<Scenario>& scenarios) {
   }
   return cases;
 }
-std::string name_of(const ::testing::TestParamInfo<Case>& info) {
+std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
   std::string name = info.param.scenario.name + std::string("_");
   bool begins = true;
   for (const char letter : info.param.step) {
@@ -247,7 +247,8 @@ TEST_P(LayerThrownAway, AtTheStepGoesOn) {
   while (end_and_go_on(kind, {GetParam().step, times + 1})) ++times;
   EXPECT_GT(times, 0) << GetParam().step << " is not passed";
 }
-INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerThrownAway, ::testing::ValuesIn(cases_of(scenarios_of_kinds())), name_of);
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerThrownAway, ::testing::ValuesIn(cases_of(scenarios_of_kinds())),
+                         name_of_case);
 
 // How a process ended that did nothing but sync.
 int sync_in_child(const LayerWorld& world, Store& store, layer::Hook hook) {
@@ -304,7 +305,7 @@ TEST_P(LayerKilled, AtTheStepGoesOnAndSeesWhatHasChangedSince) {
     EXPECT_FALSE(*manager->check_for_changes("web"));
   }
 }
-INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerKilled, ::testing::ValuesIn(cases_of({in_a_directory()})), name_of);
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerKilled, ::testing::ValuesIn(cases_of({in_a_directory()})), name_of_case);
 
 // A directory that was read, but of which no part has anything yet, vanishes before the next sync goes on, and is back
 // after it as it was: the layer does not have it, and the catalogue must not say so.
@@ -444,7 +445,7 @@ TEST_P(LayerLostUpload, EndedAtTheStepIsSentAgain) {
     return;
   }
 }
-INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerLostUpload, ::testing::ValuesIn(cases_of(lost_uploads())), name_of);
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerLostUpload, ::testing::ValuesIn(cases_of(lost_uploads())), name_of_case);
 
 // The last part is damaged in the spool of a sync that has read all: it is read again. Thrown away once more before
 // that is done, it is still not taken for complete.
