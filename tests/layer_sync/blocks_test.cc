@@ -263,6 +263,27 @@ TEST_F(LayerBigFiles, BigFileBeforeTheOneThatChangedIsNotSentAgain) {
   EXPECT_GT(parts_sent_up_to(100), 44u + 10);
 }
 
+// A crash while it is read again, at the first step of that or a later one.
+TEST_F(LayerBigFiles, EndedWhileItIsReadAgainGoesOn) {
+  for (const int end : {0, 3, 20, 47}) {
+    SCOPED_TRACE(end);
+    world.write("big", LayerWorld::noise(end + 10, 6 * kMiB));
+    change_once_at(3 * kMiB, [this] { change("big", 100, "changed"); });
+    int resumed = 0, steps = 0;
+    const layer::Hook hook([&](std::string_view step) -> Result<void> {
+      if (step == "resumed") ++resumed;
+      if (resumed < 2 || steps++ != end) return {};
+      return Error(ErrorKind::cancelled, "thrown away");
+    });
+    EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", options));
+    const auto synced = world.open(store, small_parts(), {})->sync_layer("web");
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+    EXPECT_EQ((*synced)->torn_files, 0u);
+    EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+    EXPECT_TRUE(inner->list_uploads("")->empty());
+  }
+}
+
 // One that was gone on with after a crash, and changes behind that.
 TEST_F(LayerBigFiles, ChangedAfterACrashIsReadAgain) {
   fail_from(15);
