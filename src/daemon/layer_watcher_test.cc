@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -28,6 +33,7 @@ class FakeManager final : public LayerManager {
   Result<void> register_container(std::string_view, const std::string&) override { return {}; }
   Result<bool> check_for_changes(std::string_view, const LayerSyncOptions&) override { return true; }
   Answer sync_layer(std::string_view, const LayerSyncOptions&) override {
+    if (at_sync) at_sync();
     MutexLock lock(mutex_);
     ++syncs_;
     if (answers_.empty()) return std::optional<LayerSnapshot>();
@@ -49,6 +55,8 @@ class FakeManager final : public LayerManager {
     MutexLock lock(mutex_);
     return syncs_;
   }
+
+  std::function<void()> at_sync;
 
  private:
   mutable Mutex mutex_;
@@ -169,6 +177,83 @@ TEST_F(LayerWatcherTest, AStopSyncsOnceMore) {
   ASSERT_TRUE(watch_layer(manager_, "web", scratch.path(), clock, stop.get_token(), options_));
   EXPECT_EQ(told_, (std::vector<std::string>{"sync 1", "sync 2"}));
   EXPECT_EQ(manager_.syncs(), 2);
+}
+
+// Stands still unless it is told to go on. Who watches looks at it each time that he wakes.
+class HeldClock final : public Clock {
+ public:
+  Time now() override {
+    ++looks;
+    return {mono_us / 1000, mono_us};
+  }
+  std::atomic<std::int64_t> mono_us = 0, looks = 0;
+};
+
+// A directory that is really watched, by a thread of its own; the clock does not reach the interval.
+class WatchedDirectory : public LayerWatcherTest {
+ protected:
+  WatchedDirectory() {
+    options_.interval_ms = 3'600'000;
+    options_.quiet_ms = 40;
+    manager_.at_sync = [this] { seen_ = names_there(); };
+    thread_ = std::thread([this] {
+      EXPECT_TRUE(watch_layer(manager_, "web", scratch_.path(), clock_, stop_.get_token(), options_));
+    });
+    EXPECT_TRUE(comes([this] { return manager_.syncs() == 1; }));  // the one at the beginning
+  }
+  ~WatchedDirectory() override { end(); }
+  void end() {
+    stop_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  static bool comes(const std::function<bool()>& what) {  // with a deadline far beyond any need
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!what() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return what();
+  }
+  void make(int number) {
+    std::ofstream(scratch_ / std::to_string(number)) << "new";
+    const std::int64_t before = clock_.looks;
+    ASSERT_TRUE(comes([&] { return clock_.looks >= before + 3; })) << "nobody was told of the change";
+  }
+  // The clock goes on as long as there are only so many syncs, and nothing changes.
+  void pass_quiet_period(int syncs) {
+    for (int i = 0; i < 100 && manager_.syncs() == syncs; ++i) {
+      clock_.mono_us += options_.quiet_ms * 1000;
+      const std::int64_t before = clock_.looks;
+      ASSERT_TRUE(comes([&] { return clock_.looks >= before + 3 || manager_.syncs() > syncs; }));
+    }
+    EXPECT_GT(manager_.syncs(), syncs);
+    EXPECT_LT(clock_.mono_us, options_.interval_ms * 1000);
+  }
+  int names_there() const {
+    return static_cast<int>(std::distance(std::filesystem::directory_iterator(scratch_.path()), {}));
+  }
+
+  const cairn::testing::Scratch scratch_{"watched"};
+  HeldClock clock_;
+  std::stop_source stop_;
+  std::atomic<int> seen_ = 0;  // by the last sync
+  std::thread thread_;
+};
+
+TEST_F(WatchedDirectory, IsSyncedAfterAChangeLongBeforeTheInterval) {
+  ASSERT_NO_FATAL_FAILURE(make(1));
+  pass_quiet_period(1);
+  EXPECT_EQ(seen_, 1);
+}
+
+TEST_F(WatchedDirectory, ManyChangesWithinTheQuietPeriodMakeOneSync) {
+  constexpr int kChanges = 20;
+  for (int i = 0; i < kChanges; ++i) {
+    clock_.mono_us += options_.quiet_ms * 1000 / 2;  // altogether it is much longer
+    ASSERT_NO_FATAL_FAILURE(make(i));
+  }
+  EXPECT_EQ(manager_.syncs(), 1);
+  pass_quiet_period(1);
+  EXPECT_EQ(seen_, kChanges);
+  end();
+  EXPECT_EQ(manager_.syncs(), 3);  // that one, and the last
 }
 
 }  // namespace

@@ -66,6 +66,8 @@ std::shared_ptr<Bytes> BlockBuffers::take() {
 
 Result<bool> ArchiveReader::start(const ArchivePosition& from) {
   at_ = from;
+  big_.reset();
+  again_.reset();
   CAIRN_ASSIGN(rows_, plan_.rows(from.done_key));
   if (!from.inside) return true;
   CAIRN_ASSIGN(auto row, rows_->next());
@@ -98,8 +100,10 @@ Result<std::optional<Piece>> ArchiveReader::next() {
 
 Result<std::optional<PlanRow>> ArchiveReader::next_row() {
   if (again_) return std::exchange(again_, std::nullopt);
-  attempt_ = 1;
-  return rows_->next();
+  CAIRN_ASSIGN(auto row, rows_->next());
+  const auto met = row ? next_attempts_.find(row->key) : next_attempts_.end();
+  attempt_ = met != next_attempts_.end() ? met->second : 1;
+  return row;
 }
 
 Result<std::optional<Piece>> ArchiveReader::next_batch() {
@@ -114,7 +118,7 @@ Result<std::optional<Piece>> ArchiveReader::next_batch() {
       at_.ended = true;
       break;
     }
-    CAIRN_ASSIGN(auto open, tree_.open_entry(*row));
+    CAIRN_ASSIGN(auto open, tree_.open_entry(*row, attempt_));
     if (!open) {
       CAIRN_TRY(left_out(*row));
     } else if (!is_big(*open)) {
@@ -161,7 +165,7 @@ Result<void> ArchiveReader::add_entry(const PlanRow& row, std::unique_ptr<OpenEn
       return {};
     }
     raw.resize(begin);
-    CAIRN_ASSIGN(open, tree_.open_entry(row));
+    CAIRN_ASSIGN(open, tree_.open_entry(row, attempt_ + 1));
     if (!open) return left_out(row);
     if (is_big(*open)) {  // it has grown
       again_ = row;
@@ -237,6 +241,8 @@ void ArchiveReader::read_again() {
   attempt_ = big_->attempt + 1;
   big_.reset();
 }
+
+bool ArchiveReader::may_start_before_it() { return next_attempts_.emplace(big_->row.key, big_->attempt + 1).second; }
 
 Result<void> ArchiveReader::keep(Piece& piece) {
   say_torn(*big_->open);

@@ -6,12 +6,13 @@
 // file are equal frames in every layer.
 //
 // A small file is read until it stands still, at most kReadAttempts times, before anything of it is given out. A big
-// one is given out while it is read: when it turns out to have changed, the caller says whether it can still be read
-// again (read_again) or is kept as torn (keep).
+// one is given out while it is read: when it turns out to have changed, the caller says whether it is read again
+// (read_again; or start, from a position before it, once) or kept as torn (keep).
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -89,13 +90,15 @@ class ArchiveReader {
   ArchiveReader(Tree& tree, Plan& plan, Notice on_notice)
       : tree_(tree), plan_(plan), on_notice_(std::move(on_notice)) {}
 
-  // Once, first. False: the position is inside a file that is not the same any more.
+  // First, and whenever what was given out behind a position is not used. False: the position is inside a file that is
+  // not the same any more.
   Result<bool> start(const ArchivePosition& from);
   // Nothing: everything was given out.
   Result<std::optional<Piece>> next();
 
-  // After a piece that is unsteady, one of the two.
+  // After a piece that is unsteady, one of the three.
   void read_again();                // what was given of the file, its header included, is not used
+  bool may_start_before_it();       // and start() comes next; false: that was so once already
   Result<void> keep(Piece& piece);  // as torn
 
  private:
@@ -127,6 +130,7 @@ class ArchiveReader {
   std::optional<BigFile> big_;
   std::optional<PlanRow> again_;  // the row that comes next, instead of one of rows_
   int attempt_ = 1;               // of that row
+  std::map<std::string, int> next_attempts_;  // of rows that are met again, by their keys
   std::shared_ptr<const Bytes> zeros_;
   BlockBuffers buffers_;
 };

@@ -23,13 +23,15 @@ class TouchedTree final : public Tree {
   const std::string& root() const override { return inner_.root(); }
   const Layers& layers() const override { return inner_.layers(); }
   bool reads_databases() const override { return inner_.reads_databases(); }
-  Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row) override {
-    CAIRN_ASSIGN(auto open, inner_.open_entry(row));
+  Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row, int attempt) override {
+    attempts.push_back(attempt);
+    CAIRN_ASSIGN(auto open, inner_.open_entry(row, attempt));
     if (!open) return open;
     return std::unique_ptr<OpenEntry>(std::make_unique<Touched>(std::move(open), row.path, touch_, frozen));
   }
 
   std::optional<Stamp> frozen;  // what every name is said to have
+  std::vector<int> attempts;    // of the names that were opened
 
  private:
   class Touched final : public OpenEntry {
@@ -63,6 +65,7 @@ class TouchedTree final : public Tree {
 struct Archive : ::testing::Test {
   TestUpper upper;
   std::vector<std::string> notices;
+  std::vector<int> attempts;
 
   static std::string noise(std::size_t size_bytes) {
     SeededRandom random(size_bytes);
@@ -84,6 +87,7 @@ struct Archive : ::testing::Test {
     for (;;) {
       auto piece = reader.next();
       EXPECT_TRUE(piece) << piece.error().message();
+      attempts = touched.attempts;
       if (!piece || !*piece) return all;
       if ((*piece)->unsteady) {
         reader.read_again();
@@ -215,6 +219,7 @@ TEST_F(Archive, SmallFileThatNeverStandsStillIsTorn) {
     if (path == "file") upper.write("file", "the same length " + std::to_string(++times % 10));
   });
   EXPECT_EQ(times, kReadAttempts);
+  EXPECT_EQ(attempts, (std::vector<int>{1, 1, 2, 3, 4, 1}));  // the root is opened first
   EXPECT_EQ(find(all, "file")->contents, Contents::torn);
   EXPECT_EQ(find(all, "other")->contents, Contents::whole);
   EXPECT_EQ(all.back().after.torn_files, 1u);

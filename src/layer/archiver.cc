@@ -26,19 +26,21 @@ Archiver::Archiver(Needs needs)
       reader_(n_.tree, n_.plan, n_.on_notice),
       may_copy_(n_.pending.may_copy && n_.can.copy_part && n_.can.multipart),
       limits_(limits_of(n_.pending, n_.can, may_copy_)),
-      writer_(n_.parts, n_.spool, n_.plan, limits_),
       most_in_flight_bytes_(std::min<std::uint64_t>(
           kMostInFlightBytes, static_cast<std::uint64_t>(2 * n_.executor.width() + 4) * kFrameTarget)) {}
 
-Result<void> Archiver::begin(int last) {
-  CAIRN_ASSIGN(Checkpoint from, n_.state.checkpoint(n_.container, last, State::Where::anywhere));
+Result<void> Archiver::begin(int last, State::Where where) {
+  writer_.reset();
+  older_file_.reset();
+  CAIRN_ASSIGN(Checkpoint from, n_.state.checkpoint(n_.container, last, where));
   CAIRN_ASSIGN(const bool holds, reader_.start(from.position));
   if (!holds) {
     CAIRN_ASSIGN(from, n_.state.checkpoint(n_.container, last, State::Where::between_files));
     CAIRN_TRY(reader_.start(from.position));
   }
   CAIRN_TRY(n_.parts.go_on_behind(from.part));
-  CAIRN_TRY(writer_.start(from));
+  writer_ = std::make_unique<ObjectWriter>(n_.parts, n_.spool, n_.plan, limits_);
+  CAIRN_TRY(writer_->start(from));
   CAIRN_ASSIGN(const Sha256 digest, Sha256::restore(from.digest));
   restart_press(digest);
   return {};
@@ -51,7 +53,7 @@ void Archiver::restart_press(const Sha256& digest) {
 }
 
 Result<void> Archiver::run(int last) {
-  CAIRN_TRY(begin(last));
+  CAIRN_TRY(begin(last, State::Where::anywhere));
   bool more = true;
   while (more || !press_->is_empty()) {
     if (n_.stop.stop_requested()) return stopped();
@@ -61,7 +63,7 @@ Result<void> Archiver::run(int last) {
     }
     if (!press_->is_empty()) CAIRN_TRY(settle_one());
   }
-  return writer_.finish(n_.pending);
+  return writer_->finish(n_.pending);
 }
 
 // False: that was all.
@@ -84,7 +86,7 @@ Result<void> Archiver::push(Piece piece) {
     chain_end_ = older->block.offset + older->block.compressed_bytes;
   }
   // Everything that is in the press, and the frame before, goes on with the run: so does this.
-  const bool copied = writer_.is_copying() && chain_ > olders_.size() + 1;
+  const bool copied = writer_->is_copying() && chain_ > olders_.size() + 1;
   olders_.push_back(std::move(older));
   press_->push(std::move(piece), copied ? FramePress::Packing::leave : FramePress::Packing::compress);
   return {};
@@ -95,20 +97,31 @@ Result<void> Archiver::settle_one() {
   CAIRN_ASSIGN(Frame frame, press_->pop());
   const std::optional<OlderBlock> older = std::move(olders_.front());
   olders_.pop_front();
-  return writer_.add(std::move(frame), older);
+  return writer_->add(std::move(frame), older);
 }
 
-// The last block of a file that has changed while it was read. It's read once more, if nothing of it has left us.
+// The last block of a file that has changed while it was read. It is read once more: from its beginning, if nothing of
+// it has left us, else from a part before it on.
 Result<void> Archiver::read_again_or_keep(Piece piece) {
   while (!press_->is_empty()) CAIRN_TRY(settle_one());
-  if (!writer_.can_go_back()) {
-    CAIRN_TRY(reader_.keep(piece));
-    return push(std::move(piece));
+  if (writer_->can_go_back()) {
+    reader_.read_again();
+    CAIRN_ASSIGN(const Sha256 digest, writer_->go_back());
+    restart_press(digest);
+    return {};
   }
-  reader_.read_again();
-  CAIRN_ASSIGN(const Sha256 digest, writer_.go_back());
-  restart_press(digest);
-  return {};
+  if (reader_.may_start_before_it()) return start_before_file();
+  CAIRN_TRY(reader_.keep(piece));
+  return push(std::move(piece));
+}
+
+// As after a crash. A file that has been gone on with after one began at a part that is not known any more.
+Result<void> Archiver::start_before_file() {
+  const std::optional<int> behind = writer_->file_began_behind();
+  CAIRN_TRY(n_.parts.settle());
+  n_.parts.expect_fewer();
+  if (behind) return begin(*behind, State::Where::anywhere);
+  return begin(n_.parts.last(), State::Where::between_files);
 }
 
 Result<std::optional<OlderBlock>> Archiver::older_of(const Piece& piece) {

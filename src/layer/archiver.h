@@ -45,11 +45,12 @@ class Archiver {
   Result<void> run(int last);
 
  private:
-  Result<void> begin(int last);
+  Result<void> begin(int last, State::Where where);
   Result<bool> push_next();
   Result<void> push(Piece piece);
   Result<void> settle_one();
   Result<void> read_again_or_keep(Piece piece);
+  Result<void> start_before_file();
   Result<std::optional<OlderBlock>> older_of(const Piece& piece);
   Result<bool> is_there(const Catalogue::Blocks& older);
   void restart_press(const Sha256& digest);
@@ -58,7 +59,7 @@ class Archiver {
   ArchiveReader reader_;
   const bool may_copy_;
   const ObjectWriter::Limits limits_;
-  ObjectWriter writer_;
+  std::unique_ptr<ObjectWriter> writer_;
   std::unique_ptr<FramePress> press_;
   std::deque<std::optional<OlderBlock>> olders_;  // of what is in the press
   std::uint64_t most_in_flight_bytes_ = 0;

@@ -65,7 +65,7 @@ struct CatalogueRow {
   Proof proof = Proof::none;
   Contents contents = Contents::whole;
   Stamp stamp;                       // unless proof is none
-  std::optional<Stamp> wal;          // of a database that was read through SQLite: of its -wal
+  std::optional<Stamp> wal;          // of a database: of the -wal or hot journal that a part of it was read from
   std::uint64_t header_hash = 0, content_hash = 0;
   bool is_shared = false;            // more than one name leads to the file
   bool has_xattr_whiteouts = false;  // of a directory: see OverlayMarks

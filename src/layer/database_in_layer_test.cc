@@ -4,6 +4,7 @@
 #include <atomic>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "layer/test_upper.h"
@@ -152,15 +153,171 @@ TEST_F(DatabaseInLayer, LeftBehindWalIsReadWithoutMakingAFile) {
   EXPECT_EQ(names_in_folder(upper_ / "d"), names);
 }
 
-TEST_F(DatabaseInLayer, RollbackModeIsStoredAsItIs) {
+constexpr const char* kSpill = "PRAGMA cache_size=1; BEGIN; WITH RECURSIVE n(x) AS "
+                               "(SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+                               "INSERT INTO t SELECT hex(zeroblob(x)), hex(zeroblob(x)) FROM n";
+
+// What its transaction has changed is not in the file yet, and its journal is none of the layer's.
+TEST_F(DatabaseInLayer, RollbackModeIsStoredWithoutTheJournalOfAWriter) {
+  for (const char* mode : {"DELETE", "TRUNCATE", "PERSIST"}) {
+    SCOPED_TRACE(mode);
+    std::filesystem::remove(path_);
+    std::filesystem::remove(path_ + "-journal");
+    Connection app(path_);
+    app.run(std::string("PRAGMA journal_mode=") + mode + "; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1), (2, 2)");
+    app.run("BEGIN; INSERT INTO t VALUES (3, 3)");
+    ASSERT_TRUE(std::filesystem::exists(path_ + "-journal"));
+    const auto first = upper_.sync(ScanGoal::full);
+    ASSERT_TRUE(first) << first.error().message();
+    EXPECT_EQ(paths_of(*first), " d d/app.db ");
+    EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+    EXPECT_EQ(upper_.sync_text(), "");
+    EXPECT_EQ(upper_.last.hashed_files, 0u);
+    app.run("COMMIT");
+    const auto second = upper_.sync();
+    ASSERT_TRUE(second) << second.error().message();
+    EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 3);
+    EXPECT_EQ(upper_.sync_text(), "");
+  }
+}
+
+TEST_F(DatabaseInLayer, TransactionThatHasWrittenToTheFileAndDoesNotEndIsTorn) {
+  upper_.options.transaction_wait_ms = 0;
   Connection app(path_);
-  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1); PRAGMA cache_size=1; BEGIN");
-  app.run("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 5000) "
-          "INSERT INTO t SELECT x, hex(zeroblob(100)) FROM n");  // spills: the journal is hot
-  const auto stored = upper_.sync();
-  ASSERT_TRUE(stored) << stored.error().message();
-  EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-journal ");
+  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1)");
+  app.run(kSpill);
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db ");
+  EXPECT_EQ((*upper_.catalogue->find("d/app.db"))->contents, Contents::torn);
   app.run("ROLLBACK");
+  upper_.options.transaction_wait_ms = 60'000;  // it has just been written
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ((*upper_.catalogue->find("d/app.db"))->contents, Contents::whole);
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 1);
+}
+
+// A writer was killed: SQLite would roll back in the file, the sync does so in the copy alone.
+TEST_F(DatabaseInLayer, WhatAKilledWriterHasLeftIsRolledBackInTheCopyAlone) {
+  const std::string source = upper_.beside("source.db");
+  {
+    Connection app(source);
+    app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1), (2, 2)");
+    app.run(kSpill);
+    std::filesystem::copy(source, path_);
+    std::filesystem::copy(source + "-journal", path_ + "-journal");
+  }
+  upper_.options.transaction_wait_ms = 60'000;
+  const auto read = [](const std::string& path) {
+    std::ostringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
+  };
+  const std::string file = read(path_), journal = read(path_ + "-journal");
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db ");
+  EXPECT_EQ((*upper_.catalogue->find("d/app.db"))->contents, Contents::whole);
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+  EXPECT_EQ(read(path_), file);
+  EXPECT_EQ(read(path_ + "-journal"), journal);
+  EXPECT_EQ(upper_.sync_text(), "");
+  EXPECT_EQ(upper_.last.hashed_files, 0u);
+
+  Connection(path_).run("SELECT count(*) FROM t");  // which rolls back
+  ASSERT_FALSE(std::filesystem::exists(path_ + "-journal"));
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second), "d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 2);
+}
+
+// An older sync stored it as a file: beside the copy it would be rolled back into it.
+TEST_F(DatabaseInLayer, JournalOfAnOlderSyncIsTakenBack) {
+  upper_.options.databases = LayerDatabases::as_files;
+  Connection app(path_);
+  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1); BEGIN; INSERT INTO t VALUES (2, 2)");
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db d/app.db-journal ");
+  upper_.options.databases = LayerDatabases::through_sqlite;
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second), "d/app.db-journal- ");
+}
+
+// It was a file when it was planned.
+TEST_F(DatabaseInLayer, JournalThatBecomesOneOfAWriterMeanwhileIsLeftOut) {
+  Connection app(path_);
+  app.run("PRAGMA journal_mode=PERSIST; CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1)");
+  ASSERT_TRUE(upper_.scan());
+  const auto first = upper_.archive([&](const PlanRow& row) {
+    if (row.path == "d/app.db") app.run("BEGIN; INSERT INTO t VALUES (2, 2)");
+  });
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 1);
+}
+
+// The archive reads again what has changed meanwhile: then nobody can commit.
+TEST_F(DatabaseInLayer, SecondAttemptKeepsWritersOut) {
+  Connection app(path_);
+  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1); PRAGMA busy_timeout=0");
+  ASSERT_TRUE(upper_.scan());
+  const auto tree = *Tree::open(upper_.root(), upper_.options, upper_.clock);
+  PlanRow row;
+  row.path = "d/app.db";
+  for (const int attempt : {1, 2}) {
+    app.run("BEGIN; INSERT INTO t VALUES (2, 2)");
+    auto open = *tree->open_entry(row, attempt);
+    const int code = sqlite3_exec(app.get(), "COMMIT", nullptr, nullptr, nullptr);
+    EXPECT_EQ(code, attempt == 1 ? SQLITE_OK : SQLITE_BUSY);
+    EXPECT_EQ(*open->stands_still(), attempt == 2);
+  }
+  app.run("COMMIT");
+}
+
+// Each transaction writes two rows at a time; every other one is too large for the cache and rolled back.
+TEST_F(DatabaseInLayer, EachCopyIsOneCommittedStateWhileAWriterRollsBack) {
+  upper_.options.transaction_wait_ms = 60'000;
+  for (const char* mode : {"DELETE", "TRUNCATE", "PERSIST"}) {
+    SCOPED_TRACE(mode);
+    std::filesystem::remove(path_);
+    std::filesystem::remove(path_ + "-journal");
+    const std::string set_up = std::string("PRAGMA synchronous=OFF; PRAGMA journal_mode=") + mode + "; ";
+    Connection(path_).run(set_up + "CREATE TABLE t(a, b)");
+    std::atomic<bool> stop = false;
+    std::atomic<std::int64_t> committed = 0, rolled_back = 0;
+    std::thread writer([&] {
+      Connection own(path_);
+      own.run(set_up + "PRAGMA cache_size=1");
+      for (std::int64_t i = 0; !stop; ++i) {
+        const std::string wide = "printf('%0500d', " + std::to_string(i) + ")";
+        own.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (" + wide + ", " + wide + "); INSERT INTO t VALUES (" + wide +
+                ", " + wide + "); COMMIT");
+        committed += 2;
+        own.run(std::string(kSpill) + "; ROLLBACK");
+        ++rolled_back;
+      }
+    });
+    std::int64_t before = 0;
+    for (int i = 0; i < 3; ++i) {
+      const std::int64_t least = committed;
+      while (committed == least) std::this_thread::yield();
+      const auto stored = upper_.sync();
+      if (!stored) ADD_FAILURE() << stored.error().message();
+      if (!stored) break;
+      EXPECT_EQ((*upper_.catalogue->find("d/app.db"))->contents, Contents::whole);
+      const std::int64_t rows = rows_stored(the(*stored, "d/app.db"));
+      EXPECT_EQ(rows % 2, 0);
+      EXPECT_GE(rows, before);
+      before = rows;
+    }
+    stop = true;
+    writer.join();
+    EXPECT_GT(rolled_back, 1);
+  }
 }
 
 // journal_mode PERSIST leaves its journal behind, with a header of zeros: in WAL mode it says nothing.

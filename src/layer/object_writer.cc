@@ -85,11 +85,12 @@ Result<void> ObjectWriter::end_run() {
                      .etag = {}});
   }
   CAIRN_ASSIGN(const Checkpoint checkpoint, checkpoint_behind(parts_cut_, {}));
-  return parts_.add(std::move(parts), checkpoint);
+  return parts_.add(std::move(parts), checkpoint, began_behind_);
 }
 
 void ObjectWriter::set_mark() {
   keep_marked();
+  began_behind_ = parts_cut_;
   mark_ = Mark{.parts_cut = parts_cut_,
                .part = part_ ? std::optional(part_->mark()) : std::nullopt,
                .position = position_,
@@ -127,6 +128,7 @@ Result<void> ObjectWriter::settled(const Frame& frame, std::uint32_t compressed_
   object_bytes_ += compressed_bytes;
   if (!frame.piece.file || frame.piece.finished.empty()) return {};
   keep_marked();  // the file is complete
+  began_behind_.reset();
   return record_blocks();
 }
 
@@ -153,7 +155,7 @@ Result<void> ObjectWriter::append(ByteView bytes) {
     if (part_ && part_->size_bytes() == limits_.part_bytes) {
       const JournaledPart part = close_part();
       CAIRN_ASSIGN(const Checkpoint checkpoint, checkpoint_behind(part.number, bytes));
-      CAIRN_TRY(parts_.add({part}, checkpoint));
+      CAIRN_TRY(parts_.add({part}, checkpoint, began_behind_));
     }
     if (!part_) {
       CAIRN_ASSIGN(part_, spool_.begin(parts_cut_ + 1));

@@ -6,7 +6,7 @@
 // too: runs wait for that, and blocks are sent again which could have been copied.
 //
 // While a big file is being written everything can be taken back to its beginning (go_back), unless a part with bytes
-// of it has been cut.
+// of it has been cut. Then another writer can start from the checkpoint before it, which the journal keeps for that.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,8 @@ class ObjectWriter {
   // Whether the big file that is being written can be taken back, and doing so. The digest is the one to go on with.
   bool can_go_back() const { return mark_ && mark_->parts_cut == parts_cut_; }
   Result<Sha256> go_back();
+  // The last part before it. Nothing: none is being written, or it began before this writer did.
+  std::optional<int> file_began_behind() const { return began_behind_; }
 
  private:
   struct Run {
@@ -99,6 +101,7 @@ class ObjectWriter {
   bool index_written_ = false;
   std::uint64_t object_bytes_ = 0;
   // Of the big file that is being written.
+  std::optional<int> began_behind_;
   std::optional<Mark> mark_;
   std::vector<IndexedFrame> marked_;  // since the mark, and not yet in the index
   std::optional<PlanRow> file_;

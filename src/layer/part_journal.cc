@@ -84,12 +84,12 @@ Result<void> PartJournal::note(const std::vector<JournaledPart>& parts) {
   return {};
 }
 
-Result<void> PartJournal::add(std::vector<JournaledPart> parts, const Checkpoint& behind) {
+Result<void> PartJournal::add(std::vector<JournaledPart> parts, const Checkpoint& behind, std::optional<int> needed) {
   CAIRN_TRY(wait_for_room());
   CAIRN_TRY(pass(n_.hook, "part-written"));
   CAIRN_TRY(n_.state.begin());
   CAIRN_TRY(note(parts));
-  CAIRN_TRY(n_.state.put_checkpoint(n_.container, behind, first_open()));
+  CAIRN_TRY(n_.state.put_checkpoint(n_.container, behind, std::min(first_open(), needed.value_or(behind.part) + 1)));
   CAIRN_TRY(n_.state.commit());
   make_room();  // for the next one
   CAIRN_TRY(pass(n_.hook, "part-journaled"));

@@ -6,6 +6,7 @@
 // as none has gone, all can be sent once more, whatever has become of the files that they were made of.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -45,8 +46,8 @@ class PartJournal {
   Result<void> go_on_behind(int last);
 
   // Notes parts that follow the last one, and the place behind them, in one transaction; then sends them. Waits while
-  // as many are under way as may be.
-  Result<void> add(std::vector<JournaledPart> parts, const Checkpoint& behind);
+  // as many are under way as may be. `needed`: the checkpoint behind that part, or the one before, stays.
+  Result<void> add(std::vector<JournaledPart> parts, const Checkpoint& behind, std::optional<int> needed);
   // The same with the end of the object: the stage becomes archived. An object of one part is not sent.
   Result<void> add_last(std::optional<JournaledPart> part);
 
@@ -63,6 +64,8 @@ class PartJournal {
   bool has_copies() const;
   bool has_open() const { return first_open() <= last(); }  // some are not acknowledged
   std::vector<PartInfo> infos() const;
+  // It will be gone on behind a part before the last one.
+  void expect_fewer() { highest_there_ = std::max(highest_there_, last()); }
   // The store has parts behind the last one, which it may want to be named.
   bool has_too_many() const { return highest_there_ > last(); }
   std::uint64_t sent_bytes() const { return sent_bytes_; }

@@ -52,7 +52,7 @@ struct PlanRow {
   std::string link_target;             // of a hard link: a path that comes earlier in the plan
   std::uint64_t size_bytes = 0;        // of its contents, as the scan saw it: for progress
   std::vector<std::string> forgotten;  // Entry::forgotten of a directory
-  bool is_database = false;            // is read through SQLite
+  bool is_database = false;            // what it holds lies in a -wal or a journal, too
   bool has_xattr_whiteouts = false;    // of a directory, as the scan saw it: what its empty files mean
   bool is_below = false;               // it, or what it stands for, lies in a lower directory
 };

@@ -15,6 +15,7 @@
 #include "layer/tar_fields.h"
 #include "segment/running_hash.h"
 #include "sqlite/database_copy.h"
+#include "sqlite/rollback_copy.h"
 
 namespace cairn::layer {
 
@@ -155,11 +156,13 @@ void Scanner::note_links(Name& name) {
   if (first != first_names_.end()) name.link_target = first->second;
 }
 
-// A file with a -wal beside it: is it a database that is to be read through SQLite?
+// A file with a -wal or a -journal beside it: is it a database, and what it holds lies in both?
 Result<void> Scanner::note_database(Name& name) {
   const Company& company = name.step.company;
-  const bool may_be = S_ISREG(name.status.stx_mode) && company.wal && !is_merged(name);
+  const bool may_be = S_ISREG(name.status.stx_mode) && (company.wal || company.journal) && !is_merged(name);
   if (!may_be || !tree_.reads_databases()) return {};
+  if (company.journal) CAIRN_TRY(note_journal(name));
+  if (!company.wal || name.wal) return {};
   CAIRN_ASSIGN(const auto wal, status_at(name.directory, name.step.name + "-wal"));
   if (!wal || !S_ISREG(wal->stx_mode)) return {};
   // One that was a database when both files were as they are now still is.
@@ -170,6 +173,17 @@ Result<void> Scanner::note_database(Name& name) {
   if (!is_database) return {};
   name.wal = stamp_of(*wal);
   walk_.leave_out_company();
+  return {};
+}
+
+// As long as its writer lives, what is committed is what is in the file, whenever that stands still.
+Result<void> Scanner::note_journal(Name& name) {
+  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(name.directory, name.step.name));
+  if (role == sqlite::JournalRole::none) return {};
+  walk_.leave_out_journal();
+  if (role == sqlite::JournalRole::of_a_writer) return {};
+  CAIRN_ASSIGN(const auto journal, status_at(name.directory, name.step.name + "-journal"));
+  if (journal) name.wal = stamp_of(*journal);
   return {};
 }
 

@@ -36,7 +36,7 @@ class Scanner {
     int directory = -1;         // descriptor
     int layer = 0;
     struct statx status {};
-    std::optional<Stamp> wal = {};   // it is a database, read through SQLite
+    std::optional<Stamp> wal = {};   // it is a database, and what it holds lies in this file, too
     std::string link_target = {};    // an earlier name of the same file
     bool is_shared = false;
     bool is_kept = false;       // it is a name of the container's
@@ -62,6 +62,7 @@ class Scanner {
   Result<void> whiteout(Name& name, Mark mark);
   void note_links(Name& name);
   Result<void> note_database(Name& name);
+  Result<void> note_journal(Name& name);
   bool is_unchanged(const Name& name) const;
   Result<void> examine(Name& name);
   Result<void> check_marks(const Name& name, const Look& look) const;

@@ -126,7 +126,7 @@ class State {
   // The newest one at or before `part`, outside of big files or anywhere; part 0: there is none.
   enum class Where { anywhere, between_files };
   Result<Checkpoint> checkpoint(std::int64_t container, int part, Where where);
-  // Others go that nobody will go back to: `first_open` is the first part that is not acknowledged.
+  // Others go that nobody will go back to: behind `first_open`, the first part that is not sure to stay, nobody begins.
   Result<void> put_checkpoint(std::int64_t container, const Checkpoint& checkpoint, int first_open);
 
  private:

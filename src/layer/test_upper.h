@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "layer/archive.h"
 #include "layer/plan.h"
 #include "layer/scan.h"
 #include "layer/tree.h"
@@ -99,16 +100,25 @@ class TestUpper {
       if (!row) break;
       if (between) between(*row);
       CAIRN_ASSIGN(auto open, tree->open_entry(*row));
+      std::string contents;
+      bool steady = false;
+      for (int attempt = 1; open && !steady && attempt <= kReadAttempts; ++attempt) {
+        if (attempt > 1) {
+          CAIRN_ASSIGN(open, tree->open_entry(*row, attempt));
+          if (!open) break;
+        }
+        contents.assign(open->has_contents() ? open->entry().size_bytes : 0, '\0');
+        CAIRN_ASSIGN(const std::size_t got, open->read_at(0, std::as_writable_bytes(std::span(contents))));
+        CAIRN_ASSIGN(const bool still, open->stands_still());
+        steady = still && got == contents.size();
+      }
       if (!open) {
         CAIRN_TRY(plan->record_left_out(*row));
         continue;
       }
-      std::string contents(open->has_contents() ? open->entry().size_bytes : 0, '\0');
-      CAIRN_ASSIGN(const std::size_t got, open->read_at(0, std::as_writable_bytes(std::span(contents))));
-      CAIRN_ASSIGN(const bool still, open->stands_still());
       segment::RunningHash hash;
       hash.add(as_bytes(contents));
-      const Contents kept = still && got == contents.size() ? Contents::whole : Contents::torn;
+      const Contents kept = steady ? Contents::whole : Contents::torn;
       CAIRN_TRY(plan->record(*row, *open, open->has_contents() ? hash.value() : 0, kept));
       all.push_back({open->entry(), std::move(contents)});
     }

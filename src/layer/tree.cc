@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "layer/open_entry.h"
 #include "sqlite/database_copy.h"
+#include "sqlite/rollback_copy.h"
 
 namespace cairn::layer {
 namespace {
@@ -42,7 +43,7 @@ class RealTree final : public Tree {
   const std::string& root() const override { return root_; }
   const Layers& layers() const override { return *layers_; }
   bool reads_databases() const override { return options_.databases == LayerDatabases::through_sqlite; }
-  Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row) override;
+  Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row, int attempt) override;
 
  private:
   using MaybeOpen = std::unique_ptr<OpenEntry>;
@@ -62,6 +63,7 @@ class RealTree final : public Tree {
                                    std::int64_t looked_at_ms, Look look, MaybeFile held);
   Result<MaybeOpen> open_contents(const Where& at, Opened opened, MaybeFile held);
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
+  Result<MaybeOpen> open_in_rollback_mode(const Where& at, Opened& opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
   Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
@@ -73,6 +75,7 @@ class RealTree final : public Tree {
   const bool is_overlay_;    // a merged view, not an upper directory
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
+  int attempt_ = 1;          // of the entry that is being opened
 };
 
 Result<Places> RealTree::directory_of(const PlanRow& row) {
@@ -101,7 +104,8 @@ Result<RealTree::Where> RealTree::where(const PlanRow& row) {
   return Where{std::move(places), std::move(name)};
 }
 
-Result<std::unique_ptr<OpenEntry>> RealTree::open_entry(const PlanRow& row) {
+Result<std::unique_ptr<OpenEntry>> RealTree::open_entry(const PlanRow& row, int attempt) {
+  attempt_ = attempt;
   if (row.action != PlanAction::put) {
     const EntryKind kind = row.action == PlanAction::opaque ? EntryKind::opaque : EntryKind::whiteout;
     Opened opened;
@@ -129,14 +133,19 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   return MaybeOpen();
 }
 
-// A -wal or -shm that the scan has planned as a file: since then what it is of has become a database that is stored
-// through SQLite.
+// A -wal, -shm or -journal that the scan has planned as a file: since then what it is of has become a database that is
+// stored through SQLite, or its journal has become hot.
 Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
-  std::string_view of = at.name;
-  const bool may_be = reads_databases() && !row.is_below && (of.ends_with("-wal") || of.ends_with("-shm"));
-  if (!may_be) return false;
-  of.remove_suffix(4);
-  return sqlite::has_contents_in_wal(at.places.front().fd(), std::string(of));
+  if (!reads_databases() || row.is_below) return false;
+  const int directory = at.places.front().fd();
+  const auto of = [&](std::string_view ending) { return at.name.substr(0, at.name.size() - ending.size()); };
+  for (const std::string_view ending : {"-wal", "-shm"}) {
+    if (at.name.ends_with(ending)) return sqlite::has_contents_in_wal(directory, of(ending));
+  }
+  constexpr std::string_view kJournal = "-journal";
+  if (!at.name.ends_with(kJournal)) return false;
+  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, of(kJournal)));
+  return role != sqlite::JournalRole::none;
 }
 
 // Nothing: it has changed just then. Null: it is none that the plan means.
@@ -206,6 +215,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   if (reads_databases() && !row.is_below && !opened.marks.metacopy) {
     CAIRN_ASSIGN(const bool is_database, sqlite::has_contents_in_wal(at.places.front().fd(), at.name));
     if (is_database) return open_database(at, std::move(opened));
+    CAIRN_ASSIGN(auto open, open_in_rollback_mode(at, opened));
+    if (open) return open;
   }
   return open_contents(at, std::move(opened), std::move(held));
 }
@@ -224,6 +235,31 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Open
     opened.entry.mtime_ns = wal->stx_mtime.tv_nsec;
   }
   opened.entry.size_bytes = copy->size_bytes();
+  return make_open_database(std::move(opened), std::move(copy));
+}
+
+// Null: it is none, and a file like any other.
+Result<std::unique_ptr<OpenEntry>> RealTree::open_in_rollback_mode(const Where& at, Opened& opened) {
+  constexpr std::uint64_t kSmallestPage = 512;
+  if (opened.entry.size_bytes % kSmallestPage != 0) return MaybeOpen();
+  using Lock = sqlite::RollbackReading::Lock;
+  sqlite::RollbackReading how;
+  how.lock = attempt_ > 1 ? Lock::keep : Lock::let_go;
+  how.wait_ms = options_.transaction_wait_ms;
+  CAIRN_ASSIGN(auto copy, sqlite::RollbackCopy::open(at.places.front().fd(), at.name, how));
+  if (!copy) return MaybeOpen();
+  // The stamp stays that of the first look: whatever has changed since is looked at again by the next sync.
+  const std::int64_t mtime_ns = copy->stamp().mtime_ns;
+  if (mtime_ns != opened.stamp.mtime_ns) {
+    constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+    const std::int64_t rest_ns = (mtime_ns % kNsPerSecond + kNsPerSecond) % kNsPerSecond;  // also of times before 1970
+    opened.entry.mtime_s = (mtime_ns - rest_ns) / kNsPerSecond;
+    opened.entry.mtime_ns = static_cast<std::uint32_t>(rest_ns);
+  }
+  opened.entry.size_bytes = copy->size_bytes();
+  if (const auto& journal = copy->journal()) {
+    opened.wal = Stamp{journal->inode, journal->ctime_ns, journal->mtime_ns, journal->size};
+  }
   return make_open_database(std::move(opened), std::move(copy));
 }
 

@@ -31,6 +31,7 @@ struct TreeOptions {
   std::vector<std::string> lower;  // topmost first
   LayerMarks marks = LayerMarks::automatic;
   LayerDatabases databases = LayerDatabases::through_sqlite;
+  std::int64_t transaction_wait_ms = 2'000;  // for the end of one that has written to its database
 };
 
 // One name, open. It keeps what it was when it was opened; stands_still() says whether that is still so.
@@ -72,7 +73,8 @@ class Tree {
   // What the plan has for this row, as it is now. Null: it is not there any more, or is something else by now (another
   // kind, no longer opaque): leave it out (Plan::record_left_out); the next sync finds out. Whiteouts and opaque
   // entries are opened, too: they have no contents.
-  virtual Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row) = 0;
+  // `attempt`: from the second one on, writers of a database in rollback mode are kept out while it is read.
+  virtual Result<std::unique_ptr<OpenEntry>> open_entry(const PlanRow& row, int attempt = 1) = 0;
 };
 
 }  // namespace cairn::layer

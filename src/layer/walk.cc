@@ -25,7 +25,9 @@ Result<bool> Walk::next(Step& into) {
   Frame* frame = &frames_.back();
   if (frame->places.empty()) CAIRN_TRY(open_again(*frame));
   const auto is_left_out = [&](const Item& item) {
-    return item.companion_of != kNone && frame->items[item.companion_of].leaves_out_company;
+    if (item.companion_of == kNone) return false;
+    const Item& of = frame->items[item.companion_of];
+    return item.is_journal ? of.leaves_out_journal : of.leaves_out_company;
   };
   while (frame->next < frame->items.size() && is_left_out(frame->items[frame->next])) ++frame->next;
 
@@ -94,6 +96,11 @@ void Walk::leave_out_company() {
   frame.items[frame.next - 1].leaves_out_company = true;
 }
 
+void Walk::leave_out_journal() {
+  Frame& frame = frames_.back();
+  frame.items[frame.next - 1].leaves_out_journal = true;
+}
+
 Result<std::vector<Walk::Item>> Walk::list(const Places& places) const {
   std::vector<Item> items;
   for (std::size_t place = 0; place < places.size(); ++place) {
@@ -135,7 +142,8 @@ void Walk::find_company(std::vector<Item>& items) {
     if (wal) found->company.wal = true;
     if (shm) found->company.shm = true;
     if (journal) found->company.journal = true;
-    if (!journal) item.companion_of = static_cast<std::uint32_t>(found - items.begin());
+    item.is_journal = journal;
+    item.companion_of = static_cast<std::uint32_t>(found - items.begin());
   }
 }
 

@@ -49,6 +49,8 @@ class Walk {
   Result<void> enter(Places places);
   // The last step's name is a database that is read through SQLite: its -wal and -shm are no names of their own.
   void leave_out_company();
+  // The same of a -journal.
+  void leave_out_journal();
 
  private:
   struct Item {
@@ -57,7 +59,8 @@ class Walk {
     bool is_whiteout_file = false;
     Company company;
     std::uint32_t companion_of = kNone;  // index of the name that it may belong to
-    bool leaves_out_company = false;
+    bool is_journal = false;
+    bool leaves_out_company = false, leaves_out_journal = false;
   };
   struct Frame {
     Places places;

@@ -208,12 +208,7 @@ class IdleCopy final : public Copy {
   }
 
  private:
-  struct Stamp {
-    std::uint64_t inode = 0, size = 0;
-    std::int64_t mtime_ns = 0, ctime_ns = 0;
-    bool operator==(const Stamp&) const = default;
-  };
-  using Stamps = std::array<Stamp, 3>;  // of the file, the -wal, and the -shm that is not there
+  using Stamps = std::array<FileStamp, 3>;  // of the file, the -wal, and the -shm that is not there
 
   IdleCopy(std::string name, int directory) : Copy(std::move(name)), directory_(directory) {}
   Result<Stamps> look() const;
@@ -233,13 +228,7 @@ Result<IdleCopy::Stamps> IdleCopy::look() const {
   Stamps stamps;
   const std::array<std::string, 3> names{name_, name_ + "-wal", name_ + "-shm"};
   for (std::size_t i = 0; i < names.size(); ++i) {
-    struct stat info {};
-    if (::fstatat(directory_, names[i].c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-      if (errno == ENOENT) continue;
-      return os_error(errno, names[i]);
-    }
-    const auto ns = [](const timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
-    stamps[i] = {info.st_ino, static_cast<std::uint64_t>(info.st_size), ns(info.st_mtim), ns(info.st_ctim)};
+    CAIRN_ASSIGN(stamps[i], file_stamp(directory_, names[i]));
   }
   return stamps;
 }
@@ -311,6 +300,18 @@ Result<bool> is_in_wal_mode(int directory, const std::string& name) {
 }
 
 }  // namespace
+
+Result<FileStamp> file_stamp(int directory, const std::string& name) {
+  struct stat info {};
+  if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return FileStamp{};
+    return os_error(errno, name);
+  }
+  const auto ns = [](const timespec& time) {  // in some far year they begin anew
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec);
+  };
+  return FileStamp{info.st_ino, static_cast<std::uint64_t>(info.st_size), ns(info.st_mtim), ns(info.st_ctim)};
+}
 
 Result<bool> has_contents_in_wal(int directory, const std::string& name) {
   const Company company = company_of(directory, name);

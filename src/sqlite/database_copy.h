@@ -19,9 +19,16 @@
 
 namespace cairn::sqlite {
 
+// What stat says of a file. No file: all zero.
+struct FileStamp {
+  std::uint64_t inode = 0, size = 0;
+  std::int64_t mtime_ns = 0, ctime_ns = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+Result<FileStamp> file_stamp(int directory, const std::string& name);
+
 // Whether `name` in the open directory is a database whose contents lie in its file and in its -wal: in WAL mode, and
-// with a -wal that belongs to it. All others are files like any other, also a database in rollback mode: SQLite would
-// write to it in order to read it when its journal is hot.
+// with a -wal that belongs to it. Of those in rollback mode: rollback_copy.h.
 Result<bool> has_contents_in_wal(int directory, const std::string& name);
 
 class DatabaseCopy {

@@ -160,10 +160,10 @@ TEST_F(LayerBlocks, CopyThatFailsIsTriedAgainByTheNextSync) {
 // is taken back to where it began.
 struct LayerBigFiles : LayerBlocks {
   LayerOptions small_parts() const {
-    LayerOptions options = world.options();
-    options.part_size_bytes = 300'000;
-    options.concurrent_uploads = 1;
-    return options;
+    LayerOptions small = world.options();
+    small.part_size_bytes = 300'000;
+    small.concurrent_uploads = 1;
+    return small;
   }
   // Fails each part from that number on.
   void fail_from(int number) {
@@ -179,7 +179,21 @@ struct LayerBigFiles : LayerBlocks {
     }
     return sent;
   }
+  // While a sync has come so far, for the first time.
+  void change_once_at(std::uint64_t at, const std::function<void()>& make_change) {
+    changes = 0;
+    options.progress = [this, at, make_change](std::uint64_t done, std::uint64_t) {
+      if (done < at || changes > 0) return;
+      ++changes;
+      make_change();
+    };
+  }
+  LayerSyncOptions options;
+  std::string notices;
+  int changes = 0;
+
   LayerBigFiles() {
+    options.on_notice = [this](std::string_view text) { notices += text; };
     store.can.min_part_bytes = 0;
     world.write("a", LayerWorld::noise(5, 900'000));
     world.write("big", LayerWorld::noise(1, 6 * kMiB + 99));
@@ -217,26 +231,76 @@ TEST_F(LayerBigFiles, VanishedIsLeftOut) {
 
 // It changes while it is read, and nothing of it has left us: it is read again, and is whole.
 TEST_F(LayerBigFiles, ChangedWhileReadIsReadAgain) {
-  LayerSyncOptions options;
-  bool changed = false;
-  options.progress = [&](std::uint64_t done, std::uint64_t) {
-    if (done > 3 * kMiB && !std::exchange(changed, true)) change("big", 100, "changed");
-  };
+  change_once_at(3 * kMiB, [this] { change("big", 100, "changed"); });
   const auto synced = world.open(store)->sync_layer("web", options);
   ASSERT_TRUE(synced && *synced) << synced.error().message();
-  EXPECT_TRUE(changed);
+  EXPECT_EQ(changes, 1);
   EXPECT_EQ((*synced)->torn_files, 0u);
   EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
 }
 
-// The same when parts of it are on their way: it is kept, flagged, and read again by the next sync.
-TEST_F(LayerBigFiles, ChangedWhileReadAndSentIsFlaggedAsTorn) {
-  LayerSyncOptions options;
-  std::string notices;
-  options.on_notice = [&](std::string_view text) { notices += text; };
-  bool changed = false;
+// The same when parts of it are on their way, or have arrived.
+TEST_F(LayerBigFiles, ChangedWhileReadAndSentIsReadAgain) {
+  change_once_at(3 * kMiB, [this] { change("big", 100, "changed"); });
+  const auto synced = world.open(store, small_parts(), {})->sync_layer("web", options);
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ((*synced)->torn_files, 0u);
+  EXPECT_EQ(notices, "");
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  EXPECT_EQ(parts_sent_up_to(3), 3u);  // what is before it is not sent again
+}
+
+TEST_F(LayerBigFiles, BigFileBeforeTheOneThatChangedIsNotSentAgain) {
+  world.write("big-too", LayerWorld::noise(2, 6 * kMiB));
+  change_once_at(11 * kMiB, [this] { change("big-too", 100, "changed"); });
+  const auto synced = world.open(store, small_parts(), {})->sync_layer("web", options);
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ((*synced)->torn_files, 0u);
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+  EXPECT_EQ(parts_sent_up_to(20), 20u);
+  EXPECT_GT(parts_sent_up_to(100), 44u + 10);
+}
+
+// A crash while it is read again, at the first step of that or a later one.
+TEST_F(LayerBigFiles, EndedWhileItIsReadAgainGoesOn) {
+  for (const int end : {0, 3, 20, 47}) {
+    SCOPED_TRACE(end);
+    world.write("big", LayerWorld::noise(end + 10, 6 * kMiB));
+    change_once_at(3 * kMiB, [this] { change("big", 100, "changed"); });
+    int resumed = 0, steps = 0;
+    const layer::Hook hook([&](std::string_view step) -> Result<void> {
+      if (step == "resumed") ++resumed;
+      if (resumed < 2 || steps++ != end) return {};
+      return Error(ErrorKind::cancelled, "thrown away");
+    });
+    EXPECT_FALSE(world.open(store, small_parts(), hook)->sync_layer("web", options));
+    const auto synced = world.open(store, small_parts(), {})->sync_layer("web");
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+    EXPECT_EQ((*synced)->torn_files, 0u);
+    EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+    EXPECT_TRUE(inner->list_uploads("")->empty());
+  }
+}
+
+// One that was gone on with after a crash, and changes behind that.
+TEST_F(LayerBigFiles, ChangedAfterACrashIsReadAgain) {
+  fail_from(15);
+  { EXPECT_FALSE(world.open(store, small_parts(), {})->sync_layer("web")); }
+  store.before = {};
+  change_once_at(5 * kMiB, [this] { change("big", 100, "changed"); });
+  const auto synced = world.open(store, small_parts(), {})->sync_layer("web", options);
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ((*synced)->torn_files, 0u);
+  EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+}
+
+// It changes again: it is kept, flagged, and read again by the next sync.
+TEST_F(LayerBigFiles, ChangingWhileItIsReadAndSentIsFlaggedAsTorn) {
   options.progress = [&](std::uint64_t done, std::uint64_t) {
-    if (done > 3 * kMiB && !std::exchange(changed, true)) change("big", 100, "changed");
+    if (done > 3 * kMiB && done < 5 * kMiB) change("big", 100, std::to_string(++changes));
   };
   const auto manager = world.open(store, small_parts(), {});
   const auto synced = manager->sync_layer("web", options);
@@ -255,8 +319,6 @@ TEST_F(LayerBigFiles, ChangedWhileReadAndSentIsFlaggedAsTorn) {
 
 // It never stands still: a few times, then it is kept.
 TEST_F(LayerBigFiles, ChangingForEverIsKeptAsTorn) {
-  LayerSyncOptions options;
-  int changes = 0;
   options.progress = [&](std::uint64_t done, std::uint64_t) {
     if (done > 3 * kMiB && done < 5 * kMiB) change("big", 100, std::to_string(++changes));
   };
@@ -266,16 +328,50 @@ TEST_F(LayerBigFiles, ChangingForEverIsKeptAsTorn) {
   EXPECT_GT(changes, 3);
 }
 
-TEST_F(LayerBigFiles, ShrunkWhileReadIsFilledUpAndFlagged) {
-  LayerSyncOptions options;
-  bool changed = false;
+// The layer needs fewer parts than have arrived by then.
+TEST_F(LayerBigFiles, ShrunkWhileReadAndSentIsReadAgain) {
+  for (const bool leaves_out : {true, false}) {
+    store.can.leaves_out_parts = leaves_out;
+    store.forget_calls();
+    world.write("big", LayerWorld::noise(leaves_out ? 3 : 4, 6 * kMiB));
+    change_once_at(5 * kMiB, [this] { std::filesystem::resize_file(world / "big", 2 * kMiB + 5); });
+    const auto synced = world.open(store, small_parts(), {})->sync_layer("web", options);
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+    EXPECT_EQ(changes, 1);
+    EXPECT_EQ((*synced)->torn_files, 0u);
+    EXPECT_EQ(difference_to(*inner, "web", world.upper()), "");
+    EXPECT_TRUE(inner->list_uploads("")->empty());
+    // What the store would complain of is given up, and sent anew.
+    EXPECT_EQ(store.count(Operation::abort_upload) > 0, !leaves_out);
+  }
+}
+
+TEST_F(LayerBigFiles, ShrinkingWhileItIsReadAndSentIsFilledUpAndFlagged) {
+  std::uint64_t size = 6 * kMiB, seen = 0;
   options.progress = [&](std::uint64_t done, std::uint64_t) {
-    if (done > 3 * kMiB && !std::exchange(changed, true)) std::filesystem::resize_file(world / "big", 4 * kMiB);
+    const bool passed = seen < 3 * kMiB && done >= 3 * kMiB;
+    seen = done;
+    if (passed) std::filesystem::resize_file(world / "big", size -= kMiB);
   };
   const auto manager = world.open(store, small_parts(), {});
   const auto synced = manager->sync_layer("web", options);
   ASSERT_TRUE(synced && *synced) << synced.error().message();
   EXPECT_EQ((*synced)->torn_files, 1u);
+  sent_by(*manager);
+}
+
+TEST_F(LayerBigFiles, VanishedWhileReadAndSentIsLeftOut) {
+  change_once_at(3 * kMiB, [this] {
+    change("big", 100, "changed");
+    std::filesystem::remove(world / "big");
+  });
+  const auto manager = world.open(store, small_parts(), {});
+  const auto synced = manager->sync_layer("web", options);
+  ASSERT_TRUE(synced && *synced) << synced.error().message();
+  EXPECT_EQ((*synced)->torn_files, 0u);
+  const std::string stored = testing::describe_sync(*inner, "web", 1);
+  EXPECT_NE(stored.find("a file"), std::string::npos) << stored;
+  EXPECT_EQ(stored.find("big file"), std::string::npos) << stored;
   sent_by(*manager);
 }
 

@@ -5,11 +5,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <ostream>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "store/directory_store.h"
 #include "store/memory_store.h"
@@ -33,13 +38,79 @@ LayerOptions options_of(const LayerWorld& world) {
   return options;
 }
 
-// Ends the sync at the n-th point that is passed.
-layer::Hook end_at(int n, std::string* point) {
-  return layer::Hook([n, point, passed = 0](std::string_view name) mutable -> Result<void> {
-    if (++passed != n) return {};
-    *point = name;
+// Where a sync is to end: at the n-th time that it passes a step of the journal.
+struct At {
+  std::string step;
+  int time = 1;
+  std::string text() const { return step + ", time " + std::to_string(time); }
+};
+
+layer::Hook end_at(const At& at, bool* ended) {
+  return layer::Hook([at, ended, passed = 0](std::string_view name) mutable -> Result<void> {
+    if (name != at.step || ++passed != at.time) return {};
+    *ended = true;
     return Error(ErrorKind::cancelled, "thrown away");
   });
+}
+
+layer::Hook kill_at(const At& at) {
+  return layer::Hook([at, passed = 0](std::string_view name) mutable {
+    if (name == at.step && ++passed == at.time) ::kill(::getpid(), SIGKILL);
+    return Result<void>();
+  });
+}
+
+// All steps that a sync passes, each once, in alphabetical order: how uploads overtake one another does not count.
+using Steps = std::vector<std::string>;
+layer::Hook note_in(std::set<std::string>* steps) {
+  return layer::Hook([steps](std::string_view name) {
+    steps->emplace(name);
+    return Result<void>();
+  });
+}
+Steps list(const std::set<std::string>& steps) { return {steps.begin(), steps.end()}; }
+
+Steps with(Steps steps, const Steps& more) {
+  steps.insert(steps.end(), more.begin(), more.end());
+  std::ranges::sort(steps);
+  return steps;
+}
+
+// Of any sync that sends more than one part. The names of the tests are made of these: a step that is new, or that is
+// not passed any more, has to be noted here.
+const Steps kAlways{"planned",      "resumed",           "upload-wanted",     "upload-begun",     "upload-journaled",
+                    "part-arrived", "part-acknowledged", "last-part-written", "archived",         "wanted",
+                    "completing",   "upload-completed",  "named",             "meta-put",         "described",
+                    "publishing",   "published",         "taken-over",        "tidied"};
+const Steps kParts{"part-written", "part-journaled"};
+const Steps kCopied{"completed", "copy-not-journaled", "copy-begun", "copied"};
+const Steps kOnePut{"layer-put-begins", "layer-put"};
+const Steps kLost{"upload-given-up", "upload-forgotten"};
+
+struct Scenario {
+  const char* name;
+  Steps steps;
+};
+struct Case {
+  Scenario scenario;
+  std::string step;
+};
+void PrintTo(const Case& one, std::ostream* to) { *to << one.scenario.name << " " << one.step; }
+std::vector<Case> cases_of(const std::vector<Scenario>& scenarios) {
+  std::vector<Case> cases;
+  for (const Scenario& scenario : scenarios) {
+    for (const std::string& step : scenario.steps) cases.push_back({scenario, step});
+  }
+  return cases;
+}
+std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.scenario.name + std::string("_");
+  bool begins = true;
+  for (const char letter : info.param.step) {
+    if (letter != '-') name += begins ? static_cast<char>(std::toupper(letter)) : letter;
+    begins = letter == '-';
+  }
+  return name;
 }
 
 // The parts that an interrupted sync has left in the store.
@@ -80,61 +151,104 @@ enum class Naming { late, copy, never };
 // increment: of a big file, most of which is copied from the first layer.
 enum class Layer { first, increment };
 
-void end_everywhere(Naming naming, Layer layer) {
-  for (int n = 1;; ++n) {
-    const LayerWorld world;
+struct Kind {
+  Naming naming;
+  Layer layer;
+  Scenario scenario;
+};
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all{
+      {Naming::late, Layer::first, {"FirstWithLateNames", with(kAlways, kParts)}},
+      {Naming::copy, Layer::first, {"FirstWithCopies", with(with(kAlways, kParts), kCopied)}},
+      {Naming::never, Layer::first, {"FirstWithRandomNames", with(with(kAlways, kParts), {"completed"})}},
+      {Naming::copy, Layer::increment, {"IncrementWithCopiedBlocks", with(with(kAlways, kParts), kCopied)}},
+      {Naming::late, Layer::increment, {"IncrementWithLateNames", with(kAlways, kParts)}},
+  };
+  return all;
+}
+std::vector<Scenario> scenarios_of_kinds() {
+  std::vector<Scenario> scenarios;
+  for (const Kind& kind : kinds()) scenarios.push_back(kind.scenario);
+  return scenarios;
+}
+
+// A store, and a directory that is about to be synced to it.
+struct Prepared {
+  explicit Prepared(const Kind& kind) {
     fill(world);
-    const auto inner = make_memory_store();
-    RecordingStore store(*inner);
-    store.can.late_names = naming == Naming::late;
-    store.can.copy_part = naming != Naming::never;
-    if (layer == Layer::increment) {
-      world.write("big", LayerWorld::noise(1, (5u << 20) + 12345));
-      ASSERT_TRUE(world.open(store, options_of(world), {})->sync_layer("web"));
-      std::fstream(world / "big", std::ios::in | std::ios::out | std::ios::binary).seekp(2 << 20) << "changed";
-      store.forget_calls();
-    }
-    std::string point;
-    std::uint64_t acknowledged = 0;
-    {
-      const auto manager = world.open(store, options_of(world), end_at(n, &point));
-      const auto synced = manager->sync_layer("web");
-      if (synced) {
-        EXPECT_TRUE(point.empty());
-        EXPECT_GT(n, 20);  // or the hook is not called any more
-        const bool may_copy = layer == Layer::increment && naming != Naming::never;
-        EXPECT_EQ(store.count(Operation::copy_part) > 1, may_copy);
-        return;
-      }
-      EXPECT_EQ(synced.error().kind(), ErrorKind::cancelled) << synced.error().message();
-      acknowledged = manager->sync_state("web")->pending_parts_done;
-    }
-    const std::string at = point + " (point " + std::to_string(n) + ")";
-    const auto there = arrived(store);
+    store.can.late_names = kind.naming == Naming::late;
+    store.can.copy_part = kind.naming != Naming::never;
+    if (kind.layer == Layer::first) return;
+    world.write("big", LayerWorld::noise(1, (5u << 20) + 12345));
+    EXPECT_TRUE(world.open(store, options_of(world), {})->sync_layer("web"));
+    std::fstream(world / "big", std::ios::in | std::ios::out | std::ios::binary).seekp(2 << 20) << "changed";
     store.forget_calls();
-    const auto manager = world.open(store, options_of(world), {});
-    const auto synced = manager->sync_layer("web");
-    ASSERT_TRUE(synced) << at << ": " << synced.error().message();
-    if (naming == Naming::never) {
-      EXPECT_EQ(difference_to(store, "web", world.upper()), "") << at;
-    } else {
-      expect_whole(world, store, at);
-    }
-    std::size_t again = 0;
-    for (const auto& call : store.calls()) {
-      if (call.operation == Operation::put_part && there.contains(call.part)) ++again;
-    }
-    EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size())) << at;
-    EXPECT_FALSE(*manager->check_for_changes("web")) << at;
-    EXPECT_FALSE(manager->sync_state("web")->upload_pending) << at;
+  }
+  const LayerWorld world;
+  const std::unique_ptr<Store> inner = make_memory_store();
+  RecordingStore store{*inner};
+};
+
+TEST(LayerCrash, EachStepOfTheJournalIsKnown) {
+  for (const Kind& kind : kinds()) {
+    SCOPED_TRACE(kind.scenario.name);
+    Prepared at_hand(kind);
+    std::set<std::string> steps;
+    ASSERT_TRUE(at_hand.world.open(at_hand.store, options_of(at_hand.world), note_in(&steps))->sync_layer("web"));
+    EXPECT_EQ(list(steps), kind.scenario.steps);
+    const bool may_copy = kind.layer == Layer::increment && kind.naming != Naming::never;
+    EXPECT_EQ(at_hand.store.count(Operation::copy_part) > 1, may_copy);
   }
 }
 
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithLateNames) { end_everywhere(Naming::late, Layer::first); }
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithCopies) { end_everywhere(Naming::copy, Layer::first); }
-TEST(LayerCrash, ThrownAwayAtAnyPointGoesOnWithRandomNames) { end_everywhere(Naming::never, Layer::first); }
-TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithCopiedBlocks) { end_everywhere(Naming::copy, Layer::increment); }
-TEST(LayerCrash, ThrownAwayAtAnyPointOfAnIncrementWithLateNames) { end_everywhere(Naming::late, Layer::increment); }
+// False: it is not passed so often.
+bool end_and_go_on(const Kind& kind, const At& at) {
+  SCOPED_TRACE(at.text());
+  Prepared at_hand(kind);
+  const LayerWorld& world = at_hand.world;
+  RecordingStore& store = at_hand.store;
+  std::uint64_t acknowledged = 0;
+  {
+    bool ended = false;
+    const auto manager = world.open(store, options_of(world), end_at(at, &ended));
+    const auto synced = manager->sync_layer("web");
+    EXPECT_EQ(synced.has_value(), !ended);
+    if (synced || !ended) return false;
+    EXPECT_EQ(synced.error().kind(), ErrorKind::cancelled) << synced.error().message();
+    acknowledged = manager->sync_state("web")->pending_parts_done;
+  }
+  const auto there = arrived(store);
+  store.forget_calls();
+  const auto manager = world.open(store, options_of(world), {});
+  const auto synced = manager->sync_layer("web");
+  EXPECT_TRUE(synced) << synced.error().message();
+  if (!synced) return false;
+  if (kind.naming == Naming::never) {
+    EXPECT_EQ(difference_to(store, "web", world.upper()), "");
+  } else {
+    expect_whole(world, store, at.text());
+  }
+  std::size_t again = 0;
+  for (const auto& call : store.calls()) {
+    if (call.operation == Operation::put_part && there.contains(call.part)) ++again;
+  }
+  EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size()));
+  EXPECT_FALSE(*manager->check_for_changes("web"));
+  EXPECT_FALSE(manager->sync_state("web")->upload_pending);
+  return true;
+}
+
+class LayerThrownAway : public ::testing::TestWithParam<Case> {};
+
+TEST_P(LayerThrownAway, AtTheStepGoesOn) {
+  const auto is_it = [](const Kind& kind) { return std::string(kind.scenario.name) == GetParam().scenario.name; };
+  const Kind& kind = *std::ranges::find_if(kinds(), is_it);
+  int times = 0;
+  while (end_and_go_on(kind, {GetParam().step, times + 1})) ++times;
+  EXPECT_GT(times, 0) << GetParam().step << " is not passed";
+}
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerThrownAway, ::testing::ValuesIn(cases_of(scenarios_of_kinds())),
+                         name_of_case);
 
 // How a process ended that did nothing but sync.
 int sync_in_child(const LayerWorld& world, Store& store, layer::Hook hook) {
@@ -147,38 +261,51 @@ int sync_in_child(const LayerWorld& world, Store& store, layer::Hook hook) {
   EXPECT_EQ(::waitpid(child, &status, 0), child);
   return status;
 }
+bool was_killed(int status) {
+  if (WIFSIGNALED(status)) return true;
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  return false;
+}
 
-layer::Hook kill_at(int n) {
-  return layer::Hook([n, passed = 0](std::string_view) mutable {
-    if (++passed == n) ::kill(::getpid(), SIGKILL);
-    return Result<void>();
-  });
+const Scenario& in_a_directory() {
+  static const Scenario scenario{"InADirectory", with(kAlways, kParts)};
+  return scenario;
+}
+
+TEST(LayerCrash, EachStepOfASyncToADirectoryIsKnown) {
+  const LayerWorld world;
+  fill(world);
+  const auto store = *make_directory_store(world.beside("store"));
+  std::set<std::string> steps;
+  ASSERT_TRUE(world.open(*store, options_of(world), note_in(&steps))->sync_layer("web"));
+  EXPECT_EQ(list(steps), in_a_directory().steps);
 }
 
 // The same with a process that is killed, and sources that change before the next one runs.
-TEST(LayerCrash, KilledAtAnyPointGoesOnAndSeesWhatHasChangedSince) {
-  for (int n = 1;; ++n) {
+class LayerKilled : public ::testing::TestWithParam<Case> {};
+
+TEST_P(LayerKilled, AtTheStepGoesOnAndSeesWhatHasChangedSince) {
+  for (At at{GetParam().step};; ++at.time) {
+    SCOPED_TRACE(at.text());
     const LayerWorld world;
     fill(world);
     const auto store = *make_directory_store(world.beside("store"));
-    const int status = sync_in_child(world, *store, kill_at(n));
-    const std::string at = "point " + std::to_string(n);
-    const bool was_killed = WIFSIGNALED(status);
-    if (!was_killed) {
-      EXPECT_EQ(WEXITSTATUS(status), 0);
-      EXPECT_GT(n, 20);
+    const bool killed = was_killed(sync_in_child(world, *store, kill_at(at)));
+    if (!killed) {
+      EXPECT_GT(at.time, 1) << at.step << " is not passed";
       return;
     }
     world.write("behind", "changed");
     world.write("etc/hosts", "changed");
-    if (n % 2 == 0) world.write("big", LayerWorld::noise(2, (2u << 20) + 500));
+    if (at.time % 2 == 0) world.write("big", LayerWorld::noise(2, (2u << 20) + 500));
     const auto manager = world.open(*store, options_of(world), {});
     const auto synced = manager->sync_layer("web");
-    ASSERT_TRUE(synced) << at << ": " << synced.error().message();
-    expect_whole(world, *store, at);
-    EXPECT_FALSE(*manager->check_for_changes("web")) << at;
+    ASSERT_TRUE(synced) << synced.error().message();
+    expect_whole(world, *store, at.text());
+    EXPECT_FALSE(*manager->check_for_changes("web"));
   }
 }
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerKilled, ::testing::ValuesIn(cases_of({in_a_directory()})), name_of_case);
 
 // A directory that was read, but of which no part has anything yet, vanishes before the next sync goes on, and is back
 // after it as it was: the layer does not have it, and the catalogue must not say so.
@@ -247,59 +374,78 @@ struct LostUpload {
   std::string was;
 };
 
-void end_everywhere_of_starting_over(Naming naming) {
-  std::map<std::string, int> points;
-  for (int n = 1;; ++n) {
+// Of a store with late names, of one without, and of a directory. A small sync follows each.
+const std::vector<Scenario>& lost_uploads() {
+  static const std::vector<Scenario> all{
+      {"LostUploadWithLateNames", with(with(kAlways, kLost), kOnePut)},
+      {"LostUploadWithCopies", with(with(with(kAlways, kLost), kOnePut), kCopied)},
+      {"LostUploadInADirectory", with(with(kAlways, kLost), kOnePut)},
+  };
+  return all;
+}
+bool has_late_names(const Scenario& scenario) { return std::string(scenario.name) != "LostUploadWithCopies"; }
+bool is_killed(const Scenario& scenario) { return std::string(scenario.name) == "LostUploadInADirectory"; }
+
+TEST(LayerCrash, EachStepOfSendingALostUploadAgainIsKnown) {
+  for (const Scenario& scenario : lost_uploads()) {
+    SCOPED_TRACE(scenario.name);
+    testing::Scratch scratch("lost-upload");
+    const auto inner = is_killed(scenario) ? *make_directory_store(scratch / "store") : make_memory_store();
+    LostUpload lost(*inner);
+    RecordingStore store(*inner);
+    store.can.late_names = store.can.late_names && has_late_names(scenario);
+    std::set<std::string> steps;
+    ASSERT_TRUE(lost.world.open(store, options_of(lost.world), note_in(&steps))->sync_layer("web"));
+    EXPECT_EQ(list(steps), scenario.steps);
+  }
+}
+
+class LayerLostUpload : public ::testing::TestWithParam<Case> {
+ protected:
+  // False: the step is not passed so often.
+  static bool throw_away(const At& at) {
     const auto inner = make_memory_store();
     LostUpload lost(*inner);
     RecordingStore store(*inner);
-    store.can.late_names = naming == Naming::late;
-    std::string point;
+    store.can.late_names = has_late_names(GetParam().scenario);
     std::uint64_t acknowledged = 0;
     {
-      const auto manager = lost.world.open(store, options_of(lost.world), end_at(n, &point));
+      bool ended = false;
+      const auto manager = lost.world.open(store, options_of(lost.world), end_at(at, &ended));
       const auto synced = manager->sync_layer("web");
-      if (synced) break;
-      ASSERT_FALSE(point.empty()) << synced.error().message();
+      EXPECT_EQ(synced.has_value(), !ended);
+      if (synced || !ended) return false;
       acknowledged = manager->sync_state("web")->pending_parts_done;
     }
-    ++points[point];
-    const std::string at = point + " (point " + std::to_string(n) + ")";
     const auto there = arrived(*inner);
     store.forget_calls();
-    lost.expect_both_states(store, at);
+    lost.expect_both_states(store, at.text());
     std::size_t again = 0;
     for (const auto& call : store.calls()) {
       if (call.operation == Operation::put_part && there.contains(call.part)) ++again;
     }
-    EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size())) << at;
+    EXPECT_LE(again, there.size() - std::min<std::size_t>(acknowledged, there.size()));
+    return true;
   }
-  for (const char* point : {"upload-given-up", "upload-forgotten", "upload-wanted", "upload-begun", "upload-journaled",
-                            "resumed", "part-arrived", "part-acknowledged"})
-    EXPECT_GT(points[point], 0) << point;
-}
-
-TEST(LayerCrash, ThrownAwayAtAnyPointOfSendingALostUploadAgainWithLateNames) {
-  end_everywhere_of_starting_over(Naming::late);
-}
-TEST(LayerCrash, ThrownAwayAtAnyPointOfSendingALostUploadAgainWithCopies) {
-  end_everywhere_of_starting_over(Naming::copy);
-}
-
-TEST(LayerCrash, KilledAtAnyPointOfSendingALostUploadAgain) {
-  for (int n = 1;; ++n) {
+  static bool kill(const At& at) {
     testing::Scratch scratch("lost-upload");
     const auto store = *make_directory_store(scratch / "store");
     LostUpload lost(*store);
-    const int status = sync_in_child(lost.world, *store, kill_at(n));
-    if (!WIFSIGNALED(status)) {
-      EXPECT_EQ(WEXITSTATUS(status), 0);
-      EXPECT_GT(n, 20);
-      return;
-    }
-    lost.expect_both_states(*store, "point " + std::to_string(n));
+    if (!was_killed(sync_in_child(lost.world, *store, kill_at(at)))) return false;
+    lost.expect_both_states(*store, at.text());
+    return true;
+  }
+};
+
+TEST_P(LayerLostUpload, EndedAtTheStepIsSentAgain) {
+  for (At at{GetParam().step};; ++at.time) {
+    SCOPED_TRACE(at.text());
+    if (is_killed(GetParam().scenario) ? kill(at) : throw_away(at)) continue;
+    EXPECT_GT(at.time, 1) << at.step << " is not passed";
+    return;
   }
 }
+INSTANTIATE_TEST_SUITE_P(LayerCrash, LayerLostUpload, ::testing::ValuesIn(cases_of(lost_uploads())), name_of_case);
 
 // The last part is damaged in the spool of a sync that has read all: it is read again. Thrown away once more before
 // that is done, it is still not taken for complete.
