@@ -16,8 +16,7 @@ namespace {
 
 struct CatalogueCommand {
   CatalogueOptions catalogue;
-  std::string at;
-  std::optional<std::uint64_t> sequence;
+  TargetOptions target;
   bool full = false, no_sync = false;
 };
 
@@ -181,7 +180,7 @@ int analyse(Compacting& at, const std::string& url, const CatalogueCommand& opti
 int path(Compacting& at, const std::string& url, const CatalogueCommand& options) {
   const Style style = style_of(options.catalogue.json);
   const Result<RestorePath> found = [&]() -> Result<RestorePath> {
-    CAIRN_ASSIGN(const RestoreTarget target, restore_target(options.at, options.sequence));
+    CAIRN_ASSIGN(const RestoreTarget target, restore_target(options.target));
     if (!options.no_sync) {
       CAIRN_TRY(with_known(at, url, [&] { return at.compactor->sync_one(url, SyncDepth::incremental); }));
     }
@@ -306,9 +305,12 @@ void add_compact_catalogue(CLI::App& compact, Run& run) {
   options = fresh();
   CLI::App* command = add(compact, run, options, "path", "The shortest restore path: which objects lead to a state.",
                           Urls::required, for_each(path));
-  CLI::Option* at = command->add_option("--at", options->at, "the newest state at or before this time (UTC)");
+  CLI::Option* at = command->add_option("--at", options->target.at, "the newest state at or before this time (UTC)");
   at->type_name("TIME");
-  command->add_option("--sequence", options->sequence, "exactly this state")->type_name("N")->excludes(at);
+  command->add_option("--sequence", options->target.sequence, "exactly this state")->type_name("N")->excludes(at);
+  command->add_option("--request-costs", options->target.request_costs,
+                      "what a request costs, as bytes that could be fetched instead (default 256KiB)")
+      ->type_name("SIZE");
   command->add_flag("--no-sync", options->no_sync, "by the catalogue alone, without a request");
 }
 

@@ -29,8 +29,8 @@ replaced: stop the program first. A damaged object is done without, and named in
 same state; if none do the restore fails.)";
 
 struct RestoreCommand {
-  std::string url, output, at;
-  std::optional<std::uint64_t> sequence;
+  std::string url, output;
+  TargetOptions target;
   bool overwrite = false, onto = false, if_missing = false, dry_run = false, json = false;
 };
 
@@ -85,7 +85,7 @@ int leave_alone(const std::string& output, Style style) {
 
 int restore(const RestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
-  const Result<RestoreTarget> target = restore_target(options.at, options.sequence);
+  const Result<RestoreTarget> target = restore_target(options.target);
   if (!target) return report({target.error()}, style);
   if (options.output.empty() && !options.dry_run) {
     return report_usage("where to? Name the file with -o FILE, or ask for the plan with --dry-run", style);
@@ -131,20 +131,25 @@ void add_restore(CLI::App& app, Run& run) {
                  "It is byte for byte what was published, or the restore fails and touches nothing.");
   command->add_option("URL", options->url, "the replica")->required()->type_name("");
   command->add_option("-o,--output", options->output, "the file to restore into")->type_name("FILE");
-  CLI::Option* at = command->add_option("--at", options->at,
+  CLI::Option* at = command->add_option("--at", options->target.at,
                                         "the newest state at or before this time:\n"
                                         "2026-11-21T08:00:00Z, with an offset (+02:00), a date\n"
                                         "alone; without an offset it is UTC");
   at->type_name("TIME")->check([](const std::string& text) {
     return text.empty() ? std::string("a time is missing (for the newest state leave it out)") : std::string();
   });
-  command->add_option("--sequence", options->sequence, "exactly this state")
+  command->add_option("--sequence", options->target.sequence, "exactly this state")
       ->type_name("N")
       ->excludes(at)
       ->check([](const std::string& text) {
         const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
         return is_number ? std::string() : fmt::format("'{}' is not the number of a state", text);
       });
+  command->add_option("--request-costs", options->target.request_costs,
+                      "of several ways to the state the cheapest is taken, where a\n"
+                      "request costs as much as fetching so many bytes; 0: the fewest\n"
+                      "bytes (default 256KiB)")
+      ->type_name("SIZE");
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
   command->add_flag("--onto", options->onto, "replace it, and fetch only what differs from it");
   command->add_flag("--if-missing", options->if_missing,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "base/clock.h"
 
 namespace cairn::cli {
@@ -34,11 +35,14 @@ Failure reading_failure(RememberingStore& store, const Error& error) {
   return {error, store.origin_of(error)};
 }
 
-Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::uint64_t> sequence) {
+Result<RestoreTarget> restore_target(const TargetOptions& options) {
   RestoreTarget target;
-  target.sequence = sequence;
-  if (at.empty()) return target;
-  Result<std::int64_t> time = parse_time(at);
+  target.sequence = options.sequence;
+  const Result<std::uint64_t> request_costs = parse_size_bytes(options.request_costs);
+  if (!request_costs) return request_costs.error().with("--request-costs");
+  target.request_costs_bytes = *request_costs;
+  if (options.at.empty()) return target;
+  Result<std::int64_t> time = parse_time(options.at);
   if (!time) return time.error().with("--at");
   target.time_ms = *time;
   return target;

@@ -18,8 +18,12 @@ namespace cairn::cli {
 // URL is the folder of several, the message names them.
 Failure reading_failure(RememberingStore& store, const Error& error);
 
-// --at and --sequence.
-Result<RestoreTarget> restore_target(const std::string& at, std::optional<std::uint64_t> sequence);
+// --at, --sequence and --request-costs.
+struct TargetOptions {
+  std::string at, request_costs = "256KiB";
+  std::optional<std::uint64_t> sequence;
+};
+Result<RestoreTarget> restore_target(const TargetOptions& options);
 
 // What was planned around or left out, a sentence each, on standard error.
 void warn_of(const std::vector<DamagedObject>& damaged);

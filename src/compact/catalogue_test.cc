@@ -16,6 +16,7 @@ namespace cairn::compact {
 namespace {
 
 using namespace testing;
+using segment::ObjectKind;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -81,6 +82,33 @@ TEST_F(Knowing, AnswersWithoutARequestAndAsARestoreWould) {
     }
   }
   EXPECT_EQ(one->shortest_restore_path("r", restore::testing::at_sequence(41)).error().kind(), ErrorKind::not_found);
+}
+
+// One bundle with every version of a page, or two objects with the newest ones.
+TEST_F(Knowing, TheCheapestWayIsByWhatTheCallerSaysThatARequestCosts) {
+  begin();
+  publish_plainly(20);
+  replica_->merge(1, Sequence(1), Sequence(20), ObjectKind::bundle);
+  replica_->merge(1, Sequence(1), Sequence(10), ObjectKind::squashed);
+  replica_->merge(1, Sequence(11), Sequence(20), ObjectKind::squashed);
+  auto one = compactor(*store_);
+  ASSERT_TRUE(one->monitor("r"));
+  std::vector<std::size_t> counts;
+  for (const std::uint64_t request_costs : {std::uint64_t{0}, std::uint64_t{1} << 40}) {
+    RestoreTarget target;
+    target.request_costs_bytes = request_costs;
+    const auto path = one->shortest_restore_path("r", target);
+    const auto plan = plan_restore(*store_, "", target);
+    ASSERT_TRUE(path && plan);
+    ASSERT_EQ(path->objects.size(), plan->objects.size());
+    counts.push_back(plan->objects.size());
+    RestoreOptions options;
+    options.overwrite = Overwrite::replace;
+    const auto restored = restore(*store_, target, options);
+    ASSERT_TRUE(restored) << restored.error().message();
+    EXPECT_EQ(restored->plan.objects.size(), plan->objects.size());
+  }
+  EXPECT_THAT(counts, ElementsAre(3, 2));
 }
 
 TEST_F(Knowing, AnIncrementalSyncLearnsWhatIsNewAndAsksLittle) {

@@ -47,7 +47,8 @@ Result<RestorePath> path_to(const std::vector<restore::ReadObject>& objects, con
   }
   const Sequence newest = restore::newest_of(snapshots, segments);
   CAIRN_ASSIGN(const Sequence sequence, sequence_of(objects, target, newest));
-  CAIRN_ASSIGN(const auto cover, restore::cheapest_cover(snapshots, segments, sequence));
+  const restore::Prices prices{.request = target.request_costs_bytes, .byte = 1};
+  CAIRN_ASSIGN(const auto cover, restore::cheapest_cover(snapshots, segments, sequence, prices));
   RestorePath path;
   path.sequence = sequence.value;
   for (const restore::StoredObject& object : cover) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "cairn/restore.h"
 #include "restore/history.h"
 
 namespace cairn::restore {
@@ -21,7 +22,7 @@ inline constexpr std::uint64_t kLongestRangeBytes = 64u << 20;
 
 // What a request and a byte cost, in a unit of the caller's: seconds, or money.
 struct Prices {
-  std::uint64_t request = kRequestCostBytes;
+  std::uint64_t request = RestoreTarget().request_costs_bytes;
   std::uint64_t byte = 1;
 };
 

@@ -17,7 +17,8 @@ Result<Planned> make_plan(Store& store, std::string_view replica, const RestoreT
                           Executor& executor, const Known& known) {
   CAIRN_ASSIGN(const Located located, locate(store, replica, target, executor, damage, known));
   const auto& [_, snapshots, segments] = located;
-  auto cover = cheapest_cover(whole(snapshots, damage), whole(segments, damage), located.target);
+  const Prices prices{.request = target.request_costs_bytes, .byte = 1};
+  auto cover = cheapest_cover(whole(snapshots, damage), whole(segments, damage), located.target, prices);
   if (cover) return Planned{located.target, std::move(*cover)};
   if (!damage.empty() && might_be_reached(snapshots, segments, damage, located.target)) {
     return only_by_damaged(snapshots, segments, damage, located.target);
