@@ -27,7 +27,7 @@ A directory that is there stays as it was until the new one is complete and chec
 the directory can be synced under the same name, from this machine on.)";
 
 struct LayerRestoreCommand {
-  std::string url, name, output, at, form = "upper", state_root;
+  std::string url, name, output, at, form = "upper", compression = "zstd", state_root;
   std::optional<std::uint64_t> sequence;
   std::optional<std::string> path;
   std::vector<std::string> lower;
@@ -44,6 +44,10 @@ Result<LayerRestoreOptions> restore_options_of(const LayerRestoreCommand& option
   restoring.user_marks = options.user_marks;
   if (options.form == "merged") restoring.form = LayerForm::merged;
   if (options.form == "oci-layout") restoring.form = LayerForm::oci_layout;
+  if (options.compression == "gzip") restoring.compression = LayerCompression::gzip;
+  if (restoring.compression != LayerCompression::zstd && restoring.form != LayerForm::oci_layout) {
+    return Error(ErrorKind::invalid, "--compression is for --as oci-layout: nothing else is compressed");
+  }
   if (!options.at.empty()) {
     const Result<std::int64_t> time = parse_time(options.at);
     if (!time) return time.error().with("--at");
@@ -196,6 +200,12 @@ void add_layer_restore(CLI::App& layer, Run& run) {
   command->add_option("--lower", options->lower, "with merged: a directory that it lies over, the topmost first")
       ->type_name("DIR")
       ->allow_extra_args(false);
+  command->add_option("--compression", options->compression,
+                      "with oci-layout: zstd, the layers as they lie in the\n"
+                      "store; gzip, for tools that know no other (umoci 0.4)")
+      ->check(CLI::IsMember({"zstd", "gzip"}))
+      ->type_name("")
+      ->capture_default_str();
   command->add_flag("--overwrite", options->overwrite, "replace the directory, as a whole, if it exists");
   command->add_flag("--user-marks", options->user_marks,
                     "mark deletions for mounts with userxattr (rootless\n"

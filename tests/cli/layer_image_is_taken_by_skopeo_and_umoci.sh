@@ -18,8 +18,8 @@ index = json.load(open("image/index.json"))
 print(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"])')
 skopeo --insecure-policy inspect "oci:image:$tag" >"$out" 2>"$err"
 [ "$(json_of 'len(j["Layers"])')" = 2 ]
-# An umoci that does not know zstd gets it as gzip from skopeo, which checks every digest on the way.
-skopeo --insecure-policy copy -q --dest-decompress "oci:image:$tag" dir:plain
-skopeo --insecure-policy copy -q dir:plain "oci:copy:$tag"
-expect 0 umoci unpack --image "copy:$tag" bundle
+skopeo --insecure-policy copy -q "oci:image:$tag" dir:plain
+# umoci 0.4 does not know zstd.
+expect 0 restore_to store gzip --as oci-layout --compression gzip
+expect 0 umoci unpack --image "gzip:$tag" bundle
 diff -r tree bundle/rootfs
