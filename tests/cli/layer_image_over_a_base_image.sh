@@ -39,6 +39,7 @@ P
   expect 0 umoci unpack --image over:latest bundle
   same_tree flat bundle/rootfs
 }
+are_gone() { for name; do [ ! -e "bundle/rootfs/$name" ] || fail "$name is still there"; done; }
 make_upper() {
   rm -rf upper
   mkdir -p upper/d upper/w upper/new
@@ -58,7 +59,7 @@ for space in trusted user; do
   mknod upper/w/device c 0 0
   mknod upper/gone c 0 0
   over_base upper
-  [ ! -e bundle/rootfs/d/below ] && [ ! -e bundle/rootfs/w/attribute ] && [ ! -e bundle/rootfs/w/device ]
+  are_gone d/below w/attribute w/device gone
 done
 make_upper
 : >upper/d/.wh..wh..opq
@@ -66,5 +67,5 @@ make_upper
 : >upper/.wh.gone
 setfattr -n user.containers.override_stat -v 9:10:644 upper/d/new
 over_base upper --marks fuse-overlayfs
-[ ! -e bundle/rootfs/d/below ] && [ ! -e bundle/rootfs/w/file ] && [ ! -e bundle/rootfs/gone ]
+are_gone d/below w/file gone
 [ "$(stat -c %u:%g bundle/rootfs/d/new)" = 9:10 ]
