@@ -81,8 +81,8 @@ std::vector<Piece> pieces_of(const LayerReader& layer, LayerCompression compress
   return pieces;
 }
 
-// Appends a gzip member that holds `bytes`; members one behind the other are one file (RFC 1952). Its header has neither
-// name nor time: the same bytes each time.
+// Appends a gzip member that holds `bytes`; members one behind the other are one file (RFC 1952). Its header has
+// neither name nor time: the same bytes each time.
 Result<void> append_gzip(ByteView bytes, Bytes& into) {
   constexpr int kGzipWindow = 15 + 16, kMemory = 8;  // as zlib.h has it; the default of deflateInit
   z_stream stream{};
@@ -132,7 +132,8 @@ class LayoutWriter {
  public:
   LayoutWriter(Store& store, int blobs, LayerCompression compression, Executor& transfers, const std::stop_token& stop,
                const std::function<void(std::uint64_t)>& progress)
-      : store_(store), blobs_(blobs), compression_(compression), transfers_(transfers), stop_(stop), progress_(progress) {}
+      : store_(store), blobs_(blobs), compression_(compression), transfers_(transfers), stop_(stop),
+        progress_(progress) {}
 
   // Pieces are fetched side by side, hashed and written in order.
   Result<Descriptor> layer(const LayerReader& layer) {

@@ -64,7 +64,8 @@ bool is_owner_attribute(std::string_view name);
 // The way back: attributes for a name in an upper directory, those of entry.stored_owner among them. Data that was
 // escaped is again. user_marks: the mount that will use it has userxattr, whatever the one that was synced had: there
 // are no stored owners then, and user.overlay.* is what is escaped. Marks themselves (opaque, whiteout) are added from
-// `mark`; the directory that a whiteout with Mark::xattr or Mark::user lies in needs overlay.opaque=x besides, unless it is opaque.
+// `mark`; the directory that a whiteout with Mark::xattr or Mark::user lies in needs overlay.opaque=x besides, unless
+// it is opaque.
 std::vector<Xattr> upper_xattrs(const Entry& entry, bool user_marks);
 
 // What the upper directory itself has to show so that forms_of_root() finds the forms by which the names in it are

@@ -1,6 +1,6 @@
 // What only Cairn needs, in the value of one `comment` record: "cairn mark=device", "cairn holes=0+4096,8192+512",
 // "cairn forgotten=a/b%20c", "cairn escaped=user", "cairn owner=containers/0%3A0%3A755/1000/1000/100644", fields in the
-// order below, a blank between them. Names and values have all bytes but A-Z a-z 0-9 . _ - as %XX and a '/' between them.
+// order below, a blank between them. Names and values have all bytes but A-Z a-z 0-9 . _ - as %XX, a '/' between them.
 
 #include <fmt/format.h>
 

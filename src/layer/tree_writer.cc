@@ -274,8 +274,8 @@ StoredOwner TreeWriter::owner_of(const Entry& entry) const {
   return keeps_owner(entry) ? *entry.stored_owner : StoredOwner{{}, {}, entry.uid, entry.gid, entry.mode};
 }
 
-// A mount shows the kept owner, whoever the name itself belongs to, and none of a whiteout: they may stay with a user who
-// can give nothing away.
+// A mount shows the kept owner, whoever the name itself belongs to, and none of a whiteout: they may stay with a user
+// who can give nothing away.
 bool TreeWriter::may_stay(const Entry& entry) const {
   return (keeps_owner(entry) || entry.kind == EntryKind::whiteout) && (errno == EPERM || errno == EINVAL);
 }
