@@ -99,7 +99,7 @@ const char* fault_of_marks(const Entry& entry) {
   return nullptr;
 }
 
-mode_t type_of(EntryKind kind) {
+mode_t file_type_of(EntryKind kind) {
   switch (kind) {
     case EntryKind::directory: return S_IFDIR;
     case EntryKind::symlink: return S_IFLNK;
@@ -123,7 +123,7 @@ const char* fault_of_origin(const Entry& entry) {
   const mode_t type = owner.mode & S_IFMT;
   const bool may_be_file = entry.kind == EntryKind::char_device || entry.kind == EntryKind::block_device ||
                            entry.kind == EntryKind::fifo;
-  const bool fits = type == type_of(entry.kind) || (may_be_file && type == S_IFREG);
+  const bool fits = type == file_type_of(entry.kind) || (may_be_file && type == S_IFREG);
   return fits && owner.mode <= (S_IFMT | kMaxMode) ? nullptr : "its kind is not one that can be kept in an attribute";
 }
 
