@@ -27,5 +27,6 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libcairn-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SHLIBDEPS OFF)  # a static library: who links it needs these
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libsqlite3-dev, libzstd-dev, libxxhash-dev, libfmt-dev, libcurl4-openssl-dev, libssl-dev, libpugixml-dev, pkgconf")
+    "libsqlite3-dev, libzstd-dev, zlib1g-dev, libxxhash-dev, libfmt-dev, libcurl4-openssl-dev, libssl-dev, \
+libpugixml-dev, pkgconf")
 include(CPack)

@@ -106,6 +106,10 @@ struct LayerSyncState {
 };
 
 enum class LayerForm { upper, merged, oci_layout };
+enum class LayerCompression {
+  gzip,  // compressed anew: every tool knows it
+  zstd,  // the layers as they lie in the store
+};
 
 struct LayerRestoreOptions {
   std::optional<std::uint64_t> sequence = {};  // which sync; none: the newest
@@ -116,6 +120,7 @@ struct LayerRestoreOptions {
   bool overwrite = false;                 // the target may exist: it is replaced as a whole
   bool dry_run = false;                   // says what would be fetched
   bool user_marks = false;                // whiteouts and opaque marks as user.overlay.*, whatever they were (rootless)
+  std::optional<LayerCompression> compression = {};  // with oci_layout: of its blobs; none: gzip
   std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
   std::function<void(std::string_view)> on_notice = {};
   std::stop_token stop = {};

@@ -27,7 +27,7 @@ A directory that is there stays as it was until the new one is complete and chec
 the directory can be synced under the same name, from this machine on.)";
 
 struct LayerRestoreCommand {
-  std::string url, name, output, at, form = "upper", state_root;
+  std::string url, name, output, at, form = "upper", compression, state_root;
   std::optional<std::uint64_t> sequence;
   std::optional<std::string> path;
   std::vector<std::string> lower;
@@ -44,6 +44,11 @@ Result<LayerRestoreOptions> restore_options_of(const LayerRestoreCommand& option
   restoring.user_marks = options.user_marks;
   if (options.form == "merged") restoring.form = LayerForm::merged;
   if (options.form == "oci-layout") restoring.form = LayerForm::oci_layout;
+  if (options.compression == "gzip") restoring.compression = LayerCompression::gzip;
+  if (options.compression == "zstd") restoring.compression = LayerCompression::zstd;
+  if (restoring.compression && restoring.form != LayerForm::oci_layout) {
+    return Error(ErrorKind::invalid, "--compression is for --as oci-layout: nothing else is compressed");
+  }
   if (!options.at.empty()) {
     const Result<std::int64_t> time = parse_time(options.at);
     if (!time) return time.error().with("--at");
@@ -196,6 +201,12 @@ void add_layer_restore(CLI::App& layer, Run& run) {
   command->add_option("--lower", options->lower, "with merged: a directory that it lies over, the topmost first")
       ->type_name("DIR")
       ->allow_extra_args(false);
+  command->add_option("--compression", options->compression,
+                      "with oci-layout: gzip, which every tool knows (default),\n"
+                      "or zstd, the layers as they lie in the store, which is\n"
+                      "quicker, and which umoci knows from 0.5 on")
+      ->check(CLI::IsMember({"gzip", "zstd"}))
+      ->type_name("");
   command->add_flag("--overwrite", options->overwrite, "replace the directory, as a whole, if it exists");
   command->add_flag("--user-marks", options->user_marks,
                     "mark deletions for mounts with userxattr (rootless\n"

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,11 +33,27 @@ enum class Mark : std::uint8_t {
   user,      // the same two in the user.overlay. namespace
   file,      // fuse-overlayfs: a file `.wh.<name>`, or `.wh..wh..opq`
   fuse,      // fuse-overlayfs: user.fuseoverlayfs.opaque on a directory
+  // Of a directory: the attribute as above and the file, as fuse-overlayfs writes them together.
+  xattr_file,
+  user_file,
+  fuse_file,
 };
+
+// Data of a container whose names begin as overlayfs' own do (`trusted.overlay.`, `user.overlay.`): in which of the two
+// namespaces such a name has one `overlay.` more in the upper directory, as it has for the mount's own namespace only.
+enum class Escaped : std::uint8_t { trusted, user, both };
 
 struct Xattr {
   std::string name, value;  // bytes; value may be empty
   bool operator==(const Xattr&) const = default;
+};
+
+// Where fuse-overlayfs keeps owner, mode and kind of a name in an attribute: that one, and what the name itself has in
+// the upper directory.
+struct StoredOwner {
+  std::string attribute, value;
+  std::uint32_t uid = 0, gid = 0, mode = 0;  // mode: as st_mode has it, with the kind of file
+  bool operator==(const StoredOwner&) const = default;
 };
 
 struct Hole {
@@ -57,6 +74,8 @@ struct Entry {
   std::vector<Xattr> xattrs;     // ascending by name; ACLs and capabilities are among them
 
   Mark mark = Mark::none;              // of a whiteout or opaque entry; of a directory: it is opaque, and marked so
+  Escaped escaped = Escaped::trusted;  // of xattrs; without such names always this
+  std::optional<StoredOwner> stored_owner;
   std::vector<Hole> holes;             // of a file: ranges that occupy no space (their bytes are zeros in the tar)
   std::vector<std::string> forgotten;  // of a directory: names whose whiteout of an older layer holds no longer
 

@@ -2,9 +2,11 @@
 // needs no further look: paths that stay inside, each thing only where its kind has it, lists in order.
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
+#include "layer/overlay.h"
 #include "layer/tar.h"
 #include "layer/tar_fields.h"
 
@@ -84,6 +86,8 @@ const char* fault_of_marks(const Entry& entry) {
   const bool may_be_marked = entry.kind == EntryKind::whiteout || entry.kind == EntryKind::opaque ||
                              entry.kind == EntryKind::directory;
   if (entry.mark != Mark::none && !may_be_marked) return "it has a mark but is neither a deletion nor a directory";
+  const bool is_both = without_file(entry.mark) != Mark::none && has_file(entry.mark);
+  if (is_both && entry.kind == EntryKind::whiteout) return "it has two marks at once";
   if (entry.forgotten.empty()) return nullptr;
   if (entry.kind != EntryKind::directory) return "it forgets whiteouts but is no directory";
   const std::string* before = nullptr;
@@ -95,11 +99,40 @@ const char* fault_of_marks(const Entry& entry) {
   return nullptr;
 }
 
+mode_t file_type_of(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::directory: return S_IFDIR;
+    case EntryKind::symlink: return S_IFLNK;
+    case EntryKind::char_device: return S_IFCHR;
+    case EntryKind::block_device: return S_IFBLK;
+    case EntryKind::fifo: return S_IFIFO;
+    default: return S_IFREG;
+  }
+}
+
+const char* fault_of_origin(const Entry& entry) {
+  const MarkForms forms{.trusted = entry.escaped != Escaped::user, .user = entry.escaped != Escaped::trusted};
+  if (entry.escaped != escaped_in(entry.xattrs, forms)) return "it has no attributes that are escaped as it says";
+  if (!entry.stored_owner) return nullptr;
+  const StoredOwner& owner = *entry.stored_owner;
+  if (entry.kind == EntryKind::hard_link || entry.kind == EntryKind::whiteout || entry.kind == EntryKind::opaque) {
+    return "an owner is kept for it, but it has none of its own";
+  }
+  if (!is_owner_attribute(owner.attribute) || owner.value.size() > kMaxXattrValueBytes)
+    return "the attribute that keeps its owner is none";
+  const mode_t type = owner.mode & S_IFMT;
+  const bool may_be_file = entry.kind == EntryKind::char_device || entry.kind == EntryKind::block_device ||
+                           entry.kind == EntryKind::fifo;
+  const bool fits = type == file_type_of(entry.kind) || (may_be_file && type == S_IFREG);
+  return fits && owner.mode <= (S_IFMT | kMaxMode) ? nullptr : "its kind is not one that can be kept in an attribute";
+}
+
 }  // namespace
 
 Result<void> check_entry(const Entry& entry) {
   for (const auto fault_of :
-       {fault_of_path, fault_of_target, fault_of_numbers, fault_of_xattrs, fault_of_holes, fault_of_marks}) {
+       {fault_of_path, fault_of_target, fault_of_numbers, fault_of_xattrs, fault_of_holes, fault_of_marks,
+        fault_of_origin}) {
     if (const char* fault = fault_of(entry)) return refused(entry, fault);
   }
   return {};

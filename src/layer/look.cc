@@ -85,8 +85,11 @@ Entry entry_of(const struct statx& status) {
   return entry;
 }
 
-void apply_override(const OverlayMarks::Override& kept, Look& look) {
+void apply_override(OverlayMarks& marks, const struct statx& status, Look& look) {
+  const OverlayMarks::Override& kept = *marks.override_stat;
   Entry& entry = look.entry;
+  entry.stored_owner = StoredOwner{std::move(marks.override_xattr.name), std::move(marks.override_xattr.value),
+                                   status.stx_uid, status.stx_gid, status.stx_mode};
   entry.uid = kept.uid;
   entry.gid = kept.gid;
   entry.mode = kept.mode;
@@ -102,12 +105,11 @@ void apply_override(const OverlayMarks::Override& kept, Look& look) {
 // Whether a directory is opaque, and how it says so.
 Result<Mark> opacity_of(int directory, const std::string& name, const OverlayMarks& marks,
                         const MarkForms& forms) {
-  if (marks.opaque != Mark::none) return marks.opaque;
-  if (marks.redirect) return forms.trusted ? Mark::xattr : Mark::user;
-  if (!forms.fuse) return Mark::none;
+  if (marks.opaque == Mark::none && marks.redirect) return forms.trusted ? Mark::xattr : Mark::user;
+  if (!forms.fuse) return marks.opaque;
   const std::string path = std::string(name.empty() ? "." : name).append("/").append(kOpaqueName);
   CAIRN_ASSIGN(const auto file, status_at(directory, path));
-  return file ? Mark::file : Mark::none;
+  return file ? with_file(marks.opaque) : marks.opaque;
 }
 
 }  // namespace
@@ -188,6 +190,8 @@ Entry link_entry(Entry of_file, std::string target) {
   of_file.size_bytes = 0;
   of_file.dev_major = of_file.dev_minor = 0;
   of_file.xattrs.clear();
+  of_file.escaped = Escaped::trusted;
+  of_file.stored_owner.reset();
   of_file.holes.clear();
   return of_file;
 }
@@ -217,7 +221,8 @@ Result<std::optional<Look>> look_at(int directory, const std::string& name, cons
     return std::optional(std::move(look));
   }
   look.entry.xattrs = std::move(*xattrs);
-  if (look.marks.override_stat) apply_override(*look.marks.override_stat, look);
+  look.entry.escaped = escaped_in(look.entry.xattrs, rules.forms);
+  if (look.marks.override_stat) apply_override(look.marks, status, look);
   if (look.entry.kind == EntryKind::directory) {
     CAIRN_ASSIGN(look.entry.mark, opacity_of(directory, name, look.marks, rules.forms));
   } else if (look.entry.kind == EntryKind::symlink) {

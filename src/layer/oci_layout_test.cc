@@ -56,7 +56,7 @@ class OciLayout : public ::testing::Test {
 };
 
 TEST_F(OciLayout, HasEveryLayerAsItLiesInTheStore) {
-  const auto restored = restore({.form = LayerForm::oci_layout});
+  const auto restored = restore({.form = LayerForm::oci_layout, .compression = LayerCompression::zstd});
   ASSERT_TRUE(restored) << restored.error().message();
   const auto blob = [&](const nlohmann::json& descriptor) {
     const std::string digest = descriptor.at("digest");
@@ -83,14 +83,32 @@ TEST_F(OciLayout, SkopeoAndUmociTakeIt) {
   const std::string image = "oci:" + layout_ + ":latest";
   run("skopeo inspect " + image);
   run("umoci stat --image " + layout_ + ":latest");
-  // umoci 0.4 does not know zstd: skopeo, which checks every digest on the way, hands it the layers as gzip.
-  const std::string plain = "dir:" + (scratch_ / "plain"), gzip = scratch_ / "gzip";
-  run("skopeo copy -q --dest-decompress " + image + " " + plain);
-  run("skopeo copy -q " + plain + " oci:" + gzip + ":latest");
-  run("umoci unpack --image " + gzip + ":latest " + (scratch_ / "bundle") + " 2>/dev/null");
+  run("skopeo copy -q " + image + " dir:" + (scratch_ / "copy"));
+  run("umoci unpack --image " + layout_ + ":latest " + (scratch_ / "bundle") + " 2>/dev/null");
   EXPECT_EQ(read_text(scratch_ / "bundle/rootfs/d/a"), "new");
   EXPECT_FALSE(fs::exists(scratch_ / "bundle/rootfs/deleted"));
   EXPECT_EQ(fs::file_size(scratch_ / "bundle/rootfs/large"), 5u << 20);
+  ASSERT_TRUE(restore({.form = LayerForm::oci_layout, .overwrite = true, .compression = LayerCompression::zstd}));
+  run("skopeo copy -q " + image + " dir:" + (scratch_ / "copy-zstd"));
+}
+
+TEST_F(OciLayout, AsGzipItHasTheSameTars) {
+  ASSERT_TRUE(restore({.form = LayerForm::oci_layout}));
+  const auto index = nlohmann::json::parse(read_text(layout_ + "/index.json"));
+  const auto blob = [&](const nlohmann::json& descriptor) {
+    return layout_ + "/blobs/sha256/" + std::string(descriptor.at("digest")).substr(7);
+  };
+  const auto manifest = nlohmann::json::parse(read_text(blob(index.at("manifests").at(0))));
+  ASSERT_EQ(manifest.at("layers").size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto& layer = manifest.at("layers").at(i);
+    EXPECT_EQ(layer.at("mediaType"), "application/vnd.oci.image.layer.v1.tar+gzip");
+    EXPECT_EQ(layer.at("digest"), "sha256:" + hex_of(sha256_of(as_bytes(read_text(blob(layer))))));
+    EXPECT_EQ(layer.at("size"), fs::file_size(blob(layer)));
+    ASSERT_EQ(std::system(("gzip -dc " + blob(layer) + " >" + (scratch_ / "tar")).c_str()), 0);
+    EXPECT_TRUE(read_text(scratch_ / "tar") == as_text(layers_[i].tar)) << i;
+  }
+  EXPECT_EQ(restore({.compression = LayerCompression::gzip}).error().kind(), ErrorKind::invalid);
 }
 
 TEST_F(OciLayout, DamageIsFoundAndAPathCannotBeAskedFor) {

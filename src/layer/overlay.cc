@@ -17,9 +17,19 @@ constexpr std::string_view kFuse = "user.fuseoverlayfs.";
 constexpr std::string_view kFuseOpaque = "user.fuseoverlayfs.opaque";
 constexpr std::string_view kFuseStat = "user.fuseoverlayfs.override_stat";
 constexpr std::string_view kContainersStat = "user.containers.override_stat";
+constexpr std::string_view kPrivilegedStat = "security.fuseoverlayfs.override_stat";
 
 bool any_begins_with(const std::vector<Xattr>& xattrs, std::string_view prefix) {
   return std::ranges::any_of(xattrs, [&](const Xattr& xattr) { return xattr.name.starts_with(prefix); });
+}
+
+bool shows_fuse(const std::vector<Xattr>& xattrs) {
+  return any_begins_with(xattrs, kFuse) || any_begins_with(xattrs, kContainersStat) ||
+         any_begins_with(xattrs, kPrivilegedStat);
+}
+
+bool escapes(Escaped escaped, std::string_view space) {
+  return escaped == Escaped::both || (escaped == Escaped::user) == (space == kUser);
 }
 
 // A mark of the kernel's, by what follows its namespace. Those that are not named here (origin, uuid, impure, nlink,
@@ -68,7 +78,7 @@ MarkForms forms_of_root(const std::vector<Xattr>& xattrs, LayerMarks marks) {
     forms.trusted = trusted;
     forms.user = user;
   }
-  const bool fuse = any_begins_with(xattrs, kFuse) || any_begins_with(xattrs, kContainersStat);
+  const bool fuse = shows_fuse(xattrs);
   forms.fuse = marks == LayerMarks::fuse_overlayfs || (marks == LayerMarks::automatic && fuse);
   // Under a mount by root such an attribute belongs to a container in the container.
   forms.fuse_opaque = forms.fuse || (marks == LayerMarks::automatic && forms.user);
@@ -116,8 +126,11 @@ Result<OverlayMarks> take_marks(std::vector<Xattr>& xattrs, const MarkForms& for
       }
     } else if (forms.fuse_opaque && name == kFuseOpaque) {
       if (xattr.value == "y") marks.opaque = Mark::fuse;
-    } else if (forms.fuse && (name == kContainersStat || (name == kFuseStat && !marks.override_stat))) {
+    } else if (forms.fuse && is_owner_attribute(name)) {
+      // By the bytes of their names, so the one of containers comes before fuse-overlayfs' own.
+      if (name != kContainersStat && marks.override_stat) continue;
       CAIRN_ASSIGN(marks.override_stat, parse_override_stat(xattr.value));
+      marks.override_xattr = std::move(xattr);
     } else if (!forms.fuse || !name.starts_with(kFuse)) {
       data.push_back(std::move(xattr));
     }
@@ -127,24 +140,82 @@ Result<OverlayMarks> take_marks(std::vector<Xattr>& xattrs, const MarkForms& for
   return marks;
 }
 
+Escaped escaped_in(const std::vector<Xattr>& xattrs, const MarkForms& forms) {
+  const bool has_trusted = any_begins_with(xattrs, kTrusted), has_user = any_begins_with(xattrs, kUser);
+  const bool by_user = has_user && forms.user;
+  if (by_user && has_trusted && forms.trusted) return Escaped::both;
+  return by_user || (has_trusted && !forms.trusted) ? Escaped::user : Escaped::trusted;
+}
+
+Mark with_file(Mark mark) {
+  switch (mark) {
+    case Mark::none: return Mark::file;
+    case Mark::xattr: return Mark::xattr_file;
+    case Mark::user: return Mark::user_file;
+    case Mark::fuse: return Mark::fuse_file;
+    default: return mark;
+  }
+}
+
+bool has_file(Mark mark) { return without_file(mark) != mark; }
+
+Mark without_file(Mark mark) {
+  switch (mark) {
+    case Mark::file: return Mark::none;
+    case Mark::xattr_file: return Mark::xattr;
+    case Mark::user_file: return Mark::user;
+    case Mark::fuse_file: return Mark::fuse;
+    default: return mark;
+  }
+}
+
+bool is_owner_attribute(std::string_view name) {
+  return name == kContainersStat || name == kFuseStat || name == kPrivilegedStat;
+}
+
 std::vector<Xattr> upper_xattrs(const Entry& entry, bool user_marks) {
-  const std::string_view space = user_marks ? kUser : kTrusted;
+  const Escaped escaped = user_marks ? Escaped::user : entry.escaped;
   std::vector<Xattr> xattrs = entry.xattrs;
   for (Xattr& xattr : xattrs) {
-    if (xattr.name.starts_with(space)) xattr.name.insert(space.size(), kEscape);
+    for (const std::string_view space : {kTrusted, kUser}) {
+      if (!escapes(escaped, space) || !xattr.name.starts_with(space)) continue;
+      xattr.name.insert(space.size(), kEscape);
+      break;
+    }
   }
-  const bool user = user_marks || entry.mark == Mark::user;
-  const std::string kernel(user ? kUser : kTrusted);
-  const bool is_xattr_mark = entry.mark == Mark::xattr || entry.mark == Mark::user;
+  if (entry.stored_owner && !user_marks) xattrs.push_back({entry.stored_owner->attribute, entry.stored_owner->value});
+  const Mark mark = without_file(entry.mark);
+  const std::string kernel(user_marks || mark == Mark::user ? kUser : kTrusted);
+  const bool is_xattr_mark = mark == Mark::xattr || mark == Mark::user;
   if (entry.kind == EntryKind::directory && (is_xattr_mark || (user_marks && entry.mark != Mark::none))) {
     xattrs.push_back({kernel + "opaque", "y"});
-  } else if (entry.kind == EntryKind::directory && entry.mark == Mark::fuse) {
+  } else if (entry.kind == EntryKind::directory && mark == Mark::fuse) {
     xattrs.push_back({std::string(kFuseOpaque), "y"});
   } else if (entry.kind == EntryKind::whiteout && (is_xattr_mark || user_marks)) {
     xattrs.push_back({kernel + "whiteout", ""});
   }
   std::ranges::sort(xattrs, {}, &Xattr::name);
   return xattrs;
+}
+
+void Signs::note(const Entry& entry, bool user_marks) {
+  const Escaped escaped = user_marks ? Escaped::user : entry.escaped;
+  has_plain_trusted_ |= !escapes(escaped, kTrusted) && any_begins_with(entry.xattrs, kTrusted);
+  has_plain_user_ |= !escapes(escaped, kUser) && any_begins_with(entry.xattrs, kUser);
+  has_trusted_marks_ |= !user_marks && without_file(entry.mark) == Mark::xattr;
+  has_user_marks_ |= user_marks || without_file(entry.mark) == Mark::user;
+  is_fuse_ |= !user_marks && (has_file(entry.mark) || entry.stored_owner);
+}
+
+std::vector<Xattr> Signs::missing(const std::vector<Xattr>& root) const {
+  std::vector<Xattr> signs;
+  const bool trusted = any_begins_with(root, kTrusted), user = any_begins_with(root, kUser);
+  // Overlayfs sets this one itself as soon as something is copied up.
+  const bool is_trusteds = has_trusted_marks_ || has_plain_user_, is_users = has_user_marks_ || has_plain_trusted_;
+  if (has_plain_trusted_ && !is_trusteds && !user) signs.push_back({"user.overlay.impure", "y"});
+  if (has_plain_user_ && !is_users && !trusted) signs.push_back({"trusted.overlay.impure", "y"});
+  if (is_fuse_ && !shows_fuse(root)) signs.push_back({"user.fuseoverlayfs.upper", "y"});
+  return signs;
 }
 
 }  // namespace cairn::layer

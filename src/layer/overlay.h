@@ -42,16 +42,46 @@ struct OverlayMarks {
     std::uint32_t dev_major = 0, dev_minor = 0;
   };
   std::optional<Override> override_stat;
+  Xattr override_xattr;               // that one, as it is
 };
 
 // Takes the marks and what is bound to the host out of `xattrs`, and one "overlay." out of escaped names.
 // invalid: an override_stat that cannot be read.
 Result<OverlayMarks> take_marks(std::vector<Xattr>& xattrs, const MarkForms& forms);
 
-// The way back: attributes for a name in an upper directory. Data whose name would be read as a mark is escaped.
-// user_marks: the mount that will use it has userxattr. Marks themselves (opaque, whiteout) are added from `mark`; the
-// directory that a whiteout with Mark::xattr or Mark::user lies in needs overlay.opaque=x besides, unless it is opaque.
+// How names that were read by these forms are escaped in the upper directory. xattrs: without marks, as take_marks()
+// leaves them.
+Escaped escaped_in(const std::vector<Xattr>& xattrs, const MarkForms& forms);
+
+// A directory's mark with fuse-overlayfs' file besides, whether it has that file, and the mark without it.
+Mark with_file(Mark mark);
+bool has_file(Mark mark);
+Mark without_file(Mark mark);
+
+// Whether fuse-overlayfs keeps owners in an attribute of this name.
+bool is_owner_attribute(std::string_view name);
+
+// The way back: attributes for a name in an upper directory, those of entry.stored_owner among them. Data that was
+// escaped is again. user_marks: the mount that will use it has userxattr, whatever the one that was synced had: there
+// are no stored owners then, and user.overlay.* is what is escaped. Marks themselves (opaque, whiteout) are added from
+// `mark`; the directory that a whiteout with Mark::xattr or Mark::user lies in needs overlay.opaque=x besides, unless
+// it is opaque.
 std::vector<Xattr> upper_xattrs(const Entry& entry, bool user_marks);
+
+// What the upper directory itself has to show so that forms_of_root() finds the forms by which the names in it are
+// meant. Without a sign both namespaces count, and fuse-overlayfs' files do not.
+class Signs {
+ public:
+  // Each entry as it is written into an upper directory.
+  void note(const Entry& entry, bool user_marks);
+  // What `root`, the directory's own attributes, lacks. The names are ones that a mount leaves out of what it shows.
+  std::vector<Xattr> missing(const std::vector<Xattr>& root) const;
+
+ private:
+  bool has_plain_trusted_ = false, has_plain_user_ = false;  // data that is not escaped
+  bool has_trusted_marks_ = false, has_user_marks_ = false;
+  bool is_fuse_ = false;
+};
 
 // "uid:gid:mode[:kind[-major-minor]]", mode in octal.
 Result<OverlayMarks::Override> parse_override_stat(std::string_view value);

@@ -115,6 +115,10 @@ TEST(OverlayMarks, FuseOverlayfsDirectories) {
   EXPECT_EQ(file.gid, 8u);
   EXPECT_EQ(file.mode, 04750u);
   EXPECT_TRUE(file.xattrs.empty());
+  ASSERT_TRUE(file.stored_owner);
+  EXPECT_EQ(file.stored_owner->value, "7:8:4750");
+  EXPECT_EQ(upper_xattrs(file, false), (std::vector<Xattr>{{"user.containers.override_stat", "7:8:4750"}}));
+  EXPECT_TRUE(upper_xattrs(file, true).empty());  // another mount's
   EXPECT_EQ(all->back().entry.dev_minor, 3u);
   EXPECT_EQ(upper.sync_text(), "");
   std::filesystem::remove(upper / "d/.wh.gone");

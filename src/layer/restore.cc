@@ -51,6 +51,8 @@ Result<void> check_options(const LayerRestoreOptions& options) {
     return Error(ErrorKind::invalid, "a time and a sequence were both given: give one of them");
   if (options.form == LayerForm::oci_layout && options.path)
     return Error(ErrorKind::invalid, "an OCI layout has whole layers: a single path cannot be had in that form");
+  if (options.form != LayerForm::oci_layout && options.compression)
+    return Error(ErrorKind::invalid, "only the layers of an OCI layout are compressed");
   if (options.form != LayerForm::merged && !options.lower.empty())
     return Error(ErrorKind::invalid, "lower directories are laid under a merged tree only");
   return {};
@@ -301,7 +303,7 @@ Result<void> write_layout(Store& store, const Chain& chain, const std::string& t
     if (options.progress) options.progress(done_bytes, object_bytes(chain));
   };
   CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName,
-                             machine.transfers, options.stop, progress));
+                             options.compression.value_or(LayerCompression::gzip), machine.transfers, options.stop, progress));
   return place->commit();
 }
 

@@ -45,15 +45,21 @@ std::string facts_of(const std::string& path, std::map<std::pair<dev_t, ino_t>, 
   for (std::string_view rest(names.data(), size < 0 ? 0 : static_cast<std::size_t>(size)); !rest.empty();) {
     const std::string name(rest.substr(0, rest.find('\0')));
     rest.remove_prefix(name.size() + 1);
-    const bool is_hosts = name == "trusted.overlay.origin" || name == "trusted.overlay.impure" ||
-                          name == "trusted.overlay.uuid" || name == "trusted.overlay.nlink";
+    bool is_hosts = false;
+    for (const std::string space : {"trusted.overlay.", "user.overlay."}) {
+      for (const char* what : {"origin", "impure", "uuid", "nlink"}) is_hosts |= name == space + what;
+    }
     if (is_hosts) continue;
     std::string value(65536, '\0');
     value.resize(static_cast<std::size_t>(std::max<ssize_t>(
         0, ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size()))));
     xattrs[name] = value;
   }
-  for (const auto& [name, value] : xattrs) facts += " " + name + "=" + value;
+  std::string all;
+  for (const auto& [name, value] : xattrs) all += " " + name + "=" + value;
+  // Nor do owner and mode of one that is a file.
+  if (all == " trusted.overlay.whiteout=" || all == " user.overlay.whiteout=") return "whiteout" + all;
+  facts += all;
   if (S_ISLNK(status.st_mode)) facts += " -> " + fs::read_symlink(path).string();
   if (S_ISREG(status.st_mode)) {
     std::ifstream in(path, std::ios::binary);
@@ -71,7 +77,11 @@ void collect(const std::string& root, const std::string& path, std::map<std::str
   tree[path] = facts_of(here, inodes);
   if (!fs::is_directory(fs::symlink_status(here))) return;
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(here)) names.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(here)) {
+    // An overlay lists whiteouts of the attribute form in its upper directory, but they are not there.
+    struct stat status{};
+    if (::lstat(entry.path().c_str(), &status) == 0) names.push_back(entry.path().filename());
+  }
   std::ranges::sort(names);
   for (const std::string& name : names) collect(root, path + "/" + name, tree, inodes);
 }
@@ -118,7 +128,7 @@ class LayerRoundTrip : public ::testing::Test {
 
   bool mount(const std::string& upper, const std::string& work, const std::string& where) {
     const std::string options = "lowerdir=" + (scratch_ / "low1") + ":" + (scratch_ / "low2") + ",upperdir=" +
-                                (scratch_ / upper) + ",workdir=" + (scratch_ / work);
+                                (scratch_ / upper) + ",workdir=" + (scratch_ / work) + more_;
     return ::mount("overlay", (scratch_ / where).c_str(), "overlay", 0, options.c_str()) == 0;
   }
   void unmount(const std::string& where) { ASSERT_EQ(::umount((scratch_ / where).c_str()), 0); }
@@ -177,6 +187,59 @@ class LayerRoundTrip : public ::testing::Test {
     }
   }
 
+  // An upper directory with a bit of everything that its own namespace and the other one can hold, through a mount.
+  void make_marks(const std::string& own, const std::string& other) {
+    make("low2/w/gone", "below");
+    make("low2/w/stays", "below");
+    for (const char* name : {"upper", "work"}) fs::remove_all(scratch_ / name);  // a mount by root has left signs
+    fs::create_directory(scratch_ / "work");
+    fs::create_directories(scratch_ / "upper/w");
+    std::ofstream(scratch_ / "upper/w/gone").close();
+    set("upper/w", own + "opaque", "x");
+    set("upper/w/gone", own + "whiteout", "");
+    set("upper", own + "impure", "y");  // as a mount leaves it once something is copied up
+    in_container([&](const std::string& root) {
+      fs::remove(root + "/base/f");      // a device
+      fs::remove_all(root + "/base/deep");
+      fs::create_directory(root + "/base/deep");  // opaque
+      std::ofstream(root + "/base/deep/new") << "1";
+      std::ofstream(root + "/data") << "2";
+      fs::create_directories(root + "/inner/opaque");
+      // What an overlay inside the container writes in its upper directory, and one more inside that.
+      for (const std::string& space : {own, other}) {
+        set("mnt/inner/opaque", space + "opaque", "y");
+        set("mnt/inner/opaque", space + "overlay.opaque", "y");
+        set("mnt/data", space + "x", "a name that is nobody's");
+      }
+      std::ofstream(root + "/d/beside") << "3";
+    });
+    ASSERT_EQ(get("upper/inner/opaque", own + "overlay.overlay.opaque"), "y") << "the kernel does not escape it";
+    ASSERT_EQ(get("upper/inner/opaque", other + "overlay.opaque"), "y");
+    ASSERT_EQ(get("upper/data", other + "x"), "a name that is nobody's");
+    ASSERT_EQ(get("upper/base/deep", own + "opaque"), "y");
+  }
+  void set(const std::string& name, const std::string& attribute, const std::string& value) {
+    ASSERT_EQ(::lsetxattr((scratch_ / name).c_str(), attribute.c_str(), value.data(), value.size(), 0), 0)
+        << name << " " << attribute << ": " << std::strerror(errno);
+  }
+  std::string get(const std::string& name, const std::string& attribute) {
+    std::string value(256, '\0');
+    const ssize_t got = ::lgetxattr((scratch_ / name).c_str(), attribute.c_str(), value.data(), value.size());
+    return got < 0 ? std::strerror(errno) : value.substr(0, static_cast<std::size_t>(got));
+  }
+  // And what is restored is synced and restored once more, with nothing but itself to go by.
+  void expect_exact_twice() {
+    sync();
+    expect_all_syncs_back();
+    ASSERT_TRUE(manager_->register_container("again", scratch_ / "copy"));
+    ASSERT_TRUE(manager_->sync_layer("again"));
+    const auto restored = manager_->restore_layer("again", scratch_ / "copy2");
+    ASSERT_TRUE(restored) << restored.error().message();
+    EXPECT_EQ(tree_of(scratch_ / "copy2"), states_.back());
+    expect_same_view();
+  }
+
+  std::string more_;  // options of the mount
   cairn::testing::Scratch scratch_{"round-trip"};
   std::unique_ptr<Store> store_ = make_memory_store();
   std::unique_ptr<Machine> machine_ = make_machine(2);
@@ -222,6 +285,31 @@ TEST_F(LayerRoundTrip, AContainersLife) {
   sync();
   expect_all_syncs_back();
   expect_same_view();
+}
+
+TEST_F(LayerRoundTrip, MarksOfBothNamespacesInAMountByRoot) {
+  more_ = ",redirect_dir=off,metacopy=off";
+  make_marks("trusted.overlay.", "user.overlay.");
+  if (!HasFatalFailure()) expect_exact_twice();
+}
+
+TEST_F(LayerRoundTrip, MarksOfBothNamespacesInAMountWithUserxattr) {
+  more_ = ",userxattr";
+  if (!mount("upper", "work", "mnt")) GTEST_SKIP() << "no mount with userxattr here: " << std::strerror(errno);
+  unmount("mnt");
+  make_marks("user.overlay.", "trusted.overlay.");
+  if (!HasFatalFailure()) expect_exact_twice();
+}
+
+// Nothing shows whose it is: both namespaces are marks, and both are escaped again.
+TEST_F(LayerRoundTrip, EscapedNamesOfADirectoryThatShowsNothing) {
+  make("upper/f", "1");
+  for (const char* name : {"trusted.overlay.overlay.x", "user.overlay.overlay.x", "user.overlay.overlay.overlay.x"}) {
+    set("upper/f", name, name);
+  }
+  sync();
+  expect_all_syncs_back();
+  EXPECT_EQ(get("copy/f", "user.overlay.overlay.x"), "user.overlay.overlay.x");
 }
 
 // Whoever cleans up the upper directory itself, without a mount, takes marks away that were there.

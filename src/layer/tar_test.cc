@@ -68,6 +68,58 @@ TEST(Tar, EveryFieldComesBack) {
   }
 }
 
+TEST(Tar, WhatAnUpperDirectoryHasBesidesComesBack) {
+  Entry entry = entry_of(EntryKind::directory, "d");
+  entry.xattrs = {{"trusted.overlay.x", "1"}, {"user.overlay.x", "2"}};
+  for (const Escaped escaped : {Escaped::trusted, Escaped::user, Escaped::both}) {
+    entry.escaped = escaped;
+    expect_round_trip(entry);
+  }
+  EXPECT_NE(text_of(entry).find("comment=cairn escaped=both\n"), std::string::npos);
+  for (const Mark mark : {Mark::file, Mark::fuse, Mark::xattr_file, Mark::user_file, Mark::fuse_file}) {
+    entry.mark = mark;
+    expect_round_trip(entry);
+  }
+  entry = entry_of(EntryKind::fifo, "p");
+  for (const char* name : {"user.fuseoverlayfs.override_stat", "user.containers.override_stat",
+                           "security.fuseoverlayfs.override_stat"}) {
+    entry.stored_owner = StoredOwner{name, "5:6:10644:pipe", 1000, 4294967295u, 0100600};
+    expect_round_trip(entry);
+  }
+  EXPECT_NE(text_of(entry).find("comment=cairn owner=privileged/5%3A6%3A10644%3Apipe/1000/4294967295/100600\n"),
+            std::string::npos);
+}
+
+TEST(Tar, WhatNoUpperDirectoryHasIsRefused) {
+  const auto expect_refused = [](const Entry& entry, const char* why) {
+    const auto bytes = write_tar_header(entry);
+    ASSERT_FALSE(bytes) << why;
+    EXPECT_EQ(bytes.error().kind(), ErrorKind::invalid);
+    EXPECT_NE(bytes.error().message().find(why), std::string::npos) << bytes.error().message();
+  };
+  Entry escaped = file_of("f", 0);
+  escaped.escaped = Escaped::user;
+  expect_refused(escaped, "no attributes that are escaped");
+  escaped.xattrs = {{"user.overlay.x", "1"}};
+  EXPECT_TRUE(write_tar_header(escaped));
+  escaped.escaped = Escaped::both;  // the same can be said with less
+  expect_refused(escaped, "no attributes that are escaped");
+
+  Entry kept = file_of("f", 0);
+  kept.stored_owner = StoredOwner{"user.containers.override_stat", "0:0:644", 1, 1, 0100644};
+  EXPECT_TRUE(write_tar_header(kept));
+  kept.stored_owner->mode = 040755;
+  expect_refused(kept, "its kind is not one");
+  kept.stored_owner = StoredOwner{"user.other", "0:0:644", 1, 1, 0100644};
+  expect_refused(kept, "the attribute that keeps its owner");
+  Entry link = link_of(EntryKind::hard_link, "g", "f");
+  link.stored_owner = StoredOwner{"user.containers.override_stat", "0:0:644", 1, 1, 0100644};
+  expect_refused(link, "none of its own");
+  Entry gone = entry_of(EntryKind::whiteout, "g");
+  gone.mark = Mark::xattr_file;
+  expect_refused(gone, "two marks");
+}
+
 TEST(Tar, TimesOfAllSizesAndSignsComeBack) {
   constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();

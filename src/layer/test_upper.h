@@ -160,6 +160,9 @@ inline const char* mark_text(Mark mark) {
     case Mark::user: return "user";
     case Mark::file: return "file";
     case Mark::fuse: return "fuse";
+    case Mark::xattr_file: return "xattr+file";
+    case Mark::user_file: return "user+file";
+    case Mark::fuse_file: return "fuse+file";
   }
   return "?";
 }

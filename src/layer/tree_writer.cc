@@ -100,6 +100,7 @@ Result<int> TreeWriter::descriptor_of(std::size_t level) {
 Result<void> TreeWriter::add(const Entry& entry) {
   CAIRN_ASSIGN(const int parent, parent_of_entry(entry));
   const std::string name = name_at(entry);
+  if (form_ != TreeForm::plain) signs_.note(entry, form_ == TreeForm::upper_user_marks);
   last_parent_ = parent;
   last_name_ = name;
   switch (entry.kind) {
@@ -125,7 +126,7 @@ Result<void> TreeWriter::add_directory(const Entry& entry, int parent, const std
   if (fd < 0) return failed(errno, "the directory", entry);
   if (levels_.size() > kOpenLevels) levels_[levels_.size() - kOpenLevels].fd.close();
   levels_.push_back({entry, FileDescriptor(fd), Mark::none});
-  if (form_ == TreeForm::upper && entry.mark == Mark::file)
+  if (form_ == TreeForm::upper && has_file(entry.mark))
     return make_empty_file(entry, fd, std::string(kOpaqueName));
   return {};
 }
@@ -141,7 +142,20 @@ Result<void> TreeWriter::leave() {
     const char* name = level.whiteouts == Mark::user ? "user.overlay.opaque" : "trusted.overlay.opaque";
     if (::fsetxattr(level.fd.get(), name, "x", 1, 0) != 0) return failed(errno, "the mark", level.entry);
   }
+  if (levels_.empty()) CAIRN_TRY(show_forms(level));
   return set_attributes(level.entry, level.fd.get());
+}
+
+// While its owner may write to it.
+Result<void> TreeWriter::show_forms(const Level& root) {
+  if (form_ == TreeForm::plain) return {};
+  for (const Xattr& sign : signs_.missing(xattrs_of(root.entry))) {
+    if (::fsetxattr(root.fd.get(), sign.name.c_str(), sign.value.data(), sign.value.size(), 0) == 0) continue;
+    // Without it the directory is the same; whoever may not set it cannot mount so either.
+    const bool may_lack = errno == EPERM && sign.name.starts_with("trusted.");
+    if (!may_lack) return failed(errno, fmt::format("the attribute {}", sign.name), root.entry);
+  }
+  return {};
 }
 
 Result<void> TreeWriter::add_whiteout(const Entry& entry, int parent, const std::string& name) {
@@ -162,11 +176,13 @@ Result<void> TreeWriter::make_empty_file(const Entry& entry, int parent, const s
   const int fd = open_confined(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
   if (fd < 0) return failed(errno, "the mark", entry);
   const FileDescriptor file(fd);
-  if (entry.kind == EntryKind::whiteout) return set_attributes(entry, fd);
-  return {};
+  const bool is_opaque_mark = entry.kind == EntryKind::directory;
+  return is_opaque_mark ? Result<void>() : set_attributes(entry, fd);
 }
 
 Result<void> TreeWriter::add_special(const Entry& entry, int parent, const std::string& name) {
+  // What is a device only by its attribute, as whoever is not root has them.
+  if (keeps_owner(entry) && S_ISREG(entry.stored_owner->mode)) return make_empty_file(entry, parent, name);
   const dev_t device = makedev(entry.dev_major, entry.dev_minor);
   if (::mknodat(parent, name.c_str(), mode_of(entry.kind) | 0600, device) != 0)
     return failed(errno, entry.kind == EntryKind::fifo ? "the FIFO" : "the device", entry);
@@ -207,6 +223,7 @@ Result<void> TreeWriter::add_link(const Entry& entry, int parent, const std::str
 
 Result<void> TreeWriter::begin_file(const Entry& entry) {
   CAIRN_ASSIGN(const int parent, parent_of_entry(entry));
+  if (form_ != TreeForm::plain) signs_.note(entry, form_ == TreeForm::upper_user_marks);
   last_parent_ = parent;
   last_name_ = name_at(entry);
   const int fd = open_confined(parent, last_name_.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
@@ -252,6 +269,17 @@ std::vector<Xattr> TreeWriter::xattrs_of(const Entry& entry) const {
   return upper_xattrs(entry, form_ == TreeForm::upper_user_marks);
 }
 
+// What the name itself gets: the entry's own, or what it had beside the attribute that keeps them.
+StoredOwner TreeWriter::owner_of(const Entry& entry) const {
+  return keeps_owner(entry) ? *entry.stored_owner : StoredOwner{{}, {}, entry.uid, entry.gid, entry.mode};
+}
+
+// A mount shows the kept owner, whoever the name itself belongs to, and none of a whiteout: they may stay with a user
+// who can give nothing away.
+bool TreeWriter::may_stay(const Entry& entry) const {
+  return (keeps_owner(entry) || entry.kind == EntryKind::whiteout) && (errno == EPERM || errno == EINVAL);
+}
+
 // `set` puts one attribute where it belongs. user.* needs the right to write, which the mode may take from whoever is
 // not root; an ACL has to come after the mode.
 template <class Set>
@@ -266,14 +294,15 @@ Result<void> TreeWriter::set_xattrs(const Entry& entry, const std::vector<Xattr>
 }
 
 Result<void> TreeWriter::set_attributes(const Entry& entry, int fd) {
-  if (::fchown(fd, entry.uid, entry.gid) != 0)
-    return failed(errno, fmt::format("the owner ({}:{})", entry.uid, entry.gid), entry);
+  const StoredOwner owner = owner_of(entry);
+  if (::fchown(fd, owner.uid, owner.gid) != 0 && !may_stay(entry))
+    return failed(errno, fmt::format("the owner ({}:{})", owner.uid, owner.gid), entry);
   const std::vector<Xattr> xattrs = xattrs_of(entry);
   const auto set = [fd](const char* name, const char* value, std::size_t size) {
     return ::fsetxattr(fd, name, value, size, 0);
   };
   CAIRN_TRY(set_xattrs(entry, xattrs, When::before_mode, set));
-  if (::fchmod(fd, entry.mode) != 0) return failed(errno, "the mode", entry);
+  if (::fchmod(fd, owner.mode & 07777) != 0) return failed(errno, "the mode", entry);
   CAIRN_TRY(set_xattrs(entry, xattrs, When::after_mode, set));
   if (::futimens(fd, times_of(entry).data()) != 0) return failed(errno, "the time", entry);
   return {};
@@ -281,15 +310,16 @@ Result<void> TreeWriter::set_attributes(const Entry& entry, int fd) {
 
 // Of what cannot be opened: links, devices, FIFOs.
 Result<void> TreeWriter::set_attributes(const Entry& entry, int parent, const std::string& name) {
-  if (::fchownat(parent, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return failed(errno, fmt::format("the owner ({}:{})", entry.uid, entry.gid), entry);
+  const StoredOwner owner = owner_of(entry);
+  if (::fchownat(parent, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0 && !may_stay(entry))
+    return failed(errno, fmt::format("the owner ({}:{})", owner.uid, owner.gid), entry);
   const std::vector<Xattr> xattrs = xattrs_of(entry);
   const std::string path = fmt::format("/proc/self/fd/{}/{}", parent, name);
   const auto set = [&path](const char* attribute, const char* value, std::size_t size) {
     return ::lsetxattr(path.c_str(), attribute, value, size, 0);
   };
   CAIRN_TRY(set_xattrs(entry, xattrs, When::before_mode, set));
-  if (entry.kind != EntryKind::symlink && ::fchmodat(parent, name.c_str(), entry.mode, 0) != 0)
+  if (entry.kind != EntryKind::symlink && ::fchmodat(parent, name.c_str(), owner.mode & 07777, 0) != 0)
     return failed(errno, "the mode", entry);
   CAIRN_TRY(set_xattrs(entry, xattrs, When::after_mode, set));
   if (::utimensat(parent, name.c_str(), times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0)

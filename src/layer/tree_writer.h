@@ -18,6 +18,7 @@
 #include "base/os.h"
 #include "cairn/error.h"
 #include "layer/entry.h"
+#include "layer/overlay.h"
 
 struct statx;
 
@@ -71,6 +72,10 @@ class TreeWriter {
   template <class Set>
   Result<void> set_xattrs(const Entry& entry, const std::vector<Xattr>& xattrs, When when, Set set) const;
   std::vector<Xattr> xattrs_of(const Entry& entry) const;
+  bool keeps_owner(const Entry& entry) const { return form_ == TreeForm::upper && entry.stored_owner.has_value(); }
+  StoredOwner owner_of(const Entry& entry) const;
+  bool may_stay(const Entry& entry) const;
+  Result<void> show_forms(const Level& root);
   std::string name_at(const Entry& entry) const;
   Error failed(int error_number, std::string_view what, const Entry& entry) const;
 
@@ -78,6 +83,7 @@ class TreeWriter {
   const std::string name_;
   const TreeForm form_;
   std::vector<Level> levels_;
+  Signs signs_;
 
   Entry file_;
   FileDescriptor file_fd_;
