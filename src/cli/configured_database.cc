@@ -208,6 +208,9 @@ void ConfiguredDatabase::end(const Result<void>& outcome) {
       around_.log.about_database(job_.path, sequence).info("stopped, published up to sequence {}", sequence);
     }
   }
+  // When the last one has ended, what they all share goes.
+  open.reset();
+  report.reset();
   ended_(*this, result);
 }
 

@@ -303,7 +303,8 @@ Result<void> write_layout(Store& store, const Chain& chain, const std::string& t
     if (options.progress) options.progress(done_bytes, object_bytes(chain));
   };
   CAIRN_TRY(write_oci_layout(store, chain.syncs, chain.layers, place->directory(), RestoreTarget::kName,
-                             options.compression.value_or(LayerCompression::gzip), machine.transfers, options.stop, progress));
+                             options.compression.value_or(LayerCompression::gzip), machine.transfers, options.stop,
+                             progress));
   return place->commit();
 }
 

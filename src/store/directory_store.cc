@@ -77,8 +77,8 @@ class DirectoryStore final : public Store {
     return read(object, range);
   }
 
-  // Who asks will act on it, and whoever made the object may have died before its name was synced. (A folder that cannot
-  // be synced, being read-only or another's, is one that nobody writes to from here.)
+  // Who asks will act on it, and whoever made the object may have died before its name was synced. (A folder that
+  // cannot be synced, being read-only or another's, is one that nobody writes to from here.)
   Result<ObjectInfo> head(std::string_view key) override {
     auto info = look(key);
     if (!info) return info;

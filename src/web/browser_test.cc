@@ -115,7 +115,11 @@ TEST(Browser, ThePageShowsAThousandDatabasesAndRunsNothingOfTheirNames) {
   EXPECT_THAT(dom, HasSubstr("show more (900 not shown)"));
   EXPECT_THAT(dom, HasSubstr("restore points, 1 snapshots"));
   EXPECT_THAT(dom, HasSubstr("the directory is not there"));
-  EXPECT_THAT(dom, HasSubstr("48 MB"));  // that waits for the store that is away
+  EXPECT_THAT(dom, HasSubstr("<td class=\"number\">45.8 MiB</td>"));  // that waits for the store that is away
+  EXPECT_THAT(dom, HasSubstr("<b>45.8 MiB</b><span>spool</span>"));
+  EXPECT_THAT(dom, HasSubstr("<td class=\"name\">s3://bucket</td><td class=\"number\">898,600</td>"));  // its requests
+  EXPECT_THAT(dom, HasSubstr("<b>906,592</b><span>requests since it began</span>"));
+  EXPECT_THAT(dom, HasSubstr("<b>$4.51</b><span>at list prices</span>"));
   EXPECT_LT(dom.find("another writer"), dom.find("does not answer"));  // what fails comes first
   std::error_code error;
   EXPECT_GT(fs::file_size(picture, error), 20'000u) << "no picture was made";
