@@ -55,7 +55,7 @@ class Tended {
 struct SchedulerOptions {
   int capture_workers = 2;  // who read and compress
   int store_workers = 8;    // who mostly wait for a network
-  int upkeep_workers = 2;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
+  int upkeep_workers = 3;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
   int life_workers = 4;     // who open and close
   RunTiming timing;
   // The file system tells of what matters; looking beside that must not cost more with each database. With more than

@@ -263,11 +263,14 @@ TEST_F(SchedulerTest, UpkeepThatHangsHoldsUpNothingElse) {
     while (!answers) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   };
   drive(slow, "hangs");
-  Watched& other = add();
-  other.fake.commit();
-  drive(other, "well");
   EXPECT_TRUE(comes_true([&] { return slow.status().published_sequence == 1; }));
-  EXPECT_TRUE(comes_true([&] { return other.fake.upkeep_count() > 0 && other.status().published_sequence == 1; }));
+  for (const char* lane : {"well", "hangs"}) {  // nor another database of the same store
+    Watched& other = add();
+    other.fake.commit();
+    drive(other, lane);
+    EXPECT_TRUE(comes_true([&] { return other.fake.upkeep_count() > 0 && other.status().published_sequence == 1; }))
+        << lane;
+  }
   EXPECT_EQ(slow.fake.upkeep_count(), 0u);
   answers = true;
   stop_all();

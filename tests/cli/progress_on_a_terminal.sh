@@ -2,6 +2,7 @@
 # On a terminal a bar is drawn, and cleared before anything else is printed.
 . "$(dirname "$0")/common.sh"
 command -v script >/dev/null || skip 'script, of bsdutils, is not installed'
+script --quiet --return --command true /dev/null </dev/null >"$out" 2>"$err" || skip "no terminal here: $(cat "$err")"
 
 bar_of() {  # bar_of <label> <unit> <command>...: on a terminal of its own; what it showed is in $out
   local label=$1 unit=$2
