@@ -222,8 +222,12 @@ class CurlClient final : public HttpClient {
     long sent_bytes = 0, tunnel_status = 0;
     curl_easy_getinfo(handle.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
     curl_easy_getinfo(handle.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
-    curl_easy_reset(handle.get());  // keeps its connection
-    give_back(std::move(handle));
+    // After a failure there is no connection to keep, and the handle may remember that a body was to be sent again
+    // (curl 8.14, Debian 13): it would refuse whatever it is used for next.
+    if (code == CURLE_OK) {
+      curl_easy_reset(handle.get());  // keeps its connection
+      give_back(std::move(handle));
+    }
     close_idle();
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
     if (code != CURLE_OK && tunnel_status >= 300) return no_tunnel(request, tunnel_status);
