@@ -9,7 +9,7 @@
 namespace cairn::cli {
 namespace {
 
-class Logged : public testing::Test {
+class Logged : public ::testing::Test {
  protected:
   Log log(LogFormat format) {
     auto logger = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(out_));

@@ -25,15 +25,6 @@ namespace {
 using namespace testing;
 namespace fs = std::filesystem;
 
-Item dir(std::string path) { return item_of(entry_of(EntryKind::directory, std::move(path))); }
-Item file(std::string path, std::string contents) { return item_of(file_of(std::move(path), 0), std::move(contents)); }
-Item symlink(std::string path, std::string target) {
-  return item_of(link_of(EntryKind::symlink, std::move(path), std::move(target)));
-}
-Item hard_link(std::string path, std::string target) {
-  return item_of(link_of(EntryKind::hard_link, std::move(path), std::move(target)));
-}
-
 // The target lies beside a file and a directory that a layer may be after.
 class LayerBreakouts : public ::testing::Test {
  protected:

@@ -21,17 +21,18 @@ LayerMeta meta_of(char digit) {
   return meta;
 }
 
-SyncRecord sync_of(std::uint64_t sequence, SyncKind kind) {
+SyncRecord recorded_sync(std::uint64_t sequence, SyncKind kind) {
   return {sequence, 1'700'000'000'000 + static_cast<std::int64_t>(sequence), kind, meta_of('a'), 1, 2};
 }
 
-Manifest manifest_of(std::string name) {
+Manifest manifest_named(std::string name) {
   Manifest manifest;
   manifest.name = std::move(name);
   manifest.lineage.bytes[0] = 1;
   manifest.writer.bytes[15] = 2;
-  manifest.syncs = {sync_of(7, SyncKind::full), sync_of(8, SyncKind::increment), sync_of(9, SyncKind::increment),
-                    sync_of(10, SyncKind::full), sync_of(11, SyncKind::increment)};
+  for (const std::uint64_t sequence : {7, 8, 9, 10, 11}) {
+    manifest.syncs.push_back(recorded_sync(sequence, sequence % 3 == 1 ? SyncKind::full : SyncKind::increment));
+  }
   return manifest;
 }
 
@@ -45,7 +46,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 TEST(LayerManifest, ComesBack) {
   for (const std::string name : {"web_1", "a b/c", "\"quoted\"\\", "gr\xc3\xbc\xc3\x9f\n"}) {
-    const Manifest manifest = manifest_of(name);
+    const Manifest manifest = manifest_named(name);
     EXPECT_EQ(parse_manifest(write_manifest(manifest)).value(), manifest) << name;
   }
   EXPECT_EQ(parse_meta(write_meta(meta_of('0'))).value(), meta_of('0'));
@@ -53,7 +54,7 @@ TEST(LayerManifest, ComesBack) {
 
 // As docs/format.md has them.
 TEST(LayerManifest, GoldenBytes) {
-  Manifest manifest = manifest_of("web");
+  Manifest manifest = manifest_named("web");
   manifest.syncs.resize(1);
   EXPECT_EQ(text_of(write_manifest(manifest)),
             "{\n  \"format\": 1,\n  \"name\": \"web\",\n  \"lineage\": \"01000000000000000000000000000000\",\n"
@@ -97,7 +98,7 @@ TEST(LayerManifest, NamesThatCannotBeKeysAreRefused) {
 }
 
 TEST(LayerManifest, ANewerFormatIsRefusedByName) {
-  for (const std::string& text : {text_of(write_manifest(manifest_of("web"))), text_of(write_meta(meta_of('a')))}) {
+  for (const std::string& text : {text_of(write_manifest(manifest_named("web"))), text_of(write_meta(meta_of('a')))}) {
     const std::string newer = replaced(text, "\"format\": 1", "\"format\": 3");
     const auto manifest = parse_manifest(as_bytes(newer));
     ASSERT_FALSE(manifest);
@@ -108,7 +109,7 @@ TEST(LayerManifest, ANewerFormatIsRefusedByName) {
 }
 
 TEST(LayerManifest, WhatIsNotOneIsCorrupt) {
-  const std::string good = text_of(write_manifest(manifest_of("web")));
+  const std::string good = text_of(write_manifest(manifest_named("web")));
   std::vector<std::string> wrong{"", "[]", "null", "{}", "{\"format\": 1}", good.substr(0, good.size() / 2),
                                  replaced(good, "\"format\": 1", "\"format\": 0"),
                                  replaced(good, "\"format\": 1", "\"format\": \"1\""),
@@ -125,7 +126,7 @@ TEST(LayerManifest, WhatIsNotOneIsCorrupt) {
                                  replaced(good, "\"object\":\"", "\"object\":\"../"),
                                  replaced(good, "\"time\":\"2023", "\"time\":\"x"),
                                  replaced(good, "\"syncs\": [", "\"syncs\": [null,")};
-  Manifest empty = manifest_of("web");
+  Manifest empty = manifest_named("web");
   empty.syncs.clear();
   wrong.push_back(text_of(write_manifest(empty)));
   wrong.push_back(std::string(100'000, '['));
@@ -139,7 +140,7 @@ TEST(LayerManifest, WhatIsNotOneIsCorrupt) {
 
 TEST(LayerManifest, AnotherContainersIsNotTaken) {
   const auto store = make_memory_store();
-  const Bytes bytes = write_manifest(manifest_of("other"));
+  const Bytes bytes = write_manifest(manifest_named("other"));
   ASSERT_TRUE(store->put_new(manifest_key("web"), BytesSource(bytes)));
   EXPECT_EQ(read_manifest(*store, "web").error().kind(), ErrorKind::corrupt);
   EXPECT_EQ(read_manifest(*store, "absent").error().kind(), ErrorKind::not_found);
@@ -147,10 +148,10 @@ TEST(LayerManifest, AnotherContainersIsNotTaken) {
 
 TEST(LayerManifest, IsCreatedOnceAndSwapped) {
   const auto store = make_memory_store();
-  Manifest manifest = manifest_of("web");
+  Manifest manifest = manifest_named("web");
   const auto first = publish_manifest(*store, manifest, "");
   ASSERT_TRUE(first);
-  manifest.syncs.push_back(sync_of(12, SyncKind::increment));
+  manifest.syncs.push_back(recorded_sync(12, SyncKind::increment));
   EXPECT_EQ(publish_manifest(*store, manifest, "").error().kind(), ErrorKind::conflict);
   const auto second = publish_manifest(*store, manifest, *first);
   ASSERT_TRUE(second);
@@ -171,7 +172,7 @@ TEST(LayerManifest, AnUnclearOutcomeIsLookedAt) {
   FaultPlan plan;
   SeededRandom random(1);
   const auto store = make_faulty_store(*inner, plan, random);
-  const Manifest manifest = manifest_of("web");
+  const Manifest manifest = manifest_named("web");
   const auto only = [&](FaultRates rates) {
     plan.of(Operation::put_new) = rates;
     plan.of(Operation::put_if) = rates;
@@ -185,7 +186,7 @@ TEST(LayerManifest, AnUnclearOutcomeIsLookedAt) {
   EXPECT_EQ(*etag, inner->head(manifest_key("web"))->etag);
 
   Manifest next = manifest;
-  next.syncs.push_back(sync_of(12, SyncKind::increment));
+  next.syncs.push_back(recorded_sync(12, SyncKind::increment));
   only({.lost = 1000});
   EXPECT_EQ(publish_manifest(*store, next, *etag).error().kind(), ErrorKind::retry_later);
   only({.after = 1000});
@@ -194,7 +195,7 @@ TEST(LayerManifest, AnUnclearOutcomeIsLookedAt) {
 }
 
 TEST(LayerManifest, ChainsBeginAtAFullSync) {
-  const Manifest manifest = manifest_of("web");
+  const Manifest manifest = manifest_named("web");
   const auto sequences = [&](std::uint64_t sequence) {
     std::vector<std::uint64_t> result;
     const auto chain = chain_of(manifest, sequence);

@@ -9,27 +9,6 @@ namespace {
 
 using namespace testing;
 
-Item dir(std::string path, Mark mark = Mark::none, std::vector<std::string> forgotten = {}) {
-  Item item = item_of(entry_of(EntryKind::directory, std::move(path)));
-  item.entry.mark = mark;
-  item.entry.forgotten = std::move(forgotten);
-  return item;
-}
-Item file(std::string path, std::string contents) { return item_of(file_of(std::move(path), 0), std::move(contents)); }
-Item link(std::string path, std::string target) {
-  return item_of(link_of(EntryKind::hard_link, std::move(path), std::move(target)));
-}
-Item gone(std::string path, Mark mark = Mark::none) {
-  Item item = item_of(entry_of(EntryKind::whiteout, std::move(path)));
-  item.entry.mark = mark;
-  return item;
-}
-Item opaque(std::string path, Mark mark = Mark::xattr) {
-  Item item = item_of(entry_of(EntryKind::opaque, std::move(path)));
-  item.entry.mark = mark;
-  return item;
-}
-
 using Layers = std::vector<std::vector<Item>>;
 
 // What a chain comes to, a line an entry: path, kind, and the layer that it is from. Contents are those of its layer.
@@ -68,7 +47,7 @@ std::string merged(const Layers& layers, std::optional<std::string> path = std::
 }
 
 TEST(LayerMerge, OneLayerIsWhatItIs) {
-  EXPECT_EQ(merged({{dir(""), dir("a"), file("a/f", "1"), link("b", "a/f"), gone("c", Mark::device)}}),
+  EXPECT_EQ(merged({{dir(""), dir("a"), file("a/f", "1"), hard_link("b", "a/f"), gone("c", Mark::device)}}),
             " d0\na d0\na/f f0=1\nb h0>a/f\nc w0!\n");
 }
 
@@ -119,7 +98,7 @@ TEST(LayerMerge, KindsThatReplaceEachOther) {
 }
 
 TEST(LayerMerge, LinksWhoseFirstNameChanged) {
-  const Layers base{{dir(""), file("a", "old"), link("b", "a"), link("c", "a")}};
+  const Layers base{{dir(""), file("a", "old"), hard_link("b", "a"), hard_link("c", "a")}};
   const auto with = [&](std::vector<Item> more) {
     Layers layers = base;
     layers.push_back(std::move(more));
@@ -129,13 +108,13 @@ TEST(LayerMerge, LinksWhoseFirstNameChanged) {
   EXPECT_EQ(with({file("a", "new")}), " d0\na f1=new\nb f0=old\nc h0>b\n");
   EXPECT_EQ(with({gone("a")}), " d0\nb f0=old\nc h0>b\n");
   EXPECT_EQ(with({gone("a", Mark::device), gone("b")}), " d0\na w1!\nc f0=old\n");
-  EXPECT_EQ(merged({{dir(""), dir("d"), file("d/a", "old"), link("e", "d/a")}, {dir("d", Mark::xattr), opaque("d")}}),
-            " d0\nd d1!\ne f0=old\n");
+  const std::vector<Item> linked{dir(""), dir("d"), file("d/a", "old"), hard_link("e", "d/a")};
+  EXPECT_EQ(merged({linked, {dir("d", Mark::xattr), opaque("d")}}), " d0\nd d1!\ne f0=old\n");
 }
 
 TEST(LayerMerge, OnePathAlone) {
   const Layers layers{{dir(""), dir("a"), file("a/f", "1"), dir("a/s"), file("a/s/x", "1"), file("a/s.txt", "1"),
-                       link("a/s2", "a/f"), file("b", "1")},
+                       hard_link("a/s2", "a/f"), file("b", "1")},
                       {gone("a/s/x", Mark::device), file("a/s/y", "2")},
                       {file("c", "3")}};
   EXPECT_EQ(merged(layers, "a/s"), "a/s d0\na/s/x w1!\na/s/y f1=2\n");

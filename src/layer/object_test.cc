@@ -15,16 +15,6 @@ namespace {
 
 using namespace testing;
 
-// Bytes that do not compress.
-std::string noise(std::size_t size, std::uint64_t seed) {
-  std::string text(size, '\0');
-  for (char& c : text) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    c = static_cast<char>(seed >> 56);
-  }
-  return text;
-}
-
 std::vector<Item> some_items() {
   std::vector<Item> items{item_of(entry_of(EntryKind::directory, "")), item_of(entry_of(EntryKind::directory, "d")),
                           item_of(entry_of(EntryKind::opaque, "d")),

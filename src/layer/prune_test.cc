@@ -53,8 +53,8 @@ Result<void> put_once(Store& store, const std::string& key, const Bytes& bytes) 
 }
 
 // Publishes a layer of that digest as the next sync of `name`, as a sync does: what it does not put itself it wants.
-Result<void> publish(Store& store, Random& random, std::int64_t now_ms, const std::string& name, std::uint64_t number,
-                     SyncKind kind) {
+Result<void> publish_next(Store& store, Random& random, std::int64_t now_ms, const std::string& name,
+                          std::uint64_t number, SyncKind kind) {
   Manifest manifest;
   std::string etag;
   Result<StoredManifest> stored = read_manifest(store, name);
@@ -89,7 +89,7 @@ Result<void> publish(Store& store, Random& random, std::int64_t now_ms, const st
 class PruneTest : public ::testing::Test {
  protected:
   void publish_layer(const std::string& name, std::uint64_t number, SyncKind kind = SyncKind::increment) {
-    const Result<void> done = publish(*store_, random_, clock_.wall_ms, name, number, kind);
+    const Result<void> done = publish_next(*store_, random_, clock_.wall_ms, name, number, kind);
     ASSERT_TRUE(done) << done.error().message();
   }
   void put(const std::string& key) { ASSERT_TRUE(store_->put_new(key, BytesSource(text("x")))); }
@@ -432,7 +432,7 @@ TEST_F(PruneTest, WhicheverRequestOfAPruneASyncFallsBetweenWhatItPublishedStays)
     clock_.wall_ms += 2 * kDayMs;
     Result<void> synced;
     cairn::testing::InterruptedStore interrupted(*store_, at, [&] {
-      synced = publish(*store_, random_, clock_.wall_ms, "web", 2, SyncKind::increment);
+      synced = publish_next(*store_, random_, clock_.wall_ms, "web", 2, SyncKind::increment);
     });
     ASSERT_TRUE(prune_layers(interrupted, clock_.wall_ms, {}));
     all_seen = !interrupted.has_happened();
@@ -452,7 +452,7 @@ TEST_F(PruneTest, WhicheverRequestOfASyncAPruneFallsBetweenWhatItPublishesStays)
     put(meta_key(digest_of(2)));
     clock_.wall_ms += 2 * kDayMs;
     cairn::testing::InterruptedStore interrupted(*store_, at, [&] { ASSERT_TRUE(prune()); });
-    ASSERT_TRUE(publish(interrupted, random_, clock_.wall_ms, "web", 2, SyncKind::increment)) << at;
+    ASSERT_TRUE(publish_next(interrupted, random_, clock_.wall_ms, "web", 2, SyncKind::increment)) << at;
     all_seen = !interrupted.has_happened();
     ASSERT_TRUE(restores(*store_, "web")) << at;
   }
@@ -495,7 +495,7 @@ TEST_F(PruneTest, WhateverDiesAndFailsEverySyncThatAManifestNamesCanBeRead) {
       if (random.chance(1, 2)) {
         const std::string name = random.chance(1, 2) ? "web" : "db";
         const SyncKind kind = random.chance(1, 4) ? SyncKind::full : SyncKind::increment;
-        published += publish(mortal, random, clock_.wall_ms, name, random.below(6), kind) ? 1 : 0;
+        published += publish_next(mortal, random, clock_.wall_ms, name, random.below(6), kind) ? 1 : 0;
       } else {
         LayerPruneOptions options;
         if (random.chance(1, 2)) options.keep_ms = static_cast<std::int64_t>(random.below(5)) * kDayMs;

@@ -28,31 +28,6 @@ using namespace testing;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-std::string noise(std::size_t size, std::uint64_t seed) {
-  std::string text(size, '\0');
-  for (char& c : text) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    c = static_cast<char>(seed >> 56);
-  }
-  return text;
-}
-
-Item dir(std::string path, Mark mark = Mark::none) {
-  Item item = item_of(entry_of(EntryKind::directory, std::move(path)));
-  item.entry.mark = mark;
-  return item;
-}
-Item file(std::string path, std::string contents) { return item_of(file_of(std::move(path), 0), std::move(contents)); }
-Item link(EntryKind kind, std::string path, std::string target) {
-  return item_of(link_of(kind, std::move(path), std::move(target)));
-}
-Item gone(std::string path, Mark mark = Mark::none) {
-  Item item = item_of(entry_of(EntryKind::whiteout, std::move(path)));
-  item.entry.mark = mark;
-  if (mark == Mark::device) item.entry.mode = 0;
-  return item;
-}
-
 std::map<std::string, std::string> xattrs_of(const std::string& path) {
   std::map<std::string, std::string> found;
   std::string names(65536, '\0');
@@ -72,12 +47,6 @@ std::map<std::string, std::string> xattrs_of(const std::string& path) {
 std::string contents_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
-}
-
-struct stat status_of(const std::string& path) {
-  struct stat status{};
-  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
-  return status;
 }
 
 // Every name below a directory, sorted, and what it is.
@@ -140,8 +109,8 @@ std::vector<Item> rich_items() {
                  {"user.a=b%c%3D", "odd name"},
                  {"user.empty", ""},
                  {"user.large", std::string(3000, 'v')}};
-  items.push_back(link(EntryKind::hard_link, "d/g", "d/f"));
-  items.push_back(link(EntryKind::symlink, "d/s", "../nowhere/\xff"));
+  items.push_back(hard_link("d/g", "d/f"));
+  items.push_back(symlink("d/s", "../nowhere/\xff"));
   items.back().entry.uid = 5;
   items.back().entry.mtime_ns = 9;
   items.back().entry.xattrs = {{"trusted.link", "1"}};
@@ -497,7 +466,7 @@ TEST_F(LayerRestore, PathsDeeperThanTheSystemAllows) {
   }
   // Sorted as a layer has them: a file "a" comes before the directory "d" beside it.
   std::ranges::sort(items, [](const Item& a, const Item& b) { return in_order(a.entry.path, b.entry.path); });
-  items.push_back(link(EntryKind::hard_link, "z", path.substr(0, 2 * 1401 - 1) + "/a"));
+  items.push_back(hard_link("z", path.substr(0, 2 * 1401 - 1) + "/a"));
   publish_layers({items});
   const auto restored = restore(scratch_ / "copy");
   ASSERT_TRUE(restored) << restored.error().message();

@@ -11,14 +11,14 @@ namespace {
 // FIPS 180-4's examples, and the one of a million a's.
 TEST(Sha256, KnownDigests) {
   Sha256 empty;
-  EXPECT_EQ(hex_of(empty.value()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(layer::hex_of(empty.value()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   Sha256 abc;
   abc.add(as_bytes("abc"));
-  EXPECT_EQ(hex_of(abc.value()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(layer::hex_of(abc.value()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   Sha256 million;
   const std::string block(1000, 'a');
   for (int i = 0; i < 1000; ++i) million.add(as_bytes(block));
-  EXPECT_EQ(hex_of(million.value()), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(layer::hex_of(million.value()), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 // Cut anywhere, saved and restored there: the same digest as in one go.

@@ -31,12 +31,6 @@ std::optional<std::string> xattr_of(const std::string& path, const std::string& 
   return value;
 }
 
-struct stat status_of(const std::string& path) {
-  struct stat status{};
-  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
-  return status;
-}
-
 bool has_command(const std::string& name) {
   return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
 }

@@ -1,13 +1,31 @@
 // Entries for tests: one of every kind, with every field that it can have.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "layer/tar.h"
 
 namespace cairn::layer::testing {
+
+inline struct stat status_of(const std::string& path) {
+  struct stat status{};
+  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+  return status;
+}
+
+// Bytes that do not compress.
+inline std::string noise(std::size_t size_bytes, std::uint64_t seed) {
+  SeededRandom random(seed);
+  std::string bytes(size_bytes, '\0');
+  for (char& c : bytes) c = static_cast<char>(random.next());
+  return bytes;
+}
 
 inline Entry entry_of(EntryKind kind, std::string path) {
   Entry entry;

@@ -44,6 +44,33 @@ inline Item item_of(Entry entry, std::string contents = {}) {
   return {std::move(entry), std::move(contents)};
 }
 
+inline Item dir(std::string path, Mark mark = Mark::none, std::vector<std::string> forgotten = {}) {
+  Item item = item_of(entry_of(EntryKind::directory, std::move(path)));
+  item.entry.mark = mark;
+  item.entry.forgotten = std::move(forgotten);
+  return item;
+}
+inline Item file(std::string path, std::string contents) {
+  return item_of(file_of(std::move(path), 0), std::move(contents));
+}
+inline Item symlink(std::string path, std::string target) {
+  return item_of(link_of(EntryKind::symlink, std::move(path), std::move(target)));
+}
+inline Item hard_link(std::string path, std::string target) {
+  return item_of(link_of(EntryKind::hard_link, std::move(path), std::move(target)));
+}
+inline Item gone(std::string path, Mark mark = Mark::none) {
+  Item item = item_of(entry_of(EntryKind::whiteout, std::move(path)));
+  item.entry.mark = mark;
+  if (mark == Mark::device) item.entry.mode = 0;
+  return item;
+}
+inline Item opaque(std::string path, Mark mark = Mark::xattr) {
+  Item item = item_of(entry_of(EntryKind::opaque, std::move(path)));
+  item.entry.mark = mark;
+  return item;
+}
+
 struct MadeLayer {
   std::string digest;
   Bytes tar, object;

@@ -19,13 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::string noise(std::size_t size, std::uint64_t seed) {
-  SeededRandom random(seed);
-  std::string text(size, '\0');
-  for (char& c : text) c = static_cast<char>(random.next());
-  return text;
-}
-
 class VerifyTest : public ::testing::Test {
  protected:
   std::vector<Item> items() {

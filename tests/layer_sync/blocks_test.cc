@@ -14,10 +14,10 @@ namespace cairn {
 namespace {
 
 using testing::difference_to;
+using testing::kMiB;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::uint64_t kMiB = 1u << 20;
 
 struct LayerBlocks : ::testing::Test {
   LayerWorld world;

@@ -19,10 +19,10 @@ namespace {
 
 using testing::difference_to;
 using testing::InterruptedStore;
+using testing::kDayMs;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::int64_t kDayMs = 24ll * 3600 * 1000;
 
 class StoreClock final : public Clock {
  public:

@@ -37,10 +37,10 @@ namespace fs = std::filesystem;
 using testing::describe_directory;
 using testing::describe_sync;
 using testing::difference;
+using testing::kDayMs;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::int64_t kDayMs = 24ll * 3600 * 1000;
 constexpr int kSteps = 40;
 
 // Far behind the clock of the file system: what that says of a file's age proves nothing then, so each scan looks

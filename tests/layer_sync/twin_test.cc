@@ -19,10 +19,10 @@ using testing::describe_directory;
 using testing::describe_sync;
 using testing::difference;
 using testing::difference_to;
+using testing::kMiB;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::uint64_t kMiB = 1u << 20;
 
 struct OnServer {
   std::string dialect;

@@ -38,7 +38,7 @@ void set_fault(twin::Twin& twin, Fault fault, int per_mille, std::uint64_t seed)
 twin::Tls tls_for(Fault fault) { return fault == Fault::wrong_checksum ? twin::Tls::good : twin::Tls::off; }
 
 TwinStoreOptions options_for(Fault fault, const std::string& dialect) {
-  TwinStoreOptions options = small_parts(dialect, tls_for(fault), kPart);
+  TwinStoreOptions options = small_parts(dialect, tls_for(fault));
   if (fault == Fault::stall) options.most_wait_ms = 200;
   options.twin.unguarded_ms = 1;  // nobody races here
   return options;

@@ -17,14 +17,14 @@
 namespace cairn::s3 {
 namespace {
 
-struct Case {
+struct FaultCase {
   std::string dialect;
   int per_mille;
   twin::Tls tls;
 };
 
 // More of them are tried with CAIRN_SEEDS=1000.
-std::uint64_t seeds(const Case& one) {
+std::uint64_t seeds(const FaultCase& one) {
   if (const char* more = std::getenv("CAIRN_SEEDS")) return std::strtoull(more, nullptr, 10);
   return one.dialect == "aws" || one.dialect == "ceph16" ? 3 : 1;
 }
@@ -36,10 +36,10 @@ Result<std::string> upload(Store& store, const std::string& key, const Source& b
 }
 
 // Stores on which many may write at once, and all of them.
-class FaultyTwin : public ::testing::TestWithParam<Case> {};
-class FaultyStore : public ::testing::TestWithParam<Case> {};
+class FaultyTwin : public ::testing::TestWithParam<FaultCase> {};
+class FaultyStore : public ::testing::TestWithParam<FaultCase> {};
 
-TwinStoreOptions small_parts(const Case& one) { return s3::small_parts(one.dialect, one.tls, kPart); }
+TwinStoreOptions over(const FaultCase& one) { return small_parts(one.dialect, one.tls); }
 
 void set_faults(twin::Twin& twin, std::uint64_t seed, int per_mille, const std::vector<twin::Fault>& without = {}) {
   twin::FaultPlan plan;
@@ -56,7 +56,7 @@ bool is_open(const Error& error) {
 
 TEST_P(FaultyStore, NothingIsLostDoubledOrMadeUp) {
   for (std::uint64_t seed = 1; seed <= seeds(GetParam()); ++seed) {
-    TwinStore on(small_parts(GetParam()));
+    TwinStore on(over(GetParam()));
     ASSERT_TRUE(on.requests->ready_to_write());
     set_faults(on.twin, seed, GetParam().per_mille);
 
@@ -101,7 +101,7 @@ Result<PartInfo> until_done(const std::function<Result<PartInfo>()>& call) {
 TEST_P(FaultyStore, AnUploadOf201PartsIsWholeOrNothing) {
   constexpr int kParts = 201;
   constexpr std::size_t kSmall = 1024;
-  TwinStoreOptions options = small_parts(GetParam());
+  TwinStoreOptions options = over(GetParam());
   options.twin.min_part_bytes = kSmall;
   options.twin.max_page = 50;
   TwinStore on(options);
@@ -149,7 +149,7 @@ TEST_P(FaultyStore, AnUploadOf201PartsIsWholeOrNothing) {
 TEST_P(FaultyTwin, OfManyWritersAtMostOneWins) {
   constexpr int kWriters = 4;
   for (std::uint64_t seed = 1; seed <= seeds(GetParam()); ++seed) {
-    TwinStore on(small_parts(GetParam()));
+    TwinStore on(over(GetParam()));
     ASSERT_TRUE(on.requests->ready_to_write());
     set_faults(on.twin, seed, GetParam().per_mille);
     for (int round = 0; round < 6; ++round) {
@@ -197,7 +197,7 @@ TEST_P(FaultyTwin, OfManyWritersAtMostOneWins) {
 TEST_P(FaultyTwin, NoIncreaseIsLostOrDoubled) {
   constexpr int kWriters = 3, kEach = 12;
   for (std::uint64_t seed = 1; seed <= seeds(GetParam()); ++seed) {
-    TwinStore on(small_parts(GetParam()));
+    TwinStore on(over(GetParam()));
     ASSERT_TRUE(on.store->put_new("count", BytesSource(as_bytes("0"))));
     set_faults(on.twin, seed, GetParam().per_mille);
     std::atomic<int> done = 0, open = 0;
@@ -224,7 +224,7 @@ TEST_P(FaultyTwin, NoIncreaseIsLostOrDoubled) {
 
 // The trial of a process that died: whoever completes an upload an hour later ends it.
 TEST(UploadsLeftBehind, OldTrialsAreEndedByALaterProcess) {
-  TwinStore on(small_parts({"aws", 0, twin::Tls::off}));
+  TwinStore on(small_parts("aws", twin::Tls::off));
   const std::string text(4 * kPart, 't');
   ASSERT_TRUE(on.store->put_new("first", BytesSource(as_bytes("x"))));
   on.twin.set_denied({twin::Operation::abort_upload});
@@ -244,16 +244,16 @@ TEST(UploadsLeftBehind, OldTrialsAreEndedByALaterProcess) {
   EXPECT_EQ(on.twin.upload_count("bucket"), 0u);
 }
 
-void PrintTo(const Case& one, std::ostream* out) { *out << one.dialect << " " << one.per_mille; }
+void PrintTo(const FaultCase& one, std::ostream* out) { *out << one.dialect << " " << one.per_mille; }
 
-std::string case_name(const ::testing::TestParamInfo<Case>& info) {
+std::string case_name(const ::testing::TestParamInfo<FaultCase>& info) {
   return info.param.dialect + "_" + std::to_string(info.param.per_mille) +
          (info.param.tls == twin::Tls::off ? "" : "_tls");
 }
 
 // Every rate on every kind of store.
-std::vector<Case> all_cases() {
-  std::vector<Case> cases;
+std::vector<FaultCase> all_cases() {
+  std::vector<FaultCase> cases;
   for (const char* dialect : {"aws", "ceph16", "ceph20", "swift230", "swift238", "r2", "minio", "b2", "nothing"}) {
     for (const int per_mille : {0, 10, 100, 300}) cases.push_back({dialect, per_mille, twin::Tls::off});
   }
@@ -262,9 +262,9 @@ std::vector<Case> all_cases() {
 }
 
 // Where conditions hold for many at once.
-std::vector<Case> cases_of_many() {
-  std::vector<Case> cases = all_cases();
-  std::erase_if(cases, [](const Case& one) {
+std::vector<FaultCase> cases_of_many() {
+  std::vector<FaultCase> cases = all_cases();
+  std::erase_if(cases, [](const FaultCase& one) {
     return one.dialect.starts_with("swift") || one.dialect == "b2" || one.dialect == "nothing";
   });
   return cases;

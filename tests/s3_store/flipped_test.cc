@@ -25,9 +25,8 @@ using testing::Scratch;
 using twin::Fault;
 using twin::Operation;
 
-constexpr std::uint64_t kPart = 64 << 10;
 
-TwinStoreOptions over(twin::Tls tls) { return small_parts("aws", tls, kPart); }
+TwinStoreOptions over(twin::Tls tls) { return small_parts("aws", tls); }
 
 // Other bytes at each reading: what was signed is not what is sent.
 class Garbled final : public Source {

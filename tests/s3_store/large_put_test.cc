@@ -13,13 +13,12 @@ namespace {
 using twin::Fault;
 using twin::Operation;
 
-constexpr std::uint64_t kPart = 64 << 10;
 constexpr std::size_t kParts = 6;
 
 class InterruptedPut : public ::testing::Test {
  protected:
   void start(const std::string& dialect) {
-    on_ = std::make_unique<TwinStore>(small_parts(dialect, twin::Tls::off, kPart));
+    on_ = std::make_unique<TwinStore>(small_parts(dialect, twin::Tls::off));
     SeededRandom bytes(1);
     text_.resize((kParts - 1) * kPart + 1000);
     for (char& c : text_) c = static_cast<char>(bytes.next());
@@ -36,7 +35,7 @@ class InterruptedPut : public ::testing::Test {
   }
   // By a process that knows nothing of the one before.
   Result<std::string> put_again(const std::string& text) {
-    const TwinStoreOptions options = small_parts("aws", twin::Tls::off, kPart);
+    const TwinStoreOptions options = small_parts("aws", twin::Tls::off);
     auto later = std::make_unique<S3Store>(on_->requests->client().settings(),
                                            S3Parts{*on_->http, *on_->credentials, on_->clock, on_->random, nullptr});
     S3Store& requests = *later;

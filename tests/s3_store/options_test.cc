@@ -10,19 +10,18 @@
 namespace cairn::s3 {
 namespace {
 
-constexpr std::uint64_t kPart = 64 << 10;
 constexpr const char* kCustomerKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-struct Case {
+struct Choice {
   std::string name;
   void (*choose)(S3Options&);
   std::vector<twin::Header> kept;  // what the object must show
   twin::Tls tls = twin::Tls::off;
 };
 
-void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+void PrintTo(const Choice& one, std::ostream* out) { *out << one.name; }
 
-class Options : public ::testing::TestWithParam<Case> {
+class Options : public ::testing::TestWithParam<Choice> {
  protected:
   static TwinStoreOptions options() {
     TwinStoreOptions options;
@@ -121,27 +120,27 @@ TEST_P(Options, LostAnswersAreClearedUp) {
 INSTANTIATE_TEST_SUITE_P(
     Each, Options,
     ::testing::Values(
-        Case{"kms", [](S3Options& o) { o.encryption = "aws:kms"; }, {{"x-amz-server-side-encryption", "aws:kms"}}},
-        Case{"kms_key_over_tls",
-             [](S3Options& o) {
-               o.encryption = "aws:kms";
-               o.kms_key_id = "arn:aws:kms:eu-central-1:1:key/2";
-             },
-             {{"x-amz-server-side-encryption", "aws:kms"},
-              {"x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:eu-central-1:1:key/2"}},
-             twin::Tls::good},
-        Case{"sse_s3", [](S3Options& o) { o.encryption = "AES256"; }, {{"x-amz-server-side-encryption", "AES256"}}},
-        Case{"customer_key", [](S3Options& o) { o.customer_key = kCustomerKey; },
-             {{"x-amz-server-side-encryption-customer-algorithm", "AES256"}}},
-        Case{"customer_key_over_tls", [](S3Options& o) { o.customer_key = kCustomerKey; },
-             {{"x-amz-server-side-encryption-customer-algorithm", "AES256"}}, twin::Tls::good},
-        Case{"class_and_tags",
-             [](S3Options& o) {
-               o.storage_class = "STANDARD_IA";
-               o.tags = "team=a%20b&kind=backup";
-             },
-             {{"x-amz-storage-class", "STANDARD_IA"}, {"x-amz-tagging-count", "2"}}},
-        Case{"requester_pays", [](S3Options& o) { o.requester_pays = true; }, {}}),
+        Choice{"kms", [](S3Options& o) { o.encryption = "aws:kms"; }, {{"x-amz-server-side-encryption", "aws:kms"}}},
+        Choice{"kms_key_over_tls",
+               [](S3Options& o) {
+                 o.encryption = "aws:kms";
+                 o.kms_key_id = "arn:aws:kms:eu-central-1:1:key/2";
+               },
+               {{"x-amz-server-side-encryption", "aws:kms"},
+                {"x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:eu-central-1:1:key/2"}},
+               twin::Tls::good},
+        Choice{"sse_s3", [](S3Options& o) { o.encryption = "AES256"; }, {{"x-amz-server-side-encryption", "AES256"}}},
+        Choice{"customer_key", [](S3Options& o) { o.customer_key = kCustomerKey; },
+               {{"x-amz-server-side-encryption-customer-algorithm", "AES256"}}},
+        Choice{"customer_key_over_tls", [](S3Options& o) { o.customer_key = kCustomerKey; },
+               {{"x-amz-server-side-encryption-customer-algorithm", "AES256"}}, twin::Tls::good},
+        Choice{"class_and_tags",
+               [](S3Options& o) {
+                 o.storage_class = "STANDARD_IA";
+                 o.tags = "team=a%20b&kind=backup";
+               },
+               {{"x-amz-storage-class", "STANDARD_IA"}, {"x-amz-tagging-count", "2"}}},
+        Choice{"requester_pays", [](S3Options& o) { o.requester_pays = true; }, {}}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -50,8 +50,10 @@ struct TwinStoreOptions {
   std::int64_t most_wait_ms = 0;  // for any answer; 0: the client's own patience
 };
 
+inline constexpr std::uint64_t kPart = 64 << 10;
+
 // Parts and large objects of a few `part_bytes`, and no waits.
-inline TwinStoreOptions small_parts(const std::string& dialect, twin::Tls tls, std::uint64_t part_bytes) {
+inline TwinStoreOptions small_parts(const std::string& dialect, twin::Tls tls, std::uint64_t part_bytes = kPart) {
   TwinStoreOptions options;
   options.twin.dialect = *twin::dialect_named(dialect);
   options.twin.tls = tls;

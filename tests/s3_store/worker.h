@@ -19,12 +19,12 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "cairn/store.h"
+#include "s3_store/twin_store.h"
 
 namespace cairn::s3 {
 
 using State = std::optional<std::string>;  // the object's bytes; none: absent
 
-inline constexpr std::uint64_t kPart = 64 << 10;
 
 // What a store is allowed beside its contract, as its server was told to misbehave; nothing, by default. Only for one
 // worker by itself.

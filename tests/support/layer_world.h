@@ -13,6 +13,9 @@
 
 namespace cairn::testing {
 
+inline constexpr std::uint64_t kMiB = 1u << 20;
+inline constexpr std::int64_t kDayMs = 24ll * 3600 * 1000;
+
 // Everything that a layer keeps of a directory, a line a name: kind, mode, owner, time, contents (as a hash), links,
 // devices, attributes. Through the system's own calls and nothing of Cairn's.
 std::string describe_directory(const std::string& root);
