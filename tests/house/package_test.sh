@@ -16,7 +16,8 @@ deb=$(echo cairn_*.deb)
 dpkg-deb -x "$deb" root
 for path in usr/bin/cairn usr/lib/systemd/system/cairn.service usr/share/man/man1/cairn.1 usr/share/man/man1/cairn-layer-sync.1 \
   usr/share/bash-completion/completions/cairn usr/share/zsh/vendor-completions/_cairn \
-  usr/share/fish/vendor_completions.d/cairn.fish usr/share/doc/cairn/examples/cairn.toml; do
+  usr/share/fish/vendor_completions.d/cairn.fish usr/share/doc/cairn/examples/cairn.toml \
+  usr/share/cairn/prometheus/cairn.rules.yml usr/share/cairn/grafana/cairn.json; do
   [ -s "root/$path" ] || fail "the package lacks $path"
 done
 root/usr/bin/cairn version >/dev/null
