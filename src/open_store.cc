@@ -34,12 +34,12 @@ std::string scheme_of(std::string_view url) {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3) {
+Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3, StoreUse use) {
   const std::string scheme = scheme_of(url);
-  if (scheme.empty()) return make_directory_store(url);
+  if (scheme.empty()) return make_directory_store(url, use);
   if (scheme == "file") {
     CAIRN_ASSIGN(const std::string path, path_of_file_url(url));
-    return make_directory_store(path);
+    return make_directory_store(path, use);
   }
   if (scheme == "s3") {
     CAIRN_ASSIGN(s3::Connection connection, s3::connect(url, s3));

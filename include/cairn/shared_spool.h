@@ -4,9 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace cairn {
@@ -45,14 +43,16 @@ class SharedSpool {
 // One SharedSpool a store, made when it is asked for: what has waited for a store that is back delays no other's.
 class SharedSpools {
  public:
+  SharedSpools();
+  ~SharedSpools();
   void set_limits(const SharedSpool::Limits& limits) { all_.set_limits(limits); }
   // Any thread. Lives as long as this object.
   SharedSpool& of(const std::string& store);
 
  private:
+  struct ByStore;
   SharedSpool all_;
-  std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<SharedSpool>> stores_;
+  const std::unique_ptr<ByStore> by_store_;
 };
 
 }  // namespace cairn

@@ -206,9 +206,21 @@ struct S3Options {
   int connections = 8;          // how many transfers at once, also of one large object
 };
 
+// What a store is opened for. It matters to a directory, where an object may have its name a moment before that would
+// survive a crash of the machine: who put it may have died in between.
+enum class StoreUse {
+  // By whoever goes by what is there: what head and list show survives such a crash, or they fail (io).
+  publishing,
+  // By whoever only brings it back, checks it or tells of it: it is shown as it lies there, and nothing of the disk is
+  // synced. One that fails, or cannot be written to, is read as long as it can be. Not for a Replicator, a compactor, a
+  // prune or a sync of layers: they would take for published what may be lost.
+  reading,
+};
+
 // Opens the store that a URL names: "file:///path" or a plain path (a directory; made when something is put), or
 // "s3://bucket/prefix". invalid: a scheme or option that is not known. Nothing is read or written yet.
-Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3 = {});
+Result<std::unique_ptr<Store>> open_store(std::string_view url, const S3Options& s3 = {},
+                                          StoreUse use = StoreUse::publishing);
 
 // A store in memory, for tests and simulations.
 std::unique_ptr<Store> make_memory_store();

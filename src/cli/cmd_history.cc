@@ -118,7 +118,8 @@ void print_as_json(const std::string& url, const ReplicaHistory& history, const 
 
 int history(const HistoryCommand& options) {
   const Style style = style_of(options.json);
-  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  const Result<std::unique_ptr<RememberingStore>> store =
+      open_remembering_store(options.url, StoreUse::reading);
   if (!store) return report({store.error()}, style);
   ReplicaHistory none;
   if (const auto times = cut_to_times(options, none); !times) return report_usage(times.error().message(), style);

@@ -48,7 +48,7 @@ Json containers_json(const std::string& url, const std::vector<StoredContainer>&
 
 int list(const LayerListCommand& options) {
   const Style style = style_of(options.json);
-  const Result<LayerStore> at = open_layer_store(options.url);
+  const Result<LayerStore> at = open_layer_store(options.url, StoreUse::reading);
   if (!at) return report({at.error()}, style);
   RememberingStore& store = *at->store;
   const Result<std::vector<StoredContainer>> containers = list_stored_containers(store);
@@ -71,7 +71,7 @@ int list(const LayerListCommand& options) {
 
 int history(const LayerListCommand& options) {
   const Style style = style_of(options.json);
-  const Result<LayerStore> at = open_layer_store(options.url);
+  const Result<LayerStore> at = open_layer_store(options.url, StoreUse::reading);
   if (!at) return report({at.error()}, style);
   RememberingStore& store = *at->store;
   const Result<std::vector<LayerSnapshot>> syncs = layer_history(store, options.name);

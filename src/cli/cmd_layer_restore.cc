@@ -144,7 +144,7 @@ int restore(const LayerRestoreCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   Result<LayerRestoreOptions> restoring = restore_options_of(options);
   if (!restoring) return report({restoring.error()}, style);
-  Result<LayerStore> at = open_layer_store(options.url);
+  Result<LayerStore> at = open_layer_store(options.url, StoreUse::reading);
   if (!at) return report({at.error()}, style);
   Restorer restorer{std::move(*at), nullptr, nullptr};
   RememberingStore& store = *restorer.at.store;

@@ -67,7 +67,7 @@ Result<std::vector<std::string>> names_of(const LayerVerifyCommand& options, Sto
 
 int verify(const LayerVerifyCommand& options) {
   const Style style = style_of(options.json);
-  const Result<LayerStore> at = open_layer_store(options.url);
+  const Result<LayerStore> at = open_layer_store(options.url, StoreUse::reading);
   if (!at) return report({at.error()}, style);
   RememberingStore& store = *at->store;
   const Result<std::vector<std::string>> names = names_of(options, store);

@@ -55,7 +55,8 @@ void print_list_json(const std::string& url, const std::vector<ReplicaInfo>& rep
 
 int list(const ListCommand& options) {
   const Style style = style_of(options.json);
-  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  const Result<std::unique_ptr<RememberingStore>> store =
+      open_remembering_store(options.url, StoreUse::reading);
   if (!store) return report({store.error()}, style);
   const Result<std::vector<ReplicaInfo>> replicas = list_replicas(**store, "");
   if (!replicas) return report(reading_failure(**store, replicas.error()), style);

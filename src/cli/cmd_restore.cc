@@ -91,7 +91,8 @@ int restore(const RestoreCommand& options, const Tools& tools) {
     return report_usage("where to? Name the file with -o FILE, or ask for the plan with --dry-run", style);
   }
   if (options.if_missing && !options.dry_run && is_there(options.output)) return leave_alone(options.output, style);
-  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  const Result<std::unique_ptr<RememberingStore>> store =
+      open_remembering_store(options.url, StoreUse::reading);
   if (!store) return report({store.error()}, style);
   if (options.dry_run) {
     System system;

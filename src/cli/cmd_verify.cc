@@ -79,7 +79,8 @@ void print_report(const std::string& url, const VerifyReport& report, Style styl
 
 int verify(const VerifyCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
-  const Result<std::unique_ptr<RememberingStore>> store = open_remembering_store(options.url);
+  const Result<std::unique_ptr<RememberingStore>> store =
+      open_remembering_store(options.url, StoreUse::reading);
   if (!store) return report({store.error()}, style);
   const Scratch scratch(options);
   const EndOnSignal ends(tools.signals, [&] {

@@ -29,9 +29,9 @@ std::string containers_there(Store& store) {
 
 }  // namespace
 
-Result<LayerStore> open_layer_store(const std::string& url) {
+Result<LayerStore> open_layer_store(const std::string& url, StoreUse use) {
   LayerStore opened;
-  CAIRN_ASSIGN(opened.store, open_remembering_store(url));
+  CAIRN_ASSIGN(opened.store, open_remembering_store(url, use));
   opened.machine = make_machine(System::is_remote(url) ? kTransfers : 0);
   return opened;
 }

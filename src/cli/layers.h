@@ -31,7 +31,7 @@ struct LayerStore {
   std::unique_ptr<RememberingStore> store;
   std::unique_ptr<Machine> machine;
 };
-Result<LayerStore> open_layer_store(const std::string& url);
+Result<LayerStore> open_layer_store(const std::string& url, StoreUse use = StoreUse::publishing);
 
 // Where a failure came from. Of a container that is not there the message names those that are.
 Failure layer_failure(RememberingStore& store, const Error& error);

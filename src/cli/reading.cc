@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "base/units.h"
 #include "base/clock.h"
+#include "base/units.h"
 
 namespace cairn::cli {
 

@@ -29,8 +29,9 @@ struct System {
 };
 
 // The store that a URL names, remembering what goes wrong with it.
-inline Result<std::unique_ptr<RememberingStore>> open_remembering_store(const std::string& url) {
-  CAIRN_ASSIGN(std::unique_ptr<Store> store, open_store(url));
+inline Result<std::unique_ptr<RememberingStore>> open_remembering_store(const std::string& url,
+                                                                        StoreUse use = StoreUse::publishing) {
+  CAIRN_ASSIGN(std::unique_ptr<Store> store, open_store(url, {}, use));
   return std::make_unique<RememberingStore>(std::move(store));
 }
 

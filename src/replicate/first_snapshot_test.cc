@@ -15,7 +15,18 @@ using replicator_test::App;
 using replicator_test::ReplicatorTest;
 namespace fs = std::filesystem;
 
-class FirstSnapshot : public ReplicatorTest {};
+class FirstSnapshot : public ReplicatorTest {
+ protected:
+  // Of 5000 rows more, a block a step: it is being read, and far from its end.
+  void begin_to_read(App& app) {
+    app.must(fill(5000));
+    auto o = options();
+    o.slice_bytes = 1;
+    start(o);
+    for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
+    ASSERT_EQ(replicator_->status().phase, Phase::first_snapshot);
+  }
+};
 
 // A begun hold is a floor; a writer restarts the WAL under it before the first page is read.
 TEST_F(FirstSnapshot, HasWhatIsCommittedBetweenTheFirstHoldAndTheFirstPage) {
@@ -36,16 +47,11 @@ TEST_F(FirstSnapshot, HasWhatIsCommittedBetweenTheFirstHoldAndTheFirstPage) {
   EXPECT_TRUE(all == committed());
 }
 
-// The first snapshot is being read, a block a step; what is committed meanwhile must not bind the WAL.
+// What is committed meanwhile must not bind the WAL.
 TEST_F(FirstSnapshot, LetsAnApplicationsCheckpointsPass) {
   make_database();
   App app(db_path_);
-  app.must(fill(5000));
-  auto o = options();
-  o.slice_bytes = 1;
-  start(o);
-  for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
-  ASSERT_EQ(replicator_->status().phase, Phase::first_snapshot);
+  begin_to_read(app);
   const auto turn_while_waiting = [](void* test, int) {
     return int{static_cast<ReplicatorTest*>(test)->turn_in_handler()};
   };
@@ -67,11 +73,7 @@ TEST_F(FirstSnapshot, LetsAnApplicationsCheckpointsPass) {
 TEST_F(FirstSnapshot, IsWholeAlthoughTheDatabaseShrinks) {
   make_database("PRAGMA auto_vacuum=FULL");
   App app(db_path_);
-  app.must(fill(5000));
-  auto o = options();
-  o.slice_bytes = 1;
-  start(o);
-  for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());
+  begin_to_read(app);
   const std::string before = committed();
   app.must("DELETE FROM t WHERE id > 100");
   for (int i = 0; i < 2; ++i) ASSERT_FALSE(turn());

@@ -53,9 +53,7 @@ TEST_F(Lag, CountsFromTheBeginningUntilTheFirstSnapshotIsThere) {
 // What a step has to do next shows in the status: who is called again for nothing wakes a thread for each database.
 TEST_F(Lag, WhatIsPublishedAsksForNoStepOfTheStoreSoon) {
   constexpr std::int64_t kLong_us = 600'000'000;
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   App app(db_path_);
   app.must(fill(1));
   now_.mono_us += 1'000'000;
@@ -70,9 +68,7 @@ TEST_F(Lag, WhatIsPublishedAsksForNoStepOfTheStoreSoon) {
 }
 
 TEST_F(Lag, IsTheAgeOfTheOldestCommitThatIsNotInTheStore) {
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   const std::uint64_t published = status().published_segments;
   away();
   App app(db_path_);
@@ -119,9 +115,7 @@ TEST_F(Lag, WhatIsNotDueYetCountsFromWhenItWasSeen) {
 }
 
 TEST_F(Lag, ASpoolOfAnEarlierProcessCountsFromWhenItWasCaptured) {
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   away();
   App app(db_path_);
   app.must(fill(1));
@@ -140,9 +134,7 @@ TEST_F(Lag, ASpoolOfAnEarlierProcessCountsFromWhenItWasCaptured) {
 }
 
 TEST_F(Lag, ADatabaseThatCannotBeReadCountsFromThen) {
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   namespace fs = std::filesystem;
   for (const char* suffix : {"", "-wal", "-shm"}) fs::rename(db_path_ + suffix, db_path_ + suffix + ".away");
   turns(3);
@@ -158,9 +150,7 @@ TEST_F(Lag, ADatabaseThatCannotBeReadCountsFromThen) {
 }
 
 TEST_F(Lag, TheWalsFileIsMeasured) {
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   App app(db_path_);
   app.must(fill(3000));
   turns(100);

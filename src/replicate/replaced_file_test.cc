@@ -15,20 +15,24 @@ using replicator_test::read_all;
 using replicator_test::ReplicatorTest;
 namespace fs = std::filesystem;
 
-class ReplacedFile : public ReplicatorTest {};
+class ReplacedFile : public ReplicatorTest {
+ protected:
+  // Another database, in a file of its own.
+  fs::path make_another(int rows) {
+    const fs::path path = dir_ / "another.db";
+    App app(path.string());
+    app.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(rows));
+    return path;
+  }
+  void remove_wal() {
+    for (const char* suffix : {"-wal", "-shm"}) fs::remove(db_path_ + suffix);
+  }
+};
 
 TEST_F(ReplacedFile, ByAMove) {
-  make_database();
-  start();
-  must_settle();
-  const std::string other = (dir_ / "new.db").string();
-  {
-    App app(other);
-    app.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(50));
-  }
-  fs::rename(other, db_path_);
-  fs::remove(db_path_ + "-wal");
-  fs::remove(db_path_ + "-shm");
+  follow_new_database();
+  fs::rename(make_another(50), db_path_);
+  remove_wal();
   expect_replica_is_current();
   App app(db_path_);
   app.must(fill(50));
@@ -36,10 +40,9 @@ TEST_F(ReplacedFile, ByAMove) {
 }
 
 TEST_F(ReplacedFile, DeletedAndMadeAgain) {
-  make_database();
-  start();
-  must_settle();
-  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_path_ + suffix);
+  follow_new_database();
+  fs::remove(db_path_);
+  remove_wal();
   for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
   EXPECT_FALSE(replicator_->status().settled);
   EXPECT_NE(replicator_->status().database_trouble, "");
@@ -49,17 +52,10 @@ TEST_F(ReplacedFile, DeletedAndMadeAgain) {
 }
 
 TEST_F(ReplacedFile, ByACopyUnderTheSameInode) {
-  make_database();
-  start();
-  must_settle();
-  {
-    App other((dir_ / "other.db").string());
-    other.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(70));
-  }
+  follow_new_database();
   // What "cp backup.db app.db; rm app.db-wal app.db-shm" does.
-  fs::copy_file(dir_ / "other.db", db_path_, fs::copy_options::overwrite_existing);
-  fs::remove(db_path_ + "-wal");
-  fs::remove(db_path_ + "-shm");
+  fs::copy_file(make_another(70), db_path_, fs::copy_options::overwrite_existing);
+  remove_wal();
   for (int i = 0; i < 3; ++i) ASSERT_FALSE(turn());  // in one process, SQLite would share the old -shm with us
   App app(db_path_);
   app.must("PRAGMA journal_mode=WAL; " + fill(5));

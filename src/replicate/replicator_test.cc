@@ -408,9 +408,7 @@ TEST_F(ReplicatorTest, SameStateDirectoryTwiceIsBusy) {
 }
 
 TEST_F(ReplicatorTest, JournalModeChangedWhileDown) {
-  make_database();
-  start();
-  must_settle();
+  follow_new_database();
   stop();
   {
     App app(db_path_);

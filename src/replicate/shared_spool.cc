@@ -1,8 +1,16 @@
 #include "cairn/shared_spool.h"
 
 #include <algorithm>
+#include <map>
+
+#include "base/mutex.h"
 
 namespace cairn {
+
+struct SharedSpools::ByStore {
+  Mutex mutex;
+  std::map<std::string, std::unique_ptr<SharedSpool>> spools GUARDED_BY(mutex);
+};
 
 void SharedSpool::set_limits(const Limits& limits) {
   limit_bytes_ = limits.size_bytes;
@@ -20,9 +28,12 @@ std::int64_t SharedSpool::next_turn_us(std::int64_t now_us, std::uint64_t size_b
   return next;
 }
 
+SharedSpools::SharedSpools() : by_store_(std::make_unique<ByStore>()) {}
+SharedSpools::~SharedSpools() = default;
+
 SharedSpool& SharedSpools::of(const std::string& store) {
-  const std::scoped_lock lock(mutex_);
-  std::unique_ptr<SharedSpool>& one = stores_[store];
+  const MutexLock lock(by_store_->mutex);
+  std::unique_ptr<SharedSpool>& one = by_store_->spools[store];
   if (!one) one = std::make_unique<SharedSpool>(&all_);
   return *one;
 }

@@ -35,8 +35,9 @@ enum class EntryType { file, folder, neither };
 
 class Listing {
  public:
-  Listing(const std::string& root, std::string_view prefix, std::string_view start_after, std::size_t limit)
-      : root_(root), prefix_(prefix), start_after_(start_after), limit_(limit) {}
+  Listing(const std::string& root, std::string_view prefix, std::string_view start_after, std::size_t limit,
+          StoreUse use)
+      : root_(root), prefix_(prefix), start_after_(start_after), limit_(limit), use_(use) {}
 
   // Lists all keys below `folder`, which is "" or ends in '/'.
   Result<void> visit(const std::string& folder) {
@@ -81,14 +82,18 @@ class Listing {
       }
     }
     if (errno != 0) return os_error(errno, fmt::format("listing {}", path));
-    // Who made one of these may have died before its name was synced, and whoever asks relies on it. Some network and
-    // FUSE file systems have nothing to sync in a folder, and say EINVAL.
-    if (::fsync(::dirfd(directory.get())) != 0 && errno != EINVAL && errno != EROFS) {
-      return os_error(errno, fmt::format("syncing the folder {}", path));
-    }
+    if (use_ == StoreUse::publishing) CAIRN_TRY(sync_names(::dirfd(directory.get()), path));
     for (; !largest_first.empty(); largest_first.pop()) names.smallest.push_back(largest_first.top());
     std::reverse(names.smallest.begin(), names.smallest.end());
     return names;
+  }
+
+  // Who made one of these may have died before its name was synced, and who publishes relies on it. Some network and
+  // FUSE file systems have nothing to sync in a folder, and say EINVAL. Who only reads does not even try: a disk tells
+  // just once of what it has lost, and that is for who publishes to hear.
+  static Result<void> sync_names(int folder, const std::string& path) {
+    if (::fsync(folder) == 0 || errno == EINVAL || errno == EROFS) return {};
+    return os_error(errno, fmt::format("syncing the folder {}", path));
   }
 
   // A folder that is not there (any more) holds nothing. lost+found belongs to the file system, at the root of many.
@@ -151,15 +156,16 @@ class Listing {
   std::string_view prefix_;
   std::string_view start_after_;
   std::size_t limit_;
+  const StoreUse use_;
   ListPage page_;
 };
 
 }  // namespace
 
 Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after,
-                                int limit) {
+                                int limit, StoreUse use) {
   CAIRN_TRY(check_prefix(prefix));
-  Listing listing(root, prefix, start_after, limit > 0 ? static_cast<std::size_t>(limit) : kPageSize);
+  Listing listing(root, prefix, start_after, limit > 0 ? static_cast<std::size_t>(limit) : kPageSize, use);
   const std::size_t slash = prefix.rfind('/');
   CAIRN_TRY(listing.visit(std::string(slash == std::string_view::npos ? "" : prefix.substr(0, slash + 1))));
   return listing.take();

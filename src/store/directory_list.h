@@ -10,8 +10,8 @@ namespace cairn {
 
 // As Store::list. Passes over everything that cannot be an object: reserved names, names that are no part of a key,
 // sockets and the like. Symbolic links are followed. denied, io: some folder cannot be read, so the answer would have
-// holes.
+// holes; or, for publishing, cannot be synced, so what was shown might be lost.
 Result<ListPage> list_directory(const std::string& root, std::string_view prefix, std::string_view start_after,
-                                int limit);
+                                int limit, StoreUse use);
 
 }  // namespace cairn

@@ -40,7 +40,7 @@ namespace {
 
 class DirectoryStore final : public Store {
  public:
-  explicit DirectoryStore(std::string root) : folders_(std::move(root)), uploads_(folders_) {}
+  DirectoryStore(std::string root, StoreUse use) : use_(use), folders_(std::move(root)), uploads_(folders_) {}
 
   std::string url() const override { return file_url(folders_.root()); }
 
@@ -77,18 +77,18 @@ class DirectoryStore final : public Store {
     return read(object, range);
   }
 
-  // Who asks will act on it, and whoever made the object may have died before its name was synced. (A folder that
+  // Who publishes will act on it, and whoever made the object may have died before its name was synced. (A folder that
   // cannot be synced, being read-only or another's, is one that nobody writes to from here.)
   Result<ObjectInfo> head(std::string_view key) override {
     auto info = look(key);
-    if (!info) return info;
+    if (!info || use_ == StoreUse::reading) return info;
     const auto synced = folders_.sync_folder(key);
     if (!synced && synced.error().kind() != ErrorKind::denied) return synced.error();
     return info;
   }
 
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
-    return list_directory(folders_.root(), prefix, start_after, limit);
+    return list_directory(folders_.root(), prefix, start_after, limit, use_);
   }
 
   Result<void> remove(std::string_view key) override {
@@ -225,13 +225,14 @@ class DirectoryStore final : public Store {
     return lock_file(path, O_CREAT, LockMode::exclusive);
   }
 
+  const StoreUse use_;
   ObjectFolders folders_;
   DirectoryUploads uploads_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> make_directory_store(std::string_view path) {
+Result<std::unique_ptr<Store>> make_directory_store(std::string_view path, StoreUse use) {
   if (path.empty()) return Error(ErrorKind::invalid, "the path of a store is empty");
   if (path.find('\0') != std::string_view::npos)
     return Error(ErrorKind::invalid, "the path of a store has a NUL byte");
@@ -243,7 +244,7 @@ Result<std::unique_ptr<Store>> make_directory_store(std::string_view path) {
   for (const std::filesystem::path& name : absolute) {
     if (!name.empty() && name != ".") root /= name;
   }
-  return std::make_unique<DirectoryStore>(root.string());
+  return std::make_unique<DirectoryStore>(root.string(), use);
 }
 
 }  // namespace cairn

@@ -10,6 +10,6 @@
 namespace cairn {
 
 // A relative `path` means the current directory at this moment. Nothing is read or made yet.
-Result<std::unique_ptr<Store>> make_directory_store(std::string_view path);
+Result<std::unique_ptr<Store>> make_directory_store(std::string_view path, StoreUse use = StoreUse::publishing);
 
 }  // namespace cairn

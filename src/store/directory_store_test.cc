@@ -4,13 +4,19 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -41,8 +47,8 @@ class DirectoryStoreTest : public ::testing::Test {
   }
 
   std::unique_ptr<Store> open() const { return open(root_); }
-  static std::unique_ptr<Store> open(const std::string& path) {
-    auto store = make_directory_store(path);
+  static std::unique_ptr<Store> open(const std::string& path, StoreUse use = StoreUse::publishing) {
+    auto store = make_directory_store(path, use);
     EXPECT_TRUE(store);
     return std::move(*store);
   }
@@ -289,6 +295,45 @@ TEST_F(DirectoryStoreTest, ReadOnlyFileSystemIsDeniedForWritesAndGoodForReads) {
     EXPECT_EQ(text_of("a/b"), "1");
     EXPECT_EQ(keys(), (std::vector<std::string>{"a/b"}));
   }
+}
+
+// Runs `work` on a thread to which the kernel answers every fsync with EIO. False: it does not do that here.
+bool run_where_syncs_fail(const std::function<void()>& work) {
+  bool may_run = false;
+  std::thread([&] {
+    sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fsync, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog filter{.len = std::size(steps), .filter = steps};
+    may_run = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+              ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+    if (may_run) work();
+  }).join();
+  return may_run;
+}
+
+// Whose name may not survive a crash has been published for nobody; but it is there to be restored.
+TEST_F(DirectoryStoreTest, AFolderThatCannotBeSyncedIsReadButNotGoneBy) {
+  ASSERT_TRUE(put_new("app/1", "one"));
+  const auto reader = open(root_, StoreUse::reading);
+  const bool has_run = run_where_syncs_fail([&] {
+    const auto listed = store_->list("");
+    EXPECT_EQ(listed.error().kind(), ErrorKind::io);
+    EXPECT_THAT(listed.error().message(), HasSubstr("syncing the folder " + root_));
+    EXPECT_EQ(store_->head("app/1").error().kind(), ErrorKind::io);
+    EXPECT_EQ(put_new("app/1", "another").error().kind(), ErrorKind::io) << "nor is it told that it exists";
+
+    const auto shown = reader->list("");
+    ASSERT_TRUE(shown) << shown.error().message();
+    ASSERT_EQ(shown->objects.size(), 1u);
+    const auto looked_at = reader->head("app/1");
+    ASSERT_TRUE(looked_at) << looked_at.error().message();
+    EXPECT_EQ(looked_at->etag, shown->objects[0].etag);
+    EXPECT_TRUE(reader->get("app/1"));
+  });
+  if (!has_run) GTEST_SKIP() << "a thread cannot have a system call fail here (seccomp)";
+  EXPECT_EQ(keys(), std::vector<std::string>{"app/1"}) << "a folder that can be synced again is gone by again";
 }
 
 TEST_F(DirectoryStoreTest, FullDiskIsSaidAndNothingBecomesVisible) {

@@ -16,7 +16,8 @@ deb=$(echo cairn_*.deb)
 dpkg-deb -x "$deb" root
 for path in usr/bin/cairn usr/lib/systemd/system/cairn.service usr/share/man/man1/cairn.1 usr/share/man/man1/cairn-layer-sync.1 \
   usr/share/bash-completion/completions/cairn usr/share/zsh/vendor-completions/_cairn \
-  usr/share/fish/vendor_completions.d/cairn.fish usr/share/doc/cairn/examples/cairn.toml; do
+  usr/share/fish/vendor_completions.d/cairn.fish usr/share/doc/cairn/examples/cairn.toml \
+  usr/share/cairn/prometheus/cairn.rules.yml usr/share/cairn/grafana/cairn.json; do
   [ -s "root/$path" ] || fail "the package lacks $path"
 done
 root/usr/bin/cairn version >/dev/null
@@ -27,9 +28,4 @@ for script in postinst prerm postrm; do sh -n "control/$script" || fail "$script
 # Neither made nor removed by the package: somebody's only copy.
 ! dpkg-deb -c "$deb" | grep -qE ' \./(etc|var)/' || fail "the package owns something in /etc or /var"
 ! grep -rqE 'rm |/var/lib/cairn' control || fail "a script of the package removes something"
-if command -v systemd-analyze >/dev/null; then
-  sed "s|/usr/bin/cairn|$scratch/root/usr/bin/cairn|; /^Documentation/d" root/usr/lib/systemd/system/cairn.service >cairn.service
-  said=$(systemd-analyze verify --man=no ./cairn.service 2>&1) || true
-  [ -z "$said" ] || fail "systemd does not take the unit: $said"
-fi
 rm -rf "$scratch"

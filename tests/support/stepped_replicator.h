@@ -166,6 +166,11 @@ class ReplicatorTest : public ::testing::Test {
     App app(db_path_);
     app.must(pragmas + "; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(500));
   }
+  void follow_new_database() {
+    make_database();
+    start();
+    must_settle();
+  }
 
   fs::path dir_;
   std::string db_path_;
