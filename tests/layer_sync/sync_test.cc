@@ -324,53 +324,5 @@ TEST_F(LayerSync, StoreWithoutMultipartTakesOnePut) {
   expect_equal();
 }
 
-// Where a file has data: begin and end of each run, as the file system knows them.
-std::vector<std::pair<off_t, off_t>> data_of(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  EXPECT_GE(fd, 0) << path;
-  std::vector<std::pair<off_t, off_t>> runs;
-  for (off_t at = ::lseek(fd, 0, SEEK_DATA); at >= 0; at = ::lseek(fd, runs.back().second, SEEK_DATA)) {
-    runs.emplace_back(at, ::lseek(fd, at, SEEK_HOLE));
-  }
-  ::close(fd);
-  return runs;
-}
-
-std::string bytes_at(const std::string& path, off_t offset, std::size_t size) {
-  std::string bytes(size, '\0');
-  std::ifstream(path, std::ios::binary).seekg(offset).read(bytes.data(), static_cast<std::streamsize>(size));
-  return bytes;
-}
-
-// A file of 10 GiB with data in four places, there and back: it is neither read nor sent nor written where it has none.
-// Only hashes go over all of it, since the layer's digest is that of a tar in which holes are zeros.
-TEST_F(LayerSync, TenGiBOfHolesComeBackAsHoles) {
-  constexpr std::uint64_t kSize = (10ull << 30) + 5;
-  const std::string path = world / "sparse";
-  world.write("sparse", "begin");
-  fs::resize_file(path, kSize);
-  for (const std::uint64_t at : {std::uint64_t{1} << 32, std::uint64_t{5} << 30, kSize - 3}) {
-    std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(static_cast<off_t>(at)) << "end";
-  }
-  const auto data = data_of(path);
-  if (data.size() < 2) GTEST_SKIP() << "this file system has no holes";
-  const auto manager = world.open(store);
-  const LayerSnapshot snapshot = sync(*manager);
-  EXPECT_GT(snapshot.size_bytes, kSize);
-  EXPECT_LT(snapshot.compressed_size_bytes, 2u << 20);
-  EXPECT_EQ(snapshot.sent_bytes, snapshot.compressed_size_bytes);
-
-  const std::string target = world.beside("restored");
-  const auto restored = manager->restore_layer("web", target);
-  ASSERT_TRUE(restored) << restored.error().message();
-  EXPECT_EQ(fs::file_size(target + "/sparse"), kSize);
-  EXPECT_EQ(data_of(target + "/sparse"), data);
-  for (const auto& [begin, end] : data) {
-    const auto size = static_cast<std::size_t>(end - begin);
-    EXPECT_TRUE(bytes_at(target + "/sparse", begin, size) == bytes_at(path, begin, size)) << begin;
-  }
-  expect_unchanged(*manager);
-}
-
 }  // namespace
 }  // namespace cairn

@@ -23,7 +23,6 @@ using testing::kMiB;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-
 struct OnServer {
   std::string dialect;
   bool copies = true;

@@ -81,12 +81,12 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
   }
 }
 
-TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) { run_shard(GetParam(), 320, {}); }
+TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) { run_shard(GetParam(), 160, {}); }
 
 TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
   SimulationOptions options;
   options.away_at_start = true;
-  run_shard(GetParam(), 160, options);
+  run_shard(GetParam(), 80, options);
 }
 
 // After each round, whatever fell into the prunes of it: all that the rules of retention keep is there, and is what it
@@ -106,7 +106,7 @@ TEST_P(Seeds, SoItIsOfAStoreThatListsLate) {
 TEST_P(Seeds, SoItIsWhenTheStoreListsLate) {
   SimulationOptions options;
   options.lists_late = true;
-  run_shard(GetParam(), 96, options);
+  run_shard(GetParam(), 48, options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),
