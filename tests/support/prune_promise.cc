@@ -1,6 +1,7 @@
 #include "support/prune_promise.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <map>
 #include <optional>
@@ -82,14 +83,30 @@ bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t
 
 std::int64_t floored(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
 
-// Neighbours in one hour (day) are a run; a run takes a place when its hour is before all hours of newer runs.
-void add_series(const std::vector<Moment>& points, std::int64_t bucket_ms, std::uint64_t places, PrunePromise& owed) {
+std::chrono::sys_days day_of(std::int64_t time_ms) {
+  return std::chrono::floor<std::chrono::days>(std::chrono::sys_time(std::chrono::milliseconds(time_ms)));
+}
+std::int64_t hour(std::int64_t time_ms) { return floored(time_ms, kHourLong_ms); }
+std::int64_t day(std::int64_t time_ms) { return day_of(time_ms).time_since_epoch().count(); }
+std::int64_t week(std::int64_t time_ms) {  // by its Monday
+  const std::chrono::sys_days today = day_of(time_ms);
+  return (today - (std::chrono::weekday(today) - std::chrono::Monday)).time_since_epoch().count();
+}
+std::int64_t month(std::int64_t time_ms) {
+  const std::chrono::year_month_day date(day_of(time_ms));
+  return static_cast<int>(date.year()) * 12 + static_cast<unsigned>(date.month());
+}
+
+// Neighbours in one hour (day, week, month) are a run; a run takes a place when its hour is before all hours of newer
+// runs.
+void add_series(const std::vector<Moment>& points, std::int64_t (*bucket_of)(std::int64_t), std::uint64_t places,
+                PrunePromise& owed) {
   if (places == 0) return;
   std::int64_t earliest = std::numeric_limits<std::int64_t>::max();
   for (std::size_t end = points.size(); end > 0;) {
-    const std::int64_t bucket = floored(points[end - 1].time_ms, bucket_ms);
+    const std::int64_t bucket = bucket_of(points[end - 1].time_ms);
     std::vector<std::uint64_t> run;
-    while (end > 0 && floored(points[end - 1].time_ms, bucket_ms) == bucket) run.push_back(points[--end].at);
+    while (end > 0 && bucket_of(points[end - 1].time_ms) == bucket) run.push_back(points[--end].at);
     if (bucket < earliest && places-- == 0) return;
     earliest = std::min(earliest, bucket);
     owed.one_of.push_back(std::move(run));
@@ -124,8 +141,10 @@ Result<PrunePromise> promise_of(Store& store, const std::string& replica, const 
     if (stays) each.insert(points[i].at);
   }
   owed.each.assign(each.begin(), each.end());
-  add_series(points, kHourLong_ms, policy.hourly, owed);
-  add_series(points, 24 * kHourLong_ms, policy.daily, owed);
+  add_series(points, hour, policy.hourly, owed);
+  add_series(points, day, policy.daily, owed);
+  add_series(points, week, policy.weekly, owed);
+  add_series(points, month, policy.monthly, owed);
   return owed;
 }
 

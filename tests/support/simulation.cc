@@ -170,7 +170,8 @@ void Simulation::begin_pruning() {
   policy_.keep_all_ms = static_cast<std::int64_t>(random_.below(3) * random_.below(60'000));
   policy_.hourly = static_cast<std::uint32_t>(random_.below(3));
   policy_.daily = static_cast<std::uint32_t>(random_.below(3));
-  policy_.monthly = 0;
+  policy_.weekly = static_cast<std::uint32_t>(random_.below(3));
+  policy_.monthly = static_cast<std::uint32_t>(random_.below(3));
   policy_.grace_ms = static_cast<std::int64_t>(random_.below(2) * random_.below(60'000));
   pruner_ = std::move(*make_pruner(policy_, clock_, prune_executor_));
   host_->options().pruner = std::make_shared<SimulatedPruner>(*this);
@@ -266,7 +267,9 @@ void Simulation::let_time_jump() {
   pass_time(kJumps_us[random_.below(kJumps_us.size())]);
   if (next_us_ > now_.mono_us && random_.chance(1, 4)) pass_time(next_us_ - now_.mono_us);
   if (random_.chance(1, 20)) {
-    const std::int64_t jump_ms = static_cast<std::int64_t>(random_.below(2 * kDay_ms)) - kDay_ms;
+    std::int64_t jump_ms = static_cast<std::int64_t>(random_.below(2 * kDay_ms)) - kDay_ms;
+    // A machine that was switched off for weeks.
+    if (options_.prunes && random_.chance(1, 3)) jump_ms = static_cast<std::int64_t>(random_.below(40 * kDay_ms));
     now_.wall_ms += jump_ms;
     trace(fmt::format("the wall clock jumps by {} s", jump_ms / 1000));
   }
