@@ -184,8 +184,8 @@ Result<void> CapturedState::append(sqlite::Database& database, const Changes& ch
   captured_position_ = changes.end;
   CAIRN_TRY(hashes_->resize(changes.page_count));
   if (draft.output) {
-    const auto known = draft.output->each_page_hash([this](PageNo page, std::uint64_t hash) { hashes_->set(page, hash); });
-    if (!known) return forget_pages(known.error());
+    const auto remember = [this](PageNo page, std::uint64_t hash) { hashes_->set(page, hash); };
+    if (const auto known = draft.output->each_page_hash(remember); !known) return forget_pages(known.error());
   }
   return save(database);
 }

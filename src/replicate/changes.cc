@@ -11,12 +11,13 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 256 << 10;
 
-// Every page that was written, as `read` has it. And those that the database has grown by, from `before` pages on,
-// without writing them: SQLite writes every page it adds; should one ever be missing, what the database file holds there
-// is what a reader would see.
+using ReadFrame = std::function<Result<ByteView>(FrameNo frame, std::span<std::byte> buffer)>;
+
+// Every page that was written. And those that the database has grown by, from `before` pages on, without writing them:
+// SQLite writes every page it adds; should one ever be missing, what the database file holds there is what a reader
+// would see.
 Result<void> read_out(sqlite::Database& database, std::uint32_t page_size, const WrittenPages& pages,
-                      std::uint32_t before, std::uint32_t after,
-                      const std::function<Result<ByteView>(FrameNo, std::span<std::byte>)>& read, const TakePage& take) {
+                      std::uint32_t before, std::uint32_t after, const ReadFrame& read, const TakePage& take) {
   Bytes bytes(page_size);
   const auto take_from_file = [&](PageNo page) -> Result<void> {
     CAIRN_TRY(database.read_database((page.value - 1ull) * page_size, bytes));

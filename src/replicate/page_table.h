@@ -1,5 +1,5 @@
-// A map from page number to a number (a frame, a slot): open addressing in one vector, 8 bytes an entry; of many pages an
-// array in a mapped file, as the page hashes are, of 4 bytes for each page of the database.
+// A map from page number to a number (a frame, a slot): open addressing in one vector, 8 bytes an entry; of many pages
+// an array in a mapped file, as the page hashes are, of 4 bytes for each page of the database.
 #pragma once
 
 #include <cstdint>

@@ -32,8 +32,8 @@ struct Scan {
   Bytes kept;            // all frames as they were checked, if they are few; empty: to be read again
 };
 
-// All frames behind `from` up to `upto.max_frame`, which is always a commit. io: also where they are many and there is no
-// room in `scratch` to sort them.
+// All frames behind `from` up to `upto.max_frame`, which is always a commit. io: also where they are many and there is
+// no room in `scratch` to sort them.
 Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto,
                       const ScratchSpace& scratch);
 

@@ -38,8 +38,8 @@ struct PageListSource {
 // Writes footer frame and seek table in pieces of at most 64 KiB. `page_list`: empty for a snapshot. Returns the
 // XOR of all hashes in `xor_of_hashes` before the tail is written: the caller may refuse by `accept`, and the
 // object then stays without an end. invalid: the footer breaks a rule of the format.
-Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block, const PageListSource& page_list,
-                              const HashSource& hashes, const BlockLog& blocks,
+Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block,
+                              const PageListSource& page_list, const HashSource& hashes, const BlockLog& blocks,
                               const std::function<Result<void>(std::uint64_t xor_of_hashes)>& accept = {});
 
 // The footer's fields that a head says; the rest follows from what is written.

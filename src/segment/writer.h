@@ -1,5 +1,5 @@
-// Writing our objects, in one pass, with memory that does not grow with the data: nothing a page of a snapshot, 12 bytes
-// a page of a segment, which go to a scratch file where there is one and they are many.
+// Writing our objects, in one pass, with memory that does not grow with the data: nothing a page of a snapshot, 12
+// bytes a page of a segment, which go to a scratch file where there is one and they are many.
 #pragma once
 
 #include <cstdint>
