@@ -61,6 +61,8 @@ struct ReplicatorOptions {
   std::uint64_t spool_limit_bytes = 100ull << 20;  // captured, not yet published; beyond it the WAL waits, pinned
   // What this one's spool has in common with others', which is a second limit. Null: nothing.
   SharedSpool* shared_spool = nullptr;
+  // Of what is written at once, so many pages are remembered in memory, some 20 bytes each; of more in scratch files.
+  std::uint32_t pages_in_memory = 64 << 10;
   std::uint64_t slice_bytes = 4ull << 20;  // how much of the database one step reads (whole blocks of about 256 KiB)
   // Where the parts of a large snapshot are put into the store, as many at a time as it runs side by side and 128 MiB
   // hold. Outlives the Replicator. Null: one after the other.

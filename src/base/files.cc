@@ -216,6 +216,19 @@ class RealFileSystem final : public FileSystem {
 
 std::unique_ptr<FileSystem> make_real_file_system() { return std::make_unique<RealFileSystem>(); }
 
+Result<std::unique_ptr<File>> open_unnamed(FileSystem& fs, const std::string& path) {
+  CAIRN_ASSIGN(std::unique_ptr<File> file, fs.open(path, OpenMode::write));
+  CAIRN_TRY(file->truncate(0));  // what a killed process left
+  CAIRN_TRY(fs.remove(path));    // or the next one would be given this one
+  return file;
+}
+
+Result<void> read_whole(const File& file, std::uint64_t offset, std::span<std::byte> into) {
+  CAIRN_ASSIGN(const std::size_t got, file.read_at(offset, into));
+  if (got != into.size()) return Error(ErrorKind::io, "a file got shorter while it was read");
+  return {};
+}
+
 Result<Bytes> read_file(FileSystem& fs, const std::string& path) {
   CAIRN_ASSIGN(const std::unique_ptr<File> file, fs.open(path, OpenMode::read));
   CAIRN_ASSIGN(const std::uint64_t size_bytes, file->size());
@@ -245,9 +258,7 @@ Result<void> FileSource::read_at(std::uint64_t offset, std::span<std::byte> into
   if (offset > size_bytes_ || into.size() > size_bytes_ - offset) {
     return Error(ErrorKind::invalid, "a source was read past its end");
   }
-  CAIRN_ASSIGN(const std::size_t got, file_.read_at(offset, into));
-  if (got != into.size()) return Error(ErrorKind::io, "a file got shorter while it was read");
-  return {};
+  return read_whole(file_, offset, into);
 }
 
 std::string parent_directory(std::string_view path) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -84,9 +85,17 @@ class FileSystem {
 std::unique_ptr<FileSystem> make_real_file_system();
 
 // Helpers on any file system.
+// An empty file that nobody finds: its name is gone when this returns, its bytes when it is closed. Of one `path` only
+// one thread may ask at a time.
+Result<std::unique_ptr<File>> open_unnamed(FileSystem& fs, const std::string& path);
+// Fills `into`; io: the file ends before that.
+Result<void> read_whole(const File& file, std::uint64_t offset, std::span<std::byte> into);
 Result<Bytes> read_file(FileSystem& fs, const std::string& path);
 // Temporary file, sync, rename, sync of the folder: afterwards `path` holds all of `bytes`, or (on error) is as before.
 Result<void> write_file_durably(FileSystem& fs, const std::string& path, ByteView bytes);
+
+// What gives such a file to who does not know where it is to lie.
+using OpenScratch = std::function<Result<std::unique_ptr<File>>()>;
 
 // A Source over a file that somebody else keeps open, its first `size_bytes` bytes.
 class FileSource final : public Source {

@@ -72,7 +72,7 @@ Result<std::optional<WalPosition>> CapturedState::proven_position(sqlite::Databa
 
 Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends,
                                            const Time& now) {
-  CAIRN_ASSIGN(Scan scan, scan_wal(database, position_, upto));
+  CAIRN_ASSIGN(Scan scan, scan_wal(database, position_, upto, scratch()));
   const ScanOutcome outcome = scan.outcome;
   if (outcome == ScanOutcome::hole) return outcome;
   if (outcome == ScanOutcome::nothing) {
@@ -89,7 +89,7 @@ Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal
   } else if (ends == Ends::yes && touched_.empty()) {
     CAIRN_TRY(append(database, changes_in_wal(database, std::move(scan), read_page_count_), now));
   } else {
-    touched_.add(std::move(scan), read_page_count_);
+    CAIRN_TRY(touched_.add(std::move(scan), read_page_count_, scratch()));
   }
   position_ = end;
   if (waits_for_pass || ends == Ends::no || !touched_.empty()) waiting_commits_ += commits;
@@ -141,14 +141,9 @@ void CapturedState::forget_waiting() {
 
 // A segment being made.
 struct CapturedState::Draft {
-  struct Change {
-    PageNo page;
-    std::uint64_t hash;
-  };
   const std::uint32_t page_count;
   const Time& now;
   std::unique_ptr<SegmentOutput> output;  // opened with the first page that differs
-  std::vector<Change> changes;
   std::uint64_t hash;
 };
 
@@ -161,16 +156,14 @@ Result<void> CapturedState::add_page(Draft& draft, PageNo page, ByteView bytes) 
     segment::ObjectHead segment_head = head(draft.now);
     segment_head.kind = segment::ObjectKind::segment;
     segment_head.first = segment_head.last = sequence_.next();
-    CAIRN_ASSIGN(draft.output, SegmentOutput::open(shared_.files, *spool_, segment_head, shared_.executor,
-                                                   shared_.options.segment_level));
+    CAIRN_ASSIGN(draft.output, SegmentOutput::open(shared_, *spool_, segment_head));
   }
   draft.hash ^= hashes_->get(page) ^ hash;
-  draft.changes.push_back({page, hash});
   return draft.output->add_page(page, bytes, hash);
 }
 
 Result<void> CapturedState::append(sqlite::Database& database, const Changes& changes, const Time& now) {
-  Draft draft{.page_count = changes.page_count, .now = now, .output = {}, .changes = {}, .hash = hash_};
+  Draft draft{.page_count = changes.page_count, .now = now, .output = {}, .hash = hash_};
   CAIRN_TRY(changes.each_page([&](PageNo page, ByteView bytes) { return add_page(draft, page, bytes); }));
   for (std::uint32_t page = changes.page_count + 1; page <= hashes_->page_count(); ++page) {
     draft.hash ^= hashes_->get(PageNo(page));
@@ -187,11 +180,21 @@ Result<void> CapturedState::append(sqlite::Database& database, const Changes& ch
     sequence_ = sequence_.next();
   }
   // From here on nothing may stop half-way: the segment is in the spool, and what we remember has to say so.
-  CAIRN_TRY(hashes_->resize(changes.page_count));
-  for (const Draft::Change& change : draft.changes) hashes_->set(change.page, change.hash);
   hash_ = draft.hash;
   captured_position_ = changes.end;
+  CAIRN_TRY(hashes_->resize(changes.page_count));
+  if (draft.output) {
+    const auto remember = [this](PageNo page, std::uint64_t hash) { hashes_->set(page, hash); };
+    if (const auto known = draft.output->each_page_hash(remember); !known) return forget_pages(known.error());
+  }
   return save(database);
+}
+
+// What the newest segment has is not known page by page, and cannot be guessed: the next one has every page.
+Error CapturedState::forget_pages(const Error& why) {
+  page_size_ = 0;
+  (void)hashes_->resize(0);  // that never fails: less takes no room
+  return why.as(ErrorKind::corrupt).with("what was captured cannot be remembered: every page is captured anew");
 }
 
 Result<void> CapturedState::become(sqlite::Database& database, Sequence sequence, std::uint32_t page_size,

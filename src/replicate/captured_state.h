@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "replicate/attach.h"
 #include "replicate/changes.h"
@@ -78,7 +77,9 @@ class CapturedState {
   Result<void> add_page(Draft& draft, PageNo page, ByteView bytes) const;
   Result<void> end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now);
   Result<void> append(sqlite::Database& database, const Changes& changes, const Time& now);
+  Error forget_pages(const Error& why);
   Result<void> save(const sqlite::Database& database);
+  ScratchSpace scratch() const { return spool_->scratch(shared_.options.pages_in_memory); }
 
   Shared& shared_;
   std::shared_ptr<Spool> spool_;

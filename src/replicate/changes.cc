@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "fmt/format.h"
+#include "replicate/run_merge.h"
 #include "segment/format.h"
 
 namespace cairn::replicate {
@@ -11,57 +11,56 @@ namespace {
 
 constexpr std::size_t kBufferBytes = 256 << 10;
 
-// Pages that the database has grown by without writing them. SQLite writes every page it adds; should one ever be
-// missing, what the database file holds there is what a reader would see.
-std::vector<PageNo> pages_that_no_frame_holds(const std::vector<FrameRef>& newest, std::uint32_t page_size,
-                                              std::uint32_t before, std::uint32_t after) {
-  std::vector<PageNo> missing;
-  if (after <= before) return missing;
-  auto next = std::ranges::lower_bound(newest, PageNo(before + 1), {}, &FrameRef::page);
-  for (PageNo page(before + 1); page.value <= after; page = page.next()) {
-    if (next != newest.end() && next->page == page) {
-      ++next;
-    } else if (page != segment::lock_byte_page(page_size)) {
-      missing.push_back(page);
+using ReadFrame = std::function<Result<ByteView>(FrameNo frame, std::span<std::byte> buffer)>;
+
+// Every page that was written. And those that the database has grown by, from `before` pages on, without writing them:
+// SQLite writes every page it adds; should one ever be missing, what the database file holds there is what a reader
+// would see.
+Result<void> read_out(sqlite::Database& database, std::uint32_t page_size, const WrittenPages& pages,
+                      std::uint32_t before, std::uint32_t after, const ReadFrame& read, const TakePage& take) {
+  Bytes bytes(page_size);
+  const auto take_from_file = [&](PageNo page) -> Result<void> {
+    CAIRN_TRY(database.read_database((page.value - 1ull) * page_size, bytes));
+    return take(page, bytes);
+  };
+  std::uint64_t unseen = before + 1ull;
+  const auto take_gap = [&](std::uint64_t end) -> Result<void> {
+    for (; unseen < end; ++unseen) {
+      const PageNo page(static_cast<std::uint32_t>(unseen));
+      if (page != segment::lock_byte_page(page_size)) CAIRN_TRY(take_from_file(page));
     }
-  }
-  return missing;
+    return {};
+  };
+  const auto take_written = [&](const FrameRef& ref) -> Result<void> {
+    if (ref.page.value > after) return {};
+    CAIRN_TRY(take_gap(ref.page.value));
+    unseen = std::max<std::uint64_t>(unseen, ref.page.value + 1ull);
+    if (ref.frame.value == 0) return take_from_file(ref.page);
+    CAIRN_ASSIGN(const ByteView frame, read(ref.frame, bytes));
+    return take(ref.page, frame);
+  };
+  CAIRN_TRY(pages.each(take_written));
+  return take_gap(after + 1ull);
 }
 
 // What changes_in_wal() hands out.
-struct Pages {
+struct ScannedPages {
   sqlite::Database& database;
-  std::uint32_t page_size;
-  std::vector<FrameRef> newest;
-  std::vector<PageNo> missing;
-  Bytes kept;            // the frames from `first_kept` on, or nothing
-  FrameNo first_kept;
+  Scan scan;
+  std::uint32_t page_count_before;
 
-  Result<void> read_frame(FrameNo frame, Bytes& bytes, const TakePage& take, PageNo page) const {
-    if (!kept.empty()) {
-      const std::size_t frame_bytes = wal::kFrameHeaderSize + page_size;
-      const std::size_t at = (frame.value - first_kept.value) * frame_bytes + wal::kFrameHeaderSize;
-      return take(page, ByteView(kept).subspan(at, page_size));
+  Result<ByteView> read_frame(FrameNo frame, std::span<std::byte> bytes) const {
+    if (!scan.kept.empty()) {
+      const std::size_t frame_bytes = wal::kFrameHeaderSize + scan.page_size;
+      const std::size_t at = (frame.value - scan.first.value) * frame_bytes + wal::kFrameHeaderSize;
+      return ByteView(scan.kept).subspan(at, scan.page_size);
     }
-    CAIRN_TRY(read_frame_page(database, frame, page_size, bytes));
-    return take(page, bytes);
+    CAIRN_TRY(read_frame_page(database, frame, scan.page_size, bytes));
+    return ByteView(bytes);
   }
-
-  Result<void> read_out(const TakePage& take) const {
-    Bytes bytes(page_size);
-    auto gap = missing.begin();
-    const auto take_gaps_before = [&](std::uint64_t page) -> Result<void> {
-      for (; gap != missing.end() && gap->value < page; ++gap) {
-        CAIRN_TRY(database.read_database((gap->value - 1ull) * page_size, bytes));
-        CAIRN_TRY(take(*gap, bytes));
-      }
-      return {};
-    };
-    for (const FrameRef& ref : newest) {
-      CAIRN_TRY(take_gaps_before(ref.page.value));
-      CAIRN_TRY(read_frame(ref.frame, bytes, take, ref.page));
-    }
-    return take_gaps_before(~0ull);
+  Result<void> each(const TakePage& take) const {
+    const auto read = [this](FrameNo frame, std::span<std::byte> bytes) { return read_frame(frame, bytes); };
+    return read_out(database, scan.page_size, scan.pages, page_count_before, scan.page_count, read, take);
   }
 };
 
@@ -72,54 +71,36 @@ Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page
   changes.page_count = scan.page_count;
   changes.commit_count = scan.commit_count;
   changes.end = scan.end;
-  const FrameNo first = scan.frames.front().frame;
-  auto newest = newest_frames(std::move(scan.frames), scan.page_count);
-  auto missing = pages_that_no_frame_holds(newest, scan.page_size, page_count_before, scan.page_count);
-  const auto pages = std::make_shared<const Pages>(
-      Pages{database, scan.page_size, std::move(newest), std::move(missing), std::move(scan.kept), first});
-  changes.each_page = [pages](const TakePage& take) { return pages->read_out(take); };
+  const auto pages = std::make_shared<const ScannedPages>(ScannedPages{database, std::move(scan), page_count_before});
+  changes.each_page = [pages](const TakePage& take) { return pages->each(take); };
   return changes;
 }
 
-void TouchedPages::add(Scan scan, std::uint32_t page_count_before) {
+Result<void> TouchedPages::add(Scan scan, std::uint32_t page_count_before, const ScratchSpace& scratch) {
   if (scan.outcome == ScanOutcome::restarted) all_backfilled();
+  if (empty()) {
+    pages_ = WrittenPages(scratch);
+    least_page_count_ = page_count_before;
+  }
+  CAIRN_TRY(pages_.add(std::move(scan.pages)));
   page_size_ = scan.page_size;
   page_count_ = scan.page_count;
+  least_page_count_ = std::min(least_page_count_, page_count_before);
   commit_count_ += scan.commit_count;
   end_ = scan.end;
-  std::vector<FrameRef> newer = newest_frames(std::move(scan.frames), page_count_);
-  std::vector<FrameRef> all;
-  all.reserve(pages_.size() + newer.size());
-  const auto missing = pages_that_no_frame_holds(newer, page_size_, page_count_before, page_count_);
-  // Of equal ones those of the first list, the newer ones, are taken.
-  std::ranges::set_union(newer, pages_, std::back_inserter(all), {}, &FrameRef::page, &FrameRef::page);
-  if (!missing.empty()) {
-    std::vector<FrameRef> gaps;
-    for (const PageNo page : missing) gaps.push_back({page, FrameNo(0)});
-    newer = std::exchange(all, {});
-    std::ranges::set_union(newer, gaps, std::back_inserter(all), {}, &FrameRef::page, &FrameRef::page);
-  }
-  pages_ = std::move(all);
+  return {};
 }
 
-void TouchedPages::all_backfilled() {
-  for (FrameRef& ref : pages_) ref.frame = FrameNo(0);
-}
+void TouchedPages::all_backfilled() { pages_.all_backfilled(); }
 
 Changes TouchedPages::changes(sqlite::Database& database) const {
   Changes changes{.page_count = page_count_, .commit_count = commit_count_, .end = end_, .each_page = {}};
-  changes.each_page = [this, &database](const TakePage& take) -> Result<void> {
-    Bytes bytes(page_size_);
-    for (const auto& [page, frame] : pages_) {
-      if (page.value > page_count_) break;
-      if (frame.value != 0) {
-        CAIRN_TRY(read_frame_page(database, frame, page_size_, bytes));
-      } else {
-        CAIRN_TRY(database.read_database((page.value - 1ull) * page_size_, bytes));
-      }
-      CAIRN_TRY(take(page, bytes));
-    }
-    return {};
+  changes.each_page = [this, &database](const TakePage& take) {
+    const auto read = [&](FrameNo frame, std::span<std::byte> bytes) -> Result<ByteView> {
+      CAIRN_TRY(read_frame_page(database, frame, page_size_, bytes));
+      return ByteView(bytes);
+    };
+    return read_out(database, page_size_, pages_, least_page_count_, page_count_, read, take);
   };
   return changes;
 }
@@ -129,8 +110,7 @@ Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends 
     CAIRN_ASSIGN(file_, files_.open(path_, OpenMode::write));
     CAIRN_TRY(file_->truncate(0));
   }
-  std::vector<std::uint32_t> numbers;
-  std::uint64_t at = end_;
+  std::uint64_t at = end_, count = 0;
   Bytes buffer;
   const auto write_out = [&]() -> Result<void> {
     CAIRN_TRY(file_->write_at(at, buffer));
@@ -139,14 +119,14 @@ Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends 
     return {};
   };
   const auto put_aside = [&](PageNo page, ByteView bytes) -> Result<void> {
+    const ByteView number = std::as_bytes(std::span(&page.value, 1));
+    buffer.insert(buffer.end(), number.begin(), number.end());
     buffer.insert(buffer.end(), bytes.begin(), bytes.end());
-    numbers.push_back(page.value);
+    ++count;
     return buffer.size() < kBufferBytes ? Result<void>() : write_out();
   };
   const auto write_all = [&]() -> Result<void> {
     CAIRN_TRY(changes.each_page(put_aside));
-    const ByteView table = std::as_bytes(std::span<const std::uint32_t>(numbers));
-    buffer.insert(buffer.end(), table.begin(), table.end());
     return write_out();
   };
   if (auto written = write_all(); !written) {
@@ -157,7 +137,7 @@ Result<void> Backlog::add(const Changes& changes, std::uint32_t page_size, Ends 
                        .each_page = {}},
               .page_size = page_size,
               .offset = end_,
-              .changed_pages = numbers.size(),
+              .changed_pages = count,
               .ends = ends};
   batches_.push_back(std::move(batch));
   end_ = at;
@@ -184,33 +164,34 @@ Changes Backlog::front() const {
 }
 
 Result<void> Backlog::read_newest(std::size_t batch_count, const TakePage& take) const {
-  std::vector<PagePlace> places;
-  for (std::size_t i = 0; i < batch_count; ++i) CAIRN_TRY(list_pages(batches_[i], places));
-  std::ranges::sort(places);
+  struct Numbered {
+    PageNo page;
+  };
+  const auto place = [](const Batch& batch, std::uint64_t index) {
+    return batch.offset + index * (sizeof(PageNo) + batch.page_size);
+  };
   const Batch& last = batches_[batch_count - 1];
+  RunMerge<Numbered> merge;
+  for (std::size_t i = 0; i < batch_count; ++i) {
+    const Batch& batch = batches_[i];
+    const auto read = [this, &batch, place](std::uint64_t first, std::span<Numbered> into) -> Result<void> {
+      for (Numbered& entry : into) {
+        CAIRN_TRY(read_place(place(batch, first++), std::as_writable_bytes(std::span(&entry, 1))));
+      }
+      return {};
+    };
+    merge.add(batch.changed_pages, PageNo(last.what.page_count), read);
+  }
   Bytes bytes(last.page_size);
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const bool newest = i + 1 == places.size() || places[i + 1].page != places[i].page;
-    if (!newest || places[i].page.value > last.what.page_count) continue;
-    CAIRN_TRY(read_whole(places[i].offset, bytes));
-    CAIRN_TRY(take(places[i].page, bytes));
-  }
-  return {};
+  return merge.each([&](const Numbered& entry, std::size_t run, std::uint64_t index) -> Result<void> {
+    CAIRN_TRY(read_place(place(batches_[run], index) + sizeof(PageNo), bytes));
+    return take(entry.page, bytes);
+  });
 }
 
-Result<void> Backlog::list_pages(const Batch& batch, std::vector<PagePlace>& places) const {
-  std::vector<std::uint32_t> numbers(batch.changed_pages);
-  CAIRN_TRY(read_whole(batch.offset + std::uint64_t{batch.changed_pages} * batch.page_size,
-                       std::as_writable_bytes(std::span<std::uint32_t>(numbers))));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    places.push_back({PageNo(numbers[i]), batch.offset + i * batch.page_size});
-  }
-  return {};
-}
-
-Result<void> Backlog::read_whole(std::uint64_t offset, std::span<std::byte> into) const {
-  CAIRN_ASSIGN(const std::size_t got, file_->read_at(offset, into));
-  return got == into.size() ? Result<void>() : Error(ErrorKind::io, fmt::format("{} is cut short", path_));
+Result<void> Backlog::read_place(std::uint64_t offset, std::span<std::byte> into) const {
+  auto read = read_whole(*file_, offset, into);
+  return read ? read : read.error().with(path_);
 }
 
 void Backlog::pop() {

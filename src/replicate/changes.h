@@ -7,7 +7,6 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/files.h"
 #include "replicate/wal_scan.h"
@@ -34,9 +33,10 @@ Changes changes_in_wal(sqlite::Database& database, Scan scan, std::uint32_t page
 class TouchedPages {
  public:
   bool empty() const { return commit_count_ == 0; }
-  std::uint64_t size_bytes() const { return pages_.size() * page_size_; }  // that a segment of them would hold
-  // What was committed behind all that was added before; `page_count_before` pages were there then.
-  void add(Scan scan, std::uint32_t page_count_before);
+  std::uint64_t size_bytes() const { return pages_.size() * page_size_; }  // that a segment of them would hold, at most
+  // What was committed behind all that was added before; `page_count_before` pages were there then. On an error nothing
+  // has been added.
+  Result<void> add(Scan scan, std::uint32_t page_count_before, const ScratchSpace& scratch);
   // All of it is in the database file, and a writer may restart the WAL.
   void all_backfilled();
   // Out of the live database, under a hold that lets nobody backfill a commit behind the last one added.
@@ -44,8 +44,9 @@ class TouchedPages {
   void clear() { *this = {}; }
 
  private:
-  std::vector<FrameRef> pages_;  // ascending; frame 0: in the database file
+  WrittenPages pages_;
   std::uint32_t page_size_ = 0, page_count_ = 0, commit_count_ = 0;
+  std::uint32_t least_page_count_ = 0;  // at the beginning, or after one of the scans
   WalPosition end_;
 };
 
@@ -79,19 +80,13 @@ class Backlog {
   struct Batch {
     Changes what;
     std::uint32_t page_size = 0;
-    std::uint64_t offset = 0;    // of the pages; their numbers follow, 4 bytes each in this machine's order
-    std::size_t changed_pages = 0;
+    std::uint64_t offset = 0;         // of its pages, ascending: of each its number, 4 bytes in this machine's order
+    std::uint64_t changed_pages = 0;  // and its bytes
     Ends ends = Ends::yes;
   };
-  struct PagePlace {
-    PageNo page;
-    std::uint64_t offset = 0;  // in the file, which grows: of two places of one page the later is the newer
-    auto operator<=>(const PagePlace&) const = default;
-  };
   std::size_t segment_batches() const;  // of the oldest segment; 0: it is not ended yet
-  Result<void> list_pages(const Batch& batch, std::vector<PagePlace>& places) const;
   Result<void> read_newest(std::size_t batch_count, const TakePage& take) const;
-  Result<void> read_whole(std::uint64_t offset, std::span<std::byte> into) const;
+  Result<void> read_place(std::uint64_t offset, std::span<std::byte> into) const;
 
   FileSystem& files_;
   const std::string path_;

@@ -40,7 +40,7 @@ TEST_F(FirstSnapshot, HasWhatIsCommittedBetweenTheFirstHoldAndTheFirstPage) {
   app.must("UPDATE t SET v='behind the floor' WHERE id=1");
   const auto index = (*opened)->look();
   ASSERT_TRUE(index);
-  auto view = replicate::FrozenView::open(**opened, *index, *files_, (dir_ / "scratch").string());
+  auto view = replicate::FrozenView::open(**opened, *index, *files_, (dir_ / "scratch").string(), {});
   ASSERT_TRUE(view) << view.error().message();
   std::string all(std::size_t{(*view)->page_count()} * (*view)->page_size(), '\0');
   ASSERT_TRUE((*view)->read_next({reinterpret_cast<std::byte*>(all.data()), all.size()}));

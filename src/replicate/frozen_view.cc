@@ -8,8 +8,9 @@
 namespace cairn::replicate {
 
 Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database, const wal::IndexHeader& index,
-                                                     FileSystem& files, const std::string& scratch_path) {
-  std::unique_ptr<FrozenView> view(new FrozenView(database, files, scratch_path));
+                                                     FileSystem& files, const std::string& scratch_path,
+                                                     ScratchSpace sorting) {
+  std::unique_ptr<FrozenView> view(new FrozenView(database, files, scratch_path, std::move(sorting)));
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, database.read_database(0, start));
   view->page_size_ = index.page_size;
@@ -26,11 +27,24 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
   if (!segment::is_valid_page_size(view->page_size_) || view->page_count_ == 0) {
     return Error(ErrorKind::busy, fmt::format("{}: no page size or no pages yet", database.path()));
   }
+  view->newest_ = view->new_table();
+  view->aside_ = view->new_table();
   view->position_ = WalPosition{index.salts, index.max_frame, index.frame_sum};
   view->preserved_ = view->position_;
   // Also under a floor there may be frames already: a writer has restarted the WAL since it was taken.
   if (database.hold() == sqlite::Hold::pin || !index.all_backfilled()) CAIRN_TRY(view->learn_wal(index));
   return view;
+}
+
+PageTable FrozenView::new_table() {
+  const auto open = [this]() -> Result<std::unique_ptr<MappedFile>> {
+    const std::string path = scratch_path_ + "_table";
+    CAIRN_TRY(files_.remove(path));  // a killed process may have left one, which is not of zeros
+    CAIRN_ASSIGN(auto mapped, files_.map(path, page_count_ * 4ull));
+    CAIRN_TRY(files_.remove(path));
+    return mapped;
+  };
+  return PageTable(open, sorting_.most_in_memory);
 }
 
 FrozenView::~FrozenView() {
@@ -42,7 +56,7 @@ FrozenView::~FrozenView() {
 
 // Pages may lie in the WAL alone. The whole WAL is read once, and checked on the way.
 Result<void> FrozenView::learn_wal(const wal::IndexHeader& index) {
-  CAIRN_ASSIGN(const Scan scan, scan_wal(database_, WalPosition{}, index));
+  CAIRN_ASSIGN(const Scan scan, scan_wal(database_, WalPosition{}, index, sorting_));
   if (scan.outcome == ScanOutcome::nothing) return {};
   if (scan.outcome == ScanOutcome::hole || scan.end != position_) {
     return Error(ErrorKind::corrupt,
@@ -50,12 +64,11 @@ Result<void> FrozenView::learn_wal(const wal::IndexHeader& index) {
                              "\"PRAGMA integrity_check\" on the database",
                              database_.path(), index.max_frame.value));
   }
-  for (const FrameRef& ref : scan.frames) newest_.set(ref.page, ref.frame.value);
-  return {};
+  return learn(scan);
 }
 
 Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
-  CAIRN_ASSIGN(const Scan scan, scan_wal(database_, preserved_, upto));
+  CAIRN_ASSIGN(const Scan scan, scan_wal(database_, preserved_, upto, sorting_));
   if (scan.outcome == ScanOutcome::nothing) return {};
   if (scan.outcome == ScanOutcome::hole) {
     return Error(ErrorKind::corrupt, fmt::format("{}-wal: frames are missing", database_.path()));
@@ -64,14 +77,22 @@ Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
     const bool still_wanted = page >= next_ && page.value <= page_count_;
     return still_wanted && aside_.find(page) == 0 ? put_aside(page) : Result<void>();
   };
-  for (const FrameRef& ref : scan.frames) CAIRN_TRY(keep(ref.page));
+  CAIRN_TRY(scan.pages.each([&](const FrameRef& ref) { return keep(ref.page); }));
   // A database that shrinks: the pages behind its new end need no frames, and a checkpoint cuts the file off there.
   for (PageNo page(std::max(next_.value, scan.least_page_count + 1)); page.value <= page_count_; page = page.next()) {
     CAIRN_TRY(keep(page));
   }
-  for (const FrameRef& ref : scan.frames) newest_.set(ref.page, ref.frame.value);
+  CAIRN_TRY(learn(scan));
   preserved_ = scan.end;
   return {};
+}
+
+// Where the newest versions are, of the pages that will be asked for.
+Result<void> FrozenView::learn(const Scan& scan) {
+  return scan.pages.each([this](const FrameRef& ref) -> Result<void> {
+    const bool is_wanted = ref.page >= next_ && ref.page.value <= page_count_;
+    return is_wanted ? newest_.set(ref.page, ref.frame.value) : Result<void>();
+  });
 }
 
 Result<void> FrozenView::put_aside(PageNo page) {
@@ -85,8 +106,7 @@ Result<void> FrozenView::put_aside(PageNo page) {
   CAIRN_TRY(patch(page, bytes));
   const auto slot = static_cast<std::uint32_t>(aside_.size() + 1);
   CAIRN_TRY(scratch_->write_at((slot - 1ull) * page_size_, bytes));
-  aside_.set(page, slot);
-  return {};
+  return aside_.set(page, slot);
 }
 
 // Puts the right version over what the database file says.

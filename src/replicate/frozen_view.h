@@ -24,7 +24,8 @@ class FrozenView {
  public:
   // Of the state that `index` shows, a look under the hold that `database` has: nothing behind it is backfilled.
   static Result<std::unique_ptr<FrozenView>> open(sqlite::Database& database, const wal::IndexHeader& index,
-                                                  FileSystem& files, const std::string& scratch_path);
+                                                  FileSystem& files, const std::string& scratch_path,
+                                                  ScratchSpace sorting);
   ~FrozenView();
 
   const WalPosition& position() const { return position_; }  // of the frozen state
@@ -42,15 +43,18 @@ class FrozenView {
   Result<void> read_next(std::span<std::byte> into);
 
  private:
-  FrozenView(sqlite::Database& database, FileSystem& files, std::string scratch_path)
-      : database_(database), files_(files), scratch_path_(std::move(scratch_path)) {}
+  FrozenView(sqlite::Database& database, FileSystem& files, std::string scratch_path, ScratchSpace sorting)
+      : database_(database), files_(files), scratch_path_(std::move(scratch_path)), sorting_(std::move(sorting)) {}
   Result<void> learn_wal(const wal::IndexHeader& index);
+  Result<void> learn(const Scan& scan);
+  PageTable new_table();
   Result<void> put_aside(PageNo page);
   Result<void> patch(PageNo page, std::span<std::byte> bytes);
 
   sqlite::Database& database_;
   FileSystem& files_;
   std::string scratch_path_;
+  ScratchSpace sorting_;        // of frames
   WalPosition position_;
   WalPosition preserved_;       // frames up to here have been looked at
   std::uint32_t page_size_ = 0;

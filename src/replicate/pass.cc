@@ -14,7 +14,8 @@ Result<std::unique_ptr<Pass>> Pass::open(const Input& input, const Time& now) {
   std::unique_ptr<Pass> pass(new Pass(input));
   const std::string& directory = input.shared.options.state_directory;
   CAIRN_ASSIGN(pass->view_,
-               FrozenView::open(input.database, input.index, input.shared.files, join_path(directory, kScratchName)));
+               FrozenView::open(input.database, input.index, input.shared.files, join_path(directory, kScratchName),
+                                input.spool.scratch(input.shared.options.pages_in_memory)));
   const std::uint64_t count = pass->view_->page_count();
   if (input.goal == PassGoal::snapshot && input.known.page_count() != count)
     return Error(ErrorKind::busy, "the database has another size than was captured");
@@ -134,8 +135,7 @@ Result<void> Pass::add_difference(PageNo page, ByteView bytes, std::uint64_t has
     segment::ObjectHead head = input_.head;
     head.kind = segment::ObjectKind::segment;
     head.first = head.last = head.last.next();
-    CAIRN_ASSIGN(output_, SegmentOutput::open(input_.shared.files, input_.spool, head, input_.shared.executor,
-                                              input_.shared.options.segment_level));
+    CAIRN_ASSIGN(output_, SegmentOutput::open(input_.shared, input_.spool, head));
   }
   return output_->add_page(page, bytes, hash);
 }

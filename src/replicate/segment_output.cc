@@ -8,19 +8,13 @@ Result<void> SegmentOutput::FileSink::write(ByteView bytes) {
   return {};
 }
 
-Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(FileSystem& files, Spool& spool,
-                                                           const segment::ObjectHead& head, Executor& executor,
-                                                           int level) {
-  std::unique_ptr<SegmentOutput> output(new SegmentOutput(files, spool));
-  auto file = files.open(spool.partial_path(), OpenMode::write);
-  if (!file && file.error().kind() == ErrorKind::not_found) {
-    return file.error().as(ErrorKind::io).with(
-        "the state directory was removed or renamed while cairn is at work with it: end cairn and start it again");
-  }
-  if (!file) return file.error();
-  output->sink_.file = std::move(*file);
-  CAIRN_TRY(output->sink_.file->truncate(0));
-  CAIRN_ASSIGN(output->writer_, segment::SegmentWriter::open(head, output->sink_, executor, level));
+Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(const Shared& shared, Spool& spool,
+                                                           const segment::ObjectHead& head) {
+  std::unique_ptr<SegmentOutput> output(new SegmentOutput(spool));
+  CAIRN_ASSIGN(output->sink_.file, spool.begin());
+  CAIRN_ASSIGN(output->writer_,
+               segment::SegmentWriter::open(head, output->sink_, shared.executor, shared.options.segment_level,
+                                            spool.scratch(shared.options.pages_in_memory)));
   return output;
 }
 
@@ -37,7 +31,7 @@ SegmentOutput::~SegmentOutput() {
   if (finished_) return;
   writer_.reset();
   sink_.file.reset();
-  (void)files_.remove(spool_.partial_path());
+  spool_.give_up();
 }
 
 }  // namespace cairn::replicate

@@ -45,6 +45,12 @@ Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path,
   return described(footer, path, size);
 }
 
+Result<std::unique_ptr<File>> or_say_why(Result<std::unique_ptr<File>> opened) {
+  if (opened || opened.error().kind() != ErrorKind::not_found) return opened;
+  return opened.error().as(ErrorKind::io).with(
+      "the state directory was removed or renamed while cairn is at work with it: end cairn and start it again");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
@@ -111,6 +117,19 @@ Result<void> Spool::load(const Id128& lineage) {
 std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, file_name(sequence)); }
 
 std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
+
+Result<std::unique_ptr<File>> Spool::begin() {
+  CAIRN_ASSIGN(auto file, or_say_why(files_.open(partial_path(), OpenMode::write)));
+  CAIRN_TRY(file->truncate(0));
+  return file;
+}
+
+void Spool::give_up() { (void)files_.remove(partial_path()); }
+
+ScratchSpace Spool::scratch(std::size_t most_in_memory) {
+  return {.open = [this] { return or_say_why(open_unnamed(files_, join_path(directory_, "scratch"))); },
+          .most_in_memory = most_in_memory};
+}
 
 Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes) {
   SpooledSegment segment = described(footer, path_of(footer.last), size_bytes);

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/mutex.h"
+#include "base/scratch_list.h"
 #include "cairn/shared_spool.h"
 #include "segment/format.h"
 
@@ -44,8 +45,11 @@ class Spool {
   };
   static Result<LeftOver> left_over(FileSystem& files, const std::string& directory, Sequence published);
 
-  // Where to write the next segment; add() takes it over.
-  std::string partial_path() const;
+  // An empty file to write the next segment to; add() takes it over, or give_up() removes it.
+  Result<std::unique_ptr<File>> begin();
+  void give_up();
+  // For lists of pages that are too long for memory, by the thread that adds. Does not outlive the spool.
+  ScratchSpace scratch(std::size_t most_in_memory);
   Result<void> add(const segment::Footer& footer, std::uint64_t size_bytes) EXCLUDES(mutex_);
 
   std::optional<SpooledSegment> front() const EXCLUDES(mutex_);
@@ -76,6 +80,7 @@ class Spool {
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
+  std::string partial_path() const;
 
   FileSystem& files_;
   const std::string directory_;

@@ -24,14 +24,14 @@ bool begin_at(const wal::Header& header, const WalPosition& from, const wal::Ind
 }
 
 // Checks the frames in `chunk` and adds them; false at the first that does not belong.
-bool take_frames(const wal::Header& header, ByteView chunk, Scan& scan) {
+Result<bool> take_frames(const wal::Header& header, ByteView chunk, Scan& scan) {
   const std::size_t frame_bytes = wal::kFrameHeaderSize + header.page_size;
   for (; chunk.size() >= frame_bytes; chunk = chunk.subspan(frame_bytes)) {
     const auto frame = wal::check_indexed_frame(header, scan.end.sum, chunk.first(frame_bytes));
     if (!frame) return false;
     scan.end.frame = scan.end.frame.next();
     scan.end.sum = frame->sum;
-    scan.frames.push_back({frame->page, scan.end.frame});
+    CAIRN_TRY(scan.pages.add({frame->page, scan.end.frame}));
     scan.page_count = frame->commit_page_count;  // of the last frame alone: it must be a commit
     if (frame->commit_page_count == 0) continue;
     ++scan.commit_count;
@@ -49,8 +49,10 @@ Scan hole() {
 
 }  // namespace
 
-Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto) {
+Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto,
+                      const ScratchSpace& scratch) {
   Scan scan;
+  scan.pages = WrittenPages(scratch);
   if (upto.max_frame.value == 0 || (upto.salts == from.salts && upto.max_frame == from.frame)) return scan;
 
   std::array<std::byte, wal::kHeaderSize> start{};
@@ -60,29 +62,21 @@ Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const
 
   const std::size_t frame_bytes = wal::kFrameHeaderSize + header->page_size;
   const std::size_t frames_a_chunk = std::max<std::size_t>(1, kChunkBytes / frame_bytes);
-  scan.frames.reserve(upto.max_frame.value - scan.end.frame.value);
+  scan.first = scan.end.frame.next();
   Bytes chunk;
   while (scan.end.frame < upto.max_frame) {
     const std::size_t count = std::min<std::size_t>(frames_a_chunk, upto.max_frame.value - scan.end.frame.value);
     chunk.resize(count * frame_bytes);
     CAIRN_ASSIGN(const std::size_t read,
                  database.read_wal(wal::frame_offset(scan.end.frame.next(), header->page_size), chunk));
-    if (read != chunk.size() || !take_frames(*header, chunk, scan)) return hole();
+    if (read != chunk.size()) return hole();
+    CAIRN_ASSIGN(const bool belong, take_frames(*header, chunk, scan));
+    if (!belong) return hole();
   }
   if (scan.page_count == 0) return hole();  // the index promises a commit there
-  if (scan.frames.size() <= frames_a_chunk) scan.kept = std::move(chunk);
+  scan.pages.finish(scan.page_count);
+  if (scan.end.frame.value - scan.first.value < frames_a_chunk) scan.kept = std::move(chunk);
   return scan;
-}
-
-std::vector<FrameRef> newest_frames(std::vector<FrameRef> frames, std::uint32_t page_count) {
-  std::ranges::sort(frames);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    const bool newest = i + 1 == frames.size() || frames[i + 1].page != frames[i].page;
-    if (newest && frames[i].page.value <= page_count) frames[kept++] = frames[i];
-  }
-  frames.resize(kept);
-  return frames;
 }
 
 Result<void> read_frame_page(sqlite::Database& database, FrameNo frame, std::uint32_t page_size,

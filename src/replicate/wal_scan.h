@@ -4,20 +4,14 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "base/bytes.h"
 #include "replicate/local_state.h"
+#include "replicate/written_pages.h"
 #include "sqlite/database.h"
 #include "wal/wal.h"
 
 namespace cairn::replicate {
-
-struct FrameRef {
-  PageNo page;
-  FrameNo frame;
-  auto operator<=>(const FrameRef&) const = default;
-};
 
 enum class ScanOutcome {
   nothing,    // no commit behind the position
@@ -28,7 +22,8 @@ enum class ScanOutcome {
 
 struct Scan {
   ScanOutcome outcome = ScanOutcome::nothing;
-  std::vector<FrameRef> frames;   // in the order of the WAL
+  WrittenPages pages;             // by them; those past page_count are left out
+  FrameNo first;                  // of the frames
   std::uint32_t page_size = 0;
   std::uint32_t page_count = 0;   // of the database after the last commit
   std::uint32_t least_page_count = 0;  // after any of the commits: a checkpoint may cut the database file to this
@@ -37,11 +32,10 @@ struct Scan {
   Bytes kept;            // all frames as they were checked, if they are few; empty: to be read again
 };
 
-// All frames behind `from` up to `upto.max_frame`, which is always a commit.
-Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto);
-
-// Of every page the newest frame, ascending by page; pages past `page_count` are dropped.
-std::vector<FrameRef> newest_frames(std::vector<FrameRef> frames, std::uint32_t page_count);
+// All frames behind `from` up to `upto.max_frame`, which is always a commit. io: also where they are many and there is
+// no room in `scratch` to sort them.
+Result<Scan> scan_wal(sqlite::Database& database, const WalPosition& from, const wal::IndexHeader& upto,
+                      const ScratchSpace& scratch);
 
 // The bytes of one frame's page.
 Result<void> read_frame_page(sqlite::Database& database, FrameNo frame, std::uint32_t page_size,

@@ -69,6 +69,8 @@ class PageListWriter {
   void add(PageNo page);
   void end_run() { previous_ = 0; }
   const Bytes& bytes() const { return bytes_; }
+  // What has been added so far is taken; what follows continues it.
+  void clear() { bytes_.clear(); }
 
  private:
   Bytes bytes_;

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "segment/running_hash.h"
 
 namespace cairn::segment {
 namespace {
@@ -18,12 +19,26 @@ Result<std::uint64_t> write_hashes(Sink& sink, std::uint64_t count, const HashSo
   for (std::uint64_t first = 0; first < count; first += kHashesPerGroup) {
     std::size_t in_group = std::min<std::uint64_t>(count - first, kHashesPerGroup);
     std::span<std::uint64_t> values(group.data(), in_group);
-    hashes(first, values);
+    CAIRN_TRY(hashes(first, values));
     for (std::uint64_t hash : values) xor_of_hashes ^= hash;
     group[in_group] = hash_group_checksum(first / kHashesPerGroup, std::as_bytes(values));
     CAIRN_TRY(sink.write(std::as_bytes(std::span(group.data(), in_group + 1))));
   }
   return xor_of_hashes;
+}
+
+// Returns the checksum.
+Result<std::uint64_t> write_page_list(Sink& sink, const PageListSource& page_list) {
+  RunningHash hash;
+  std::uint64_t written = 0;
+  const auto write_piece = [&](ByteView piece) -> Result<void> {
+    hash.add(piece);
+    written += piece.size();
+    return sink.write(piece);
+  };
+  if (page_list.size_bytes > 0) CAIRN_TRY(page_list.each_piece(write_piece));
+  CAIRN_CHECK(written == page_list.size_bytes);
+  return hash.value();
 }
 
 Result<void> write_seek_table(Sink& sink, const Tail& tail, const std::vector<std::uint32_t>& blocks) {
@@ -72,8 +87,8 @@ Result<void> BlockLog::write(Sink& sink, const PackedBlock& block) {
   return sink.write(block.bytes);
 }
 
-Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block, ByteView page_list,
-                              const HashSource& hashes, const BlockLog& blocks,
+Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block,
+                              const PageListSource& page_list, const HashSource& hashes, const BlockLog& blocks,
                               const std::function<Result<void>(std::uint64_t)>& accept) {
   if (Result<void> checked = check_footer(footer); !checked)
     return checked.error().as(ErrorKind::invalid).with("an object cannot be written");
@@ -83,11 +98,10 @@ Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t en
   tail.footer.points.clear();
   tail.entries_per_block = entries_per_block;
   tail.point_count = static_cast<std::uint32_t>(footer.points.size());
-  tail.pages_bytes = page_list.size();
+  tail.pages_bytes = page_list.size_bytes;
   tail.hashes_bytes = hashes_section_bytes(footer.index_count);
   tail.block_sums_bytes = blocks.checksums().size();
   tail.points_bytes = points.size();
-  tail.pages_checksum = XXH3_64bits(page_list.data(), page_list.size());
   tail.points_checksum = XXH3_64bits(points.data(), points.size());
   tail.block_sums_checksum = XXH3_64bits(blocks.checksums().data(), blocks.checksums().size());
   if (tail.footer_bytes() > kMaxFooterBytes - kSkippableHeaderBytes)
@@ -95,7 +109,7 @@ Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t en
                                                      footer.index_count, kMaxIndexEntries / 1'000'000));
 
   CAIRN_TRY(sink.write(write_skippable_header(kFooterFrameMagic, static_cast<std::uint32_t>(tail.footer_bytes()))));
-  if (!page_list.empty()) CAIRN_TRY(sink.write(page_list));
+  CAIRN_ASSIGN(tail.pages_checksum, write_page_list(sink, page_list));
   CAIRN_ASSIGN(std::uint64_t xor_of_hashes, write_hashes(sink, footer.index_count, hashes));
   if (accept) CAIRN_TRY(accept(xor_of_hashes));
   CAIRN_TRY(sink.write(blocks.checksums()));

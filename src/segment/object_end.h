@@ -27,13 +27,19 @@ class BlockLog {
 };
 
 // Copies the hashes of index entries [first, first + into.size()) to `into`.
-using HashSource = std::function<void(std::uint64_t first, std::span<std::uint64_t> into)>;
+using HashSource = std::function<Result<void>(std::uint64_t first, std::span<std::uint64_t> into)>;
+
+// The page list of a segment, which has one for each run.
+struct PageListSource {
+  std::uint64_t size_bytes = 0;
+  std::function<Result<void>(const std::function<Result<void>(ByteView piece)>& take)> each_piece;
+};
 
 // Writes footer frame and seek table in pieces of at most 64 KiB. `page_list`: empty for a snapshot. Returns the
 // XOR of all hashes in `xor_of_hashes` before the tail is written: the caller may refuse by `accept`, and the
 // object then stays without an end. invalid: the footer breaks a rule of the format.
-Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block, ByteView page_list,
-                              const HashSource& hashes, const BlockLog& blocks,
+Result<void> write_object_end(Sink& sink, const Footer& footer, std::uint32_t entries_per_block,
+                              const PageListSource& page_list, const HashSource& hashes, const BlockLog& blocks,
                               const std::function<Result<void>(std::uint64_t xor_of_hashes)>& accept = {});
 
 // The footer's fields that a head says; the rest follows from what is written.

@@ -159,8 +159,9 @@ Result<bool> SnapshotWriterImpl::drain_blocks(Sink& sink, int wait_ms) {
 }
 
 Result<void> SnapshotWriterImpl::write_end(Sink& sink) {
-  auto copy_hashes = [this](std::uint64_t first, std::span<std::uint64_t> into) {
+  auto copy_hashes = [this](std::uint64_t first, std::span<std::uint64_t> into) -> Result<void> {
     std::copy_n(hashes_.begin() + static_cast<std::ptrdiff_t>(first), into.size(), into.begin());
+    return {};
   };
   auto accept = [this](std::uint64_t xor_of_hashes) -> Result<void> {
     if (xor_of_hashes == footer_.hash_after() && data_hash_ == footer_.hash_after()) return {};

@@ -64,9 +64,9 @@ inline ObjectHead made_head(ObjectKind kind, std::uint32_t page_size, std::uint6
 
 // The runs get the last sequences up to head.last, one each.
 inline Result<Bytes> write_runs(const ObjectHead& head, const std::vector<MadeRun>& runs, Executor& executor,
-                                int level = 1) {
+                                int level = 1, ScratchSpace scratch = {}) {
   BytesSink sink;
-  CAIRN_ASSIGN(auto writer, SegmentWriter::open(head, sink, executor, level));
+  CAIRN_ASSIGN(auto writer, SegmentWriter::open(head, sink, executor, level, std::move(scratch)));
   std::uint64_t hash = head.hash_before;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     for (const auto& [number, bytes] : runs[i].pages) {

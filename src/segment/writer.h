@@ -1,13 +1,15 @@
-// Writing our objects, in one pass, with memory that does not grow with the data (12 bytes a page of a segment,
-// nothing a page of a snapshot).
+// Writing our objects, in one pass, with memory that does not grow with the data: nothing a page of a snapshot, 12
+// bytes a page of a segment, which go to a scratch file where there is one and they are many.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "base/executor.h"
+#include "base/scratch_list.h"
 #include "segment/format.h"
 
 namespace cairn::segment {
@@ -47,11 +49,13 @@ ObjectHead head_of(const Footer& footer);
 class SegmentWriter {
  public:
   static Result<std::unique_ptr<SegmentWriter>> open(const ObjectHead& head, Sink& sink, Executor& executor,
-                                                     int level = 1);
+                                                     int level = 1, ScratchSpace scratch = {});
   virtual ~SegmentWriter() = default;
   virtual Result<void> add_page(PageNo page, ByteView bytes, std::uint64_t hash) = 0;
   virtual Result<void> end_run(const RestorePoint& point) = 0;  // at least one page since the last run
   virtual Result<Footer> finish() = 0;
+  // At any time: what was added, in that order. io: the scratch file cannot be read.
+  virtual Result<void> each_page_hash(const std::function<void(PageNo page, std::uint64_t hash)>& take) const = 0;
 };
 
 // A snapshot, split in two halves so that reading the database and storing the object need not wait for each

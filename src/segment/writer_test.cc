@@ -11,6 +11,7 @@
 
 #include "segment/footer.h"
 #include "segment/test_objects.h"
+#include "support/scratch.h"
 
 namespace cairn::segment {
 namespace {
@@ -73,6 +74,59 @@ TEST(SnapshotWriter, SameInputGivesSameBytesWhateverTheExecutor) {
     std::unique_ptr<Executor> pool = make_thread_pool(threads);
     for (int round = 0; round < 3; ++round) EXPECT_EQ(*write_snapshot(head, database, *pool), expected) << threads;
   }
+}
+
+// Three runs, more pages than are held in memory, and a scratch file that holds the rest.
+TEST(SegmentWriter, SameInputGivesSameBytesWithAScratchFile) {
+  cairn::testing::Scratch directory{"segment_writer"};
+  const auto files = make_real_file_system();
+  const ObjectHead head = made_head(ObjectKind::bundle, 512, 1, 3);
+  const std::vector<MadeRun> runs = {made_run(512, 5000, 1, 1), made_run(512, 9000, 2, 2), made_run(512, 300, 3, 3)};
+  InlineExecutor executor;
+  const Bytes expected = *write_runs(head, runs, executor);
+  for (const std::size_t most : {1u, 100u, 8192u, 1'000'000u}) {
+    int opened = 0;
+    const auto open = [&] { return ++opened, open_unnamed(*files, directory / "scratch"); };
+    const auto written = write_runs(head, runs, executor, 1, {.open = open, .most_in_memory = most});
+    ASSERT_TRUE(written) << written.error().message();
+    EXPECT_TRUE(*written == expected) << most;
+    EXPECT_EQ(opened, most < 14'300 ? 1 : 0);
+  }
+}
+
+TEST(SegmentWriter, TellsWhatWasAdded) {
+  cairn::testing::Scratch directory{"segment_writer"};
+  const auto files = make_real_file_system();
+  const auto open = [&] { return open_unnamed(*files, directory / "scratch"); };
+  for (const std::size_t most : {3u, 100'000u}) {
+    InlineExecutor executor;
+    BytesSink sink;
+    const auto writer = *SegmentWriter::open(made_head(ObjectKind::segment, 512, 1, 1), sink, executor, 1,
+                                             {.open = open, .most_in_memory = most});
+    const Bytes page(512);
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> added, told;
+    for (std::uint32_t i = 1; i <= 9000; ++i) {
+      added.emplace_back(i * 3, 0x0123456789abcdefull * i);
+      ASSERT_TRUE(writer->add_page(PageNo(i * 3), page, added.back().second));
+    }
+    ASSERT_TRUE(writer->end_run(point_of(1, 27'000)));
+    ASSERT_TRUE(writer->finish());
+    ASSERT_TRUE(writer->each_page_hash([&](PageNo at, std::uint64_t hash) { told.emplace_back(at.value, hash); }));
+    EXPECT_EQ(told, added) << most;
+  }
+}
+
+TEST(SegmentWriter, WithoutRoomForTheScratchFileItEnds) {
+  InlineExecutor executor;
+  BytesSink sink;
+  const auto open = []() -> Result<std::unique_ptr<File>> { return Error(ErrorKind::io, "the disk is full"); };
+  const auto writer = *SegmentWriter::open(made_head(ObjectKind::segment, 512, 1, 1), sink, executor, 1,
+                                           {.open = open, .most_in_memory = 2});
+  const Bytes page(512);
+  ASSERT_TRUE(writer->add_page(PageNo(1), page, 1) && writer->add_page(PageNo(2), page, 2));
+  const auto added = writer->add_page(PageNo(3), page, 3);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().kind(), ErrorKind::io);
 }
 
 TEST(SegmentWriter, PagesOutOfOrderAreInvalid) {

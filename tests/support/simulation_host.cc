@@ -49,6 +49,7 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   options_.snapshot_interval_ms = random.chance(1, 3) ? 100'000 : 0;
   begin_boot();
   options_.truncate_wal_bytes = random.chance(1, 3) ? 50'000 : 64ull << 20;
+  if (random.chance(2, 3)) options_.pages_in_memory = static_cast<std::uint32_t>(1 + random.below(20));
 }
 
 Result<void> Host::start() {

@@ -120,17 +120,25 @@ class LimitedFiles final : public FileSystem {
   std::uint64_t room = ~0ull;   // no file of the spool grows past that
   std::uint64_t written = 0;    // to it
   std::function<void()> before_write, before_sync;  // of such a file
+  bool has_scratch_room = true;  // the same for its scratch files alone
+  bool loses_scratch = false;    // once: they cannot be read any more when a segment comes into the spool
+  std::uint64_t scratch_files = 0;
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions) override {
     CAIRN_ASSIGN(auto file, inner_->open(path, mode, permissions));
     if (path.find("/spool/") == std::string::npos) return file;
-    return std::unique_ptr<File>(new LimitedFile(std::move(file), *this));
+    const bool is_scratch = path.ends_with("/scratch");
+    if (is_scratch) scratch_is_lost_ = false, ++scratch_files;
+    return std::unique_ptr<File>(new LimitedFile(std::move(file), *this, is_scratch));
   }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size) override {
     return inner_->map(path, size);
   }
   Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return inner_->rename(from, to); }
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    if (to.find("/spool/") != std::string::npos && std::exchange(loses_scratch, false)) scratch_is_lost_ = true;
+    return inner_->rename(from, to);
+  }
   Result<void> link_new(const std::string& from, const std::string& to) override {
     return inner_->link_new(from, to);
   }
@@ -145,14 +153,17 @@ class LimitedFiles final : public FileSystem {
  private:
   class LimitedFile final : public File {
    public:
-    LimitedFile(std::unique_ptr<File> file, LimitedFiles& disk) : file_(std::move(file)), disk_(disk) {}
+    LimitedFile(std::unique_ptr<File> file, LimitedFiles& disk, bool is_scratch)
+        : file_(std::move(file)), disk_(disk), is_scratch_(is_scratch) {}
     Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+      if (is_scratch_ && disk_.scratch_is_lost_) return Error(ErrorKind::io, "the disk fails");
       return file_->read_at(offset, into);
     }
     Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
       disk_.written += bytes.size();
       if (disk_.before_write) disk_.before_write();
-      if (offset + bytes.size() > disk_.room) return Error(ErrorKind::io, "the disk is full");
+      const bool has_room = !is_scratch_ || disk_.has_scratch_room;
+      if (!has_room || offset + bytes.size() > disk_.room) return Error(ErrorKind::io, "the disk is full");
       return file_->write_at(offset, bytes);
     }
     Result<std::uint64_t> size() const override { return file_->size(); }
@@ -166,9 +177,11 @@ class LimitedFiles final : public FileSystem {
    private:
     std::unique_ptr<File> file_;
     LimitedFiles& disk_;
+    const bool is_scratch_;
   };
 
   std::unique_ptr<FileSystem> inner_;
+  bool scratch_is_lost_ = false;
 };
 
 }  // namespace cairn::replicator_test

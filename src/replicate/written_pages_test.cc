@@ -1,0 +1,140 @@
+#include "replicate/written_pages.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/clock.h"
+#include "support/scratch.h"
+
+namespace cairn::replicate {
+namespace {
+
+// What WrittenPages stands for, in the plainest way.
+struct PlainPages {
+  std::map<std::uint32_t, std::uint32_t> frames;  // by page
+  void add(const PlainPages& newer) {
+    for (const auto& [page, frame] : newer.frames) frames[page] = frame;
+  }
+  void finish(std::uint32_t page_count) { frames.erase(frames.upper_bound(page_count), frames.end()); }
+  void all_backfilled() {
+    for (auto& [page, frame] : frames) frame = 0;
+  }
+};
+
+class WrittenPagesTest : public ::testing::Test {
+ protected:
+  ScratchSpace space(std::size_t most) {
+    return {.open = [this]() -> Result<std::unique_ptr<File>> {
+              ++opened_;
+              if (is_full_) return Error(ErrorKind::io, "the disk is full");
+              return open_unnamed(*files_, scratch_ / "scratch");
+            },
+            .most_in_memory = most};
+  }
+  static std::map<std::uint32_t, std::uint32_t> read(const WrittenPages& pages) {
+    std::map<std::uint32_t, std::uint32_t> all;
+    std::uint32_t last = 0;
+    const auto done = pages.each([&](const FrameRef& ref) -> Result<void> {
+      EXPECT_GT(ref.page.value, last) << "not ascending, or twice";
+      last = ref.page.value;
+      all[last] = ref.frame.value;
+      return {};
+    });
+    EXPECT_TRUE(done) << done.error().message();
+    return all;
+  }
+
+  cairn::testing::Scratch scratch_{"written_pages"};
+  std::unique_ptr<FileSystem> files_ = make_real_file_system();
+  int opened_ = 0;
+  bool is_full_ = false;
+};
+
+// A few commits at a time, in a WAL that is restarted now and then, of a database that grows and shrinks.
+TEST_F(WrittenPagesTest, HaveTheSameInScratchFilesAsInMemory) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SeededRandom random(seed);
+    const std::size_t most = 1 + random.below(12);
+    WrittenPages pages(space(most)), in_memory;
+    PlainPages plain;
+    std::uint32_t frame = 0, page_count = 40;
+    for (int scans = 1 + static_cast<int>(random.below(8)); scans > 0; --scans) {
+      if (random.chance(1, 3)) {
+        frame = 0;
+        pages.all_backfilled(), in_memory.all_backfilled(), plain.all_backfilled();
+      }
+      WrittenPages newer(space(most)), newer_in_memory;
+      PlainPages newer_plain;
+      for (auto n = 1 + random.below(60); n > 0; --n) {
+        const FrameRef ref{PageNo(1 + static_cast<std::uint32_t>(random.below(page_count))), FrameNo(++frame)};
+        ASSERT_TRUE(newer.add(ref) && newer_in_memory.add(ref));
+        ASSERT_LE(newer.in_memory(), most);
+        newer_plain.frames[ref.page.value] = ref.frame.value;
+      }
+      page_count = 5 + static_cast<std::uint32_t>(random.below(60));
+      newer.finish(page_count), newer_in_memory.finish(page_count), newer_plain.finish(page_count);
+      ASSERT_EQ(read(newer), newer_plain.frames) << "seed " << seed;
+      ASSERT_TRUE(pages.add(std::move(newer)) && in_memory.add(std::move(newer_in_memory)));
+      ASSERT_LE(pages.in_memory(), most);
+      plain.add(newer_plain);
+      ASSERT_EQ(read(pages), plain.frames) << "seed " << seed;
+      ASSERT_EQ(read(in_memory), plain.frames) << "seed " << seed;
+      ASSERT_GE(pages.size(), plain.frames.size());
+    }
+  }
+}
+
+TEST_F(WrittenPagesTest, FewNeedNoFile) {
+  WrittenPages pages(space(100));
+  for (std::uint32_t i = 1; i <= 10'000; ++i) ASSERT_TRUE(pages.add({PageNo(1 + i % 50), FrameNo(i)}));
+  pages.finish(50);
+  EXPECT_EQ(read(pages).size(), 50u);
+  EXPECT_EQ(opened_, 0);
+}
+
+TEST_F(WrittenPagesTest, HoldNoMoreInMemoryTheMoreThereAre) {
+  constexpr std::uint32_t kFrames = 300'000;
+  WrittenPages pages(space(1000));
+  for (std::uint32_t i = 0; i < kFrames; ++i) {
+    ASSERT_TRUE(pages.add({PageNo(1 + static_cast<std::uint32_t>(i * 7919ull % kFrames)), FrameNo(i + 1)}));
+    ASSERT_LE(pages.in_memory(), 1000u);
+  }
+  pages.finish(kFrames);
+  std::uint32_t next = 1;
+  ASSERT_TRUE(pages.each([&](const FrameRef& ref) -> Result<void> {
+    EXPECT_EQ(ref.page.value, next++);
+    return {};
+  }));
+  EXPECT_EQ(next, kFrames + 1);
+}
+
+TEST_F(WrittenPagesTest, AreAsBeforeWhereTheDiskIsFull) {
+  WrittenPages pages(space(4)), newer(space(4));
+  for (std::uint32_t i = 1; i <= 3; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+  for (std::uint32_t i = 4; i <= 7; ++i) ASSERT_TRUE(newer.add({PageNo(i), FrameNo(i)}));
+  pages.finish(7), newer.finish(7);
+  is_full_ = true;
+  const auto before = read(pages);
+  const auto added = pages.add(newer);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().kind(), ErrorKind::io);
+  EXPECT_EQ(read(pages), before);
+  is_full_ = false;
+  ASSERT_TRUE(pages.add(newer));
+  EXPECT_EQ(read(pages).size(), 7u);
+}
+
+TEST_F(WrittenPagesTest, CannotBeReadOutOfACutFile) {
+  WrittenPages pages({.open = [&]() { return files_->open(scratch_ / "kept", OpenMode::write); }, .most_in_memory = 2});
+  for (std::uint32_t i = 1; i <= 9; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+  pages.finish(9);
+  auto file = files_->open(scratch_ / "kept", OpenMode::write);
+  ASSERT_TRUE(file && (*file)->truncate(5));
+  const auto done = pages.each([](const FrameRef&) { return Result<void>(); });
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind(), ErrorKind::io);
+}
+
+}  // namespace
+}  // namespace cairn::replicate
