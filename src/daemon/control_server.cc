@@ -231,24 +231,24 @@ void PollingServer::answer(Connection& one, std::string_view line, std::int64_t 
 }
 
 void PollingServer::begin(Connection& one, ControlJson id, const ControlRequest& request, std::int64_t now_ms) {
-  using Command = ControlRequest::Command;
+  using Asked = ControlRequest::Command;
   std::unique_ptr<Underway> work;
   switch (request.command) {
-    case Command::status: {
+    case Asked::status: {
       Result<ControlJson> status = status_result(fleet_.view(), request.databases);
       return say(one, status ? result_line(id, std::move(*status)) : error_line(id, status.error()), now_ms);
     }
-    case Command::sync: {
+    case Asked::sync: {
       work = fleet_.sync(request.database);
       if (request.wait) break;
       const std::optional<Result<Underway::Done>> refused = work->look();
       if (refused && !*refused) return say(one, error_line(id, refused->error()), now_ms);
       return say(one, result_line(id, {{"database", request.database}, {"requested", true}}), now_ms);
     }
-    case Command::register_database: work = fleet_.register_database(request.registration); break;
-    case Command::unregister_database: work = fleet_.unregister_database(request.database); break;
-    case Command::reload: work = fleet_.reload(); break;
-    case Command::stop:
+    case Asked::register_database: work = fleet_.register_database(request.registration); break;
+    case Asked::unregister_database: work = fleet_.unregister_database(request.database); break;
+    case Asked::reload: work = fleet_.reload(); break;
+    case Asked::stop:
       fleet_.stop();
       if (request.wait) break;
       return say(one, result_line(id, {{"stopping", true}}), now_ms);

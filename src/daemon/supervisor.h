@@ -31,7 +31,7 @@ struct Job {
   std::function<Result<void>(std::stop_token)> run;
   // Instead of it, for what needs no thread: begins it, and returns. `ended` is called once, by any thread.
   using Ended = std::function<void(const Result<void>&)>;
-  std::function<void(std::stop_token, Ended)> start;
+  std::function<void(std::stop_token, Ended)> start = {};
 };
 
 struct JobFailure {

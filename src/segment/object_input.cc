@@ -96,9 +96,9 @@ class SourceInput final : public ObjectInput {
 
   Result<void> stream(std::uint64_t offset, std::uint64_t length,
                       const std::function<Result<void>(ByteView piece)>& take) override {
-    constexpr std::uint64_t kPieceBytes = 1 << 20;
-    for (std::uint64_t done = 0; done < length; done += kPieceBytes) {
-      CAIRN_ASSIGN(const Bytes piece, read(offset + done, std::min(kPieceBytes, length - done)));
+    constexpr std::uint64_t kAtOnce = 1 << 20;
+    for (std::uint64_t done = 0; done < length; done += kAtOnce) {
+      CAIRN_ASSIGN(const Bytes piece, read(offset + done, std::min(kAtOnce, length - done)));
       CAIRN_TRY(take(piece));
     }
     return {};

@@ -141,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
                },
                {{"x-amz-storage-class", "STANDARD_IA"}, {"x-amz-tagging-count", "2"}}},
         Choice{"requester_pays", [](S3Options& o) { o.requester_pays = true; }, {}}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& one) { return one.param.name; });
 
 }  // namespace
 }  // namespace cairn::s3
