@@ -85,7 +85,7 @@ struct SchedulerOptions {
   // begun there.
   std::int64_t stuck_after_us = 1'000'000;
   int most_stuck = 32, most_stuck_in_one_place = 24;
-  std::int64_t told_after_us = 10'000'000;  // Tended::hangs_since_us()
+  std::int64_t told_after_us = 5'000'000;  // Tended::hangs_since_us()
   // Of a path, which it must not ask for it. Empty: by the kernel's list of mounts.
   std::function<std::string(const std::string& path)> device_of;
   RunTiming timing;

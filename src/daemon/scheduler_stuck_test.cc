@@ -122,8 +122,8 @@ class SchedulerStuckTest : public ::testing::Test {
     all_.back()->fake.commit();
     return all_.back();
   }
-  void tend(const std::shared_ptr<OnDisk>& one, const std::string& lane = "store") {
-    scheduler_->tend(one, lane, stop_.get_token(), run_, 0);
+  void tend(const std::shared_ptr<OnDisk>& one, const std::string& lane = "store", std::int64_t sleep_after_us = 0) {
+    scheduler_->tend(one, lane, stop_.get_token(), run_, sleep_after_us);
   }
   All make_hung(int count, const std::string& name = "dead") {
     All hung;
@@ -258,9 +258,10 @@ TEST_F(SchedulerStuckTest, WhoHangsWhenItIsOpenedKeepsNobodyElseWaitingNotEvenOf
   All hung;
   for (int i = 0; i < 7; ++i) hung.push_back(make("dead" + std::to_string(i)));
   for (const auto& one : hung) one->hangs_in_open = true;
-  for (const auto& one : hung) tend(one);
+  constexpr std::int64_t kDay_us = 86'400'000'000;  // who may sleep is one of few that are opened at once
+  for (const auto& one : hung) tend(one, "store", kDay_us);
   const auto other = make("well");
-  tend(other);
+  tend(other, "store", kDay_us);
   for (int i = 0; i < 4; ++i) ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
   EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
   EXPECT_EQ(disk_.entered, 7);
