@@ -205,8 +205,8 @@ void Configured::begin_stop() {
 }
 
 // A database gives up by itself when nothing has moved for stop_timeout, but cannot let go while a call to its store
-// or its disk does not come back; no more can a layer, which moves when its store answers. A crash is safe at any moment, and so is
-// an end now.
+// or its disk does not come back; no more can a layer, which moves when its store answers. A crash is safe at any
+// moment, and so is an end now.
 void Configured::give_up_on_stuck_stop() {
   if (supervisor_.is_idle()) return;
   std::string mark;
