@@ -205,8 +205,8 @@ void Configured::begin_stop() {
 }
 
 // A database gives up by itself when nothing has moved for stop_timeout, but cannot let go while a call to its store
-// does not come back; no more can a layer, which moves when its store answers. A crash is safe at any moment, and so is
-// an end now.
+// or its disk does not come back; no more can a layer, which moves when its store answers. A crash is safe at any
+// moment, and so is an end now.
 void Configured::give_up_on_stuck_stop() {
   if (supervisor_.is_idle()) return;
   std::string mark;
@@ -231,9 +231,9 @@ void Configured::give_up_on_stuck_stop() {
   const std::int64_t limit_ms = loaded_.config.stop_timeout_ms;
   if (now_us - stop_moved_us_ <= (limit_ms + std::min(limit_ms, kStopGraceMs)) * 1000) return;
   const Error stuck(ErrorKind::retry_later,
-                    fmt::format("{} is not answered by its store, and let go of without; what is not published yet is "
-                                "in the database and the spool, or the layer's directory, and published at the next "
-                                "start",
+                    fmt::format("{} is not answered by its store or disk, and let go of without; what is not published "
+                                "yet is in the database and the spool, or the layer's directory, and published at the "
+                                "next start",
                                 open.empty() ? "what is being opened" : fmt::format("{}", fmt::join(open, ", "))));
   log_.error("{}", stuck.message());
   if (control_) control_->finish(stuck);

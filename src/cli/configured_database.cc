@@ -125,11 +125,13 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
 }
 
 // One try: who keeps the jobs going makes others.
-std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& stop) const {
+std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& stop) {
   if (!job_.settings.restore_if_missing) return std::nullopt;
   Missing missing = Missing::no;
   const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
+  is_restoring_ = true;
   std::optional<Failure> failure = restore_if_missing(replication_options(), around_.system, say, stop, missing);
+  is_restoring_ = false;
   if (missing != Missing::restored) return failure;
   around_.log.about_database(job_.path, sequence())
       .info("it was missing, and is the newest state of {} now", job_.replica);
@@ -144,11 +146,16 @@ bool ConfiguredDatabase::is_open() const {
 
 // Asleep over files that nobody has written to since, it is durable as it is.
 std::optional<std::uint64_t> ConfiguredDatabase::durable_at(Request& request) {
-  MutexLock lock(mutex_);
-  if (!replication_) {
-    const bool is_all = rest_ && rest_->goes_on(around_.system.clock.now());
-    return is_all ? std::optional(rest_->status.published_sequence) : std::nullopt;
+  if (hangs_since_us() != 0) return std::nullopt;  // its files would not answer this thread either
+  std::optional<Rest> rest;
+  {
+    MutexLock lock(mutex_);
+    if (!replication_) rest = rest_;
   }
+  // The lock is not held while files are looked at.
+  if (rest && rest->goes_on(around_.system.clock.now())) return rest->status.published_sequence;
+  MutexLock lock(mutex_);
+  if (!replication_) return std::nullopt;
   if (request.opening != openings_) {
     const std::optional<std::uint64_t> number = replication_->request_capture();
     if (!number) return std::nullopt;  // it is being closed
@@ -274,6 +281,26 @@ void ConfiguredDatabase::tell_spending(const char* when, const StoreUsage& usage
       .info("asked of {} {}: {}", service, when, spending_text({usage, service, ms}, job_.prices));
 }
 
+// "": nothing hangs.
+std::string ConfiguredDatabase::hang_text(bool is_open, std::int64_t now_us) const {
+  const std::int64_t since_us = hangs_since_us();
+  if (since_us == 0 || is_restoring_) return "";
+  return fmt::format("{} has waited for {} s: see whether the disk that it is on{} answers, or what is mounted there; "
+                     "it goes on by itself then",
+                     job_.path, (now_us - since_us) / 1'000'000, is_open ? "" : ", or its store,");
+}
+
+void ConfiguredDatabase::note_hang() {
+  const std::string text = hang_text(is_open(), around_.system.clock.now().mono_us);
+  if (std::exchange(said_hang_, !text.empty()) == !text.empty()) return;
+  const Log log = around_.log.about_database(job_.path, sequence());
+  if (text.empty()) {
+    log.info("it waits for its disk no more");
+  } else {
+    log.warn("{}", text);
+  }
+}
+
 bool ConfiguredDatabase::look_at_store() {
   if (!store_in_trouble_) return false;
   if (const auto told = report()) told->look_at_store();
@@ -287,9 +314,20 @@ void ConfiguredDatabase::describe(daemon::DatabaseView& view, const Time& now) c
   view.store_status = store_counted_;
   if (begun_us_ > 0) view.open_ms = (now.mono_us - begun_us_) / 1000;
   if (view.is_asleep) view.status = rest_->status;
-  if (!view.is_open) return;
-  view.status = with_counts(replication_->status(), counted_);
-  view.store_status = with_usage(replication_->store_status(), store_counted_);
+  if (view.is_open) {
+    view.status = with_counts(replication_->status(), counted_);
+    view.store_status = with_usage(replication_->store_status(), store_counted_);
+  }
+  const std::string hang = hang_text(view.is_open, now.mono_us);
+  if (hang.empty()) return;
+  // Nobody has looked since then.
+  std::int64_t& since_ms = view.is_open ? view.status.unpublished_since_ms : view.closed_since_ms;
+  const std::int64_t hangs_since_ms = now.wall_ms - (now.mono_us - hangs_since_us()) / 1000;
+  if (since_ms == 0 || hangs_since_ms < since_ms) since_ms = hangs_since_ms;
+  if (!view.is_open && !view.failing) view.failing = {ErrorKind::io, hang, std::nullopt};
+  if (!view.is_open || !view.status.database_trouble.empty()) return;
+  view.status.database_trouble = hang;
+  view.status.database_trouble_kind = ErrorKind::io;
 }
 
 ReplicationOptions ConfiguredDatabase::replication_options() const {

@@ -72,6 +72,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   Result<Replicator*> open(std::stop_token stop) override EXCLUDES(mutex_);
   bool fall_asleep(const Time& now) override EXCLUDES(mutex_);
   void end(const Result<void>& outcome) override EXCLUDES(mutex_);
+  void note_hang() override EXCLUDES(mutex_);
   RunOptions run_options();
 
   // Any thread.
@@ -93,7 +94,8 @@ class ConfiguredDatabase final : public daemon::Tended {
   bool look_at_store() EXCLUDES(mutex_);
 
  private:
-  std::optional<Failure> restore_first(const std::stop_token& stop) const;
+  std::optional<Failure> restore_first(const std::stop_token& stop);
+  std::string hang_text(bool is_open, std::int64_t now_us) const;
   ReplicationOptions replication_options() const;
   void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
   std::shared_ptr<StatusReport> report() const EXCLUDES(mutex_);
@@ -116,6 +118,8 @@ class ConfiguredDatabase final : public daemon::Tended {
   std::int64_t day_begun_us_ = 0;
   StoreUsage day_before_;
   std::atomic<bool> store_in_trouble_ = false;
+  std::atomic<bool> is_restoring_ = false;  // which may take long
+  bool said_hang_ = false;                  // whoever notes it
 };
 
 }  // namespace cairn::cli

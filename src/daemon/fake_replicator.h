@@ -23,6 +23,7 @@ class FakeReplicator final : public Replicator {
   explicit FakeReplicator(std::string path) : path_(std::move(path)) {}
 
   Result<Step> capture_step(const Time& now) override {
+    if (in_capture) in_capture();
     MutexLock lock(mutex_);
     ++captures;
     if (capture_error) return *capture_error;
@@ -60,7 +61,7 @@ class FakeReplicator final : public Replicator {
     status_.published_sequence = status_.captured_sequence;
     status_.spool_segments = 0;
     status_.settled = settles;
-    return Step{kNever};
+    return Step{publish_again_us > 0 ? now.mono_us + publish_again_us : kNever};
   }
   Result<Step> snapshot_step(const Time&) override {
     MutexLock lock(mutex_);
@@ -122,7 +123,8 @@ class FakeReplicator final : public Replicator {
 
   // Set before the run.
   std::optional<Error> capture_error;
-  std::function<void()> in_publish;  // before it
+  std::function<void()> in_capture, in_publish;  // before it
+  std::int64_t publish_again_us = 0;  // after each time; 0: not by itself
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
   bool settles = false;  // as soon as it has published
   std::uint64_t captures = 0, publishes = 0, snapshot_steps = 0, upkeeps = 0, ended_captures = 0;

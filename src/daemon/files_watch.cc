@@ -22,40 +22,54 @@ Result<std::unique_ptr<FilesWatch>> FilesWatch::open(AddWatch add_watch) {
 
 void FilesWatch::add(Id id, const std::string& database_path) {
   const std::filesystem::path path = resolved(database_path);
-  MutexLock lock(mutex_);
-  File& file = files_[id];
-  file.directory = path.has_parent_path() ? path.parent_path().string() : std::string(".");
-  file.name = path.filename().string();
-  watch(id, file);
+  {
+    MutexLock lock(mutex_);
+    File& file = files_[id];
+    file.directory = path.has_parent_path() ? path.parent_path().string() : std::string(".");
+    file.name = path.filename().string();
+  }
+  refresh(id);
 }
 
+// The kernel looks the directory up, which a mount that hangs does not answer: so no lock is held meanwhile.
 void FilesWatch::refresh(Id id) {
+  std::string directory;
+  std::uint64_t removals = 0;
+  int number = -1, error_number = 0;
+  do {
+    {
+      MutexLock lock(mutex_);
+      const auto file = files_.find(id);
+      if (file == files_.end()) return;
+      file->second.is_lost = false;
+      directory = file->second.directory;
+      removals = removals_;
+    }
+    error_number = notifier_.is_watching() ? notifier_.add(directory, kNameEvents | kWriteEvents, number)
+                                           : notifier_.error();
+  } while (!note_watch(id, removals, number, error_number));
+}
+
+// False: a watch was removed meanwhile, and it may be this one, which others had: it is to be made again.
+bool FilesWatch::note_watch(Id id, std::uint64_t removals, int number, int error_number) {
   MutexLock lock(mutex_);
-  const auto file = files_.find(id);
-  if (file != files_.end()) watch(id, file->second);
-}
-
-void FilesWatch::watch(Id id, File& file) {
-  file.error_number = 0;
-  if (Watch* names = add_watch(file, file.directory, kNameEvents | kWriteEvents)) {
-    names->names[file.name] = {id, What::database};
-    names->names[file.name + "-wal"] = {id, What::only_wal};
+  if (error_number == 0 && removals != removals_) return false;
+  const auto found = files_.find(id);
+  if (found == files_.end()) {  // it was removed meanwhile
+    if (error_number == 0 && !watches_.contains(number)) {
+      notifier_.remove(number);
+      ++removals_;
+    }
+    return true;
   }
-}
-
-// Null: not there (yet), or no watch is to be had, which the file's error_number says.
-FilesWatch::Watch* FilesWatch::add_watch(File& file, const std::string& path, std::uint32_t mask) {
-  int number = -1;
-  const int error_number =
-      notifier_.is_watching() ? notifier_.add(path, mask, number) : notifier_.error();
-  if (error_number == 0) {
-    file.watch = number;
-    return &watches_[number];
-  }
-  if (error_number != ENOENT && error_number != ENOTDIR) {
-    file.error_number = error_number;
-  }
-  return nullptr;
+  File& file = found->second;
+  file.error_number = error_number == ENOENT || error_number == ENOTDIR ? 0 : error_number;  // not there (yet)
+  if (error_number != 0) return true;
+  file.watch = number;
+  Watch& names = watches_[number];
+  names.names[file.name] = {id, What::database};
+  names.names[file.name + "-wal"] = {id, What::only_wal};
+  return true;
 }
 
 void FilesWatch::remove(Id id) {
@@ -70,9 +84,16 @@ void FilesWatch::remove(Id id) {
     if (watch->second.names.empty()) {
       notifier_.remove(watch->first);
       watches_.erase(watch);
+      ++removals_;
     }
   }
   files_.erase(file);
+}
+
+bool FilesWatch::is_lost(Id id) const {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  return file != files_.end() && file->second.is_lost;
 }
 
 bool FilesWatch::is_watched(Id id) const { return error_number_of(id) == 0; }
@@ -104,10 +125,10 @@ std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
   });
   MutexLock lock(mutex_);
   std::map<Id, What> changed;
-  std::set<Id> set_again;
+  std::set<Id> lost;
   for (const Event& event : events) {
     if ((event.mask & IN_Q_OVERFLOW) != 0) {  // something was lost
-      for (const auto& [id, file] : files_) set_again.insert(id);
+      for (const auto& [id, file] : files_) lost.insert(id);
     }
     const auto watch = watches_.find(event.number);
     if (watch == watches_.end()) continue;
@@ -117,15 +138,16 @@ std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
     }
     if ((event.mask & (IN_IGNORED | IN_MOVE_SELF)) == 0) continue;  // else it has gone, and perhaps been replaced
     for (const auto& [name, named] : watch->second.names) {
-      set_again.insert(named.id);
+      lost.insert(named.id);
       files_[named.id].watch = -1;
     }
     if ((event.mask & IN_IGNORED) == 0) notifier_.remove(event.number);
     watches_.erase(watch);
+    ++removals_;
   }
-  for (const Id id : set_again) {
+  for (const Id id : lost) {
     changed[id] = What::database;
-    watch(id, files_[id]);
+    files_[id].is_lost = true;
   }
   return changed;
 }

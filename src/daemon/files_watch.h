@@ -25,10 +25,14 @@ class FilesWatch {
   static Result<std::unique_ptr<FilesWatch>> open(AddWatch add_watch = ::inotify_add_watch);
 
   // Any thread. Watching may not be to be had for a database (limits of the system): then trouble_of() says so.
+  // These two ask the file system, and take as long as that does: nobody else waits for it. What happened before they
+  // return may not be told of, so look at the files after them.
   void add(Id id, const std::string& database_path) EXCLUDES(mutex_);
-  void remove(Id id) EXCLUDES(mutex_);
   // A directory that has appeared since, or was replaced, is watched from now on. Cheap; for every slow look.
   void refresh(Id id) EXCLUDES(mutex_);
+  void remove(Id id) EXCLUDES(mutex_);
+  // What it was watched by has gone, and it has not been refreshed since.
+  bool is_lost(Id id) const EXCLUDES(mutex_);
   bool is_watched(Id id) const EXCLUDES(mutex_);
   // Why it is not watched, and what to do; "" when it is.
   std::string trouble_of(Id id) const EXCLUDES(mutex_);
@@ -47,6 +51,7 @@ class FilesWatch {
     std::string directory, name;
     int watch = -1;
     int error_number = 0;  // why it is not watched
+    bool is_lost = false;
   };
   struct Named {
     Id id = 0;
@@ -57,13 +62,13 @@ class FilesWatch {
   };
 
   explicit FilesWatch(Notifier notifier) : notifier_(std::move(notifier)) {}
-  void watch(Id id, File& file) REQUIRES(mutex_);
-  Watch* add_watch(File& file, const std::string& path, std::uint32_t mask) REQUIRES(mutex_);
+  bool note_watch(Id id, std::uint64_t removals, int number, int error_number) EXCLUDES(mutex_);
 
   Notifier notifier_;
   mutable Mutex mutex_;
   std::unordered_map<Id, File> files_ GUARDED_BY(mutex_);
   std::unordered_map<int, Watch> watches_ GUARDED_BY(mutex_);
+  std::uint64_t removals_ GUARDED_BY(mutex_) = 0;  // of watches
 };
 
 }  // namespace cairn::daemon

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
+#include <thread>
+#include <utility>
 
 #include "support/scratch.h"
 
@@ -78,10 +82,13 @@ TEST_F(FilesWatchTest, ADirectoryThatIsMadeAnewIsWatchedAfterARefresh) {
   fs::create_directory(scratch_ / "in");
   write("in/c.db");
   watch_->add(3, scratch_ / "in/c.db");
+  EXPECT_FALSE(watch_->is_lost(3));
   fs::remove_all(scratch_ / "in");
   EXPECT_EQ(changed(), Ids({3}));
+  EXPECT_TRUE(watch_->is_lost(3));
   fs::create_directory(scratch_ / "in");
   watch_->refresh(3);
+  EXPECT_FALSE(watch_->is_lost(3));
   changed();
   write("in/c.db");
   EXPECT_EQ(changed(), Ids({3}));
@@ -97,6 +104,51 @@ TEST_F(FilesWatchTest, WhatIsRemovedIsToldOfNoMoreAndTheRestIs) {
   watch_->add(4, scratch_ / "a.db");
   write("a.db");
   EXPECT_EQ(changed(), Ids({4}));
+}
+
+// What the system call does in these, after the watch was made.
+std::function<void(const std::string& path)> in_add_watch;
+int add_watch_and_more(int inotify, const char* path, std::uint32_t mask) {
+  const int number = ::inotify_add_watch(inotify, path, mask);
+  if (in_add_watch) in_add_watch(path);
+  return number;
+}
+
+TEST_F(FilesWatchTest, ADirectoryThatDoesNotAnswerKeepsNobodyWaiting) {
+  watch_ = FilesWatch::open(add_watch_and_more).value();
+  watch_->add(1, scratch_ / "a.db");
+  fs::create_directory(scratch_ / "dead");
+  std::atomic<bool> hangs = false, answers = false;
+  in_add_watch = [&](const std::string& path) {
+    if (!path.ends_with("/dead")) return;
+    hangs = true;
+    while (!answers) std::this_thread::yield();
+  };
+  std::thread adding([&] { watch_->add(2, scratch_ / "dead/c.db"); });
+  while (!hangs) std::this_thread::yield();
+  write("a.db");
+  EXPECT_EQ(changed(), Ids({1}));
+  EXPECT_TRUE(watch_->is_watched(2));
+  watch_->remove(2);
+  answers = true;
+  adding.join();
+  in_add_watch = {};
+  write("dead/c.db");
+  EXPECT_EQ(changed(), Ids());
+}
+
+TEST_F(FilesWatchTest, AWatchThatIsRemovedWhileItIsMadeAgainIsMadeOnceMore) {
+  watch_ = FilesWatch::open(add_watch_and_more).value();
+  watch_->add(1, scratch_ / "a.db");
+  bool removed = false;
+  in_add_watch = [&](const std::string&) {
+    if (!std::exchange(removed, true)) watch_->remove(1);
+  };
+  watch_->add(2, scratch_ / "b.db");
+  in_add_watch = {};
+  changed();
+  write("b.db");
+  EXPECT_EQ(changed(), Ids({2}));
 }
 
 TEST_F(FilesWatchTest, TheBellWakes) {

@@ -25,7 +25,7 @@ DatabaseState state_of(const DatabaseView& database) {
 }
 
 std::int64_t lag_ms(const DatabaseView& database, std::int64_t now_ms) {
-  if (database.is_asleep) return 0;
+  if (database.is_asleep && !database.failing) return 0;
   const std::int64_t since_ms =
       database.is_open ? database.status.unpublished_since_ms : database.closed_since_ms;
   return since_ms == 0 ? 0 : std::max<std::int64_t>(now_ms - since_ms, 0);

@@ -55,29 +55,27 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
     : clock_(clock), options_(options), watch_(std::move(watch)), starts_(most_of_a_lane(options.starting_at_once)) {
   const std::array<int, kPoolCount> workers{std::max(options.capture_workers, 1), std::max(options.store_workers, 1),
                                             std::max(options.upkeep_workers, 1), 1, std::max(options.life_workers, 1)};
+  MutexLock lock(mutex_);
+  threads_.emplace_back([this] { wait_loop(); });
   for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
     const bool has_lanes = pool != kCapturers && pool != kTeller;
     queues_.emplace_back(has_lanes ? most_of_a_lane(workers[pool]) : static_cast<std::size_t>(workers[pool]));
-  }
-  threads_.emplace_back([this] { wait_loop(); });
-  for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
-    for (int i = 0; i < workers[pool]; ++i) {
-      threads_.emplace_back([this, pool] {
-        if (pool == kKeepers) lower_priority_of_this_thread();
-        work_loop(pool);
-      });
-    }
+    workers_[pool].most = workers[pool];
+    for (int i = 0; i < workers[pool]; ++i) hire(pool);
   }
 }
 
 Scheduler::~Scheduler() {
+  std::list<std::thread> threads;
   {
     MutexLock lock(mutex_);
     quitting_ = true;
-    for (ConditionVariable& workers : workers_) workers.notify_all();
+    for (Workers& workers : workers_) workers.called.notify_all();
+    threads.splice(threads.end(), threads_);
+    threads.splice(threads.end(), left_);
   }
   watch_->ring();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads) thread.join();
 }
 
 // The thread that waits.
@@ -88,7 +86,7 @@ void Scheduler::wait_loop() {
     {
       MutexLock lock(mutex_);
       if (quitting_) return;
-      until_us = waits_until_us_ = ring_timers(mono_us());
+      until_us = waits_until_us_ = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
     }
     const std::int64_t now_us = mono_us();
     const FilesWatch::Wake wake = watch_->wait(std::min(std::max<std::int64_t>(until_us - now_us, 0), kLongestWaitUs));
@@ -98,7 +96,8 @@ void Scheduler::wait_loop() {
       waits_until_us_ = 0;
       note_files(changed, mono_us());
       if (changed.empty()) continue;
-      until_us = waits_until_us_ = std::min(ring_timers(mono_us()), mono_us() + options_.timing.least_gap_us);
+      const std::int64_t due_us = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
+      until_us = waits_until_us_ = std::min(due_us, mono_us() + options_.timing.least_gap_us);
     }
     watch_->wait_for_bell(until_us - mono_us());
   }
@@ -141,28 +140,52 @@ void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::i
 
 // The workers.
 
-void Scheduler::work_loop(Pool pool) {
-  while (const std::optional<Work> found = next(pool)) work(*found);
+void Scheduler::work_loop(Pool pool, std::list<std::thread>::iterator here) {
+  while (const std::optional<Work> found = next(pool, here)) {
+    work(*found);
+    MutexLock lock(mutex_);
+    come_back(pool, found->busy);
+  }
 }
 
-std::optional<Scheduler::Work> Scheduler::next(Pool pool) {
+// None: this thread is to end. There is one too many when one that was stuck has come back.
+std::optional<Scheduler::Work> Scheduler::next(Pool pool, std::list<std::thread>::iterator here) {
   MutexLock lock(mutex_);
+  Workers& workers = workers_[pool];
   while (!quitting_) {
-    if (const std::optional<Work> found = take(pool)) return found;
-    workers_[pool].wait(mutex_);
+    if (std::optional<Work> found = take(pool)) return found;
+    if (workers.threads - workers.stuck > workers.most) {
+      --workers.threads;
+      left_.splice(left_.end(), threads_, here);
+      break;
+    }
+    workers.called.wait(mutex_);
   }
   return std::nullopt;
 }
 
 std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
+  if (workers_[pool].running >= workers_[pool].most) return std::nullopt;
+  if (pool == kTeller && !to_note_.empty()) {
+    const Work noting = begin_work(pool, {to_note_.front(), std::nullopt, {}});
+    to_note_.pop_front();
+    return noting;
+  }
   while (const auto item = queues_[pool].take()) {
     const auto [id, part] = *item;
     Driven& driven = *driven_.at(id);  // end() leaves nothing in a queue behind
-    if (part == kLife || (!driven.quitting && driven.awake != nullptr)) {
+    const std::string& lane = lane_of(driven, part);
+    const bool begins = part == kLife || (!driven.quitting && driven.awake != nullptr);
+    if (begins && !waits_for_place(driven, part)) {
       driven.parts[part] = {PartState::At::work, kNever};
-      const bool is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.busy_after_us;
-      return Work{&driven, part, is_idle};
+      Work work = begin_work(pool, {driven.tended, lane, places_of(driven, part), id});
+      work.driven = &driven;
+      work.part = part;
+      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.busy_after_us;
+      return work;
     }
+    queues_[pool].done(lane);
+    if (begins) continue;
     rest(driven, part);
     put_away_when_still(driven);
   }
@@ -170,6 +193,7 @@ std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
 }
 
 void Scheduler::work(const Work& work) {
+  if (!work.driven) return work.busy->tended->note_hang();
   if (work.part == kLife) return live(*work.driven);
   if (work.part == kTell) return tell(*work.driven);
   step(work);
@@ -180,7 +204,7 @@ void Scheduler::step(const Work& work) {
   Driven& driven = *work.driven;
   Awake& awake = *driven.awake;  // it stays while a part is at work
   Result<Step> result = Step{kNever};
-  if (work.part == kCapture && work.is_idle) watch_->refresh(driven.id);
+  if (work.part == kCapture && (work.is_idle || watch_->is_lost(driven.id))) watch_->refresh(driven.id);
   const Time now = clock_.now();
   bool sleeps = false;
   if (work.part == kUpkeep) {
@@ -235,14 +259,10 @@ void Scheduler::enqueue(Driven& driven, Part part) {
   if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
   state = {PartState::At::queue, kNever};
   queues_[pool_of(part)].push(lane_of(driven, part), {driven.id, part});
-  workers_[pool_of(part)].notify_one();
+  workers_[pool_of(part)].called.notify_one();
 }
 
-void Scheduler::rest(Driven& driven, Part part) {
-  driven.parts[part] = {};
-  queues_[pool_of(part)].done(lane_of(driven, part));
-  if (!queues_[pool_of(part)].is_empty()) workers_[pool_of(part)].notify_one();  // the lane may have more
-}
+void Scheduler::rest(Driven& driven, Part part) { driven.parts[part] = {}; }
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
   Driven& driven = *work.driven;
@@ -348,25 +368,15 @@ void Scheduler::ring(const std::string& database_path) {
 
 void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop,
                      RunOptions options, std::int64_t sleep_after_us) {
-  const std::string path = tended->database_path();
+  std::string device = options_.device_of ? options_.device_of(tended->database_path())
+                                          : mounts_.device_of(tended->database_path());
   auto made = std::make_unique<Driven>(std::move(tended), lane, stop, std::move(options), sleep_after_us);
   Driven& driven = *made;
   {
     MutexLock lock(mutex_);
     driven.id = ++last_id_;
+    driven.device = std::move(device);
     driven.was_opened = sleep_after_us == 0;  // they are open all together anyway
-  }
-  watch_->add(driven.id, path);
-  if (const int error_number = watch_->error_number_of(driven.id); error_number != 0) {
-    bool is_news = false;
-    {
-      MutexLock lock(mutex_);
-      is_news = said_unwatched_.insert(error_number).second;
-    }
-    // Limits are met by thousands at once: the first of them speaks for the rest.
-    if (is_news && driven.options.on_notice) {
-      driven.options.on_notice(watch_->trouble_of(driven.id) + " (so are others that this is true of)");
-    }
   }
   const Id id = driven.id;
   const auto ring = [this, id] {

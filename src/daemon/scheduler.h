@@ -6,11 +6,20 @@
 // A part of a Replicator (capture, publish, snapshot, upkeep) never runs twice at once. Databases take turns: one that
 // always has something to do comes last again after each step. Stores take turns too, and no store can hold all
 // workers.
+//
+// A disk may hang: a call to the file system of a dead mount comes back after minutes, or never. Who captures, tells,
+// opens or closes and is kept by one call for long is stuck: another thread takes its place until it is back, so that
+// as many work as ever. Of threads that are stuck there is a bound, for each device and in all; what else is to be done
+// on such a device waits for one of them. The thread that waits asks no file system for anything.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <limits>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,6 +39,7 @@
 #include "daemon/fair_queue.h"
 #include "daemon/files_watch.h"
 #include "daemon/judge.h"
+#include "daemon/mounts.h"
 #include "daemon/runner.h"
 
 namespace cairn::daemon {
@@ -50,6 +60,19 @@ class Tended {
   virtual bool fall_asleep(const Time& now) = 0;
   // Closes it, if it is open. Nothing is called after it.
   virtual void end(const Result<void>& outcome) = 0;
+
+  // Since when what is done for it has not come back, or is not begun because too much else of its device has not, by
+  // the clock's mono_us; 0: nothing is so late that it has to be told. Any thread.
+  std::int64_t hangs_since_us() const { return hangs_since_us_; }
+  // A call has not come back for so long, or none is so late any more. By another thread than the one that hangs.
+  virtual void note_hang() {}
+
+ private:
+  friend class Scheduler;
+  std::atomic<std::int64_t> hangs_since_us_ = 0;
+  // Guarded by the scheduler's mutex.
+  std::int64_t waits_since_us_ = 0;  // for others of its device or store; 0: it does not
+  bool is_over_ = false;
 };
 
 struct SchedulerOptions {
@@ -57,6 +80,14 @@ struct SchedulerOptions {
   int store_workers = 8;    // who mostly wait for a network
   int upkeep_workers = 3;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
   int life_workers = 4;     // who open and close
+  // Who captures, tells, opens or closes and has been at one thing for longer than that is stuck. So many of each kind
+  // are replaced, and with as many (of all kinds) stuck on one device, or in one store when they open, nothing else is
+  // begun there.
+  std::int64_t stuck_after_us = 1'000'000;
+  int most_stuck = 32, most_stuck_in_one_place = 24;
+  std::int64_t told_after_us = 5'000'000;  // Tended::hangs_since_us()
+  // Of a path, which it must not ask for it. Empty: by the kernel's list of mounts.
+  std::function<std::string(const std::string& path)> device_of;
   RunTiming timing;
   // The file system tells of what matters; looking beside that must not cost more with each database. With more than
   // so many, each is looked at less often.
@@ -105,26 +136,61 @@ class Scheduler {
   };
   struct Awake;
   struct Driven;
+  // A worker who is at something.
+  struct Busy {
+    std::shared_ptr<Tended> tended;
+    std::optional<std::string> lane;  // that it holds a place of; none: it was not in a queue
+    std::vector<std::string> places;  // where it may be stuck: a device, a store
+    Id id = 0;
+    std::int64_t begun_us = 0;
+    bool is_stuck = false, is_told = false;
+  };
   struct Work {
-    Driven* driven = nullptr;
+    Driven* driven = nullptr;  // null: to note that one hangs, or does no more
     Part part = kCapture;
     bool is_idle = false;  // nothing was heard of it for a while
+    std::list<Busy>::iterator busy;
   };
   enum Pool { kCapturers, kStores, kKeepers, kTeller, kLives, kPoolCount };
+  struct Workers {
+    int most = 1;  // at work at once, without those that are stuck
+    int threads = 0, running = 0, stuck = 0;
+    std::list<Busy> busy;
+    ConditionVariable called;
+  };
+  // A device or a store, while somebody is stuck there.
+  struct Place {
+    int stuck = 0;
+    std::vector<std::pair<Id, Part>> waiting;
+  };
 
   Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch);
 
   // The threads.
   void wait_loop() EXCLUDES(mutex_);
-  void work_loop(Pool pool) EXCLUDES(mutex_);
-  std::optional<Work> next(Pool pool) EXCLUDES(mutex_);
+  void work_loop(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
+  std::optional<Work> next(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
   void work(const Work& work) EXCLUDES(mutex_);
   void step(const Work& work) EXCLUDES(mutex_);
   bool still_awaits_database(Driven& driven);
 
+  // Who is stuck, and who takes that one's place.
+  bool hire(Pool pool) REQUIRES(mutex_);
+  std::int64_t look_at_busy(std::int64_t now_us) REQUIRES(mutex_);
+  bool replace(Pool pool, Busy& busy) REQUIRES(mutex_);
+  Work begin_work(Pool pool, Busy busy) REQUIRES(mutex_);
+  void come_back(Pool pool, std::list<Busy>::iterator busy) REQUIRES(mutex_);
+  std::vector<std::string> places_of(const Driven& driven, Part part) const REQUIRES(mutex_);
+  bool waits_for_place(Driven& driven, Part part) REQUIRES(mutex_);
+  void leave_place(const std::string& name) REQUIRES(mutex_);
+  void count_hang(Tended& tended) REQUIRES(mutex_);
+  void note_hang(const std::shared_ptr<Tended>& tended) REQUIRES(mutex_);
+  void forget_hang(const std::shared_ptr<Tended>& tended) REQUIRES(mutex_);
+
   // Opening, closing, and what is told meanwhile.
   void live(Driven& driven) EXCLUDES(mutex_);
   void open_or_sleep(Driven& driven) EXCLUDES(mutex_);
+  void watch_files(Driven& driven) EXCLUDES(mutex_);
   void close_or_sleep(Driven& driven) EXCLUDES(mutex_);
   void end(Driven& driven, const Result<void>& outcome) EXCLUDES(mutex_);
   void tell(Driven& driven) EXCLUDES(mutex_);
@@ -155,6 +221,8 @@ class Scheduler {
   void set_busy(Driven& driven, bool busy) REQUIRES(mutex_);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }
+  // Of whoever speaks to stores it is usual to be kept for long, and each store has its share of them only.
+  static bool may_be_stuck(Pool pool) { return pool == kCapturers || pool == kTeller || pool == kLives; }
   static Pool pool_of(Part part) {
     constexpr std::array<Pool, kPartCount> kPools{kCapturers, kStores, kStores, kKeepers, kTeller, kLives};
     return kPools[part];
@@ -165,9 +233,13 @@ class Scheduler {
   Clock& clock_;
   const SchedulerOptions options_;
   const std::unique_ptr<FilesWatch> watch_;
+  Mounts mounts_;
 
   Mutex mutex_;
-  std::array<ConditionVariable, kPoolCount> workers_;
+  std::array<Workers, kPoolCount> workers_ GUARDED_BY(mutex_);
+  std::map<std::string, Place> places_ GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Tended>> to_note_ GUARDED_BY(mutex_);  // that one hangs, or does no more
+  ConditionVariable noted_;
   std::unordered_map<Id, std::unique_ptr<Driven>> driven_ GUARDED_BY(mutex_);
   Id last_id_ GUARDED_BY(mutex_) = 0;
   std::size_t busy_ GUARDED_BY(mutex_) = 0, awake_ GUARDED_BY(mutex_) = 0;  // how many something is going on with
@@ -178,7 +250,7 @@ class Scheduler {
   int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep
   std::set<int> said_unwatched_ GUARDED_BY(mutex_);  // errnos
   bool quitting_ GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
+  std::list<std::thread> threads_ GUARDED_BY(mutex_), left_ GUARDED_BY(mutex_);  // the second: that end by themselves
 };
 
 }  // namespace cairn::daemon

@@ -48,11 +48,13 @@ struct Scheduler::Driven {
   const RunOptions options;
   const std::int64_t sleep_after_us;  // 0: never
   Id id = 0;
+  bool is_watched_for = false;  // the part that opens and closes
   std::optional<std::stop_callback<std::function<void()>>> on_stop;
   std::atomic<bool> awaits_database;
 
   // Guarded by the scheduler's mutex.
   std::array<PartState, kPartCount> parts;
+  std::string device;                 // that its files lie on; "": not known
   std::unique_ptr<Awake> awake;
   bool quitting = false;              // no part is to begin any more: it is put away when all are at rest
   std::optional<Result<void>> outcome;  // with quitting: how it ends; none: it goes to sleep

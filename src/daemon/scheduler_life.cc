@@ -22,6 +22,7 @@ void Scheduler::live(Driven& driven) {
 }
 
 void Scheduler::open_or_sleep(Driven& driven) {
+  watch_files(driven);
   const Time now = clock_.now();
   std::int64_t due_us = kNever;
   const bool ends = driven.stop.stop_requested();
@@ -49,6 +50,22 @@ void Scheduler::open_or_sleep(Driven& driven) {
   driven.was_opened = true;
   ++awake_;
   ring_all(driven);
+}
+
+// Before its files are looked at: what happens later is told.
+void Scheduler::watch_files(Driven& driven) {
+  if (std::exchange(driven.is_watched_for, true)) return watch_->refresh(driven.id);
+  watch_->add(driven.id, driven.tended->database_path());
+  const int error_number = watch_->error_number_of(driven.id);
+  if (error_number == 0) return;
+  {
+    MutexLock lock(mutex_);
+    if (!said_unwatched_.insert(error_number).second) return;
+  }
+  // Limits are met by thousands at once: the first of them speaks for the rest.
+  if (driven.options.on_notice) {
+    driven.options.on_notice(watch_->trouble_of(driven.id) + " (so are others that this is true of)");
+  }
 }
 
 // All parts are at rest, or only those are not that may take long; then capture has to end first.
@@ -97,6 +114,7 @@ void Scheduler::end(Driven& driven, const Result<void>& outcome) {
   std::unique_ptr<Driven> gone;
   {
     MutexLock lock(mutex_);
+    forget_hang(driven.tended);
     rest(driven, kLife);
     driven.quitting = true;
     cancel_timers(driven);

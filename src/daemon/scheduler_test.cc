@@ -59,9 +59,7 @@ class Watched final : public Replicator {
   Result<Step> capture_step(const Time& now) override { return in(now, &Replicator::capture_step, 0); }
   Result<Step> publish_step(const Time& now) override {
     if (in_publish) in_publish();
-    Result<Step> result = in(now, &Replicator::publish_step, 1);
-    if (publish_again_us > 0) result->next_us = now.mono_us + publish_again_us;
-    return result;
+    return in(now, &Replicator::publish_step, 1);
   }
   Result<Step> snapshot_step(const Time& now) override { return in(now, &Replicator::snapshot_step, 2); }
   Step upkeep_step(const Time& now) override {
@@ -80,7 +78,6 @@ class Watched final : public Replicator {
   FakeReplicator fake;
   const std::atomic<bool>* rests = nullptr;  // null: always
   std::function<void()> in_publish, in_upkeep;  // before it
-  std::int64_t publish_again_us = 0;  // after each time; 0: not by itself
   std::atomic<bool> twice_at_once = false, upkeep_ended = false;
 
  private:
@@ -456,7 +453,7 @@ TEST_F(SchedulerTest, WhatIsDueWhileItFallsAsleepIsForgotten) {
   };
   const auto one = std::make_shared<Sleeper>(scratch_ / "sleeps.db");
   write(one->database_path());
-  one->fake.publish_again_us = 50'000;
+  one->fake.fake.publish_again_us = 50'000;
   one->in_fall_asleep = [&] {
     falls_asleep = true;
     wait_for(may_sleep);
@@ -471,7 +468,7 @@ TEST_F(SchedulerTest, WhatIsDueWhileItFallsAsleepIsForgotten) {
   };
   drive(other, "hangs");
   ASSERT_TRUE(comes_true([&] { return hangs.load(); }));  // nobody is left who would take anything out of the queue
-  const std::int64_t rings_us = clock_.now().mono_us + one->fake.publish_again_us;
+  const std::int64_t rings_us = clock_.now().mono_us + one->fake.fake.publish_again_us;
   ASSERT_TRUE(comes_true([&] { return clock_.now().mono_us > rings_us; }));
   stop_.request_stop();
   may_sleep = true;

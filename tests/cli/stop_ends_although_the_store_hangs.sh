@@ -22,7 +22,7 @@ status=0
 status=0
 wait "$cairn_pid" || status=$?
 [ $status = 6 ]
-grep -q 'is not answered by its store, and let go of' "$log"
+grep -q 'is not answered by its store or disk, and let go of' "$log"
 [ ! -e cairn.sock ]
 kill -CONT "$twin_pid"
 once app.db --to "$(s3 app.db)"
@@ -43,7 +43,7 @@ kill "$cairn_pid"
 status=0
 wait "$cairn_pid" || status=$?
 [ $status = 6 ]
-grep -q 'layer w is not answered by its store, and let go of' "$log"
+grep -q 'layer w is not answered by its store or disk, and let go of' "$log"
 kill -CONT "$twin_pid"
 sed -i 's/300ms/60s/' cairn.toml  # now there is an answer to wait for
 : >"$log"

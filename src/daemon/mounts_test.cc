@@ -1,0 +1,30 @@
+#include "daemon/mounts.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace cairn::daemon {
+namespace {
+
+TEST(Mounts, ReadsTheKernelsList) {
+  const auto mounts = parse_mounts("22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+                                   "40 22 0:52 /of/it /mnt/a\\040b\\134c rw - fuse.x none rw\n"
+                                   "not a line\n");
+  EXPECT_EQ(mounts, (std::vector<std::pair<std::string, std::string>>{{"/", "8:1"}, {"/mnt/a b\\c", "0:52"}}));
+}
+
+TEST(Mounts, SaysWhatStatWouldSay) {
+  Mounts mounts;
+  for (const char* path : {"/", "/proc", "/dev", "/sys"}) {
+    struct stat status{};
+    if (::stat(path, &status) != 0) continue;
+    EXPECT_EQ(mounts.device_of(path), fmt::format("{}:{}", major(status.st_dev), minor(status.st_dev))) << path;
+  }
+  EXPECT_EQ(mounts.device_of("/proc/what/is/not/there"), mounts.device_of("/proc"));
+  EXPECT_EQ(mounts.device_of("/processes"), mounts.device_of("/"));
+}
+
+}  // namespace
+}  // namespace cairn::daemon

@@ -1,0 +1,163 @@
+// The part of the scheduler that knows who is stuck, and puts somebody else in that one's place.
+//
+// What a worker is at has an entry from when it was taken until the worker is back, also when what it was done for has
+// gone meanwhile. The thread that waits looks at these entries, once a second while there are any.
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "base/os.h"
+#include "daemon/scheduler_driven.h"
+
+namespace cairn::daemon {
+
+// False: the system gives no thread.
+bool Scheduler::hire(Pool pool) {
+  if (quitting_) return false;
+  for (std::thread& thread : left_) thread.join();  // they are on their last line
+  left_.clear();
+  const auto here = threads_.emplace(threads_.end());
+  try {
+    *here = std::thread([this, pool, here] {
+      if (pool == kKeepers) lower_priority_of_this_thread();
+      work_loop(pool, here);
+    });
+  } catch (const std::system_error&) {
+    threads_.erase(here);
+    return false;
+  }
+  ++workers_[pool].threads;
+  return true;
+}
+
+Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
+  Workers& workers = workers_[pool];
+  ++workers.running;
+  busy.begun_us = mono_us();
+  const std::int64_t due_us = busy.begun_us + options_.stuck_after_us;
+  if (may_be_stuck(pool) && waits_until_us_ > due_us) {
+    waits_until_us_ = due_us;
+    watch_->ring();
+  }
+  workers.busy.push_front(std::move(busy));
+  Work work;
+  work.busy = workers.busy.begin();
+  return work;
+}
+
+void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
+  Workers& workers = workers_[pool];
+  const Busy one = std::move(*busy);
+  workers.busy.erase(busy);
+  if (one.is_stuck) {
+    --workers.stuck;
+    for (const std::string& place : one.places) leave_place(place);
+    watch_->ring();  // for whoever could not be replaced
+  } else {
+    --workers.running;
+    if (one.lane) queues_[pool].done(*one.lane);
+  }
+  if (one.is_told) note_hang(one.tended);
+  if (!one.lane) noted_.notify_all();
+  if (!queues_[pool].is_empty()) workers.called.notify_one();  // the lane may have more
+}
+
+// When the next one has been at it for so long.
+std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
+  std::int64_t next_us = kNever;
+  for (const Pool pool : {kCapturers, kTeller, kLives}) {
+    for (Busy& busy : workers_[pool].busy) {
+      const std::int64_t stuck_us = busy.begun_us + options_.stuck_after_us;
+      const std::int64_t told_us = busy.begun_us + options_.told_after_us;
+      if (!busy.is_stuck && stuck_us <= now_us) busy.is_stuck = replace(pool, busy);
+      if (!busy.is_told && told_us <= now_us && pool != kTeller) {
+        busy.is_told = true;
+        note_hang(busy.tended);
+      }
+      if (stuck_us > now_us) next_us = std::min(next_us, stuck_us);
+      if (told_us > now_us) next_us = std::min(next_us, told_us);
+    }
+  }
+  return next_us;
+}
+
+// From now on it holds no place in its pool nor in its lane. False: too many are stuck.
+bool Scheduler::replace(Pool pool, Busy& busy) {
+  Workers& workers = workers_[pool];
+  if (workers.stuck >= options_.most_stuck || !hire(pool)) return false;
+  ++workers.stuck;
+  --workers.running;
+  if (busy.lane) queues_[pool].done(*busy.lane);
+  for (const std::string& place : busy.places) ++places_[place].stuck;
+  // Nor does it keep those waiting that were never open.
+  if (const auto driven = driven_.find(busy.id); driven != driven_.end()) {
+    has_started(*driven->second, Then::stays);
+    is_new_no_more(*driven->second);
+  }
+  return true;
+}
+
+// One that is opened or closed may hang in its store as well.
+std::vector<std::string> Scheduler::places_of(const Driven& driven, Part part) const {
+  std::vector<std::string> places;
+  if (part != kCapture && part != kLife) return places;
+  if (!driven.device.empty()) places.push_back("device " + driven.device);
+  if (part == kLife) places.push_back("store " + driven.lane);
+  return places;
+}
+
+// True: it is called when somebody who is stuck there has come back.
+bool Scheduler::waits_for_place(Driven& driven, Part part) {
+  for (const std::string& name : places_of(driven, part)) {
+    const auto place = places_.find(name);
+    if (place == places_.end() || place->second.stuck < options_.most_stuck_in_one_place) continue;
+    place->second.waiting.emplace_back(driven.id, part);
+    driven.tended->waits_since_us_ = mono_us();
+    count_hang(*driven.tended);
+    return true;
+  }
+  return false;
+}
+
+void Scheduler::leave_place(const std::string& name) {
+  const auto place = places_.find(name);
+  --place->second.stuck;
+  const auto waiting = std::exchange(place->second.waiting, {});
+  if (place->second.stuck == 0) places_.erase(place);
+  for (const auto& [id, part] : waiting) {  // in the state of one in a queue, so it is there still
+    Driven& driven = *driven_.at(id);
+    queues_[pool_of(part)].push(lane_of(driven, part), {id, part});
+    workers_[pool_of(part)].called.notify_one();
+    driven.tended->waits_since_us_ = 0;
+    count_hang(*driven.tended);
+  }
+}
+
+void Scheduler::count_hang(Tended& tended) {
+  std::int64_t since_us = tended.waits_since_us_;
+  for (const Workers& workers : workers_) {
+    for (const Busy& busy : workers.busy) {
+      if (!busy.is_told || busy.tended.get() != &tended) continue;
+      since_us = since_us == 0 ? busy.begun_us : std::min(since_us, busy.begun_us);
+    }
+  }
+  tended.hangs_since_us_ = since_us;
+}
+
+void Scheduler::note_hang(const std::shared_ptr<Tended>& tended) {
+  count_hang(*tended);
+  if (tended->is_over_) return;
+  to_note_.push_back(tended);
+  workers_[kTeller].called.notify_one();
+}
+
+// Nothing is noted of it any more.
+void Scheduler::forget_hang(const std::shared_ptr<Tended>& tended) {
+  tended->is_over_ = true;
+  std::erase(to_note_, tended);
+  const auto is_noted = [&](const Busy& busy) { return !busy.lane && busy.tended == tended; };
+  const std::list<Busy>& tellers = workers_[kTeller].busy;
+  while (std::any_of(tellers.begin(), tellers.end(), is_noted)) noted_.wait(mutex_);
+}
+
+}  // namespace cairn::daemon
