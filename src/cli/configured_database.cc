@@ -284,7 +284,7 @@ void ConfiguredDatabase::tell_spending(const char* when, const StoreUsage& usage
 // "": nothing hangs.
 std::string ConfiguredDatabase::hang_text(bool is_open, std::int64_t now_us) const {
   const std::int64_t since_us = hangs_since_us();
-  if (since_us == 0 || is_restoring_) return "";
+  if (since_us == 0) return "";
   return fmt::format("{} has waited for {} s: see whether the disk that it is on{} answers, or what is mounted there; "
                      "it goes on by itself then",
                      job_.path, (now_us - since_us) / 1'000'000, is_open ? "" : ", or its store,");

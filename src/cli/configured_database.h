@@ -73,6 +73,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   bool fall_asleep(const Time& now) override EXCLUDES(mutex_);
   void end(const Result<void>& outcome) override EXCLUDES(mutex_);
   void note_hang() override EXCLUDES(mutex_);
+  bool takes_its_time() const override { return is_restoring_; }
   RunOptions run_options();
 
   // Any thread.

@@ -13,6 +13,8 @@
 // on such a device waits for one of them. The thread that waits asks no file system for anything.
 #pragma once
 
+#include <time.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -66,6 +68,8 @@ class Tended {
   std::int64_t hangs_since_us() const { return hangs_since_us_; }
   // A call has not come back for so long, or none is so late any more. By another thread than the one that hangs.
   virtual void note_hang() {}
+  // open() is at something that takes its time and waits for others (a restore): it is not stuck. Any thread.
+  virtual bool takes_its_time() const { return false; }
 
  private:
   friend class Scheduler;
@@ -80,9 +84,10 @@ struct SchedulerOptions {
   int store_workers = 8;    // who mostly wait for a network
   int upkeep_workers = 3;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
   int life_workers = 4;     // who open and close
-  // Who captures, tells, opens or closes and has been at one thing for longer than that is stuck. So many of each kind
-  // are replaced, and with as many (of all kinds) stuck on one device, or in one store when they open, nothing else is
-  // begun there.
+  // Who captures, tells, opens or closes, has been at one thing for longer than that and computed less than a hundredth
+  // of that time is stuck: who computes is waited for, since more at once would only share the cores. So many of each
+  // kind are replaced, and with as many (of all kinds) stuck on one device, or in one store when they open, nothing
+  // else is begun there.
   std::int64_t stuck_after_us = 1'000'000;
   int most_stuck = 32, most_stuck_in_one_place = 24;
   std::int64_t told_after_us = 5'000'000;  // Tended::hangs_since_us()
@@ -143,6 +148,9 @@ class Scheduler {
     std::vector<std::string> places;  // where it may be stuck: a device, a store
     Id id = 0;
     std::int64_t begun_us = 0;
+    std::int64_t moved_us = 0;  // when it was last seen to compute, or to be at what takes its time
+    clockid_t computing_time{};
+    std::int64_t computed_us = 0, looked_us = 0;
     bool is_stuck = false, is_told = false;
   };
   struct Work {
@@ -177,6 +185,7 @@ class Scheduler {
   // Who is stuck, and who takes that one's place.
   bool hire(Pool pool) REQUIRES(mutex_);
   std::int64_t look_at_busy(std::int64_t now_us) REQUIRES(mutex_);
+  static void look_at(Busy& busy, std::int64_t now_us);
   bool replace(Pool pool, Busy& busy) REQUIRES(mutex_);
   Work begin_work(Pool pool, Busy busy) REQUIRES(mutex_);
   void come_back(Pool pool, std::list<Busy>::iterator busy) REQUIRES(mutex_);

@@ -2,6 +2,9 @@
 //
 // What a worker is at has an entry from when it was taken until the worker is back, also when what it was done for has
 // gone meanwhile. The thread that waits looks at these entries, once a second while there are any.
+#include <pthread.h>
+#include <time.h>
+
 #include <algorithm>
 #include <system_error>
 #include <utility>
@@ -10,6 +13,15 @@
 #include "daemon/scheduler_driven.h"
 
 namespace cairn::daemon {
+namespace {
+
+std::int64_t time_of(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return time.tv_sec * 1'000'000 + time.tv_nsec / 1000;
+}
+
+}  // namespace
 
 // False: the system gives no thread.
 bool Scheduler::hire(Pool pool) {
@@ -33,7 +45,9 @@ bool Scheduler::hire(Pool pool) {
 Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
   Workers& workers = workers_[pool];
   ++workers.running;
-  busy.begun_us = mono_us();
+  busy.begun_us = busy.moved_us = busy.looked_us = mono_us();
+  ::pthread_getcpuclockid(::pthread_self(), &busy.computing_time);
+  busy.computed_us = time_of(busy.computing_time);
   const std::int64_t due_us = busy.begun_us + options_.stuck_after_us;
   if (may_be_stuck(pool) && waits_until_us_ > due_us) {
     waits_until_us_ = due_us;
@@ -62,13 +76,24 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   if (!queues_[pool].is_empty()) workers.called.notify_one();  // the lane may have more
 }
 
-// When the next one has been at it for so long.
+// Whether it has moved since it was looked at last.
+void Scheduler::look_at(Busy& busy, std::int64_t now_us) {
+  const std::int64_t computed_us = time_of(busy.computing_time);
+  const bool has_computed = (computed_us - busy.computed_us) * 100 > now_us - busy.looked_us;
+  if (has_computed || busy.tended->takes_its_time()) busy.moved_us = now_us;
+  busy.computed_us = computed_us;
+  busy.looked_us = now_us;
+}
+
+// When the next one has not moved for so long.
 std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
   std::int64_t next_us = kNever;
   for (const Pool pool : {kCapturers, kTeller, kLives}) {
     for (Busy& busy : workers_[pool].busy) {
-      const std::int64_t stuck_us = busy.begun_us + options_.stuck_after_us;
-      const std::int64_t told_us = busy.begun_us + options_.told_after_us;
+      const std::int64_t still_us = busy.is_stuck ? options_.told_after_us : options_.stuck_after_us;
+      if (busy.moved_us + still_us <= now_us && !busy.is_told) look_at(busy, now_us);
+      const std::int64_t stuck_us = busy.moved_us + options_.stuck_after_us;
+      const std::int64_t told_us = busy.moved_us + options_.told_after_us;
       if (!busy.is_stuck && stuck_us <= now_us) busy.is_stuck = replace(pool, busy);
       if (!busy.is_told && told_us <= now_us && pool != kTeller) {
         busy.is_told = true;
@@ -138,7 +163,7 @@ void Scheduler::count_hang(Tended& tended) {
   for (const Workers& workers : workers_) {
     for (const Busy& busy : workers.busy) {
       if (!busy.is_told || busy.tended.get() != &tended) continue;
-      since_us = since_us == 0 ? busy.begun_us : std::min(since_us, busy.begun_us);
+      since_us = since_us == 0 ? busy.moved_us : std::min(since_us, busy.moved_us);
     }
   }
   tended.hangs_since_us_ = since_us;

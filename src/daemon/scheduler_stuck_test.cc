@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -60,6 +61,7 @@ class OnDisk final : public Tended {
     well = outcome.has_value();
     ended = true;
   }
+  bool takes_its_time() const override { return takes_time; }
   void note_hang() override {
     const std::int64_t since_us = hangs_since_us();
     MutexLock lock(mutex_);
@@ -71,7 +73,7 @@ class OnDisk final : public Tended {
   }
 
   FakeReplicator fake;
-  std::atomic<bool> hangs_in_capture = false, hangs_in_open = false;
+  std::atomic<bool> hangs_in_capture = false, hangs_in_open = false, takes_time = false;
   std::atomic<bool> ended = false, well = false, twice_at_once = false;
   std::atomic<int> opened = 0;
 
@@ -152,6 +154,9 @@ class SchedulerStuckTest : public ::testing::Test {
     }
   }
   static bool is_captured(const std::shared_ptr<OnDisk>& one) { return one->fake.status().published_sequence == 1; }
+  static std::int64_t computed_us() {  // by this process
+    return static_cast<std::int64_t>(std::clock()) * 1'000'000 / CLOCKS_PER_SEC;
+  }
   static std::ptrdiff_t threads() {
     return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
   }
@@ -191,6 +196,47 @@ TEST_F(SchedulerStuckTest, WhoHangsInCaptureKeepsNobodyElseWaitingAndGoesOnWhenI
     EXPECT_TRUE(comes_true([&] { return is_captured(one); }));
     EXPECT_TRUE(comes_true([&] { return one->fake.capture_count() > 1; }));  // what was wanted meanwhile
   }
+}
+
+// Or restores: more at once would only share the cores and the network.
+TEST_F(SchedulerStuckTest, WhoComputesIsWaitedFor) {
+  stands_ = true;
+  options_.capture_workers = 1;
+  open();
+  const auto busy = make("busy"), other = make("well");
+  busy->fake.in_capture = [disk = &disk_] {
+    for (++disk->entered; !disk->answers;) {}
+  };
+  tend(busy);
+  ASSERT_TRUE(comes_true([&] { return disk_.entered == 1; }));
+  tend(other);
+  for (int seconds = 0; seconds < 3; ++seconds) {
+    // Of a hundredth of the second that passes.
+    const std::int64_t before_us = computed_us();
+    ASSERT_TRUE(comes_true([&] { return computed_us() > before_us + 100'000; }));
+    ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
+  }
+  EXPECT_EQ(other->fake.capture_count(), 0u);
+  disk_.answers = true;
+  EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
+}
+
+TEST_F(SchedulerStuckTest, WhoTakesItsTimeToOpenIsWaitedFor) {
+  stands_ = true;
+  options_.life_workers = 2;  // one of them is not for a store that keeps it waiting
+  open();
+  const auto restored = make("back"), other = make("well");
+  restored->hangs_in_open = restored->takes_time = true;
+  tend(restored);
+  ASSERT_TRUE(comes_true([&] { return disk_.inside == 1; }));
+  tend(other);
+  for (int seconds = 0; seconds < 7; ++seconds) ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
+  EXPECT_EQ(other->opened, 0);
+  EXPECT_EQ(restored->hangs_since_us(), 0);
+  restored->takes_time = false;
+  ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
+  EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
+  EXPECT_EQ(disk_.inside, 1);
 }
 
 TEST_F(SchedulerStuckTest, NoMoreThanThereAreWorkersAreAtWorkAlsoWhenThoseThatHungAreBack) {
