@@ -308,13 +308,13 @@ TEST_F(SnapshotUploadTest, AnUploadOfASegmentThatIsADayOldIsEnded) {
   begin("app/other");
   begin("app2/" + segment::segment_key("app", Sequence(7)));
   const std::int64_t begun_ms = store_->list_uploads("")->front().begun_ms;
-  constexpr std::int64_t kOneDay_ms = 24ll * 3600 * 1000;
-  now_.wall_ms = begun_ms + kOneDay_ms - 60'000;
+  constexpr std::int64_t kDayLong_ms = 24ll * 3600 * 1000;
+  now_.wall_ms = begun_ms + kDayLong_ms - 60'000;
   start();
   settle();
   EXPECT_EQ(store_->list_uploads("")->size(), 4u);
   die();
-  now_.wall_ms = begun_ms + kOneDay_ms + 60'000;
+  now_.wall_ms = begun_ms + kDayLong_ms + 60'000;
   start();
   settle();
   const auto uploads = store_->list_uploads("");
