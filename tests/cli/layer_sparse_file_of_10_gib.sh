@@ -23,7 +23,7 @@ data_of tree/sparse >before
 [ "$(stat -c %b tree/sparse)" -lt 1000 ] || skip 'this file system has no holes'
 expect 0 sync_to store tree --json
 [ "$(json_of 'j["sync"]["compressed_size_bytes"] < 2000000 and j["sync"]["size_bytes"] > 10 * 2**30')" = True ]
-[ "$(json_of 'j["sync"]["sent_bytes"] == j["sync"]["compressed_size_bytes"]')" = True ]
+[ "$(json_of 'j["sent_bytes"] == j["sync"]["compressed_size_bytes"]')" = True ]
 expect 0 restore_to store restored
 data_of restored/sparse >after
 diff before after
