@@ -11,8 +11,9 @@
 //
 // Errors, beside those of the store: conflict (another machine publishes this container, or the directory is not the
 // one that the store holds; the message says what to choose), unsupported (the directory has marks that can only be
-// read with LayerSyncOptions::lower, or may have some that the kernel hides; /proc is not mounted), corrupt (an object, or local state, is damaged), not_found (no such container,
-// no such sync, no such path), busy (another process has the state directory), invalid, denied, io, cancelled.
+// read with LayerSyncOptions::lower, or may have some that the kernel hides; /proc is not mounted), corrupt (an object,
+// or local state, is damaged), not_found (no such container, no such sync, no such path), busy (another process has the
+// state directory), invalid, denied, io, cancelled.
 #pragma once
 
 #include <cstddef>

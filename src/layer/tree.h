@@ -2,9 +2,9 @@
 // contents are read from wherever they really are: the file itself, the file below that a metacopy stands for, or the
 // consistent copy of a database. Nothing outside the root (and the lower directories) is ever opened, no link followed.
 //
-// Errors: not_found (no such directory), unsupported (a mark that needs a lower directory which was not given; marks that
-// this process may not see; no /proc), invalid (a name or value that no layer can carry), denied, io, busy (a database,
-// for too long).
+// Errors: not_found (no such directory), unsupported (a mark that needs a lower directory which was not given; marks
+// that this process may not see; no /proc), invalid (a name or value that no layer can carry), denied, io, busy (a
+// database, for too long).
 #pragma once
 
 #include <cstdint>

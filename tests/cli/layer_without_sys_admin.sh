@@ -4,7 +4,8 @@
 . "$(dirname "$0")/layer_common.sh"
 needs_root
 needs setpriv unshare setfattr getfattr
-grep -q '^CapEff:.*[2367abef].....$' /proc/self/status || skip 'root has no CAP_SYS_ADMIN here, so it cannot be taken away'
+grep -q '^CapEff:.*[2367abef].....$' /proc/self/status ||
+  skip 'root has no CAP_SYS_ADMIN here, so it cannot be taken away'
 
 chmod 755 "$dir"
 mkdir -p upper/d base/x
@@ -23,7 +24,8 @@ is_refused() {  # is_refused <command>...
 
 # Refused, whatever looks at it, and nothing is stored.
 for command in sync check watch; do is_refused as_docker "$CAIRN" layer $command upper "${there[@]}"; done
-printf '[defaults]\nstate_dir = "%s/state"\n[[layer]]\nname = "web"\ndirectory = "%s/upper"\nto = "%s/store"\n' "$dir" "$dir" "$dir" >cairn.toml
+printf '[defaults]\nstate_dir = "%s/state"\n[[layer]]\nname = "web"\ndirectory = "%s/upper"\nto = "%s/store"\n' \
+  "$dir" "$dir" "$dir" >cairn.toml
 as_docker "$CAIRN" replicate --config cairn.toml >>"$log" 2>&1 &
 pids+=($!)
 wait_until grep -q 'web.*--accept-hidden-attributes' "$log"
