@@ -11,8 +11,9 @@
 //
 // Errors, beside those of the store: conflict (another machine publishes this container, or the directory is not the
 // one that the store holds; the message says what to choose), unsupported (the directory has marks that can only be
-// read with LayerSyncOptions::lower), corrupt (an object, or local state, is damaged), not_found (no such container,
-// no such sync, no such path), busy (another process has the state directory), invalid, denied, io, cancelled.
+// read with LayerSyncOptions::lower, or may have some that the kernel hides; /proc is not mounted), corrupt (an object,
+// or local state, is damaged), not_found (no such container, no such sync, no such path), busy (another process has the
+// state directory), invalid, denied, io, cancelled.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +43,12 @@ enum class LayerMarks {
 // published all the same.
 enum class LayerAdopt { none, local };
 enum class LayerDatabases { through_sqlite, as_files };
+// Overlayfs' marks are trusted.* attributes unless the mount has userxattr: which names are deleted or replaced, and
+// which contents lie elsewhere. The kernel shows these to nobody but who has CAP_SYS_ADMIN outside of any user
+// namespace; for whoever else they are not there. refuse: a directory that an overlay mount of root's may have written
+// to is unsupported then; only one that belongs to a user without such rights, who is this process' own, is not.
+// accept: the caller knows that no such mount wrote there, or does without trusted.* attributes.
+enum class LayerHiddenAttributes { refuse, accept };
 
 // Where layers lie: a URL or a bucket, not both.
 struct LayerStorage {
@@ -79,6 +86,7 @@ struct LayerSyncOptions {
   LayerMarks marks = LayerMarks::automatic;
   LayerAdopt adopt = LayerAdopt::none;
   LayerDatabases databases = LayerDatabases::through_sqlite;
+  LayerHiddenAttributes hidden_attributes = LayerHiddenAttributes::refuse;
   std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;  // from any thread; may be empty
   std::function<void(std::string_view)> on_notice;  // what a person should know and is no error; may be empty
   std::stop_token stop;
@@ -116,6 +124,7 @@ struct LayerRestoreOptions {
   std::optional<std::int64_t> at_ms = {};      // the newest at or before this time; not both
   LayerForm form = LayerForm::upper;
   std::vector<std::string> lower = {};         // with merged: the directories that it is laid over, the topmost first
+  LayerHiddenAttributes hidden_attributes = LayerHiddenAttributes::refuse;  // of those directories
   std::optional<std::string> path = {};        // only this path, and what is below it
   bool overwrite = false;                 // the target may exist: it is replaced as a whole
   bool dry_run = false;                   // says what would be fetched

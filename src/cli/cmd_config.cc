@@ -54,6 +54,7 @@ Json layer_json(const daemon::LayerEntry& layer) {
   json["quiet_ms"] = layer.settings.quiet_ms;
   json["marks"] = layer.settings.marks;
   json["databases_as_files"] = layer.settings.databases_as_files;
+  json["accept_hidden_attributes"] = layer.settings.accept_hidden_attributes;
   json["part_size_bytes"] = layer.settings.part_size_bytes;
   json["uploads"] = layer.settings.uploads;
   json["spool_limit_bytes"] = layer.settings.spool_limit_bytes;

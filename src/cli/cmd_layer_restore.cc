@@ -31,7 +31,7 @@ struct LayerRestoreCommand {
   std::optional<std::uint64_t> sequence;
   std::optional<std::string> path;
   std::vector<std::string> lower;
-  bool overwrite = false, dry_run = false, user_marks = false, json = false;
+  bool accept_hidden_attributes = false, overwrite = false, dry_run = false, user_marks = false, json = false;
 };
 
 Result<LayerRestoreOptions> restore_options_of(const LayerRestoreCommand& options) {
@@ -39,6 +39,7 @@ Result<LayerRestoreOptions> restore_options_of(const LayerRestoreCommand& option
   restoring.sequence = options.sequence;
   restoring.path = options.path;
   restoring.lower = options.lower;
+  if (options.accept_hidden_attributes) restoring.hidden_attributes = LayerHiddenAttributes::accept;
   restoring.overwrite = options.overwrite;
   restoring.dry_run = options.dry_run;
   restoring.user_marks = options.user_marks;
@@ -201,6 +202,8 @@ void add_layer_restore(CLI::App& layer, Run& run) {
   command->add_option("--lower", options->lower, "with merged: a directory that it lies over, the topmost first")
       ->type_name("DIR")
       ->allow_extra_args(false);
+  command->add_flag("--accept-hidden-attributes", options->accept_hidden_attributes,
+                    "with --lower: as for sync, of those directories");
   command->add_option("--compression", options->compression,
                       "with oci-layout: gzip, which every tool knows (default),\n"
                       "or zstd, the layers as they lie in the store, which is\n"

@@ -54,6 +54,7 @@ SyncOptions sync_options_of(const daemon::LayerEntry& layer, const std::string& 
   options.lower = layer.lower;
   options.marks = layer.settings.marks;
   options.databases_as_files = layer.settings.databases_as_files;
+  options.accept_hidden_attributes = layer.settings.accept_hidden_attributes;
   options.part_size_bytes = layer.settings.part_size_bytes;
   options.uploads = layer.settings.uploads;
   options.spool_limit_bytes = layer.settings.spool_limit_bytes;
@@ -156,8 +157,8 @@ daemon::Job ConfiguredJobs::job_of(const daemon::LayerEntry& layer, const std::s
   daemon::Job job;
   job.name = std::string(kLayer) + layer.name;
   job.settings = text_of(layer.directory, layer.url, fmt::format("{}", fmt::join(layer.lower, "|")), state_root,
-                         s.interval_ms, s.quiet_ms, s.marks, s.databases_as_files, s.part_size_bytes, s.uploads,
-                         s.spool_limit_bytes, s.level);
+                         s.interval_ms, s.quiet_ms, s.marks, s.databases_as_files, s.accept_hidden_attributes,
+                         s.part_size_bytes, s.uploads, s.spool_limit_bytes, s.level);
   job.run = [this, layer, state_root](std::stop_token stop) { return run_layer(layer, state_root, std::move(stop)); };
   return job;
 }

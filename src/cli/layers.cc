@@ -76,6 +76,10 @@ void add_sync_options(CLI::App& command, SyncOptions& options) {
   command.add_flag("--databases-as-files", options.databases_as_files,
                    "store SQLite databases as the bytes that lie there, not as\n"
                    "one committed state");
+  command.add_flag("--accept-hidden-attributes", options.accept_hidden_attributes,
+                   "without CAP_SYS_ADMIN, trusted.* attributes are hidden,\n"
+                   "overlayfs' marks among them: DIR is synced all the same,\n"
+                   "since no overlay mount of root's has written there");
   command.add_option("--adopt", options.adopt,
                      "when the store's newest sync is not what DIR goes on from,\n"
                      "the store has lost its syncs, or DIR is empty and another\n"
@@ -120,6 +124,7 @@ LayerSyncOptions sync_options_of(const SyncOptions& options) {
   if (options.marks == "fuse-overlayfs") sync.marks = LayerMarks::fuse_overlayfs;
   if (options.adopt == "local") sync.adopt = LayerAdopt::local;
   if (options.databases_as_files) sync.databases = LayerDatabases::as_files;
+  if (options.accept_hidden_attributes) sync.hidden_attributes = LayerHiddenAttributes::accept;
   return sync;
 }
 

@@ -47,7 +47,7 @@ struct SyncOptions {
   std::uint64_t part_size_bytes = 64ull << 20;
   std::uint64_t spool_limit_bytes = 256ull << 20;
   int uploads = 4, level = 3;
-  bool databases_as_files = false, json = false;
+  bool databases_as_files = false, accept_hidden_attributes = false, json = false;
 };
 void add_sync_options(CLI::App& command, SyncOptions& options);
 LayerSyncOptions sync_options_of(const SyncOptions& options);

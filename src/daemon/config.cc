@@ -28,7 +28,7 @@ using Keys = std::vector<std::string>;
 const Keys kDatabaseSettings{"interval",       "wal_switch", "spool_limit", "segment_level",
                              "snapshot_level", "levels",     "kept_limit",  "snapshot_interval",
                              "retention",      "restore_if_missing"};
-const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files",
+const Keys kLayerSettings{"interval",  "quiet",   "marks",       "databases_as_files", "accept_hidden_attributes",
                           "part_size", "uploads", "spool_limit", "level"};
 const Keys kStoreTexts{"endpoint", "region",     "profile",    "addressing", "ca_bundle",
                        "storage_class", "encryption", "kms_key_id", "tags"};
@@ -267,6 +267,7 @@ void Parser::read_settings(const TomlSection& section, LayerSettings& settings) 
   section.read_duration("quiet", settings.quiet_ms);
   section.read_word("marks", settings.marks, {"auto", "kernel", "fuse-overlayfs"});
   section.read_flag("databases_as_files", settings.databases_as_files);
+  section.read_flag("accept_hidden_attributes", settings.accept_hidden_attributes);
   section.read_size("part_size", settings.part_size_bytes);
   if (section.has("part_size") && settings.part_size_bytes == 0) {
     section.complain("part_size", "'part_size' is 0: give it some, as \"64MiB\"");

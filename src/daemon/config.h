@@ -52,7 +52,7 @@ struct DatabaseEntry {
 struct LayerSettings {
   std::int64_t interval_ms = 30'000, quiet_ms = 2'000;
   std::string marks = "auto";     // auto, kernel, fuse-overlayfs
-  bool databases_as_files = false;
+  bool databases_as_files = false, accept_hidden_attributes = false;
   std::uint64_t part_size_bytes = 64ull << 20, spool_limit_bytes = 256ull << 20;
   int uploads = 4, level = 3;
 };

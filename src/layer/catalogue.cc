@@ -204,6 +204,7 @@ CREATE TABLE IF NOT EXISTS layer_scan_written(
   wal_inode INTEGER, wal_ctime_ns INTEGER, wal_mtime_ns INTEGER, wal_size INTEGER,
   header_hash INTEGER, content_hash INTEGER, link BLOB, blocks INTEGER,
   PRIMARY KEY(container, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS layer_scan_hidden(container INTEGER PRIMARY KEY);
 )";
 }
 
@@ -246,6 +247,24 @@ Result<Catalogue::Blocks> Catalogue::blocks_of(std::string_view path) {
     found.blocks.push_back({static_cast<std::uint64_t>(list.integer(1)), static_cast<std::uint64_t>(list.integer(2)),
                             static_cast<std::uint32_t>(list.integer(3)), static_cast<std::uint32_t>(list.integer(4))});
   }
+}
+
+Result<void> Catalogue::note_hidden() {
+  CAIRN_ASSIGN(auto note, database_.prepare("INSERT OR IGNORE INTO layer_scan_hidden VALUES (?1)"));
+  return note.run(container_);
+}
+
+Result<void> Catalogue::look_for_hidden() {
+  CAIRN_ASSIGN(auto noted, database_.prepare("SELECT 1 FROM layer_scan_hidden WHERE container = ?1"));
+  CAIRN_TRY(noted.begin(container_));
+  CAIRN_ASSIGN(const bool is_noted, noted.next());
+  noted.reset();
+  if (!is_noted) return {};
+  CAIRN_ASSIGN(auto doubt, database_.prepare("UPDATE layer_scan_row SET proof = ?2 "
+                                             "WHERE container = ?1 AND proof = ?3"));
+  CAIRN_TRY(doubt.run(container_, static_cast<int>(Proof::racy), static_cast<int>(Proof::good)));
+  CAIRN_ASSIGN(auto forget, database_.prepare("DELETE FROM layer_scan_hidden WHERE container = ?1"));
+  return forget.run(container_);
 }
 
 Result<void> Catalogue::clear() {

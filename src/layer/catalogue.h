@@ -93,6 +93,11 @@ class Catalogue {
   };
   Result<Blocks> blocks_of(std::string_view path);
 
+  // Trusted attributes are hidden from who reads the names now, so what is noted of them does not tell that they have
+  // none. Whoever sees them calls look_for_hidden() first: after note_hidden(), an equal stamp proves nothing once.
+  Result<void> note_hidden();
+  Result<void> look_for_hidden();
+
   // Forgets the container: rows, blocks, and the plan. In a transaction of the caller, or by itself.
   Result<void> clear();
 

@@ -8,7 +8,21 @@
 
 #include <cerrno>
 
+#include "layer/trusted.h"
+
 namespace cairn::layer {
+namespace {
+
+Error hidden_marks(const std::string& path) {
+  return Error(ErrorKind::unsupported,
+               fmt::format("{} may have marks of overlayfs that this process is not shown (trusted.* attributes: which "
+                           "names are deleted or replaced, and which contents lie elsewhere): give it CAP_SYS_ADMIN "
+                           "outside of any user namespace (docker: --cap-add SYS_ADMIN), or, if no overlay mount of "
+                           "root's has written there, say so with --accept-hidden-attributes",
+                           path));
+}
+
+}  // namespace
 
 // Where a name is looked for next: it goes down layer by layer, and a redirect met on the way changes name and place.
 struct Layers::Trail {
@@ -37,7 +51,8 @@ Result<void> Layers::Trail::follow(const std::string& redirect, const Layers& la
 }
 
 Result<std::unique_ptr<Layers>> Layers::open(const std::string& upper, const std::vector<std::string>& lower,
-                                             LayerMarks marks) {
+                                             LayerMarks marks, LayerHiddenAttributes hidden) {
+  CAIRN_TRY(check_proc());
   auto layers = std::make_unique<Layers>();
   std::vector<std::string> all{upper};
   all.insert(all.end(), lower.begin(), lower.end());
@@ -46,6 +61,11 @@ Result<std::unique_ptr<Layers>> Layers::open(const std::string& upper, const std
     if (!root.is_open()) return os_error(errno, path);
     const auto layer = static_cast<int>(layers->roots_.size());
     layers->roots_.push_back({std::make_shared<FileDescriptor>(std::move(root)), layer});
+  }
+  CAIRN_ASSIGN(layers->sees_trusted_, layer::sees_trusted());
+  if (!layers->sees_trusted_ && hidden == LayerHiddenAttributes::refuse) {
+    CAIRN_ASSIGN(const Owners owners, owners_of(layers->upper().fd()));
+    if (may_be_marked(owners)) return hidden_marks(upper);
   }
   CAIRN_ASSIGN(const auto xattrs, xattrs_at(layers->upper().fd(), ""));
   layers->forms_ = forms_of_root(xattrs, marks);

@@ -13,6 +13,7 @@
 
 #include "base/os.h"
 #include "cairn/error.h"
+#include "cairn/layer.h"
 #include "layer/look.h"
 #include "layer/overlay.h"
 
@@ -29,13 +30,15 @@ using Places = std::vector<Place>;
 
 class Layers {
  public:
-  // not_found: one of the directories is not there.
+  // not_found: one of the directories is not there. unsupported: the upper one may have marks that this process is not
+  // shown (trusted.h), and that is to be refused; or /proc is not there.
   static Result<std::unique_ptr<Layers>> open(const std::string& upper, const std::vector<std::string>& lower,
-                                              LayerMarks marks);
+                                              LayerMarks marks, LayerHiddenAttributes hidden);
 
   const MarkForms& forms() const { return forms_; }
   const Place& upper() const { return roots_.front(); }
   bool has_lower() const { return roots_.size() > 1; }
+  bool sees_trusted() const { return sees_trusted_; }  // trusted.* attributes
 
   // The directory `name` of a directory that consists of `places`, as the mount shows it. Empty: there is none.
   Result<Places> merged_directory(const Places& places, const std::string& name) const;
@@ -56,6 +59,7 @@ class Layers {
 
   std::vector<Place> roots_;  // of the layers
   MarkForms forms_;
+  bool sees_trusted_ = true;
 };
 
 // unsupported: `mark` stands for what lies in a lower directory, and was not found there.

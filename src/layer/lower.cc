@@ -131,8 +131,9 @@ class ChainCursor final : public ReadingOn {
 
 }  // namespace
 
-Result<std::unique_ptr<LowerDirectory>> LowerDirectory::open(const std::string& path, std::size_t label) {
-  CAIRN_ASSIGN(auto layers, Layers::open(path, {}, LayerMarks::automatic));
+Result<std::unique_ptr<LowerDirectory>> LowerDirectory::open(const std::string& path, LayerHiddenAttributes hidden,
+                                                             std::size_t label) {
+  CAIRN_ASSIGN(auto layers, Layers::open(path, {}, LayerMarks::automatic, hidden));
   return std::unique_ptr<LowerDirectory>(new LowerDirectory(path, label, std::move(layers)));
 }
 

@@ -17,8 +17,9 @@ namespace cairn::layer {
 
 class LowerDirectory {
  public:
-  // not_found: there is none. `label`: MergedEntry::layer of its entries.
-  static Result<std::unique_ptr<LowerDirectory>> open(const std::string& path, std::size_t label);
+  // Errors as of Layers. `label`: MergedEntry::layer of its entries.
+  static Result<std::unique_ptr<LowerDirectory>> open(const std::string& path, LayerHiddenAttributes hidden,
+                                                      std::size_t label);
 
   const std::string& path() const { return path_; }
   // Its entries; it outlives them. unsupported: files whose contents lie in yet another directory (metacopy, redirect).

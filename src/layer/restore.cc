@@ -105,7 +105,7 @@ Result<Chain> open_chain(Store& store, std::vector<SyncRecord> syncs, const Laye
                          const RestoreMachine& machine) {
   Chain chain;
   for (const std::string& path : options.lower) {
-    CAIRN_ASSIGN(auto lower, LowerDirectory::open(path, syncs.size() + chain.lower.size()));
+    CAIRN_ASSIGN(auto lower, LowerDirectory::open(path, options.hidden_attributes, syncs.size() + chain.lower.size()));
     chain.lower.push_back(std::move(lower));
   }
   chain.readers.resize(syncs.size());

@@ -45,7 +45,8 @@ struct RestoredSync {
 // count); or it is to be overwritten, and holds the store or what is to be kept, or lies in it. denied:
 // this user may not set what has to be set (owners, devices, trusted attributes): the message names it.
 // corrupt: a layer is damaged. io: among others, that it would not fit on the disk; then nothing was touched.
-// unsupported, invalid, cancelled; and what the store says.
+// unsupported: among others, that a lower directory may have marks that this process is not shown, or that /proc is not
+// there. invalid, cancelled; and what the store says.
 Result<RestoredSync> restore_layer(Store& store, std::string_view name, const std::string& target,
                                    const LayerRestoreOptions& options, const RestoreMachine& machine,
                                    const OnRestored& on_restored = {});

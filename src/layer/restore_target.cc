@@ -18,6 +18,7 @@
 
 #include "base/files.h"
 #include "layer/confined.h"
+#include "layer/trusted.h"
 
 namespace cairn::layer {
 namespace {
@@ -101,6 +102,7 @@ Result<std::unique_ptr<RestoreTarget>> RestoreTarget::open(const std::string& pa
     return Error(ErrorKind::invalid,
                  fmt::format("'{}' cannot be restored to: name a directory that is to be made", path));
   }
+  CAIRN_TRY(check_proc());
   const std::string parent = parent_directory(trimmed);
   CAIRN_TRY(make_directories_durably(parent, 0755));
   const int fd = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

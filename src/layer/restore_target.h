@@ -16,7 +16,8 @@ class RestoreTarget {
  public:
   // Makes the temporary directory beside `path`, with mode 0700 and locked as long as this object is there, and removes
   // what restores that were killed have left. conflict: the target is there already (unless it is an empty directory),
-  // or something is mounted on it or inside: that would be taken along, and is not ours to remove.
+  // or something is mounted on it or inside: that would be taken along, and is not ours to remove. unsupported: /proc,
+  // which tells, is not there.
   static Result<std::unique_ptr<RestoreTarget>> open(const std::string& path, Overwrite overwrite, Random& random);
   ~RestoreTarget();  // without commit() nothing stays
   RestoreTarget(const RestoreTarget&) = delete;

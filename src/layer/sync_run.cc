@@ -39,20 +39,26 @@ void SyncRun::notice(const std::string& text) const {
 
 Result<void> SyncRun::open_tree() {
   if (tree_) return {};
-  const TreeOptions options{.lower = n_.sync.lower, .marks = n_.sync.marks, .databases = n_.sync.databases};
+  const TreeOptions options{.lower = n_.sync.lower,
+                            .marks = n_.sync.marks,
+                            .databases = n_.sync.databases,
+                            .hidden_attributes = n_.sync.hidden_attributes};
   CAIRN_ASSIGN(tree_, Tree::open(container_.directory, options, n_.clock));
-  return {};
+  return tree_->layers().sees_trusted() ? Result<void>() : catalogue_.note_hidden();
 }
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
+  if (tree_->layers().sees_trusted()) CAIRN_TRY(catalogue_.look_for_hidden());
   return scan(*tree_, catalogue_, n_.clock,
               {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});
 }
 
 Result<bool> SyncRun::look() {
   CAIRN_ASSIGN(const auto pending, n_.state.pending(container_.id));
-  if (pending || !container_.head || container_.store_url != n_.store.url()) return true;
+  if (pending) return true;
+  CAIRN_TRY(open_tree());  // a sync that would be refused publishes nothing
+  if (!container_.head || container_.store_url != n_.store.url()) return true;
   CAIRN_ASSIGN(const ScanResult result, look_for_changes(ScanGoal::look));
   return result.changed;
 }

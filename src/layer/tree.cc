@@ -303,7 +303,7 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
 }  // namespace
 
 Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
-  CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks));
+  CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks, options.hidden_attributes));
   CAIRN_ASSIGN(const bool is_overlay, lies_on_overlay(layers->upper().fd()));
   return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay));
 }

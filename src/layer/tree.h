@@ -2,8 +2,9 @@
 // contents are read from wherever they really are: the file itself, the file below that a metacopy stands for, or the
 // consistent copy of a database. Nothing outside the root (and the lower directories) is ever opened, no link followed.
 //
-// Errors: not_found (no such directory), unsupported (a mark that needs a lower directory which was not given),
-// invalid (a name or value that no layer can carry), denied, io, busy (a database, for too long).
+// Errors: not_found (no such directory), unsupported (a mark that needs a lower directory which was not given; marks
+// that this process may not see; no /proc), invalid (a name or value that no layer can carry), denied, io, busy (a
+// database, for too long).
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,7 @@ struct TreeOptions {
   std::vector<std::string> lower;  // topmost first
   LayerMarks marks = LayerMarks::automatic;
   LayerDatabases databases = LayerDatabases::through_sqlite;
+  LayerHiddenAttributes hidden_attributes = LayerHiddenAttributes::refuse;
   std::int64_t transaction_wait_ms = 2'000;  // for the end of one that has written to its database
 };
 

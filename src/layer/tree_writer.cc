@@ -54,6 +54,13 @@ bool is_file_form(Mark mark) { return mark == Mark::file || mark == Mark::fuse; 
 
 Error TreeWriter::failed(int error_number, std::string_view what, const Entry& entry) const {
   const std::string where = fmt::format("{} of '{}'", what, entry.path);
+  if (error_number == EPERM && what.find(" trusted.") != std::string_view::npos) {
+    const bool is_mark = what.find(" trusted.overlay.") != std::string_view::npos && form_ == TreeForm::upper;
+    return Error(ErrorKind::denied,
+                 fmt::format("{} cannot be restored by this user: run as root with CAP_SYS_ADMIN, outside of any user "
+                             "namespace (docker: --cap-add SYS_ADMIN){}",
+                             where, is_mark ? ", or make the marks of mounts with userxattr (--user-marks)" : ""));
+  }
   if (error_number == EPERM || error_number == EACCES) {
     return Error(ErrorKind::denied, fmt::format("{} cannot be restored by this user: run as root, or in a user "
                                                 "namespace that has the container's users (podman unshare)", where));
@@ -140,7 +147,8 @@ Result<void> TreeWriter::leave() {
   if (level.whiteouts != Mark::none && !is_opaque) {
     // overlayfs looks for whiteouts of the attribute form only in directories that say so.
     const char* name = level.whiteouts == Mark::user ? "user.overlay.opaque" : "trusted.overlay.opaque";
-    if (::fsetxattr(level.fd.get(), name, "x", 1, 0) != 0) return failed(errno, "the mark", level.entry);
+    if (::fsetxattr(level.fd.get(), name, "x", 1, 0) != 0)
+      return failed(errno, fmt::format("the mark {}", name), level.entry);
   }
   if (levels_.empty()) CAIRN_TRY(show_forms(level));
   return set_attributes(level.entry, level.fd.get());
