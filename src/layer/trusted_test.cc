@@ -22,10 +22,10 @@ namespace {
 constexpr uid_t kOrdinaryUser = 4242, kSubordinate = 300'000;
 
 TEST(TrustedAttributes, AreSeenWithTheRightAlone) {
-  if (!testing::WithoutRight::is_possible()) GTEST_SKIP() << "only root with CAP_SYS_ADMIN can let go of it";
+  if (!cairn::testing::WithoutRight::is_possible()) GTEST_SKIP() << "only root with CAP_SYS_ADMIN can let go of it";
   EXPECT_TRUE(sees_trusted().value());
   {
-    const testing::WithoutRight without;
+    const cairn::testing::WithoutRight without;
     EXPECT_FALSE(sees_trusted().value());
   }
   EXPECT_TRUE(sees_trusted().value());
@@ -83,7 +83,7 @@ class InNamespace : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : kFailed;
   }
 
-  testing::Scratch scratch_{"trusted"};
+  cairn::testing::Scratch scratch_{"trusted"};
 };
 
 TEST_F(InNamespace, OfAUserWhatIsTheirsIsUnmarked) {
