@@ -34,7 +34,8 @@ class WrittenPages {
   Result<void> add(WrittenPages newer);
   // Every frame has been backfilled.
   void all_backfilled();
-  // Every page once, ascending, with its newest version. io: the scratch file cannot be read.
+  // Every page once, ascending, with its newest version. io: the scratch file does not give them back; then what was
+  // taken is worth nothing, either.
   Result<void> each(const std::function<Result<void>(const FrameRef&)>& take) const;
   // At least as many as there are: some may be in several runs.
   std::uint64_t size() const;
@@ -44,9 +45,11 @@ class WrittenPages {
   struct Run {
     std::shared_ptr<const File> file;
     std::uint64_t begin = 0, count = 0;  // entries of the file
+    std::uint64_t hash = 0;              // of them
     PageNo last{~0u};                    // pages past that are left out
     bool is_backfilled = false;
   };
+  class RunReader;
   void sort_recent();
   Result<void> write_run(std::span<const FrameRef> refs);
 

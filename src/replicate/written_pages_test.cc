@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "replicate/run_merge.h"
 #include "support/scratch.h"
 
 namespace cairn::replicate {
@@ -134,6 +135,62 @@ TEST_F(WrittenPagesTest, CannotBeReadOutOfACutFile) {
   const auto done = pages.each([](const FrameRef&) { return Result<void>(); });
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().kind(), ErrorKind::io);
+}
+
+TEST_F(WrittenPagesTest, PastTheEndMayBeMany) {
+  WrittenPages pages(space(9000));  // more than is read of a run at a time
+  for (std::uint32_t i = 1; i <= 30'000; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+  pages.finish(100);
+  EXPECT_EQ(read(pages).size(), 100u);
+}
+
+TEST(RunMergeTest, RefusesARunThatDoesNotAscend) {
+  struct Entry {
+    PageNo page;
+  };
+  const auto merged = [](const std::vector<std::uint32_t>& older, const std::vector<std::uint32_t>& newer) {
+    RunMerge<Entry> merge(scratch_is_lost("scratch"));
+    for (const auto* run : {&older, &newer}) {
+      merge.add(run->size(), PageNo(100), [run](std::uint64_t first, std::span<Entry> into) -> Result<void> {
+        for (Entry& entry : into) entry.page = PageNo((*run)[first++]);
+        return {};
+      });
+    }
+    return merge.each([](const Entry&, std::size_t, std::uint64_t) { return Result<void>(); });
+  };
+  EXPECT_TRUE(merged({1, 2, 7}, {2, 3, 8}));
+  EXPECT_FALSE(merged({0, 2, 7}, {2, 3, 8})) << "zeros";
+  EXPECT_FALSE(merged({1, 2, 7}, {2, 0, 8}));
+  EXPECT_FALSE(merged({1, 2, 2}, {2, 3, 8}));
+  EXPECT_FALSE(merged({1, 2, 7}, {2, 3, 1}));
+}
+
+// Never synced, what was written may be gone without a word: as zeros, or as what lay there before.
+TEST_F(WrittenPagesTest, RefuseWhatTheDiskDoesNotGiveBack) {
+  const std::string path = scratch_ / "kept";
+  const Bytes zeros(4096);
+  const FrameRef other_frame{PageNo(500), FrameNo(1)}, page_past_the_end{PageNo(20'000), FrameNo(1000)};
+  struct Damage {
+    std::uint64_t offset;
+    ByteView bytes;
+  };
+  const auto at = [](std::uint64_t entry) { return entry * sizeof(FrameRef); };
+  for (const auto& [offset, bytes] : {Damage{0, zeros}, Damage{4096, zeros}, Damage{10 * 4096, zeros},
+                                      Damage{at(499), std::as_bytes(std::span(&other_frame, 1))},
+                                      Damage{at(999), std::as_bytes(std::span(&page_past_the_end, 1))}}) {
+    WrittenPages pages({.open = [&]() { return files_->open(path, OpenMode::write); }, .most_in_memory = 1000,
+                        .path = path});
+    for (std::uint32_t i = 1; i <= 10'000; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+    pages.finish(10'000);
+    ASSERT_EQ(read(pages).size(), 10'000u);
+    ASSERT_TRUE((*files_->open(path, OpenMode::write))->write_at(offset, bytes));
+    const auto done = pages.each([](const FrameRef&) { return Result<void>(); });
+    ASSERT_FALSE(done) << "at " << offset;
+    EXPECT_EQ(done.error().kind(), ErrorKind::io);
+    EXPECT_EQ(done.error().message().find(path + " does not give back what was written to it"), 0u);
+    const auto failed = pages.each([](const FrameRef&) -> Result<void> { return Error(ErrorKind::invalid, "not so"); });
+    EXPECT_EQ(failed.error().message(), done.error().message()) << "that is why";
+  }
 }
 
 }  // namespace
