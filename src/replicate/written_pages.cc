@@ -90,16 +90,19 @@ Result<void> WrittenPages::add(WrittenPages newer) {
     all.reserve(recent_.size() + newer.recent_.size());
     // Of equal ones those of the first list are taken.
     std::ranges::set_union(newer.recent_, recent_, std::back_inserter(all), {}, &FrameRef::page, &FrameRef::page);
-    if (scratch_.open && all.size() > scratch_.most_in_memory) {
-      CAIRN_TRY(write_run(all));
-      all.clear();
-    }
     recent_ = std::move(all);
     return {};
   }
   if (!recent_.empty()) CAIRN_TRY(write_run(recent_));
   std::ranges::move(newer.runs_, std::back_inserter(runs_));
   recent_ = std::move(newer.recent_);
+  return {};
+}
+
+Result<void> WrittenPages::make_room() {
+  if (!scratch_.open || recent_.size() <= scratch_.most_in_memory) return {};
+  CAIRN_TRY(write_run(recent_));
+  recent_.clear();
   return {};
 }
 

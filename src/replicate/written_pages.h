@@ -30,8 +30,11 @@ class WrittenPages {
   void finish(std::uint32_t page_count);
 
   // Of what is finished:
-  // What `newer` has is newer than all that is here. io: no room for the scratch file; nothing has been added.
+  // What `newer` has is newer than all that is here. Of few nothing is written: others may be waiting for a lock that
+  // the caller has. io: `newer` has a file, and there is no room for one here; nothing has been added.
   Result<void> add(WrittenPages newer);
+  // Keeps no more in memory than it may. io: no room for the scratch file; all is as before.
+  Result<void> make_room();
   // Every frame has been backfilled.
   void all_backfilled();
   // Every page once, ascending, with its newest version. io: the scratch file does not give them back; then what was
