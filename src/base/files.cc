@@ -225,7 +225,10 @@ Result<std::unique_ptr<File>> open_unnamed(FileSystem& fs, const std::string& pa
 
 Result<void> read_whole(const File& file, std::uint64_t offset, std::span<std::byte> into) {
   CAIRN_ASSIGN(const std::size_t got, file.read_at(offset, into));
-  if (got != into.size()) return Error(ErrorKind::io, "a file got shorter while it was read");
+  if (got != into.size()) {
+    return Error(ErrorKind::io, "a file of cairn's got shorter while it was read: nothing else may write to it, and "
+                                "the disk may be failing (the kernel's log says so)");
+  }
   return {};
 }
 

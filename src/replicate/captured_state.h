@@ -45,6 +45,10 @@ class CapturedState {
   // that the database has now. On an error there is no segment; position() may have moved all the same.
   Result<ScanOutcome> capture(sqlite::Database& database, const wal::IndexHeader& upto, Ends ends, const Time& now);
 
+  // Before a capture with Ends::no, while nobody waits for a lock: what such have read takes no more memory than it
+  // may. io: no room for it on the disk; all is as before.
+  Result<void> make_room() { return touched_.make_room(); }
+
   // A pass reads the state at `position`; until become() says what it is, what is committed behind it waits.
   void hold_back(const WalPosition& position, std::uint32_t page_size, std::uint32_t page_count);
   // The state at position() is in no segment yet: a pass is reading, or there is a backlog, or a segment that has not

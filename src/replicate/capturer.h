@@ -82,6 +82,8 @@ class Capturer {
   Result<void> roll_over_under_gate(const Time& now);
   Result<void> exchange_hold_under_gate(const Time& now);
   Result<bool> read_ahead(const Time& now);
+  Result<bool> read_tail(const Time& now);
+  Result<bool> unless_full(Result<bool> captured, const Time& now);
   void stop_seeking_gate();
   std::uint32_t frames_behind() const;
   std::uint32_t frames_to_backfill() const;

@@ -50,7 +50,7 @@ struct ScannedPages {
   std::uint32_t page_count_before;
 
   Result<ByteView> read_frame(FrameNo frame, std::span<std::byte> bytes) const {
-    if (!scan.kept.empty()) {
+    if (!scan.kept.empty() && frame >= scan.first && frame <= scan.end.frame) {
       const std::size_t frame_bytes = wal::kFrameHeaderSize + scan.page_size;
       const std::size_t at = (frame.value - scan.first.value) * frame_bytes + wal::kFrameHeaderSize;
       return ByteView(scan.kept).subspan(at, scan.page_size);
@@ -171,7 +171,7 @@ Result<void> Backlog::read_newest(std::size_t batch_count, const TakePage& take)
     return batch.offset + index * (sizeof(PageNo) + batch.page_size);
   };
   const Batch& last = batches_[batch_count - 1];
-  RunMerge<Numbered> merge;
+  RunMerge<Numbered> merge(scratch_is_lost(path_));
   for (std::size_t i = 0; i < batch_count; ++i) {
     const Batch& batch = batches_[i];
     const auto read = [this, &batch, place](std::uint64_t first, std::span<Numbered> into) -> Result<void> {

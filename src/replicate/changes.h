@@ -37,6 +37,9 @@ class TouchedPages {
   // What was committed behind all that was added before; `page_count_before` pages were there then. On an error nothing
   // has been added.
   Result<void> add(Scan scan, std::uint32_t page_count_before, const ScratchSpace& scratch);
+  // Before more is added, while nobody waits: the rest of what does not fit in memory goes to the scratch file. io: no
+  // room for it; all is as before.
+  Result<void> make_room() { return pages_.make_room(); }
   // All of it is in the database file, and a writer may restart the WAL.
   void all_backfilled();
   // Out of the live database, under a hold that lets nobody backfill a commit behind the last one added.

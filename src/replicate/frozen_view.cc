@@ -11,6 +11,7 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
                                                      FileSystem& files, const std::string& scratch_path,
                                                      ScratchSpace sorting) {
   std::unique_ptr<FrozenView> view(new FrozenView(database, files, scratch_path, std::move(sorting)));
+  CAIRN_TRY(files.remove(view->table_path()));  // of a killed process
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, database.read_database(0, start));
   view->page_size_ = index.page_size;
@@ -38,10 +39,8 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
 
 PageTable FrozenView::new_table() {
   const auto open = [this]() -> Result<std::unique_ptr<MappedFile>> {
-    const std::string path = scratch_path_ + "_table";
-    CAIRN_TRY(files_.remove(path));  // a killed process may have left one, which is not of zeros
-    CAIRN_ASSIGN(auto mapped, files_.map(path, page_count_ * 4ull));
-    CAIRN_TRY(files_.remove(path));
+    auto mapped = files_.map(table_path(), page_count_ * 4ull);
+    CAIRN_TRY(files_.remove(table_path()));  // also where there was no room: it has what room there was
     return mapped;
   };
   return PageTable(open, sorting_.most_in_memory);
@@ -64,7 +63,12 @@ Result<void> FrozenView::learn_wal(const wal::IndexHeader& index) {
                              "\"PRAGMA integrity_check\" on the database",
                              database_.path(), index.max_frame.value));
   }
-  return learn(scan);
+  // Where the newest versions are, of the pages that will be asked for.
+  return scan.pages.each([this](const FrameRef& ref) -> Result<void> {
+    if (ref.page.value > page_count_) return {};
+    newest_.set(ref.page, ref.frame.value);
+    return newest_.make_room();
+  });
 }
 
 Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
@@ -73,26 +77,21 @@ Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
   if (scan.outcome == ScanOutcome::hole) {
     return Error(ErrorKind::corrupt, fmt::format("{}-wal: frames are missing", database_.path()));
   }
-  const auto keep = [this](PageNo page) -> Result<void> {
+  // Then all this takes so long that the table may as well be moved meanwhile.
+  const bool are_many = scan.pages.size() > sorting_.most_in_memory;
+  const auto keep = [&](PageNo page) -> Result<void> {
     const bool still_wanted = page >= next_ && page.value <= page_count_;
-    return still_wanted && aside_.find(page) == 0 ? put_aside(page) : Result<void>();
+    if (!still_wanted || aside_.find(page) != 0) return {};
+    CAIRN_TRY(put_aside(page));
+    return are_many ? make_room() : Result<void>();
   };
   CAIRN_TRY(scan.pages.each([&](const FrameRef& ref) { return keep(ref.page); }));
   // A database that shrinks: the pages behind its new end need no frames, and a checkpoint cuts the file off there.
   for (PageNo page(std::max(next_.value, scan.least_page_count + 1)); page.value <= page_count_; page = page.next()) {
     CAIRN_TRY(keep(page));
   }
-  CAIRN_TRY(learn(scan));
   preserved_ = scan.end;
   return {};
-}
-
-// Where the newest versions are, of the pages that will be asked for.
-Result<void> FrozenView::learn(const Scan& scan) {
-  return scan.pages.each([this](const FrameRef& ref) -> Result<void> {
-    const bool is_wanted = ref.page >= next_ && ref.page.value <= page_count_;
-    return is_wanted ? newest_.set(ref.page, ref.frame.value) : Result<void>();
-  });
 }
 
 Result<void> FrozenView::put_aside(PageNo page) {
@@ -106,7 +105,8 @@ Result<void> FrozenView::put_aside(PageNo page) {
   CAIRN_TRY(patch(page, bytes));
   const auto slot = static_cast<std::uint32_t>(aside_.size() + 1);
   CAIRN_TRY(scratch_->write_at((slot - 1ull) * page_size_, bytes));
-  return aside_.set(page, slot);
+  aside_.set(page, slot);
+  return {};
 }
 
 // Puts the right version over what the database file says.

@@ -34,10 +34,14 @@ class FrozenView {
   PageNo next_page() const { return next_; }  // the first one not read yet
   std::uint64_t scratch_bytes() const { return std::uint64_t{aside_.size()} * page_size_; }
 
-  // To be called before a hold moves, so that frames up to `upto` may be backfilled afterwards.
+  // To be called before a hold moves, so that frames up to `upto` may be backfilled afterwards; others may be waiting.
   Result<void> preserve(const wal::IndexHeader& upto);
   // The hold has become a floor: everything known here is in the database file.
   void all_backfilled() { newest_.clear(); }
+
+  // To be called between two slices, while nobody waits: what is remembered of each page put aside takes no more memory
+  // than it may. io: no room for it on the disk.
+  Result<void> make_room() { return aside_.make_room(); }
 
   // The next `into.size() / page_size` pages; zeros for the lock-byte page.
   Result<void> read_next(std::span<std::byte> into);
@@ -46,8 +50,8 @@ class FrozenView {
   FrozenView(sqlite::Database& database, FileSystem& files, std::string scratch_path, ScratchSpace sorting)
       : database_(database), files_(files), scratch_path_(std::move(scratch_path)), sorting_(std::move(sorting)) {}
   Result<void> learn_wal(const wal::IndexHeader& index);
-  Result<void> learn(const Scan& scan);
   PageTable new_table();
+  std::string table_path() const { return scratch_path_ + "_table"; }
   Result<void> put_aside(PageNo page);
   Result<void> patch(PageNo page, std::span<std::byte> bytes);
 
@@ -60,7 +64,7 @@ class FrozenView {
   std::uint32_t page_size_ = 0;
   std::uint32_t page_count_ = 0;
   PageNo next_{1};
-  PageTable newest_;            // page -> its newest frame in the WAL that may not be in the database file
+  PageTable newest_;            // page -> its frame in the WAL, where that may not be in the database file
   PageTable aside_;             // page -> slot in the scratch file, from 1
   std::unique_ptr<File> scratch_;
 };

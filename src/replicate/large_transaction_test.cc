@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "support/stepped_replicator.h"
@@ -99,6 +100,108 @@ TEST_F(LargeTransactionTest, IsCapturedAnewWhenTheDiskLosesTheScratchFile) {
   app.must("UPDATE t SET v = (SELECT v FROM old) WHERE id = 300");  // a page as it was before the transaction
   expect_replica_is_current();
   EXPECT_EQ(replicator_->status().reconciles, 1u);
+}
+
+// The system could not write it, and told nobody: it reads as zeros, or as what lay there before. A frame's number, and
+// a page's hash, are as good as any other: only that they are not what was written shows it.
+TEST_F(LargeTransactionTest, IsReadAgainWhenTheDiskForgetsTheScratchFile) {
+  const std::string scratch = dir_ / "state" / "spool" / "scratch";
+  constexpr std::uint64_t kSorted = 1, kIndex = 2;
+  struct Lost {
+    std::uint64_t file, from, to;
+    std::byte change;  // 0: zeros
+  };
+  App app(db_path_);
+  start(with_little_memory(1'000'000));
+  must_settle();
+  for (const Lost& lost :
+       {Lost{kSorted, 0, 512, {}}, Lost{kSorted, 4096, 4608, {}}, Lost{kSorted, 4100, 4101, std::byte{1}},
+        Lost{kIndex, 0, 512, {}}, Lost{kIndex, 4096, 4608, {}}, Lost{kIndex, 4096, 4097, std::byte{1}}}) {
+    disk_->scratch_files = 0;
+    std::uint64_t changed = 0;
+    disk_->after_scratch_read = [&](std::uint64_t number, std::uint64_t offset, std::span<std::byte> bytes) {
+      for (std::uint64_t at = std::max(offset, lost.from); at < std::min(offset + bytes.size(), lost.to); ++at) {
+        std::byte& byte = bytes[at - offset];
+        if (number == lost.file) ++changed, byte = lost.change == std::byte{} ? std::byte{} : byte ^ lost.change;
+      }
+    };
+    const auto captured = replicator_->status().captured_sequence;
+    app.must(fill(1000));
+    for (int i = 0; i < 30 && changed == 0; ++i) ASSERT_FALSE(turn());
+    ASSERT_GT(changed, 0u);
+    EXPECT_EQ(replicator_->status().database_trouble.find(scratch + " does not give back what was written to it"), 0u)
+        << lost.file << " at " << lost.from << ": " << replicator_->status().database_trouble;
+    EXPECT_EQ(replicator_->status().captured_sequence, captured);
+    EXPECT_FALSE(fs::exists(dir_ / "state" / "spool" / "partial"));
+    app.must("UPDATE t SET v = 'newer' WHERE id % 100 = 7");
+    expect_replica_is_current();
+    EXPECT_EQ(replicator_->status().database_trouble, "");
+  }
+  EXPECT_EQ(replicator_->status().reconciles, 0u);
+}
+
+// As above, of what is read when the segment is in the spool already.
+TEST_F(LargeTransactionTest, IsCapturedAnewWhenTheDiskForgetsWhatTheSegmentHas) {
+  App app(db_path_);
+  start(with_little_memory(1'000'000));
+  must_settle();
+  std::uint64_t changed = 0;
+  disk_->scratch_files = 0;
+  disk_->after_scratch_read = [&](std::uint64_t number, std::uint64_t, std::span<std::byte> bytes) {
+    if (number != 2 || fs::exists(dir_ / "state" / "spool" / "partial")) return;
+    std::ranges::fill(bytes, std::byte{});
+    ++changed;
+  };
+  app.must(fill(1000));
+  for (int i = 0; i < 30 && changed == 0; ++i) ASSERT_FALSE(turn());
+  ASSERT_GT(changed, 0u);
+  app.must("UPDATE t SET v = 'newer' WHERE id % 100 = 7");
+  expect_replica_is_current();
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
+}
+
+// What a hold waits for does not: an application may have the write lock. A slice comes soon.
+TEST_F(LargeTransactionTest, TheTableOfAPassIsMovedWithASlice) {
+  App app(db_path_);
+  app.must(fill(9000) + "; PRAGMA wal_checkpoint(TRUNCATE)");
+  ReplicatorOptions o = with_little_memory(1'000'000);
+  o.slice_bytes = 1;
+  start(o);
+  for (int i = 0; i < 30 && replicator_->status().snapshot_pages_done == 0; ++i) ASSERT_FALSE(turn());
+  ASSERT_GT(replicator_->status().snapshot_pages_done, 0u);
+  ASSERT_EQ(disk_->tables, 0u);
+  for (const int first : {8000, 8200, 8400}) {
+    app.must(fmt::format("UPDATE t SET v = v || 'x' WHERE id BETWEEN {} AND {}", first, first + 25));
+    ASSERT_FALSE(turn());
+  }
+  for (int i = 0; i < 4; ++i) ASSERT_FALSE(turn());
+  ASSERT_LT(replicator_->status().snapshot_pages_done, 8000u);
+  EXPECT_EQ(disk_->tables, 1u);
+  expect_replica_is_current();
+}
+
+TEST_F(LargeTransactionTest, RemovesTheTableOfAKilledProcess) {
+  const std::string table = dir_ / "state" / "pass_scratch_table";
+  fs::create_directories(dir_ / "state");
+  std::ofstream(table) << "of a killed process";
+  start();
+  must_settle();
+  EXPECT_EQ(disk_->tables, 0u);
+  EXPECT_FALSE(fs::exists(table));
+}
+
+TEST_F(LargeTransactionTest, LeavesNoTableWhereTheDiskIsFull) {
+  const std::string table = dir_ / "state" / "pass_scratch_table";
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0; " + fill(1000));  // which is in the WAL: a pass has to know where
+  disk_->has_table_room = false;
+  start(with_little_memory(1'000'000));
+  for (int i = 0; i < 30; ++i) ASSERT_FALSE(turn());
+  EXPECT_GT(disk_->tables, 0u);
+  EXPECT_FALSE(fs::exists(table)) << "what fills the disk";
+  EXPECT_EQ(replicator_->status().database_trouble, "the disk is full");
+  disk_->has_table_room = true;
+  expect_replica_is_current();
 }
 
 TEST_F(LargeTransactionTest, TakesNoMoreMemoryTheLargerItIs) {

@@ -30,16 +30,21 @@ class PageTable {
     }
   }
 
-  // `value` is not 0. io: no room for the array; all is as before.
-  Result<void> set(PageNo page, std::uint32_t value) {
-    if (!array_ && open_array_ && used_ >= most_in_memory_) CAIRN_TRY(move_to_array());
-    if (!array_) {
-      put(page, value);
-      return {};
-    }
+  // `value` is not 0. Takes no long time, whatever there is: others may be waiting for a lock that the caller has.
+  void set(PageNo page, std::uint32_t value) {
+    if (!array_) return put(page, value);
     std::uint32_t& there = array()[page.value - 1];
     used_ += there == 0;
     there = value;
+  }
+  // Of many pages moves to the array, which takes long when the database is large. io: no room; all is as before.
+  Result<void> make_room() {
+    if (array_ || !open_array_ || used_ < most_in_memory_) return {};
+    CAIRN_ASSIGN(array_, open_array_());
+    for (const Slot& slot : slots_) {
+      if (slot.page != 0) array()[slot.page - 1] = slot.value;
+    }
+    slots_ = {};
     return {};
   }
 
@@ -56,14 +61,6 @@ class PageTable {
     std::uint32_t value = 0;
   };
   std::uint32_t* array() const { return reinterpret_cast<std::uint32_t*>(array_->bytes().data()); }
-  Result<void> move_to_array() {
-    CAIRN_ASSIGN(array_, open_array_());
-    for (const Slot& slot : slots_) {
-      if (slot.page != 0) array()[slot.page - 1] = slot.value;
-    }
-    slots_ = {};
-    return {};
-  }
   void put(PageNo page, std::uint32_t value) {
     if (used_ * 3 >= slots_.size() * 2) grow();
     for (std::size_t i = start(page);; i = (i + 1) & (slots_.size() - 1)) {

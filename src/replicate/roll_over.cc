@@ -50,7 +50,14 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
 
 // What is committed so far need not stay in the WAL. False: there is no room for it.
 Result<bool> Capturer::read_ahead(const Time& now) {
-  auto captured = capture(Ends::no, now);
+  if (auto room = state_->make_room(); !room) return unless_full(room.error(), now);
+  return read_tail(now);
+}
+
+// The same while others wait: it is little, and stays in memory.
+Result<bool> Capturer::read_tail(const Time& now) { return unless_full(capture(Ends::no, now), now); }
+
+Result<bool> Capturer::unless_full(Result<bool> captured, const Time& now) {
   if (captured || captured.error().kind() != ErrorKind::io) return captured ? Result<bool>(true) : captured;
   capture_trouble_ = captured.error().message();
   next_capture_us_ = now.mono_us + kTrouble_us;
@@ -160,7 +167,7 @@ Result<void> Capturer::exchange_hold_under_gate(const Time& now) {
   gate_tries_ = 0;
   // Should the reader be gone this moment, it would all be backfilled and synced while others wait.
   if (frames_out_of_reach() > kLongBackfill) return {};
-  CAIRN_ASSIGN(const bool read, read_ahead(now));
+  CAIRN_ASSIGN(const bool read, read_tail(now));
   if (!read) return {};
   if (index_.max_frame > database_->pinned_frame()) {
     CAIRN_ASSIGN(const bool moved, advance(now));

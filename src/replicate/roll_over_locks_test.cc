@@ -110,6 +110,32 @@ TEST_F(RollOverLocksTest, WhatAnotherCheckpointLeavesIsNotBackfilledUnderTheWrit
   expect_replica_is_current();
 }
 
+// A tail is read under the write lock, and there are more pages by then than may be in memory.
+TEST_F(RollOverLocksTest, NoScratchFileIsWrittenUnderTheWriteLock) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0");
+  ReplicatorOptions o = rolling(30, 60'000);
+  o.pages_in_memory = 100;
+  start(o);
+  must_settle();
+  disk_->scratch_files = 0;
+  int written = 0;
+  disk_->before_write = [&] { written += in_cairn_ && wal_.write_locked; };
+  wal_.before_look = [&] {
+    if (in_cairn_ && !wal_.write_locked) app.run(fill(3, 3000));
+  };
+  const auto gates = replicator_->status().write_lock_count;
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
+    ASSERT_NO_FATAL_FAILURE(publish());
+  }
+  wal_.before_look = disk_->before_write = nullptr;
+  EXPECT_GT(replicator_->status().write_lock_count, gates + 20);
+  EXPECT_GT(disk_->scratch_files, 0u);
+  EXPECT_EQ(written, 0);
+  expect_replica_is_current();
+}
+
 // The WAL is cut under Cairn's feet, by somebody who does not ask SQLite, while it has the write lock.
 TEST_F(RollOverLocksTest, FramesThatAreGoneUnderTheWriteLockEndNothing) {
   App app(db_path_);

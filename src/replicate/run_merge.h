@@ -1,4 +1,5 @@
-// Runs of pages, each ascending, the later ones newer, merged: every page once, ascending, as the newest run has it.
+// Runs of pages, each ascending, the later ones newer, merged: every page once, ascending, as the newest run has it. A
+// run that does not ascend was not read as it was written: that is an error.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +23,11 @@ class RunMerge {
   // What there is of one page: which run has it, counted from 0, and where in it.
   using Take = std::function<Result<void>(const Entry& entry, std::size_t run, std::uint64_t index)>;
 
+  explicit RunMerge(Error disorder) : disorder_(std::move(disorder)) {}
+
   // Pages past `last` are left out, as if the run ended there.
   void add(std::uint64_t count, PageNo last, Read read) {
-    runs_.push_back({.count = count, .last = last, .read = std::move(read), .piece = {}});
+    runs_.push_back({.count = count, .last = last, .entered = {}, .read = std::move(read), .piece = {}});
   }
 
   Result<void> each(const Take& take) {
@@ -49,6 +52,7 @@ class RunMerge {
   struct Run {
     std::uint64_t count = 0;
     PageNo last;
+    PageNo entered;  // the last one that did; 0: none yet
     Read read;
     std::vector<Entry> piece;
     std::uint64_t piece_begin = 0, next = 0;
@@ -70,10 +74,13 @@ class RunMerge {
       run.piece_begin = run.next;
     }
     const PageNo page = run.piece[run.next - run.piece_begin].page;
+    if (page <= run.entered) return disorder_;
+    run.entered = page;
     if (page <= run.last) heads_.push({page, number});
     return {};
   }
 
+  Error disorder_;
   std::vector<Run> runs_;
   std::priority_queue<Head> heads_;
   std::size_t piece_ = 0;

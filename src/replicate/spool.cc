@@ -127,8 +127,10 @@ Result<std::unique_ptr<File>> Spool::begin() {
 void Spool::give_up() { (void)files_.remove(partial_path()); }
 
 ScratchSpace Spool::scratch(std::size_t most_in_memory) {
-  return {.open = [this] { return or_say_why(open_unnamed(files_, join_path(directory_, "scratch"))); },
-          .most_in_memory = most_in_memory};
+  const std::string path = join_path(directory_, "scratch");
+  return {.open = [this, path] { return or_say_why(open_unnamed(files_, path)); },
+          .most_in_memory = most_in_memory,
+          .path = path};
 }
 
 Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes) {

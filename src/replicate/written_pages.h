@@ -30,11 +30,15 @@ class WrittenPages {
   void finish(std::uint32_t page_count);
 
   // Of what is finished:
-  // What `newer` has is newer than all that is here. io: no room for the scratch file; nothing has been added.
+  // What `newer` has is newer than all that is here. Of few nothing is written: others may be waiting for a lock that
+  // the caller has. io: `newer` has a file, and there is no room for one here; nothing has been added.
   Result<void> add(WrittenPages newer);
+  // Keeps no more in memory than it may. io: no room for the scratch file; all is as before.
+  Result<void> make_room();
   // Every frame has been backfilled.
   void all_backfilled();
-  // Every page once, ascending, with its newest version. io: the scratch file cannot be read.
+  // Every page once, ascending, with its newest version. io: the scratch file does not give them back; then what was
+  // taken is worth nothing, either.
   Result<void> each(const std::function<Result<void>(const FrameRef&)>& take) const;
   // At least as many as there are: some may be in several runs.
   std::uint64_t size() const;
@@ -44,9 +48,11 @@ class WrittenPages {
   struct Run {
     std::shared_ptr<const File> file;
     std::uint64_t begin = 0, count = 0;  // entries of the file
+    std::uint64_t hash = 0;              // of them
     PageNo last{~0u};                    // pages past that are left out
     bool is_backfilled = false;
   };
+  class RunReader;
   void sort_recent();
   Result<void> write_run(std::span<const FrameRef> refs);
 

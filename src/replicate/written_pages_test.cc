@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "replicate/run_merge.h"
 #include "support/scratch.h"
 
 namespace cairn::replicate {
@@ -76,7 +77,10 @@ TEST_F(WrittenPagesTest, HaveTheSameInScratchFilesAsInMemory) {
       newer.finish(page_count), newer_in_memory.finish(page_count), newer_plain.finish(page_count);
       ASSERT_EQ(read(newer), newer_plain.frames) << "seed " << seed;
       ASSERT_TRUE(pages.add(std::move(newer)) && in_memory.add(std::move(newer_in_memory)));
-      ASSERT_LE(pages.in_memory(), most);
+      if (random.chance(1, 2)) {
+        ASSERT_TRUE(pages.make_room());
+        ASSERT_LE(pages.in_memory(), most);
+      }
       plain.add(newer_plain);
       ASSERT_EQ(read(pages), plain.frames) << "seed " << seed;
       ASSERT_EQ(read(in_memory), plain.frames) << "seed " << seed;
@@ -109,6 +113,23 @@ TEST_F(WrittenPagesTest, HoldNoMoreInMemoryTheMoreThereAre) {
   EXPECT_EQ(next, kFrames + 1);
 }
 
+// Where a few more are added others may be waiting for the caller's locks.
+TEST_F(WrittenPagesTest, WriteNothingWhereAFewMoreAreAdded) {
+  WrittenPages pages(space(4));
+  for (std::uint32_t commit = 1; commit <= 5; ++commit) {
+    WrittenPages newer(space(4));
+    for (std::uint32_t i = 1; i <= 3; ++i) ASSERT_TRUE(newer.add({PageNo(commit * 10 + i), FrameNo(commit * 3 + i)}));
+    newer.finish(60);
+    ASSERT_TRUE(pages.add(std::move(newer)));
+  }
+  EXPECT_EQ(opened_, 0);
+  EXPECT_EQ(pages.in_memory(), 15u);
+  ASSERT_TRUE(pages.make_room());
+  EXPECT_EQ(opened_, 1);
+  EXPECT_EQ(pages.in_memory(), 0u);
+  EXPECT_EQ(read(pages).size(), 15u);
+}
+
 TEST_F(WrittenPagesTest, AreAsBeforeWhereTheDiskIsFull) {
   WrittenPages pages(space(4)), newer(space(4));
   for (std::uint32_t i = 1; i <= 3; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
@@ -116,13 +137,26 @@ TEST_F(WrittenPagesTest, AreAsBeforeWhereTheDiskIsFull) {
   pages.finish(7), newer.finish(7);
   is_full_ = true;
   const auto before = read(pages);
-  const auto added = pages.add(newer);
+  const auto room = pages.make_room();
+  EXPECT_TRUE(room) << "they need none yet";
+  ASSERT_TRUE(pages.add(newer));
+  const auto with_newer = read(pages);
+  EXPECT_EQ(with_newer.size(), 7u);
+  EXPECT_GT(with_newer.size(), before.size());
+  ASSERT_EQ(pages.make_room().error().kind(), ErrorKind::io);
+  EXPECT_EQ(read(pages), with_newer);
+  is_full_ = false;
+  WrittenPages many(space(4));
+  for (std::uint32_t i = 1; i <= 9; ++i) ASSERT_TRUE(many.add({PageNo(i), FrameNo(10 + i)}));
+  many.finish(9);
+  is_full_ = true;
+  const auto added = pages.add(many);  // which are in a file of their own, and so what is older has to be in one
   ASSERT_FALSE(added);
   EXPECT_EQ(added.error().kind(), ErrorKind::io);
-  EXPECT_EQ(read(pages), before);
+  EXPECT_EQ(read(pages), with_newer);
   is_full_ = false;
-  ASSERT_TRUE(pages.add(newer));
-  EXPECT_EQ(read(pages).size(), 7u);
+  ASSERT_TRUE(pages.add(many));
+  EXPECT_EQ(read(pages).size(), 9u);
 }
 
 TEST_F(WrittenPagesTest, CannotBeReadOutOfACutFile) {
@@ -134,6 +168,62 @@ TEST_F(WrittenPagesTest, CannotBeReadOutOfACutFile) {
   const auto done = pages.each([](const FrameRef&) { return Result<void>(); });
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().kind(), ErrorKind::io);
+}
+
+TEST_F(WrittenPagesTest, PastTheEndMayBeMany) {
+  WrittenPages pages(space(9000));  // more than is read of a run at a time
+  for (std::uint32_t i = 1; i <= 30'000; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+  pages.finish(100);
+  EXPECT_EQ(read(pages).size(), 100u);
+}
+
+TEST(RunMergeTest, RefusesARunThatDoesNotAscend) {
+  struct Entry {
+    PageNo page;
+  };
+  const auto merged = [](const std::vector<std::uint32_t>& older, const std::vector<std::uint32_t>& newer) {
+    RunMerge<Entry> merge(scratch_is_lost("scratch"));
+    for (const auto* run : {&older, &newer}) {
+      merge.add(run->size(), PageNo(100), [run](std::uint64_t first, std::span<Entry> into) -> Result<void> {
+        for (Entry& entry : into) entry.page = PageNo((*run)[first++]);
+        return {};
+      });
+    }
+    return merge.each([](const Entry&, std::size_t, std::uint64_t) { return Result<void>(); });
+  };
+  EXPECT_TRUE(merged({1, 2, 7}, {2, 3, 8}));
+  EXPECT_FALSE(merged({0, 2, 7}, {2, 3, 8})) << "zeros";
+  EXPECT_FALSE(merged({1, 2, 7}, {2, 0, 8}));
+  EXPECT_FALSE(merged({1, 2, 2}, {2, 3, 8}));
+  EXPECT_FALSE(merged({1, 2, 7}, {2, 3, 1}));
+}
+
+// Never synced, what was written may be gone without a word: as zeros, or as what lay there before.
+TEST_F(WrittenPagesTest, RefuseWhatTheDiskDoesNotGiveBack) {
+  const std::string path = scratch_ / "kept";
+  const Bytes zeros(4096);
+  const FrameRef other_frame{PageNo(500), FrameNo(1)}, page_past_the_end{PageNo(20'000), FrameNo(1000)};
+  struct Damage {
+    std::uint64_t offset;
+    ByteView bytes;
+  };
+  const auto at = [](std::uint64_t entry) { return entry * sizeof(FrameRef); };
+  for (const auto& [offset, bytes] : {Damage{0, zeros}, Damage{4096, zeros}, Damage{10 * 4096, zeros},
+                                      Damage{at(499), std::as_bytes(std::span(&other_frame, 1))},
+                                      Damage{at(999), std::as_bytes(std::span(&page_past_the_end, 1))}}) {
+    WrittenPages pages({.open = [&]() { return files_->open(path, OpenMode::write); }, .most_in_memory = 1000,
+                        .path = path});
+    for (std::uint32_t i = 1; i <= 10'000; ++i) ASSERT_TRUE(pages.add({PageNo(i), FrameNo(i)}));
+    pages.finish(10'000);
+    ASSERT_EQ(read(pages).size(), 10'000u);
+    ASSERT_TRUE((*files_->open(path, OpenMode::write))->write_at(offset, bytes));
+    const auto done = pages.each([](const FrameRef&) { return Result<void>(); });
+    ASSERT_FALSE(done) << "at " << offset;
+    EXPECT_EQ(done.error().kind(), ErrorKind::io);
+    EXPECT_EQ(done.error().message().find(path + " does not give back what was written to it"), 0u);
+    const auto failed = pages.each([](const FrameRef&) -> Result<void> { return Error(ErrorKind::invalid, "not so"); });
+    EXPECT_EQ(failed.error().message(), done.error().message()) << "that is why";
+  }
 }
 
 }  // namespace

@@ -37,7 +37,11 @@ Result<std::uint64_t> write_page_list(Sink& sink, const PageListSource& page_lis
     return sink.write(piece);
   };
   if (page_list.size_bytes > 0) CAIRN_TRY(page_list.each_piece(write_piece));
-  CAIRN_CHECK(written == page_list.size_bytes);
+  if (written != page_list.size_bytes) {
+    return Error(ErrorKind::io, fmt::format("an object's list of pages has {} bytes, and not the {} that were counted: "
+                                            "its disk does not give back what was written; try again",
+                                            written, page_list.size_bytes));
+  }
   return hash.value();
 }
 

@@ -116,6 +116,41 @@ TEST(SegmentWriter, TellsWhatWasAdded) {
   }
 }
 
+// Zeros in place of the first block or of one in the middle, or older bytes that say as much as those did.
+TEST(SegmentWriter, RefusesWhatTheScratchFileDoesNotGiveBack) {
+  cairn::testing::Scratch directory{"segment_writer"};
+  const auto files = make_real_file_system();
+  const std::string path = directory / "kept";
+  const Bytes page(512), zeros(4096), older(4, std::byte{7});  // of a hash
+  const auto refuses = [&](const auto& done) {
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().kind(), ErrorKind::io);
+    EXPECT_THAT(done.error().message(), HasSubstr(path + " does not give back what was written to it"));
+  };
+  for (const auto& [offset, bytes] : std::vector<std::pair<std::uint64_t, Bytes>>{
+           {0, zeros}, {10 * 4096, zeros}, {5000 * 12 + 4, older}}) {
+    for (const bool is_finished : {false, true}) {
+      InlineExecutor executor;
+      BytesSink sink;
+      const auto open = [&] { return files->open(path, OpenMode::write); };
+      const auto writer = *SegmentWriter::open(made_head(ObjectKind::segment, 512, 1, 1), sink, executor, 1,
+                                               {.open = open, .most_in_memory = 3000, .path = path});
+      for (std::uint32_t i = 1; i <= 9001; ++i) ASSERT_TRUE(writer->add_page(PageNo(i), page, i));
+      ASSERT_TRUE(writer->end_run(point_of(1, 9001)));
+      if (is_finished) {
+        ASSERT_TRUE(writer->finish());
+      }
+      ASSERT_TRUE((*files->open(path, OpenMode::write))->write_at(offset, bytes));
+      if (!is_finished) refuses(writer->finish());
+      std::uint32_t next = 1;
+      refuses(writer->each_page_hash([&](PageNo at, std::uint64_t hash) {
+        EXPECT_EQ(at.value, next++);
+        EXPECT_EQ(hash, at.value);
+      }));
+    }
+  }
+}
+
 TEST(SegmentWriter, WithoutRoomForTheScratchFileItEnds) {
   InlineExecutor executor;
   BytesSink sink;

@@ -121,18 +121,25 @@ class LimitedFiles final : public FileSystem {
   std::uint64_t written = 0;    // to it
   std::function<void()> before_write, before_sync;  // of such a file
   bool has_scratch_room = true;  // the same for its scratch files alone
+  bool has_table_room = true;    // for the table of a pass
   bool loses_scratch = false;    // once: they cannot be read any more when a segment comes into the spool
-  std::uint64_t scratch_files = 0;
+  std::uint64_t scratch_files = 0, tables = 0;  // opened, mapped
+  // What is read from the scratch file that was opened as the `number`th, from 1.
+  std::function<void(std::uint64_t number, std::uint64_t offset, std::span<std::byte> bytes)> after_scratch_read;
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode, int permissions) override {
     CAIRN_ASSIGN(auto file, inner_->open(path, mode, permissions));
     if (path.find("/spool/") == std::string::npos) return file;
     const bool is_scratch = path.ends_with("/scratch");
     if (is_scratch) scratch_is_lost_ = false, ++scratch_files;
-    return std::unique_ptr<File>(new LimitedFile(std::move(file), *this, is_scratch));
+    return std::unique_ptr<File>(new LimitedFile(std::move(file), *this, is_scratch ? scratch_files : 0));
   }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size) override {
-    return inner_->map(path, size);
+    if (!path.ends_with("/pass_scratch_table")) return inner_->map(path, size);
+    ++tables;
+    auto mapped = inner_->map(path, size);
+    if (has_table_room) return mapped;
+    return Error(ErrorKind::io, "the disk is full");  // and the file has what room there was
   }
   Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
   Result<void> rename(const std::string& from, const std::string& to) override {
@@ -153,16 +160,19 @@ class LimitedFiles final : public FileSystem {
  private:
   class LimitedFile final : public File {
    public:
-    LimitedFile(std::unique_ptr<File> file, LimitedFiles& disk, bool is_scratch)
-        : file_(std::move(file)), disk_(disk), is_scratch_(is_scratch) {}
+    LimitedFile(std::unique_ptr<File> file, LimitedFiles& disk, std::uint64_t scratch_number)
+        : file_(std::move(file)), disk_(disk), scratch_number_(scratch_number) {}
     Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
-      if (is_scratch_ && disk_.scratch_is_lost_) return Error(ErrorKind::io, "the disk fails");
-      return file_->read_at(offset, into);
+      if (scratch_number_ == 0) return file_->read_at(offset, into);
+      if (disk_.scratch_is_lost_) return Error(ErrorKind::io, "the disk fails");
+      auto got = file_->read_at(offset, into);
+      if (got && disk_.after_scratch_read) disk_.after_scratch_read(scratch_number_, offset, into.first(*got));
+      return got;
     }
     Result<void> write_at(std::uint64_t offset, ByteView bytes) override {
       disk_.written += bytes.size();
       if (disk_.before_write) disk_.before_write();
-      const bool has_room = !is_scratch_ || disk_.has_scratch_room;
+      const bool has_room = scratch_number_ == 0 || disk_.has_scratch_room;
       if (!has_room || offset + bytes.size() > disk_.room) return Error(ErrorKind::io, "the disk is full");
       return file_->write_at(offset, bytes);
     }
@@ -177,7 +187,7 @@ class LimitedFiles final : public FileSystem {
    private:
     std::unique_ptr<File> file_;
     LimitedFiles& disk_;
-    const bool is_scratch_;
+    const std::uint64_t scratch_number_;  // 0: it is none
   };
 
   std::unique_ptr<FileSystem> inner_;
