@@ -99,12 +99,15 @@ Result<Replicator*> ConfiguredDatabase::open(std::stop_token stop) {
   }
   if (const auto failure = restore_first(stop)) return around_.on_failure(job_.path, *failure).error();
   std::unique_ptr<Replication> opened;
+  is_at_store_ = true;  // or waits for somebody who is
   const auto failure = around_.checked_stores.once(job_.store, [&](bool checks) {
+    is_at_store_ = checks;
     ReplicationOptions options = replication_options();
     if (!checks) options.check_store = ReplicationOptions::CheckStore::no;
     const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
     return Replication::open(options, around_.system, say, opened);
   });
+  is_at_store_ = false;
   if (failure) return around_.on_failure(job_.path, *failure).error();
   Replicator& replicator = opened->replicator();
   const std::int64_t now_us = around_.system.clock.now().mono_us;
@@ -129,9 +132,9 @@ std::optional<Failure> ConfiguredDatabase::restore_first(const std::stop_token& 
   if (!job_.settings.restore_if_missing) return std::nullopt;
   Missing missing = Missing::no;
   const auto say = [&](std::string_view warning) { around_.warn(job_.path, warning); };
-  is_restoring_ = true;
+  is_at_store_ = true;
   std::optional<Failure> failure = restore_if_missing(replication_options(), around_.system, say, stop, missing);
-  is_restoring_ = false;
+  is_at_store_ = false;
   if (missing != Missing::restored) return failure;
   around_.log.about_database(job_.path, sequence())
       .info("it was missing, and is the newest state of {} now", job_.replica);
@@ -282,16 +285,15 @@ void ConfiguredDatabase::tell_spending(const char* when, const StoreUsage& usage
 }
 
 // "": nothing hangs.
-std::string ConfiguredDatabase::hang_text(bool is_open, std::int64_t now_us) const {
-  const std::int64_t since_us = hangs_since_us();
+std::string ConfiguredDatabase::hang_text(std::int64_t since_us) const {
   if (since_us == 0) return "";
-  return fmt::format("{} has waited for {} s: see whether the disk that it is on{} answers, or what is mounted there; "
+  return fmt::format("{} has waited for {} s: see whether the disk that it is on answers, or what is mounted there; "
                      "it goes on by itself then",
-                     job_.path, (now_us - since_us) / 1'000'000, is_open ? "" : ", or its store,");
+                     job_.path, (around_.system.clock.now().mono_us - since_us) / 1'000'000);
 }
 
 void ConfiguredDatabase::note_hang() {
-  const std::string text = hang_text(is_open(), around_.system.clock.now().mono_us);
+  const std::string text = hang_text(hangs_since_us());
   if (std::exchange(said_hang_, !text.empty()) == !text.empty()) return;
   const Log log = around_.log.about_database(job_.path, sequence());
   if (text.empty()) {
@@ -318,11 +320,12 @@ void ConfiguredDatabase::describe(daemon::DatabaseView& view, const Time& now) c
     view.status = with_counts(replication_->status(), counted_);
     view.store_status = with_usage(replication_->store_status(), store_counted_);
   }
-  const std::string hang = hang_text(view.is_open, now.mono_us);
+  const std::int64_t since_us = hangs_since_us();
+  const std::string hang = hang_text(since_us);
   if (hang.empty()) return;
   // Nobody has looked since then.
   std::int64_t& since_ms = view.is_open ? view.status.unpublished_since_ms : view.closed_since_ms;
-  const std::int64_t hangs_since_ms = now.wall_ms - (now.mono_us - hangs_since_us()) / 1000;
+  const std::int64_t hangs_since_ms = now.wall_ms - (now.mono_us - since_us) / 1000;
   if (since_ms == 0 || hangs_since_ms < since_ms) since_ms = hangs_since_ms;
   if (!view.is_open && !view.failing) view.failing = {ErrorKind::io, hang, std::nullopt};
   if (!view.is_open || !view.status.database_trouble.empty()) return;

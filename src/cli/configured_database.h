@@ -73,7 +73,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   bool fall_asleep(const Time& now) override EXCLUDES(mutex_);
   void end(const Result<void>& outcome) override EXCLUDES(mutex_);
   void note_hang() override EXCLUDES(mutex_);
-  bool takes_its_time() const override { return is_restoring_; }
+  bool takes_its_time() const override { return is_at_store_; }
   RunOptions run_options();
 
   // Any thread.
@@ -96,7 +96,7 @@ class ConfiguredDatabase final : public daemon::Tended {
 
  private:
   std::optional<Failure> restore_first(const std::stop_token& stop);
-  std::string hang_text(bool is_open, std::int64_t now_us) const;
+  std::string hang_text(std::int64_t since_us) const;
   ReplicationOptions replication_options() const;
   void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
   std::shared_ptr<StatusReport> report() const EXCLUDES(mutex_);
@@ -119,7 +119,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   std::int64_t day_begun_us_ = 0;
   StoreUsage day_before_;
   std::atomic<bool> store_in_trouble_ = false;
-  std::atomic<bool> is_restoring_ = false;  // which may take long
+  std::atomic<bool> is_at_store_ = false;
   bool said_hang_ = false;                  // whoever notes it
 };
 

@@ -113,6 +113,12 @@ std::string FilesWatch::trouble_of(Id id) const {
                      one.name, std::strerror(one.error_number), inotify_remedy(one.error_number));
 }
 
+std::string FilesWatch::resolved_path_of(Id id) const {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  return file == files_.end() ? "" : file->second.directory + "/" + file->second.name;
+}
+
 std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
   struct Event {
     int number;

@@ -37,6 +37,7 @@ class FilesWatch {
   // Why it is not watched, and what to do; "" when it is.
   std::string trouble_of(Id id) const EXCLUDES(mutex_);
   int error_number_of(Id id) const EXCLUDES(mutex_);  // 0: it is watched
+  std::string resolved_path_of(Id id) const EXCLUDES(mutex_);  // without symbolic links, as it was when it was added
   void ring() const { notifier_.ring(); }
 
   // One thread waits.

@@ -176,9 +176,9 @@ std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
     Driven& driven = *driven_.at(id);  // end() leaves nothing in a queue behind
     const std::string& lane = lane_of(driven, part);
     const bool begins = part == kLife || (!driven.quitting && driven.awake != nullptr);
-    if (begins && !waits_for_place(driven, part)) {
+    if (begins && !waits_for_device(driven, part)) {
       driven.parts[part] = {PartState::At::work, kNever};
-      Work work = begin_work(pool, {driven.tended, lane, places_of(driven, part), id});
+      Work work = begin_work(pool, {driven.tended, lane, device_of(driven, part), id});
       work.driven = &driven;
       work.part = part;
       work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.busy_after_us;
@@ -368,8 +368,9 @@ void Scheduler::ring(const std::string& database_path) {
 
 void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop,
                      RunOptions options, std::int64_t sleep_after_us) {
-  std::string device = options_.device_of ? options_.device_of(tended->database_path())
-                                          : mounts_.device_of(tended->database_path());
+  // By its name alone, and so of no weight for what is known to lie there: whoever opens it follows symbolic links.
+  const std::string path = tended->database_path();
+  std::string device = "named " + (options_.device_of ? options_.device_of(path) : mounts_.device_of(path));
   auto made = std::make_unique<Driven>(std::move(tended), lane, stop, std::move(options), sleep_after_us);
   Driven& driven = *made;
   {

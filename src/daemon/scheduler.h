@@ -68,7 +68,8 @@ class Tended {
   std::int64_t hangs_since_us() const { return hangs_since_us_; }
   // A call has not come back for so long, or none is so late any more. By another thread than the one that hangs.
   virtual void note_hang() {}
-  // open() is at something that takes its time and waits for others (a restore): it is not stuck. Any thread.
+  // open() is at its store (a restore, the check of it) and waits for that: it is not stuck, and goes on holding its
+  // place in the store's lane. Any thread.
   virtual bool takes_its_time() const { return false; }
 
  private:
@@ -86,10 +87,9 @@ struct SchedulerOptions {
   int life_workers = 4;     // who open and close
   // Who captures, tells, opens or closes, has been at one thing for longer than that and computed less than a hundredth
   // of that time is stuck: who computes is waited for, since more at once would only share the cores. So many of each
-  // kind are replaced, and with as many (of all kinds) stuck on one device, or in one store when they open, nothing
-  // else is begun there.
+  // kind are replaced, and with as many (of all kinds) stuck on one device nothing else is begun there.
   std::int64_t stuck_after_us = 1'000'000;
-  int most_stuck = 32, most_stuck_in_one_place = 24;
+  int most_stuck = 256, most_stuck_on_one_device = 24;  // threads that sleep
   std::int64_t told_after_us = 5'000'000;  // Tended::hangs_since_us()
   // Of a path, which it must not ask for it. Empty: by the kernel's list of mounts.
   std::function<std::string(const std::string& path)> device_of;
@@ -145,7 +145,7 @@ class Scheduler {
   struct Busy {
     std::shared_ptr<Tended> tended;
     std::optional<std::string> lane;  // that it holds a place of; none: it was not in a queue
-    std::vector<std::string> places;  // where it may be stuck: a device, a store
+    std::string device;               // where it may be stuck; "": not known
     Id id = 0;
     std::int64_t begun_us = 0;
     std::int64_t moved_us = 0;  // when it was last seen to compute, or to be at what takes its time
@@ -166,8 +166,8 @@ class Scheduler {
     std::list<Busy> busy;
     ConditionVariable called;
   };
-  // A device or a store, while somebody is stuck there.
-  struct Place {
+  // While somebody is stuck there.
+  struct Device {
     int stuck = 0;
     std::vector<std::pair<Id, Part>> waiting;
   };
@@ -189,9 +189,9 @@ class Scheduler {
   bool replace(Pool pool, Busy& busy) REQUIRES(mutex_);
   Work begin_work(Pool pool, Busy busy) REQUIRES(mutex_);
   void come_back(Pool pool, std::list<Busy>::iterator busy) REQUIRES(mutex_);
-  std::vector<std::string> places_of(const Driven& driven, Part part) const REQUIRES(mutex_);
-  bool waits_for_place(Driven& driven, Part part) REQUIRES(mutex_);
-  void leave_place(const std::string& name) REQUIRES(mutex_);
+  std::string device_of(const Driven& driven, Part part) const REQUIRES(mutex_);
+  bool waits_for_device(Driven& driven, Part part) REQUIRES(mutex_);
+  void leave_device(const std::string& name) REQUIRES(mutex_);
   void count_hang(Tended& tended) REQUIRES(mutex_);
   void note_hang(const std::shared_ptr<Tended>& tended) REQUIRES(mutex_);
   void forget_hang(const std::shared_ptr<Tended>& tended) REQUIRES(mutex_);
@@ -246,7 +246,7 @@ class Scheduler {
 
   Mutex mutex_;
   std::array<Workers, kPoolCount> workers_ GUARDED_BY(mutex_);
-  std::map<std::string, Place> places_ GUARDED_BY(mutex_);
+  std::map<std::string, Device> devices_ GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<Tended>> to_note_ GUARDED_BY(mutex_);  // that one hangs, or does no more
   ConditionVariable noted_;
   std::unordered_map<Id, std::unique_ptr<Driven>> driven_ GUARDED_BY(mutex_);

@@ -54,8 +54,17 @@ void Scheduler::open_or_sleep(Driven& driven) {
 
 // Before its files are looked at: what happens later is told.
 void Scheduler::watch_files(Driven& driven) {
-  if (std::exchange(driven.is_watched_for, true)) return watch_->refresh(driven.id);
-  watch_->add(driven.id, driven.tended->database_path());
+  if (std::exchange(driven.is_watched_for, true)) {
+    watch_->refresh(driven.id);
+  } else {
+    watch_->add(driven.id, driven.tended->database_path());
+  }
+  const std::string path = watch_->resolved_path_of(driven.id);
+  std::string device = options_.device_of ? options_.device_of(path) : mounts_.device_of(path);
+  {
+    MutexLock lock(mutex_);
+    driven.device = std::move(device);
+  }
   const int error_number = watch_->error_number_of(driven.id);
   if (error_number == 0) return;
   {

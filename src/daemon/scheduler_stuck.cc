@@ -65,7 +65,7 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   workers.busy.erase(busy);
   if (one.is_stuck) {
     --workers.stuck;
-    for (const std::string& place : one.places) leave_place(place);
+    if (!one.device.empty()) leave_device(one.device);
     watch_->ring();  // for whoever could not be replaced
   } else {
     --workers.running;
@@ -91,7 +91,12 @@ std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
   for (const Pool pool : {kCapturers, kTeller, kLives}) {
     for (Busy& busy : workers_[pool].busy) {
       const std::int64_t still_us = busy.is_stuck ? options_.told_after_us : options_.stuck_after_us;
-      if (busy.moved_us + still_us <= now_us && !busy.is_told) look_at(busy, now_us);
+      const bool was_just_looked_at = busy.looked_us + options_.stuck_after_us > now_us;  // too short to measure
+      if (busy.moved_us + still_us <= now_us && !was_just_looked_at) look_at(busy, now_us);
+      if (busy.is_told && busy.moved_us == now_us) {
+        busy.is_told = false;
+        note_hang(busy.tended);
+      }
       const std::int64_t stuck_us = busy.moved_us + options_.stuck_after_us;
       const std::int64_t told_us = busy.moved_us + options_.told_after_us;
       if (!busy.is_stuck && stuck_us <= now_us) busy.is_stuck = replace(pool, busy);
@@ -100,7 +105,7 @@ std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
         note_hang(busy.tended);
       }
       if (stuck_us > now_us) next_us = std::min(next_us, stuck_us);
-      if (told_us > now_us) next_us = std::min(next_us, told_us);
+      next_us = std::min(next_us, told_us > now_us ? told_us : now_us + options_.told_after_us);
     }
   }
   return next_us;
@@ -113,7 +118,7 @@ bool Scheduler::replace(Pool pool, Busy& busy) {
   ++workers.stuck;
   --workers.running;
   if (busy.lane) queues_[pool].done(*busy.lane);
-  for (const std::string& place : busy.places) ++places_[place].stuck;
+  if (!busy.device.empty()) ++devices_[busy.device].stuck;
   // Nor does it keep those waiting that were never open.
   if (const auto driven = driven_.find(busy.id); driven != driven_.end()) {
     has_started(*driven->second, Then::stays);
@@ -122,33 +127,26 @@ bool Scheduler::replace(Pool pool, Busy& busy) {
   return true;
 }
 
-// One that is opened or closed may hang in its store as well.
-std::vector<std::string> Scheduler::places_of(const Driven& driven, Part part) const {
-  std::vector<std::string> places;
-  if (part != kCapture && part != kLife) return places;
-  if (!driven.device.empty()) places.push_back("device " + driven.device);
-  if (part == kLife) places.push_back("store " + driven.lane);
-  return places;
+// A store that hangs is the lane's matter: see Tended::takes_its_time().
+std::string Scheduler::device_of(const Driven& driven, Part part) const {
+  return part == kCapture || part == kLife ? driven.device : "";
 }
 
 // True: it is called when somebody who is stuck there has come back.
-bool Scheduler::waits_for_place(Driven& driven, Part part) {
-  for (const std::string& name : places_of(driven, part)) {
-    const auto place = places_.find(name);
-    if (place == places_.end() || place->second.stuck < options_.most_stuck_in_one_place) continue;
-    place->second.waiting.emplace_back(driven.id, part);
-    driven.tended->waits_since_us_ = mono_us();
-    count_hang(*driven.tended);
-    return true;
-  }
-  return false;
+bool Scheduler::waits_for_device(Driven& driven, Part part) {
+  const auto device = devices_.find(device_of(driven, part));
+  if (device == devices_.end() || device->second.stuck < options_.most_stuck_on_one_device) return false;
+  device->second.waiting.emplace_back(driven.id, part);
+  driven.tended->waits_since_us_ = mono_us();
+  count_hang(*driven.tended);
+  return true;
 }
 
-void Scheduler::leave_place(const std::string& name) {
-  const auto place = places_.find(name);
+void Scheduler::leave_device(const std::string& name) {
+  const auto place = devices_.find(name);
   --place->second.stuck;
   const auto waiting = std::exchange(place->second.waiting, {});
-  if (place->second.stuck == 0) places_.erase(place);
+  if (place->second.stuck == 0) devices_.erase(place);
   for (const auto& [id, part] : waiting) {  // in the state of one in a queue, so it is there still
     Driven& driven = *driven_.at(id);
     queues_[pool_of(part)].push(lane_of(driven, part), {id, part});

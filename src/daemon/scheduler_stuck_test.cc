@@ -279,7 +279,7 @@ TEST_F(SchedulerStuckTest, OfThoseThatHangThereIsABound) {
 
 TEST_F(SchedulerStuckTest, WhereManyHangNothingElseIsBegunAndOtherDevicesGoOn) {
   options_.most_stuck = 20;
-  options_.most_stuck_in_one_place = 2;
+  options_.most_stuck_on_one_device = 2;
   open();
   const All hung = make_hung(12);
   for (const auto& one : hung) tend(one);

@@ -43,8 +43,10 @@ Result<void> SyncRun::open_tree() {
                             .marks = n_.sync.marks,
                             .databases = n_.sync.databases,
                             .hidden_attributes = n_.sync.hidden_attributes};
-  CAIRN_ASSIGN(tree_, Tree::open(container_.directory, options, n_.clock));
-  return tree_->layers().sees_trusted() ? Result<void>() : catalogue_.note_hidden();
+  CAIRN_ASSIGN(auto tree, Tree::open(container_.directory, options, n_.clock));
+  if (!tree->layers().sees_trusted()) CAIRN_TRY(catalogue_.note_hidden());
+  tree_ = std::move(tree);
+  return {};
 }
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
@@ -226,7 +228,7 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
 Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error) {
   if (n_.hook.has_fired() || error.kind() == ErrorKind::cancelled) return error;
   if (make_room(parts, error)) return Outcome::again;
-  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
+  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && tree_ && parts.has_copies())) {
     notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
     container_.may_copy = false;
     CAIRN_TRY(n_.state.put(container_));

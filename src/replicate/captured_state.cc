@@ -1,6 +1,7 @@
 #include "replicate/captured_state.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "replicate/segment_output.h"
 
@@ -102,12 +103,27 @@ Result<ScanOutcome> CapturedState::capture(sqlite::Database& database, const wal
   return outcome;
 }
 
+namespace {
+
+// What waits to become a segment was read before, and the WAL may have been restarted since: a scratch file that does
+// not give it back once will not give it back later. Then every page is compared, and what waited is found so.
+Error unless_lost(const Error& why, const std::function<Result<void>()>& read_again) {
+  if (why.kind() != ErrorKind::io) return why;
+  const Result<void> there = read_again();
+  if (there) return why;
+  return there.error().as(ErrorKind::corrupt).with("what was read ahead is lost, and every page is compared anew");
+}
+
+}  // namespace
+
 // With everything backfilled, the database file has the newest version of every page, and the hold (a pin that marks
 // no later commit, or a floor) lets nobody change it; the WAL may be restarted meanwhile. With less, the WAL is not
 // restarted, and a page that has no frame there does not change in the file.
 Result<void> CapturedState::end_touched(sqlite::Database& database, const wal::IndexHeader& upto, const Time& now) {
   if (upto.all_backfilled()) touched_.all_backfilled();
-  CAIRN_TRY(append(database, touched_.changes(database), now));
+  if (const auto ended = append(database, touched_.changes(database), now); !ended) {
+    return unless_lost(ended.error(), [this] { return touched_.check(); });
+  }
   touched_.clear();
   waiting_commits_ = 0;
   return {};
@@ -126,7 +142,11 @@ void CapturedState::hold_back(const WalPosition& position, std::uint32_t page_si
 Result<void> CapturedState::catch_up(sqlite::Database& database, const Time& now) {
   if (!can_catch_up()) return {};
   const Changes front = backlog_.front();
-  CAIRN_TRY(append(database, front, now));
+  if (const auto ended = append(database, front, now); !ended) {
+    return unless_lost(ended.error(), [this] {
+      return backlog_.front().each_page([](PageNo, ByteView) -> Result<void> { return {}; });
+    });
+  }
   backlog_.pop();
   waiting_commits_ -= front.commit_count;
   return {};

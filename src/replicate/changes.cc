@@ -91,6 +91,10 @@ Result<void> TouchedPages::add(Scan scan, std::uint32_t page_count_before, const
   return {};
 }
 
+Result<void> TouchedPages::check() const {
+  return pages_.each([](const FrameRef&) -> Result<void> { return {}; });
+}
+
 void TouchedPages::all_backfilled() { pages_.all_backfilled(); }
 
 Changes TouchedPages::changes(sqlite::Database& database) const {

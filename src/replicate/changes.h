@@ -40,6 +40,8 @@ class TouchedPages {
   // Before more is added, while nobody waits: the rest of what does not fit in memory goes to the scratch file. io: no
   // room for it; all is as before.
   Result<void> make_room() { return pages_.make_room(); }
+  // io: the scratch file does not give back what was added, and never will.
+  Result<void> check() const;
   // All of it is in the database file, and a writer may restart the WAL.
   void all_backfilled();
   // Out of the live database, under a hold that lets nobody backfill a commit behind the last one added.

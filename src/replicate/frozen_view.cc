@@ -11,7 +11,6 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
                                                      FileSystem& files, const std::string& scratch_path,
                                                      ScratchSpace sorting) {
   std::unique_ptr<FrozenView> view(new FrozenView(database, files, scratch_path, std::move(sorting)));
-  CAIRN_TRY(files.remove(view->table_path()));  // of a killed process
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, database.read_database(0, start));
   view->page_size_ = index.page_size;
@@ -28,22 +27,11 @@ Result<std::unique_ptr<FrozenView>> FrozenView::open(sqlite::Database& database,
   if (!segment::is_valid_page_size(view->page_size_) || view->page_count_ == 0) {
     return Error(ErrorKind::busy, fmt::format("{}: no page size or no pages yet", database.path()));
   }
-  view->newest_ = view->new_table();
-  view->aside_ = view->new_table();
   view->position_ = WalPosition{index.salts, index.max_frame, index.frame_sum};
   view->preserved_ = view->position_;
   // Also under a floor there may be frames already: a writer has restarted the WAL since it was taken.
   if (database.hold() == sqlite::Hold::pin || !index.all_backfilled()) CAIRN_TRY(view->learn_wal(index));
   return view;
-}
-
-PageTable FrozenView::new_table() {
-  const auto open = [this]() -> Result<std::unique_ptr<MappedFile>> {
-    auto mapped = files_.map(table_path(), page_count_ * 4ull);
-    CAIRN_TRY(files_.remove(table_path()));  // also where there was no room: it has what room there was
-    return mapped;
-  };
-  return PageTable(open, sorting_.most_in_memory);
 }
 
 FrozenView::~FrozenView() {
@@ -65,9 +53,8 @@ Result<void> FrozenView::learn_wal(const wal::IndexHeader& index) {
   }
   // Where the newest versions are, of the pages that will be asked for.
   return scan.pages.each([this](const FrameRef& ref) -> Result<void> {
-    if (ref.page.value > page_count_) return {};
-    newest_.set(ref.page, ref.frame.value);
-    return newest_.make_room();
+    if (ref.page.value <= page_count_) newest_.set(ref.page, ref.frame.value);
+    return {};
   });
 }
 
@@ -77,13 +64,9 @@ Result<void> FrozenView::preserve(const wal::IndexHeader& upto) {
   if (scan.outcome == ScanOutcome::hole) {
     return Error(ErrorKind::corrupt, fmt::format("{}-wal: frames are missing", database_.path()));
   }
-  // Then all this takes so long that the table may as well be moved meanwhile.
-  const bool are_many = scan.pages.size() > sorting_.most_in_memory;
-  const auto keep = [&](PageNo page) -> Result<void> {
+  const auto keep = [this](PageNo page) -> Result<void> {
     const bool still_wanted = page >= next_ && page.value <= page_count_;
-    if (!still_wanted || aside_.find(page) != 0) return {};
-    CAIRN_TRY(put_aside(page));
-    return are_many ? make_room() : Result<void>();
+    return still_wanted && aside_.find(page) == 0 ? put_aside(page) : Result<void>();
   };
   CAIRN_TRY(scan.pages.each([&](const FrameRef& ref) { return keep(ref.page); }));
   // A database that shrinks: the pages behind its new end need no frames, and a checkpoint cuts the file off there.

@@ -39,10 +39,6 @@ class FrozenView {
   // The hold has become a floor: everything known here is in the database file.
   void all_backfilled() { newest_.clear(); }
 
-  // To be called between two slices, while nobody waits: what is remembered of each page put aside takes no more memory
-  // than it may. io: no room for it on the disk.
-  Result<void> make_room() { return aside_.make_room(); }
-
   // The next `into.size() / page_size` pages; zeros for the lock-byte page.
   Result<void> read_next(std::span<std::byte> into);
 
@@ -50,8 +46,6 @@ class FrozenView {
   FrozenView(sqlite::Database& database, FileSystem& files, std::string scratch_path, ScratchSpace sorting)
       : database_(database), files_(files), scratch_path_(std::move(scratch_path)), sorting_(std::move(sorting)) {}
   Result<void> learn_wal(const wal::IndexHeader& index);
-  PageTable new_table();
-  std::string table_path() const { return scratch_path_ + "_table"; }
   Result<void> put_aside(PageNo page);
   Result<void> patch(PageNo page, std::span<std::byte> bytes);
 

@@ -61,7 +61,6 @@ Result<void> Pass::open_snapshot(const Time& now) {
 }
 
 Result<bool> Pass::read_some(std::uint64_t slice_bytes) {
-  CAIRN_TRY(view_->make_room());
   const std::uint32_t page_size = view_->page_size();
   const std::uint32_t pages_a_block = segment::pages_per_block(page_size);
   for (std::uint64_t read = 0; read < slice_bytes; read += std::uint64_t{pages_a_block} * page_size) {

@@ -121,9 +121,8 @@ class LimitedFiles final : public FileSystem {
   std::uint64_t written = 0;    // to it
   std::function<void()> before_write, before_sync;  // of such a file
   bool has_scratch_room = true;  // the same for its scratch files alone
-  bool has_table_room = true;    // for the table of a pass
   bool loses_scratch = false;    // once: they cannot be read any more when a segment comes into the spool
-  std::uint64_t scratch_files = 0, tables = 0;  // opened, mapped
+  std::uint64_t scratch_files = 0;  // opened
   // What is read from the scratch file that was opened as the `number`th, from 1.
   std::function<void(std::uint64_t number, std::uint64_t offset, std::span<std::byte> bytes)> after_scratch_read;
 
@@ -135,11 +134,7 @@ class LimitedFiles final : public FileSystem {
     return std::unique_ptr<File>(new LimitedFile(std::move(file), *this, is_scratch ? scratch_files : 0));
   }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path, std::uint64_t size) override {
-    if (!path.ends_with("/pass_scratch_table")) return inner_->map(path, size);
-    ++tables;
-    auto mapped = inner_->map(path, size);
-    if (has_table_room) return mapped;
-    return Error(ErrorKind::io, "the disk is full");  // and the file has what room there was
+    return inner_->map(path, size);
   }
   Result<FileInfo> info(const std::string& path) override { return inner_->info(path); }
   Result<void> rename(const std::string& from, const std::string& to) override {
