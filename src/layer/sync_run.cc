@@ -228,7 +228,7 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
 Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error) {
   if (n_.hook.has_fired() || error.kind() == ErrorKind::cancelled) return error;
   if (make_room(parts, error)) return Outcome::again;
-  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && tree_ && parts.has_copies())) {
+  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
     notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
     container_.may_copy = false;
     CAIRN_TRY(n_.state.put(container_));
