@@ -37,6 +37,7 @@ constexpr const char* kUsage = R"(usage: bench_merge DATABASE [--OPTION VALUE]..
 --kind KIND       bundle or squashed (default bundle)
 --runs N          (default 5)
 --level N         zstd's (default 3)
+--memory-mib N    of pages at once (default 64)
 )";
 
 [[noreturn]] void die(const std::string& message) {
@@ -240,6 +241,7 @@ int main(int count, char** words) {
   const ObjectKind kind = options["--kind"] == "squashed" ? ObjectKind::squashed : ObjectKind::bundle;
   segment::MergeOptions merging;
   merging.level = number("--level", 3);
+  merging.memory_bytes = static_cast<std::uint64_t>(number("--memory-mib", 64)) << 20;
 
   const Database database(words[1]);
   const auto executor = make_thread_pool(0);

@@ -42,7 +42,7 @@ T checked(cairn::Result<T> result) {
   return *std::move(result);
 }
 
-std::unique_ptr<cairn::Store> open(const Job& job) {
+std::unique_ptr<cairn::Store> open_store_of(const Job& job) {
   cairn::S3Options options;
   options.endpoint = job.endpoint;
   options.ca_bundle = job.ca_bundle;
@@ -77,7 +77,7 @@ void read_all(cairn::Store& store, const Job& job, std::uint64_t size_bytes, std
 }  // namespace
 
 Taken put_by_cairn(const Job& job) {
-  const auto store = open(job);
+  const auto store = open_store_of(job);
   const std::string warm = job.key + "-warm";
   checked(store->put_new(warm, Filler(static_cast<std::uint64_t>(job.connections) * job.piece_bytes + 1)));
   const Meter meter;
@@ -89,7 +89,7 @@ Taken put_by_cairn(const Job& job) {
 }
 
 Taken get_by_cairn(const Job& job) {
-  const auto store = open(job);
+  const auto store = open_store_of(job);
   read_all(*store, job, static_cast<std::uint64_t>(job.connections) * job.piece_bytes, job.piece_bytes);
   const Meter meter;
   read_all(*store, job, job.size_bytes, job.piece_bytes);

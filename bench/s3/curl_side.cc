@@ -107,7 +107,7 @@ class Line {
 
 using Lines = std::vector<std::unique_ptr<Line>>;
 
-Lines open(const Job& job) {
+Lines open_lines(const Job& job) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   Lines lines;
   for (int i = 0; i < job.connections; ++i) lines.push_back(std::make_unique<Line>(job));
@@ -149,7 +149,7 @@ std::uint64_t share(const Job& job) {
 }  // namespace
 
 Taken put_by_curl(const Job& job) {
-  Lines lines = open(job);
+  Lines lines = open_lines(job);
   const bool tls = job.endpoint.starts_with("https");
   const auto hash = [tls](std::uint64_t size_bytes) {
     return tls ? std::string(cairn::s3::kUnsignedPayload) : hash_of_sent(size_bytes);
@@ -180,7 +180,7 @@ Taken put_by_curl(const Job& job) {
 }
 
 Taken get_by_curl(const Job& job) {
-  Lines lines = open(job);
+  Lines lines = open_lines(job);
   const auto prepare = [&](std::uint64_t size_bytes) {
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const std::uint64_t first = i * share(job);
