@@ -3,16 +3,11 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
+#include "base/mount_list.h"
 #include "base/mutex.h"
 
 namespace cairn::daemon {
-
-// Of the lines of /proc/self/mountinfo: each mount's point and device ("8:1"), in that order.
-std::vector<std::pair<std::string, std::string>> parse_mounts(std::string_view text);
 
 class Mounts {
  public:
@@ -22,7 +17,7 @@ class Mounts {
 
  private:
   Mutex mutex_;
-  std::vector<std::pair<std::string, std::string>> mounts_ GUARDED_BY(mutex_);
+  MountList mounts_ GUARDED_BY(mutex_);
   std::int64_t read_ms_ GUARDED_BY(mutex_) = 0;
 };
 

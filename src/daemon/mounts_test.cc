@@ -8,13 +8,6 @@
 namespace cairn::daemon {
 namespace {
 
-TEST(Mounts, ReadsTheKernelsList) {
-  const auto mounts = parse_mounts("22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-                                   "40 22 0:52 /of/it /mnt/a\\040b\\134c rw - fuse.x none rw\n"
-                                   "not a line\n");
-  EXPECT_EQ(mounts, (std::vector<std::pair<std::string, std::string>>{{"/", "8:1"}, {"/mnt/a b\\c", "0:52"}}));
-}
-
 TEST(Mounts, SaysWhatStatWouldSay) {
   Mounts mounts;
   if (mounts.device_of("/").empty()) GTEST_SKIP() << "the root is not a mount's, as in a chroot";

@@ -10,13 +10,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
 #include "base/files.h"
+#include "base/mount_list.h"
 #include "layer/confined.h"
 #include "layer/trusted.h"
 
@@ -60,32 +59,12 @@ Result<FileDescriptor> open_directory_at(int parent, const std::string& name) {
   return FileDescriptor(fd);
 }
 
-// As /proc/self/mountinfo has it: blanks, tabs, line ends and backslashes are octal.
-std::string unescaped(std::string_view text) {
-  std::string plain;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const bool is_octal = text[at] == '\\' && at + 3 < text.size();
-    if (!is_octal) {
-      plain += text[at];
-      continue;
-    }
-    plain += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0'));
-    at += 3;
-  }
-  return plain;
-}
-
 // What is mounted on a directory or anywhere below it, as far as this process can see.
 std::optional<std::string> mounted_within(int directory) {
   std::error_code error;
   const std::string path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", directory), error).string();
   if (error) return std::nullopt;
-  std::ifstream mounts("/proc/self/mountinfo");
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string id, above, device, root, place;
-    fields >> id >> above >> device >> root >> place;
-    place = unescaped(place);
+  for (const auto& [place, device] : read_mounts()) {
     if (place == path || place.starts_with(path + "/")) return place;
   }
   return std::nullopt;
