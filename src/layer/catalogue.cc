@@ -204,7 +204,7 @@ CREATE TABLE IF NOT EXISTS layer_scan_written(
   wal_inode INTEGER, wal_ctime_ns INTEGER, wal_mtime_ns INTEGER, wal_size INTEGER,
   header_hash INTEGER, content_hash INTEGER, link BLOB, blocks INTEGER,
   PRIMARY KEY(container, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS layer_scan_hidden(container INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS layer_scan_seen(container INTEGER PRIMARY KEY);
 )";
 }
 
@@ -249,22 +249,27 @@ Result<Catalogue::Blocks> Catalogue::blocks_of(std::string_view path) {
   }
 }
 
+// What says that all was seen is there or not, so that rows of whoever knew nothing of this are doubted.
 Result<void> Catalogue::note_hidden() {
-  CAIRN_ASSIGN(auto note, database_.prepare("INSERT OR IGNORE INTO layer_scan_hidden VALUES (?1)"));
-  return note.run(container_);
+  CAIRN_ASSIGN(auto forget, database_.prepare("DELETE FROM layer_scan_seen WHERE container = ?1"));
+  return forget.run(container_);
 }
 
 Result<void> Catalogue::look_for_hidden() {
-  CAIRN_ASSIGN(auto noted, database_.prepare("SELECT 1 FROM layer_scan_hidden WHERE container = ?1"));
+  CAIRN_ASSIGN(auto noted, database_.prepare("SELECT 1 FROM layer_scan_seen WHERE container = ?1"));
   CAIRN_TRY(noted.begin(container_));
-  CAIRN_ASSIGN(const bool is_noted, noted.next());
+  CAIRN_ASSIGN(const bool was_all_seen, noted.next());
   noted.reset();
-  if (!is_noted) return {};
+  if (was_all_seen) return {};
   CAIRN_ASSIGN(auto doubt, database_.prepare("UPDATE layer_scan_row SET proof = ?2 "
                                              "WHERE container = ?1 AND proof = ?3"));
   CAIRN_TRY(doubt.run(container_, static_cast<int>(Proof::racy), static_cast<int>(Proof::good)));
-  CAIRN_ASSIGN(auto forget, database_.prepare("DELETE FROM layer_scan_hidden WHERE container = ?1"));
-  return forget.run(container_);
+  return note_all_seen();
+}
+
+Result<void> Catalogue::note_all_seen() {
+  CAIRN_ASSIGN(auto note, database_.prepare("INSERT OR IGNORE INTO layer_scan_seen VALUES (?1)"));
+  return note.run(container_);
 }
 
 Result<void> Catalogue::clear() {
@@ -275,7 +280,7 @@ Result<void> Catalogue::clear() {
     CAIRN_ASSIGN(auto rows, database_.prepare(fmt::format("DELETE FROM layer_scan_{} WHERE container = ?1", table)));
     CAIRN_TRY(rows.run(container_));
   }
-  return {};
+  return note_all_seen();  // there is nothing that was not
 }
 
 Result<std::unique_ptr<CatalogueRefill>> CatalogueRefill::begin(Catalogue& catalogue) {

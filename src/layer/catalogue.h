@@ -94,7 +94,8 @@ class Catalogue {
   Result<Blocks> blocks_of(std::string_view path);
 
   // Trusted attributes are hidden from who reads the names now, so what is noted of them does not tell that they have
-  // none. Whoever sees them calls look_for_hidden() first: after note_hidden(), an equal stamp proves nothing once.
+  // none. Whoever sees them calls look_for_hidden() first: unless all rows are known to be of somebody who saw them
+  // too, an equal stamp proves nothing once.
   Result<void> note_hidden();
   Result<void> look_for_hidden();
 
@@ -102,6 +103,8 @@ class Catalogue {
   Result<void> clear();
 
  private:
+  Result<void> note_all_seen();
+
   sqlite::LocalDatabase& database_;
   std::int64_t container_;
 };

@@ -66,10 +66,17 @@ Result<std::unique_ptr<Layers>> Layers::open(const std::string& upper, const std
   if (!layers->sees_trusted_ && hidden == LayerHiddenAttributes::refuse) {
     CAIRN_ASSIGN(const Owners owners, owners_of(layers->upper().fd()));
     if (may_be_marked(owners)) return hidden_marks(upper);
+    layers->not_expected_ = owners.root;
   }
+  layers->path_ = upper;
   CAIRN_ASSIGN(const auto xattrs, xattrs_at(layers->upper().fd(), ""));
   layers->forms_ = forms_of_root(xattrs, marks);
   return layers;
+}
+
+// The kernel makes whiteouts in the name of whoever has mounted.
+Result<void> Layers::check_whiteout(const struct statx& whiteout) const {
+  return not_expected_ == whiteout.stx_uid ? hidden_marks(path_) : Result<void>();
 }
 
 Result<Places> Layers::merged_directory(const Places& places, const std::string& name) const {

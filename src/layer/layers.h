@@ -39,6 +39,8 @@ class Layers {
   const Place& upper() const { return roots_.front(); }
   bool has_lower() const { return roots_.size() > 1; }
   bool sees_trusted() const { return sees_trusted_; }  // trusted.* attributes
+  // Of a whiteout that is a device. unsupported: root's mount made it, so that others of its marks may be hidden.
+  Result<void> check_whiteout(const struct statx& whiteout) const;
 
   // The directory `name` of a directory that consists of `places`, as the mount shows it. Empty: there is none.
   Result<Places> merged_directory(const Places& places, const std::string& name) const;
@@ -60,6 +62,8 @@ class Layers {
   std::vector<Place> roots_;  // of the layers
   MarkForms forms_;
   bool sees_trusted_ = true;
+  std::string path_;                  // of the upper one
+  std::optional<uid_t> not_expected_;  // to have made a whiteout: root, if the upper one is taken for a user's own
 };
 
 // unsupported: `mark` stands for what lies in a lower directory, and was not found there.

@@ -111,7 +111,10 @@ Result<void> Scanner::known(Name& name) {
   if (name.layer == 0 && name.status.stx_mnt_id != mount_) return mount_point(name);
   ++result_.entries;
   if (name.step.is_whiteout_file) return whiteout(name, Mark::file);
-  if (is_device_whiteout(name.status)) return whiteout(name, Mark::device);
+  if (is_device_whiteout(name.status)) {
+    CAIRN_TRY(layers_.check_whiteout(name.status));
+    return whiteout(name, Mark::device);
+  }
   note_links(name);
   CAIRN_TRY(note_database(name));
   if (!is_unchanged(name)) return examine(name);

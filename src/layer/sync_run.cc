@@ -228,7 +228,8 @@ Result<SyncRun::Outcome> SyncRun::finish_pending() {
 Result<SyncRun::Outcome> SyncRun::recover(PartJournal& parts, const Error& error) {
   if (n_.hook.has_fired() || error.kind() == ErrorKind::cancelled) return error;
   if (make_room(parts, error)) return Outcome::again;
-  if (parts.copies_are_refused() || (error.kind() == ErrorKind::unsupported && parts.has_copies())) {
+  const bool may_be_copies = error.kind() == ErrorKind::unsupported && parts.has_copies() && !is_tree_refused_;
+  if (parts.copies_are_refused() || may_be_copies) {
     notice(container_.name + ": the store does not take the copies of a layer's ranges: all of it is sent");
     container_.may_copy = false;
     CAIRN_TRY(n_.state.put(container_));
@@ -311,7 +312,9 @@ Result<void> SyncRun::archive(PartJournal& parts, Plan& plan, int last) {
     if (pending_->stage == Stage::archived) {
       CAIRN_TRY(parts.go_on_behind(last));
     } else {
-      CAIRN_TRY(open_tree());
+      const auto opened = open_tree();
+      is_tree_refused_ = !opened;
+      if (!opened) return opened.error();
       const std::uint64_t total_bytes = plan.head().total_bytes;
       StoreCapabilities can = n_.store.capabilities();
       CAIRN_ASSIGN(can.max_parts, most_parts_for(with_headers(plan.head())));

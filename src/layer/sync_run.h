@@ -69,6 +69,7 @@ class SyncRun {
   std::optional<LayerSnapshot> published_;
   std::uint64_t sent_bytes_ = 0;
   int most_parts_ = 0;         // of an upload, as the store was asked; 0: it was not
+  bool is_tree_refused_ = false;  // and not the store: to read the directory on
   bool is_disk_full_ = false;  // the spool keeps nothing that it need not
 };
 

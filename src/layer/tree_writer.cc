@@ -159,9 +159,7 @@ Result<void> TreeWriter::show_forms(const Level& root) {
   if (form_ == TreeForm::plain) return {};
   for (const Xattr& sign : signs_.missing(xattrs_of(root.entry))) {
     if (::fsetxattr(root.fd.get(), sign.name.c_str(), sign.value.data(), sign.value.size(), 0) == 0) continue;
-    // Without it the directory is the same; whoever may not set it cannot mount so either.
-    const bool may_lack = errno == EPERM && sign.name.starts_with("trusted.");
-    if (!may_lack) return failed(errno, fmt::format("the attribute {}", sign.name), root.entry);
+    return failed(errno, fmt::format("the attribute {}", sign.name), root.entry);
   }
   return {};
 }

@@ -1,5 +1,5 @@
-// This thread without CAP_SYS_ADMIN, as root is inside a container of docker's. Threads that it starts meanwhile are
-// without it as well.
+// This thread without CAP_SYS_ADMIN, as root is inside a container of docker's, and as another user if one is given,
+// who may read what root may. Threads that it starts meanwhile are as it is.
 #pragma once
 
 #include <linux/capability.h>
@@ -18,12 +18,16 @@ class WithoutRight {
   // Whether this thread has the right, in effect.
   static bool is_possible() { return (read()[0].effective & kRight) != 0; }
 
-  WithoutRight() : before_(read()) {
+  explicit WithoutRight(uid_t user = 0) : before_(read()) {
+    become(user);
     Sets without = before_;
     without[0].effective &= ~kRight;
     write(without);
   }
-  ~WithoutRight() { write(before_); }
+  ~WithoutRight() {
+    become(0);
+    write(before_);
+  }
   WithoutRight(const WithoutRight&) = delete;
   WithoutRight& operator=(const WithoutRight&) = delete;
 
@@ -31,6 +35,8 @@ class WithoutRight {
   using Sets = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
   static constexpr std::uint32_t kRight = 1u << CAP_SYS_ADMIN;
 
+  // The call itself: libc's changes all threads.
+  static void become(uid_t user) { CAIRN_CHECK(::syscall(SYS_setresuid, -1, user, -1) == 0); }
   static __user_cap_header_struct header() { return {_LINUX_CAPABILITY_VERSION_3, 0}; }
   static Sets read() {
     Sets sets{};
