@@ -77,9 +77,11 @@ ConfiguredDatabase::ConfiguredDatabase(DatabaseJob job, DatabaseSurroundings& ar
 
 bool ConfiguredDatabase::sleeps_on(const Time& now, std::int64_t& due_us) {
   std::optional<Rest> rest;
+  std::uint64_t look = 0;
   {
     MutexLock lock(mutex_);
     rest = rest_;
+    look = ++looks_;
   }
   if (!rest && !std::exchange(looked_, true)) {
     auto found = Replication::find_at_rest(replication_options(), around_.system);
@@ -89,6 +91,8 @@ bool ConfiguredDatabase::sleeps_on(const Time& now, std::int64_t& due_us) {
   }
   if (!rest || !rest->goes_on(now)) return false;
   due_us = rest->due_us;
+  MutexLock lock(mutex_);
+  asleep_by_look_ = look;
   return true;
 }
 
@@ -147,25 +151,31 @@ bool ConfiguredDatabase::is_open() const {
   return replication_ != nullptr;
 }
 
-// Asleep over files that nobody has written to since, it is durable as it is.
+// Asleep over files that nobody has written to since, it is durable as it is. Whether that is so a worker looks: its
+// disk may not answer.
 std::optional<std::uint64_t> ConfiguredDatabase::durable_at(Request& request) {
-  if (hangs_since_us() != 0) return std::nullopt;  // its files would not answer this thread either
-  std::optional<Rest> rest;
-  {
-    MutexLock lock(mutex_);
-    if (!replication_) rest = rest_;
-  }
-  // The lock is not held while files are looked at.
-  if (rest && rest->goes_on(around_.system.clock.now())) return rest->status.published_sequence;
   MutexLock lock(mutex_);
-  if (!replication_) return std::nullopt;
+  if (!std::exchange(request.is_noted, true)) {
+    request.look = looks_ + 1;
+    request.tell = tells_ + 1;
+  }
+  if (!replication_) {
+    const bool sleeps_on = rest_ && asleep_by_look_ >= request.look;
+    return sleeps_on ? std::optional(rest_->status.published_sequence) : std::nullopt;
+  }
   if (request.opening != openings_) {
     const std::optional<std::uint64_t> number = replication_->request_capture();
     if (!number) return std::nullopt;  // it is being closed
-    request = {openings_, *number};
+    request.opening = openings_;
+    request.number = *number;
   }
   const ReplicatorStatus status = replication_->status();
   return is_durable(status, request.number) ? std::optional(status.answered_sequence) : std::nullopt;
+}
+
+bool ConfiguredDatabase::is_missing(const Request& request) const {
+  MutexLock lock(mutex_);
+  return missing_by_tell_ >= request.tell;
 }
 
 bool ConfiguredDatabase::fall_asleep(const Time& now) {
@@ -235,9 +245,16 @@ RunOptions ConfiguredDatabase::run_options() {
 
 void ConfiguredDatabase::on_change(const ReplicatorStatus& status) {
   ReplicatorStatus all;
+  std::uint64_t tell = 0;
   {
     MutexLock lock(mutex_);
     all = with_counts(status, counted_);
+    tell = ++tells_;
+  }
+  const bool is_well = status.phase == Phase::following && status.database_trouble.empty();
+  if (!is_well && !daemon::has_content(job_.path)) {
+    MutexLock lock(mutex_);
+    missing_by_tell_ = tell;
   }
   if (const auto told = report()) told->update(all);
   around_.on_change(job_, all);

@@ -87,10 +87,14 @@ class ConfiguredDatabase final : public daemon::Tended {
   // A wish, put to whoever has it open: again when it was opened anew.
   struct Request {
     std::uint64_t opening = 0, number = 0;
+    std::uint64_t look = 0, tell = 0;  // the first of each that begins after the question
+    bool is_noted = false;
   };
   // The sequence with which everything is in the store that was committed before the first call with this request.
   // None: not yet.
   std::optional<std::uint64_t> durable_at(Request& request) EXCLUDES(mutex_);
+  // Whether there was no such file, or an empty one, since the first call of durable_at() with this request.
+  bool is_missing(const Request& request) const EXCLUDES(mutex_);
   // True: its store is in trouble.
   bool look_at_store() EXCLUDES(mutex_);
 
@@ -111,6 +115,9 @@ class ConfiguredDatabase final : public daemon::Tended {
   mutable Mutex mutex_;
   std::unique_ptr<Replication> replication_ GUARDED_BY(mutex_);
   std::uint64_t openings_ GUARDED_BY(mutex_) = 0;
+  // Workers look at its files, by number, and what came of it: for those who must not wait for its disk.
+  std::uint64_t looks_ GUARDED_BY(mutex_) = 0, asleep_by_look_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t tells_ GUARDED_BY(mutex_) = 0, missing_by_tell_ GUARDED_BY(mutex_) = 0;
   std::optional<Rest> rest_ GUARDED_BY(mutex_);
   std::shared_ptr<StatusReport> report_ GUARDED_BY(mutex_);
   ReplicatorStatus counted_ GUARDED_BY(mutex_);     // by those that were open before: of it only what is counted

@@ -228,8 +228,7 @@ std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
   if (!database) return std::nullopt;  // it is being begun
   const std::uint64_t before = sync.request.opening;
   if (const auto sequence = database->durable_at(sync.request)) return *sequence;
-  if (database->hangs_since_us() != 0) return std::nullopt;  // its file would not answer this thread either
-  if (!daemon::has_content(sync.database)) {
+  if (database->is_missing(sync.request)) {
     return Error(ErrorKind::not_found,
                  fmt::format("{} does not exist, or is empty: nothing is committed there", sync.database));
   }

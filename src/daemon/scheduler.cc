@@ -48,7 +48,10 @@ const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
 
 Result<std::unique_ptr<Scheduler>> Scheduler::open(Clock& clock, const SchedulerOptions& options) {
   CAIRN_ASSIGN(std::unique_ptr<FilesWatch> watch, FilesWatch::open(options.add_watch));
-  return std::unique_ptr<Scheduler>(new Scheduler(clock, options, std::move(watch)));
+  std::unique_ptr<Scheduler> scheduler(new Scheduler(clock, options, std::move(watch)));
+  if (!scheduler->begin())
+    return Error(ErrorKind::io, "the system gives no more threads (RLIMIT_NPROC, or the cgroup's pids.max)");
+  return scheduler;
 }
 
 Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch)
@@ -56,13 +59,22 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
   const std::array<int, kPoolCount> workers{std::max(options.capture_workers, 1), std::max(options.store_workers, 1),
                                             std::max(options.upkeep_workers, 1), 1, std::max(options.life_workers, 1)};
   MutexLock lock(mutex_);
-  threads_.emplace_back([this] { wait_loop(); });
   for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
     const bool has_lanes = pool != kCapturers && pool != kTeller;
     queues_.emplace_back(has_lanes ? most_of_a_lane(workers[pool]) : static_cast<std::size_t>(workers[pool]));
     workers_[pool].most = workers[pool];
-    for (int i = 0; i < workers[pool]; ++i) hire(pool);
   }
+}
+
+// False: the system gives no more threads.
+bool Scheduler::begin() {
+  MutexLock lock(mutex_);
+  for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
+    while (workers_[pool].threads < workers_[pool].most) {
+      if (!hire(pool)) return false;
+    }
+  }
+  return start_thread(threads_.emplace(threads_.end()), [this] { wait_loop(); });
 }
 
 Scheduler::~Scheduler() {
@@ -154,7 +166,7 @@ std::optional<Scheduler::Work> Scheduler::next(Pool pool, std::list<std::thread>
   Workers& workers = workers_[pool];
   while (!quitting_) {
     if (std::optional<Work> found = take(pool)) return found;
-    if (workers.threads - workers.stuck > workers.most) {
+    if (workers.threads - workers.replaced > workers.most) {
       --workers.threads;
       left_.splice(left_.end(), threads_, here);
       break;

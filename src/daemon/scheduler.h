@@ -10,7 +10,8 @@
 // A disk may hang: a call to the file system of a dead mount comes back after minutes, or never. Who captures, tells,
 // opens or closes and is kept by one call for long is stuck: another thread takes its place until it is back, so that
 // as many work as ever. Of threads that are stuck there is a bound, for each device and in all; what else is to be done
-// on such a device waits for one of them. The thread that waits asks no file system for anything.
+// on such a device waits for one of them. Who is kept for long by its store is replaced too, but goes on holding one of
+// the places that its store has. The thread that waits asks no file system for anything.
 #pragma once
 
 #include <time.h>
@@ -76,18 +77,19 @@ class Tended {
   friend class Scheduler;
   std::atomic<std::int64_t> hangs_since_us_ = 0;
   // Guarded by the scheduler's mutex.
-  std::int64_t waits_since_us_ = 0;  // for others of its device or store; 0: it does not
+  std::int64_t waits_since_us_ = 0;  // for others of its device; 0: it does not
   bool is_over_ = false;
 };
 
 struct SchedulerOptions {
   int capture_workers = 2;  // who read and compress
-  int store_workers = 8;    // who mostly wait for a network
+  int store_workers = 8;    // who mostly wait for a network; of one store three quarters
   int upkeep_workers = 3;   // who merge, at a low priority; one of them is not for a store that keeps it waiting
   int life_workers = 4;     // who open and close
-  // Who captures, tells, opens or closes, has been at one thing for longer than that and computed less than a hundredth
-  // of that time is stuck: who computes is waited for, since more at once would only share the cores. So many of each
-  // kind are replaced, and with as many (of all kinds) stuck on one device nothing else is begun there.
+  // Who captures, speaks to a store, tells, opens or closes, has been at one thing for longer than that and computed
+  // less than a hundredth of that time is replaced, so many of each kind: who computes is waited for, since more at
+  // once would only share the cores. Who is not at a store then is stuck: with so many (of all kinds) on one device
+  // nothing else is begun there.
   std::int64_t stuck_after_us = 1'000'000;
   int most_stuck = 256, most_stuck_on_one_device = 24;  // threads that sleep
   std::int64_t told_after_us = 5'000'000;  // Tended::hangs_since_us()
@@ -115,7 +117,7 @@ struct SchedulerOptions {
 
 class Scheduler {
  public:
-  // io: not even a bell could be made.
+  // io: not even a bell could be made, or a thread.
   static Result<std::unique_ptr<Scheduler>> open(Clock& clock, const SchedulerOptions& options);
   // Nothing may be driven any more.
   ~Scheduler();
@@ -148,10 +150,12 @@ class Scheduler {
     std::string device;               // where it may be stuck; "": not known
     Id id = 0;
     std::int64_t begun_us = 0;
-    std::int64_t moved_us = 0;  // when it was last seen to compute, or to be at what takes its time
+    std::int64_t moved_us = 0;     // when it was last seen to compute
+    std::int64_t heard_of_us = 0;  // the same, or to be at its store
     clockid_t computing_time{};
     std::int64_t computed_us = 0, looked_us = 0;
-    bool is_stuck = false, is_told = false;
+    bool is_replaced = false, is_told = false;
+    bool is_stuck = false;  // and so it has no place in its lane
   };
   struct Work {
     Driven* driven = nullptr;  // null: to note that one hangs, or does no more
@@ -161,8 +165,8 @@ class Scheduler {
   };
   enum Pool { kCapturers, kStores, kKeepers, kTeller, kLives, kPoolCount };
   struct Workers {
-    int most = 1;  // at work at once, without those that are stuck
-    int threads = 0, running = 0, stuck = 0;
+    int most = 1;  // at work at once, without those that are replaced
+    int threads = 0, running = 0, replaced = 0;
     std::list<Busy> busy;
     ConditionVariable called;
   };
@@ -182,11 +186,16 @@ class Scheduler {
   void step(const Work& work) EXCLUDES(mutex_);
   bool still_awaits_database(Driven& driven);
 
-  // Who is stuck, and who takes that one's place.
+  bool begin() EXCLUDES(mutex_);
+  bool start_thread(std::list<std::thread>::iterator here, std::function<void()> run) REQUIRES(mutex_);
+
+  // Who is kept for long, and who takes that one's place.
   bool hire(Pool pool) REQUIRES(mutex_);
   std::int64_t look_at_busy(std::int64_t now_us) REQUIRES(mutex_);
-  static void look_at(Busy& busy, std::int64_t now_us);
-  bool replace(Pool pool, Busy& busy) REQUIRES(mutex_);
+  std::int64_t look_at_one(Pool pool, Busy& busy, std::int64_t now_us) REQUIRES(mutex_);
+  static void look_at(Pool pool, Busy& busy, std::int64_t now_us);
+  bool replace(Pool pool) REQUIRES(mutex_);
+  void leave_lane(Pool pool, Busy& busy) REQUIRES(mutex_);
   Work begin_work(Pool pool, Busy busy) REQUIRES(mutex_);
   void come_back(Pool pool, std::list<Busy>::iterator busy) REQUIRES(mutex_);
   std::string device_of(const Driven& driven, Part part) const REQUIRES(mutex_);
@@ -230,8 +239,8 @@ class Scheduler {
   void set_busy(Driven& driven, bool busy) REQUIRES(mutex_);
 
   std::int64_t mono_us() { return clock_.now().mono_us; }
-  // Of whoever speaks to stores it is usual to be kept for long, and each store has its share of them only.
-  static bool may_be_stuck(Pool pool) { return pool == kCapturers || pool == kTeller || pool == kLives; }
+  // Who merges has a low priority, and may be kept for long by all else that computes.
+  static bool may_be_replaced(Pool pool) { return pool != kKeepers; }
   static Pool pool_of(Part part) {
     constexpr std::array<Pool, kPartCount> kPools{kCapturers, kStores, kStores, kKeepers, kTeller, kLives};
     return kPools[part];

@@ -23,23 +23,28 @@ std::int64_t time_of(clockid_t clock) {
 
 }  // namespace
 
+bool Scheduler::start_thread(std::list<std::thread>::iterator here, std::function<void()> run) {
+  try {
+    *here = std::thread(std::move(run));
+  } catch (const std::system_error&) {
+    threads_.erase(here);
+    return false;
+  }
+  return true;
+}
+
 // False: the system gives no thread.
 bool Scheduler::hire(Pool pool) {
   if (quitting_) return false;
   for (std::thread& thread : left_) thread.join();  // they are on their last line
   left_.clear();
   const auto here = threads_.emplace(threads_.end());
-  try {
-    *here = std::thread([this, pool, here] {
-      if (pool == kKeepers) lower_priority_of_this_thread();
-      work_loop(pool, here);
-    });
-  } catch (const std::system_error&) {
-    threads_.erase(here);
-    return false;
-  }
-  ++workers_[pool].threads;
-  return true;
+  const bool started = start_thread(here, [this, pool, here] {
+    if (pool == kKeepers) lower_priority_of_this_thread();
+    work_loop(pool, here);
+  });
+  if (started) ++workers_[pool].threads;
+  return started;
 }
 
 Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
@@ -48,8 +53,9 @@ Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
   busy.begun_us = busy.moved_us = busy.looked_us = mono_us();
   ::pthread_getcpuclockid(::pthread_self(), &busy.computing_time);
   busy.computed_us = time_of(busy.computing_time);
+  busy.heard_of_us = busy.begun_us;
   const std::int64_t due_us = busy.begun_us + options_.stuck_after_us;
-  if (may_be_stuck(pool) && waits_until_us_ > due_us) {
+  if (may_be_replaced(pool) && waits_until_us_ > due_us) {
     waits_until_us_ = due_us;
     watch_->ring();
   }
@@ -63,24 +69,25 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   Workers& workers = workers_[pool];
   const Busy one = std::move(*busy);
   workers.busy.erase(busy);
-  if (one.is_stuck) {
-    --workers.stuck;
-    if (!one.device.empty()) leave_device(one.device);
-    watch_->ring();  // for whoever could not be replaced
+  if (one.is_replaced) {
+    --workers.replaced;
+    watch_->ring();  // for whoever could not be
   } else {
     --workers.running;
-    if (one.lane) queues_[pool].done(*one.lane);
   }
+  if (one.is_stuck && !one.device.empty()) leave_device(one.device);
+  if (!one.is_stuck && one.lane) queues_[pool].done(*one.lane);
   if (one.is_told) note_hang(one.tended);
   if (!one.lane) noted_.notify_all();
   if (!queues_[pool].is_empty()) workers.called.notify_one();  // the lane may have more
 }
 
 // Whether it has moved since it was looked at last.
-void Scheduler::look_at(Busy& busy, std::int64_t now_us) {
+void Scheduler::look_at(Pool pool, Busy& busy, std::int64_t now_us) {
   const std::int64_t computed_us = time_of(busy.computing_time);
   const bool has_computed = (computed_us - busy.computed_us) * 100 > now_us - busy.looked_us;
-  if (has_computed || busy.tended->takes_its_time()) busy.moved_us = now_us;
+  if (has_computed) busy.moved_us = now_us;
+  if (has_computed || pool == kStores || busy.tended->takes_its_time()) busy.heard_of_us = now_us;
   busy.computed_us = computed_us;
   busy.looked_us = now_us;
 }
@@ -88,43 +95,54 @@ void Scheduler::look_at(Busy& busy, std::int64_t now_us) {
 // When the next one has not moved for so long.
 std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
   std::int64_t next_us = kNever;
-  for (const Pool pool : {kCapturers, kTeller, kLives}) {
+  for (const Pool pool : {kCapturers, kStores, kTeller, kLives}) {
     for (Busy& busy : workers_[pool].busy) {
-      const std::int64_t still_us = busy.is_stuck ? options_.told_after_us : options_.stuck_after_us;
-      const bool was_just_looked_at = busy.looked_us + options_.stuck_after_us > now_us;  // too short to measure
-      if (busy.moved_us + still_us <= now_us && !was_just_looked_at) look_at(busy, now_us);
-      if (busy.is_told && busy.moved_us == now_us) {
-        busy.is_told = false;
-        note_hang(busy.tended);
-      }
-      const std::int64_t stuck_us = busy.moved_us + options_.stuck_after_us;
-      const std::int64_t told_us = busy.moved_us + options_.told_after_us;
-      if (!busy.is_stuck && stuck_us <= now_us) busy.is_stuck = replace(pool, busy);
-      if (!busy.is_told && told_us <= now_us && pool != kTeller) {
-        busy.is_told = true;
-        note_hang(busy.tended);
-      }
-      if (stuck_us > now_us) next_us = std::min(next_us, stuck_us);
-      next_us = std::min(next_us, told_us > now_us ? told_us : now_us + options_.told_after_us);
+      if (pool != kStores || !busy.is_replaced) next_us = std::min(next_us, look_at_one(pool, busy, now_us));
     }
   }
   return next_us;
 }
 
-// From now on it holds no place in its pool nor in its lane. False: too many are stuck.
-bool Scheduler::replace(Pool pool, Busy& busy) {
+std::int64_t Scheduler::look_at_one(Pool pool, Busy& busy, std::int64_t now_us) {
+  const std::int64_t still_us = busy.is_stuck ? options_.told_after_us : options_.stuck_after_us;
+  const bool was_just_looked_at = busy.looked_us + options_.stuck_after_us > now_us;  // too short to measure
+  if (busy.moved_us + still_us <= now_us && !was_just_looked_at) look_at(pool, busy, now_us);
+  if (busy.is_told && busy.heard_of_us == now_us) {
+    busy.is_told = false;
+    note_hang(busy.tended);
+  }
+  if (!busy.is_replaced && busy.moved_us + options_.stuck_after_us <= now_us) busy.is_replaced = replace(pool);
+  const std::int64_t stuck_us = busy.heard_of_us + options_.stuck_after_us;
+  if (busy.is_replaced && !busy.is_stuck && stuck_us <= now_us) leave_lane(pool, busy);
+  const std::int64_t told_us = busy.heard_of_us + options_.told_after_us;
+  if (!busy.is_told && told_us <= now_us && pool != kTeller) {
+    busy.is_told = true;
+    note_hang(busy.tended);
+  }
+  const std::int64_t next_us = told_us > now_us ? told_us : now_us + options_.told_after_us;
+  return stuck_us > now_us ? std::min(next_us, stuck_us) : next_us;
+}
+
+// From now on it holds no place in its pool. False: too many are replaced.
+bool Scheduler::replace(Pool pool) {
   Workers& workers = workers_[pool];
-  if (workers.stuck >= options_.most_stuck || !hire(pool)) return false;
-  ++workers.stuck;
+  if (workers.replaced >= options_.most_stuck || !hire(pool)) return false;
+  ++workers.replaced;
   --workers.running;
+  return true;
+}
+
+// Nor in its lane: it is not the store that it waits for.
+void Scheduler::leave_lane(Pool pool, Busy& busy) {
+  busy.is_stuck = true;
   if (busy.lane) queues_[pool].done(*busy.lane);
+  workers_[pool].called.notify_one();  // the lane may have more
   if (!busy.device.empty()) ++devices_[busy.device].stuck;
   // Nor does it keep those waiting that were never open.
   if (const auto driven = driven_.find(busy.id); driven != driven_.end()) {
     has_started(*driven->second, Then::stays);
     is_new_no_more(*driven->second);
   }
-  return true;
 }
 
 // A store that hangs is the lane's matter: see Tended::takes_its_time().
@@ -161,7 +179,7 @@ void Scheduler::count_hang(Tended& tended) {
   for (const Workers& workers : workers_) {
     for (const Busy& busy : workers.busy) {
       if (!busy.is_told || busy.tended.get() != &tended) continue;
-      since_us = since_us == 0 ? busy.moved_us : std::min(since_us, busy.moved_us);
+      since_us = since_us == 0 ? busy.heard_of_us : std::min(since_us, busy.heard_of_us);
     }
   }
   tended.hangs_since_us_ = since_us;

@@ -221,22 +221,51 @@ TEST_F(SchedulerStuckTest, WhoComputesIsWaitedFor) {
   EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
 }
 
-TEST_F(SchedulerStuckTest, WhoTakesItsTimeToOpenIsWaitedFor) {
+TEST_F(SchedulerStuckTest, WhoWaitsForItsStoreToOpenHoldsThatStoresPlaceAndNoOthers) {
   stands_ = true;
   options_.life_workers = 2;  // one of them is not for a store that keeps it waiting
   open();
-  const auto restored = make("back"), other = make("well");
-  restored->hangs_in_open = restored->takes_time = true;
+  const auto restored = make("back"), other = make("well"), third = make("also"), elsewhere = make("else");
+  restored->hangs_in_open = restored->takes_time = third->hangs_in_open = third->takes_time = true;
   tend(restored);
-  ASSERT_TRUE(comes_true([&] { return disk_.inside == 1; }));
+  tend(third, "another store");
+  ASSERT_TRUE(comes_true([&] { return disk_.inside == 2; }));
   tend(other);
+  tend(elsewhere, "store that answers");
   for (int seconds = 0; seconds < 7; ++seconds) ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
+  EXPECT_TRUE(comes_true([&] { return is_captured(elsewhere); }));
   EXPECT_EQ(other->opened, 0);
   EXPECT_EQ(restored->hangs_since_us(), 0);
   restored->takes_time = false;
   ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
   EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
-  EXPECT_EQ(disk_.inside, 1);
+  EXPECT_EQ(disk_.inside, 2);
+}
+
+TEST_F(SchedulerStuckTest, StoresThatHangKeepNoOtherWaitingHoweverMany) {
+  stands_ = true;
+  options_.store_workers = 4;  // three of them for one store
+  open();
+  All hung;
+  for (const std::string store : {"a", "b", "c"}) {
+    for (int i = 0; i < 5; ++i) {
+      hung.push_back(make(store + std::to_string(i)));
+      hung.back()->fake.in_publish = [disk = &disk_] { disk->enter(); };
+      tend(hung.back(), store);
+    }
+  }
+  EXPECT_TRUE(comes_true([&] {  // no more of each than its share
+    clock_.us += options_.stuck_after_us;
+    return disk_.inside == 9;
+  }));
+  const auto other = make("well");
+  tend(other);
+  EXPECT_TRUE(comes_true([&] { return is_captured(other); }));
+  for (int seconds = 0; seconds < 6; ++seconds) ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
+  EXPECT_EQ(disk_.inside, 9);
+  for (const auto& one : hung) EXPECT_EQ(one->hangs_since_us(), 0);  // it is no disk of theirs
+  disk_.answers = true;
+  for (const auto& one : hung) EXPECT_TRUE(comes_true([&] { return is_captured(one); }));
 }
 
 TEST_F(SchedulerStuckTest, NoMoreThanThereAreWorkersAreAtWorkAlsoWhenThoseThatHungAreBack) {

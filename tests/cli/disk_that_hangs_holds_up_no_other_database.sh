@@ -39,7 +39,13 @@ done
 start_configured
 for name in "${names[@]}"; do wait_until "$CAIRN" sync "$name" --wait; done
 
+# Whoever asks of one before anybody has noticed keeps nobody else waiting.
 kill -STOP "$fuse_pid"
+"$CAIRN" sync mount/dead1.db --wait --timeout 60s >/dev/null 2>&1 &
+pids+=("$!")
+sleep 0.1
+expect 0 timeout 20 "$CAIRN" status
+expect 0 timeout 20 "$CAIRN" sync well.db --wait
 waiting() { cat /proc/"$cairn_pid"/task/*/wchan 2>/dev/null | grep -o request_wait_answer | wc -l; }
 all_hang() { [ "$(waiting)" -ge $hung ]; }
 [ -r /proc/self/wchan ] || skip 'this kernel does not say where a thread waits'
