@@ -112,8 +112,10 @@ def fleet(bench, printer, kind, store, paths, folder, busy):
 
 
 class Troubled:
-    """What is not well beside the others: a store that takes seconds for each answer and fails every third time, files
-    that are no database, databases that somebody keeps locked, and one that gets megabytes at once."""
+    """What is not well beside the others, by kind: a store that takes seconds for each answer and fails every third
+    time; files that are no database, and databases that somebody keeps locked; one that gets megabytes at once."""
+
+    KINDS = {"slow": "a slow store that fails", "broken": "databases that fail", "heavy": "one that gets 4 MB a second"}
 
     def __init__(self, folder, twin):
         self.folder, self._twin = folder, twin
@@ -133,18 +135,27 @@ class Troubled:
         twin.control("POST", f"latency?ms={SLOW_MS}")
         twin.control("POST", "faults?rate=33&faults=slow_down&operations=all")
 
-    def config(self, store):
-        return (f'[[database]]\nglob = "{self.folder}/slow/*/*.db"\nto = "{self._twin.url("slow")}"\n' +
-                "".join(f'[[database]]\nglob = "{self.folder}/{what}/*/*.db"\nto = "{store.url}-{what}"\n'
-                        for what in ("locked", "garbage", "heavy")))
+    def config(self, kind, store):
+        if kind == "slow":
+            return f'[[database]]\nglob = "{self.folder}/slow/*/*.db"\nto = "{self._twin.url("slow")}"\n'
+        return "".join(f'[[database]]\nglob = "{self.folder}/{what}/*/*.db"\nto = "{store.url}-{what}"\n'
+                       for what in (("locked", "garbage") if kind == "broken" else ("heavy",)))
 
-    def write(self):
+    def writer(self, kind):
+        """Called once a second."""
+        return {"slow": self._write_slow, "broken": self._write_broken, "heavy": self._write_heavy}[kind]
+
+    def _write_slow(self):
         for writer in self._writers[:-1]:
             writer.execute("INSERT INTO ticks VALUES (2)")
-        self._writers[-1].execute("INSERT INTO filler VALUES (randomblob(4000000))")
+
+    def _write_broken(self):
         for path in self._garbage:
             with open(path, "ab") as file:
                 file.write(b"more")
+
+    def _write_heavy(self):
+        self._writers[-1].execute("INSERT INTO filler VALUES (randomblob(4000000))")
 
     def close(self):
         for connection in self._locks + self._writers:
@@ -153,35 +164,31 @@ class Troubled:
 
 def neighbours(bench, printer, folder, busy):
     printer.title(f"fleet: {busy} databases with a commit a second, and others in trouble beside them in turns")
-    figures = Figures(printer, "fleet, neighbours")
     store = DirectoryStore(f"{folder}/store")
     paths = make_databases(f"{folder}/data", busy, 64)
     well = f'to = "{store.url}"\nstop_timeout = "5s"\n[[database]]\nglob = "{folder}/data/*/*.db"\n'
     with Twin(bench.twin_program, f"{folder}/twin") as twin:
         troubled = Troubled(folder, twin)
-        sides = {False: [], True: []}
-        with Daemon(bench, f"{folder}/daemon", well, ends_well=False) as daemon:  # a store does not answer
-            applications = Applications(paths)
-            daemon.wait_until(lambda: os.path.exists(daemon.socket))
-            applications.commit_for(5)
-            for side in range(2 * SIDES):
-                beside = side % 2 == 1
-                daemon.configure(well + (troubled.config(store) if beside else ""))
-                applications.commit_for(3, troubled.write if beside else None)
-                commits = applications.commit_for(SIDE_S, troubled.write if beside else None)
-                sides[beside].append(commits)
-            asleep, is_open, failing = daemon.states()
-            daemon.configure(well)
-            time.sleep(2)
-            medians = {beside: [statistics.median(lags(bench, store, commits, daemon.folder)) for commits in runs]
-                       for beside, runs in sides.items()}
-            applications.close()
+        for kind, name in Troubled.KINDS.items():
+            sides = {False: [], True: []}
+            with Daemon(bench, f"{folder}/daemon", well, ends_well=False) as daemon:  # a store does not answer
+                applications = Applications(paths)
+                daemon.wait_until(lambda: os.path.exists(daemon.socket))
+                applications.commit_for(5)
+                for side in range(2 * SIDES):
+                    beside = side % 4 in (1, 2)  # A B B A: what drifts falls on both
+                    write = troubled.writer(kind) if beside else None
+                    daemon.configure(well + (troubled.config(kind, store) if beside else ""))
+                    applications.commit_for(3, write)
+                    sides[beside].append(applications.commit_for(SIDE_S, write))
+                daemon.configure(well)
+                time.sleep(2)
+                medians = {beside: [statistics.median(lags(bench, store, commits, daemon.folder)) for commits in runs]
+                           for beside, runs in sides.items()}
+                applications.close()
+            printer.compare(f"fleet, neighbours, {name}: commit to published, medians", "s", "alone",
+                            Values(medians[False]), "beside", Values(medians[True]), aim="at most a tenth more")
         troubled.close()
-    figures.say("open, failing with the others beside", f"and {failing}", is_open + asleep)
-    printer.compare("fleet, neighbours: commit to published, medians", "s", "alone", Values(medians[False]),
-                    "beside those in trouble", Values(medians[True]), aim="at most a tenth more")
-    ratio = statistics.median(medians[True]) / statistics.median(medians[False])
-    figures.below("lag beside those in trouble to lag alone", "", ratio, 1.1)
 
 
 def idle(bench, printer, folder, count):

@@ -3,6 +3,7 @@ import bisect
 import glob
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -165,7 +166,11 @@ class Daemon:
 
 
 class Applications:
-    """Each has its database open, and commits a row once a second, each at its own moment of it."""
+    """Each has its database open, and commits a row in each second, at any moment of it.
+
+    Not at the same moment of each: what is then measured is how that moment and the interval lie to each other, which
+    moves by the little by which each publish is late.
+    """
 
     def __init__(self, paths):
         self.paths = paths
@@ -180,20 +185,20 @@ class Applications:
     def commit_for(self, seconds, beside=None):
         """Returns (database, when it was committed by the wall clock) of each; `beside` is called once a second.
 
-        In a thread of its own: who commits later than the second before waits for less of the interval, and earlier for
-        more, so these must not be moved by how long `beside` takes.
+        In a thread of its own, so that commits are not moved by how long `beside` takes.
         """
         done = []
+        random_moment = random.Random(1).random
         ended = threading.Event()
         other = threading.Thread(target=lambda: self._repeat(beside, ended)) if beside else None
         if other:
             other.start()
         began = time.monotonic()
         for second in range(seconds):
-            for number, connection in enumerate(self._connections):
-                time.sleep(max(0.0, began + second + number / len(self._connections) - time.monotonic()))
+            for moment, number in sorted((random_moment(), number) for number in range(len(self._connections))):
+                time.sleep(max(0.0, began + second + moment - time.monotonic()))
                 done.append((self.paths[number], time.time()))
-                connection.execute("INSERT INTO ticks VALUES (?)", (time.time(),))
+                self._connections[number].execute("INSERT INTO ticks VALUES (?)", (time.time(),))
         ended.set()
         if other:
             other.join()

@@ -21,6 +21,7 @@
 #include <optional>
 
 #include "base/errors.h"
+#include "base/large_buffer.h"
 #include "base/mutex.h"
 #include "base/parallel.h"
 #include "segment/footer.h"
@@ -45,6 +46,13 @@ struct Piece {
   std::uint32_t first_block = 0, block_count = 0;
   std::size_t first_wanted = 0;  // of the window's wanted pages, the first that lies in them
 };
+
+Result<void> check_page(const ObjectReader& input, std::uint64_t entry, ByteView bytes) {
+  const PageIndex& index = input.segment_index();
+  const PageNo page = index.pages[entry];
+  if (page_hash(page, bytes) == index.hashes[entry]) return {};
+  return damaged_object(input.name(), fmt::format("page {} does not match its hash", page.value));
+}
 
 class MergeImpl final : public Merge {
  public:
@@ -81,7 +89,7 @@ class MergeImpl final : public Merge {
   void add_block(std::vector<Piece>& pieces, std::uint32_t input, std::uint32_t block, std::size_t wanted) const;
   Result<void> read_piece(const Piece& piece);
   Result<void> check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const;
-  std::byte* slot(std::size_t number) { return pages_.get() + number * page_size_; }
+  std::byte* slot(std::size_t number) { return pages_.data() + number * page_size_; }
   std::unique_ptr<BlockScratch> take_scratch();
   void give_back(std::unique_ptr<BlockScratch> scratch);
 
@@ -98,8 +106,7 @@ class MergeImpl final : public Merge {
   std::unique_ptr<SegmentWriter> writer_;
   std::vector<MergeFrame> window_;  // in the order of the output
   std::vector<Wanted> wanted_;      // the same pages in the order of the inputs
-  std::unique_ptr<std::byte[]> pages_;  // of the window, in the order of the output; not zeroed, since it is large
-  std::uint64_t room_ = 0;              // for how many pages that is
+  LargeBuffer pages_;               // of the window, in the order of the output
   std::vector<std::vector<std::uint8_t>> block_is_checked_;  // of each input; bytes, since threads write neighbours
   std::uint32_t unchecked_input_ = 0, unchecked_block_ = 0;  // where looking for unchecked blocks goes on
   Mutex mutex_;
@@ -169,9 +176,10 @@ Result<void> MergeImpl::read_window() {
       return a.input != b.input ? a.input < b.input : a.entry < b.entry;
     });
   }
-  if (room_ < window_.size()) {
-    pages_ = std::make_unique_for_overwrite<std::byte[]>(window_.size() * page_size_);
-    room_ = window_.size();
+  const std::size_t needed = window_.size() * page_size_;
+  if (pages_.size() < needed) {
+    pages_ = LargeBuffer();  // not two at once
+    pages_ = LargeBuffer(needed);
   }
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
@@ -202,11 +210,15 @@ Result<void> MergeImpl::read_piece(const Piece& piece) {
   ObjectReader& input = *inputs_[piece.input];
   std::size_t next = piece.first_wanted;
   const auto take = [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
-    CAIRN_TRY(check_pages(input, block, bytes));
-    block_is_checked_[piece.input][block] = 1;
+    // Of a block that is read again, what nobody wants was good before.
+    std::uint8_t& is_checked = block_is_checked_[piece.input][block];
+    const bool was_checked = is_checked != 0;
+    if (!was_checked) CAIRN_TRY(check_pages(input, block, bytes));
+    is_checked = 1;
     for (; next < wanted_.size() && wanted_[next].input == piece.input; ++next) {
       const PageLocation at = input.locate(wanted_[next].entry);
       if (at.block != block) break;
+      if (was_checked) CAIRN_TRY(check_page(input, wanted_[next].entry, bytes.subspan(at.offset, page_size_)));
       std::memcpy(slot(wanted_[next].slot), bytes.data() + at.offset, page_size_);
     }
     return {};
@@ -236,9 +248,7 @@ Result<void> MergeImpl::check_pages(const ObjectReader& input, std::uint32_t blo
   const std::uint64_t end = std::min<std::uint64_t>(first + input.entries_per_block(), index.pages.size());
   std::size_t at = input.locate(first).offset;
   for (std::uint64_t entry = first; entry < end; ++entry, at += page_size_ + kWalFrameHeaderBytes) {
-    const PageNo page = index.pages[entry];
-    if (page_hash(page, bytes.subspan(at, page_size_)) == index.hashes[entry]) continue;
-    return damaged_object(input.name(), fmt::format("page {} does not match its hash", page.value));
+    CAIRN_TRY(check_page(input, entry, bytes.subspan(at, page_size_)));
   }
   return {};
 }

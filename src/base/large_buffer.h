@@ -1,0 +1,42 @@
+// Memory for much that is about to be filled: straight from the system and back to it, not zeroed by anybody but the
+// kernel, and in huge pages where there are some, since the first touch of each ordinary page costs more than filling it.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <new>
+#include <utility>
+
+namespace cairn {
+
+class LargeBuffer {
+ public:
+  LargeBuffer() = default;
+  explicit LargeBuffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
+    void* const memory =
+        ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    data_ = static_cast<std::byte*>(memory);
+    (void)::madvise(memory, size_bytes, MADV_HUGEPAGE);  // a kernel without them has none
+  }
+  ~LargeBuffer() {
+    if (data_ != nullptr) ::munmap(data_, size_bytes_);
+  }
+  LargeBuffer(LargeBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+  LargeBuffer& operator=(LargeBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_bytes_, other.size_bytes_);
+    return *this;
+  }
+
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_bytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_bytes_ = 0;
+};
+
+}  // namespace cairn
