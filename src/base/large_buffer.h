@@ -1,12 +1,13 @@
 // Memory for much that is about to be filled: straight from the system and back to it, not zeroed by anybody but the
-// kernel, and in huge pages where there are some, since the first touch of each ordinary page costs more than filling it.
+// kernel, and in huge pages where there are some: the first touch of each ordinary page costs more than filling it.
 #pragma once
 
 #include <sys/mman.h>
 
 #include <cstddef>
-#include <new>
 #include <utility>
+
+#include "base/check.h"
 
 namespace cairn {
 
@@ -16,7 +17,7 @@ class LargeBuffer {
   explicit LargeBuffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
     void* const memory =
         ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
+    CAIRN_CHECK(memory != MAP_FAILED);  // out of memory
     data_ = static_cast<std::byte*>(memory);
     (void)::madvise(memory, size_bytes, MADV_HUGEPAGE);  // a kernel without them has none
   }
