@@ -93,11 +93,12 @@ Result<LoadedConfig> load_config(const std::string& path) {
 }
 
 // A configuration that names nothing is good when something was registered.
-Result<LoadedConfig> load_with_registered(const std::string& path) {
+Result<LoadedConfig> load_with_registered(const std::string& path, const daemon::FoundDatabases& before) {
   const std::unique_ptr<FileSystem> files = make_real_file_system();
   LoadedConfig loaded;
   CAIRN_ASSIGN(loaded.text, read_text_file(path));
   loaded.config.file = path;
+  loaded.found = before;
   std::string root = daemon::state_dir_of(loaded.text, environment);
   if (root.empty()) {
     CAIRN_ASSIGN(root, default_state_root());
@@ -122,7 +123,7 @@ Result<LoadedConfig> with_registered(const LoadedConfig& loaded, std::vector<dae
   const daemon::RegisteredText text{registered.empty() ? "" : daemon::registered_text(registered), all.registered_file};
   CAIRN_ASSIGN(all.config, daemon::parse_config(all.text, loaded.config.file, environment, text));
   CAIRN_TRY(check_stores(all.config));
-  all.found = daemon::find_databases(all.config);
+  all.found = daemon::find_databases(all.config, loaded.found);
   all.registered = std::move(registered);
   return all;
 }

@@ -27,11 +27,10 @@ struct LoadedConfig {
 // first thing that is wrong, with file and line, and what to do.
 Result<LoadedConfig> load_config(const std::string& path);
 
-// The same with what was registered while it ran.
-Result<LoadedConfig> load_with_registered(const std::string& path);
+// The same with what was registered while it ran. `before`: find_databases().
+Result<LoadedConfig> load_with_registered(const std::string& path, const daemon::FoundDatabases& before = {});
 // What `loaded` becomes with these registered, and nothing read again but the environment. Writes nothing. A clash of
-// one of
-// them is no error but in found.clashes.
+// one of them is no error but in found.clashes.
 Result<LoadedConfig> with_registered(const LoadedConfig& loaded, std::vector<daemon::Registration> registered);
 Result<void> write_registered(const LoadedConfig& loaded);
 

@@ -104,7 +104,8 @@ class Configured final : public daemon::ControlledFleet {
   void end_control();
   daemon::Supervisor::Listener listener();
   void wait_for_names();
-  bool looks_for_names() const { return !loaded_.found.directories.empty(); }
+  bool looks_for_names() const { return !loaded_.found.directories.empty() || !loaded_.found.unanswered.empty(); }
+  bool is_all_watched() const { return all_watched_ && loaded_.found.unanswered.empty(); }
   void on_signal(int signal);
   Result<void> read_again();
   Result<void> take_what_is_there_now();
@@ -148,7 +149,7 @@ int Configured::run() {
   while (!stopping_ || !supervisor_.is_idle()) {
     telling_.try_again();
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
-    const std::int64_t look_ms = all_watched_ || !looks_for_names() ? kLookMs : kUnwatchedLookMs;
+    const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? kLookMs : kUnwatchedLookMs;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
     service_manager_.beat();
     const std::int64_t most_ms = stopping_ ? kStoppingLookMs : beat_ms;
@@ -399,7 +400,7 @@ Result<void> Configured::read_again() {
 }
 
 Result<void> Configured::take_what_is_there_now() {
-  Result<LoadedConfig> fresh = load_with_registered(path_);
+  Result<LoadedConfig> fresh = load_with_registered(path_, loaded_.found);
   if (!fresh) {
     log_.error("the configuration is not taken, and all goes on as before: {}", fresh.error().message());
     Json error;
@@ -419,7 +420,7 @@ Result<void> Configured::take_what_is_there_now() {
 }
 
 void Configured::look() {
-  loaded_.found = daemon::find_databases(loaded_.config);
+  loaded_.found = daemon::find_databases(loaded_.config, loaded_.found);
   for (const auto& [path, sentence] : loaded_.found.clashes) {
     if (said_.insert(sentence).second) jobs_.log_of(path).error("not replicated: {}", sentence);
   }
@@ -429,6 +430,9 @@ void Configured::look() {
 // What there is to be from now on. Of a directory that is watched only now the watch may have missed something since it
 // was looked at: another look.
 Result<void> Configured::begin() {
+  for (const std::string& sentence : loaded_.found.unanswered) {
+    if (said_.insert(sentence).second) log_.warn("{}", sentence);
+  }
   const std::set<std::string>& directories = loaded_.found.directories;
   const bool were_watched = std::exchange(all_watched_, watch_->watch(directories));
   if (!watch_->trouble().empty() && said_.insert(watch_->trouble()).second) log_.warn("{}", watch_->trouble());

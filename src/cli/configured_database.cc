@@ -73,7 +73,7 @@ std::optional<Failure> CheckedStores::once(const std::string& store,
 }
 
 ConfiguredDatabase::ConfiguredDatabase(DatabaseJob job, DatabaseSurroundings& around, Ended ended)
-    : job_(std::move(job)), around_(around), ended_(std::move(ended)) {}
+    : job_(std::move(job)), around_(around), ended_(std::move(ended)), number_(++around.last_number) {}
 
 bool ConfiguredDatabase::sleeps_on(const Time& now, std::int64_t& due_us) {
   std::optional<Rest> rest;
@@ -155,10 +155,10 @@ bool ConfiguredDatabase::is_open() const {
 // disk may not answer.
 std::optional<std::uint64_t> ConfiguredDatabase::durable_at(Request& request) {
   MutexLock lock(mutex_);
-  if (!std::exchange(request.is_noted, true)) {
-    request.look = looks_ + 1;
-    request.tell = tells_ + 1;
+  if (request.asked != number_) {
+    request = {.look = looks_ + 1, .tell = tells_ + 1, .asked = number_};
   }
+  wanted_tell_ = tells_ + 1;
   if (!replication_) {
     const bool sleeps_on = rest_ && asleep_by_look_ >= request.look;
     return sleeps_on ? std::optional(rest_->status.published_sequence) : std::nullopt;
@@ -246,21 +246,28 @@ RunOptions ConfiguredDatabase::run_options() {
 void ConfiguredDatabase::on_change(const ReplicatorStatus& status) {
   ReplicatorStatus all;
   std::uint64_t tell = 0;
+  bool is_asked = false;
   {
     MutexLock lock(mutex_);
     all = with_counts(status, counted_);
     tell = ++tells_;
-  }
-  const bool is_well = status.phase == Phase::following && status.database_trouble.empty();
-  if (!is_well && !daemon::has_content(job_.path)) {
-    MutexLock lock(mutex_);
-    missing_by_tell_ = tell;
+    is_asked = wanted_tell_ != 0 && wanted_tell_ <= tell;
   }
   if (const auto told = report()) told->update(all);
   around_.on_change(job_, all);
   tell_day();
   if (status.phase != Phase::attaching) around_.on_work(job_.path);
   store_in_trouble_ = !status.store_trouble.empty();
+  if (is_asked) look_whether_missing(status, tell);
+}
+
+// Last, and only for somebody who wants to know: its disk may not answer, and others are told of by the same thread.
+void ConfiguredDatabase::look_whether_missing(const ReplicatorStatus& status, std::uint64_t tell) {
+  const bool is_well = status.phase == Phase::following && status.database_trouble.empty();
+  const bool is_missing = !is_well && !daemon::has_content(job_.path);
+  MutexLock lock(mutex_);
+  if (is_missing) missing_by_tell_ = tell;
+  if (wanted_tell_ <= tell) wanted_tell_ = 0;
 }
 
 std::optional<std::uint64_t> ConfiguredDatabase::sequence() const {

@@ -59,6 +59,7 @@ struct DatabaseSurroundings {
   std::function<void(const DatabaseJob& job, const ReplicatorStatus& status)> on_change;
   std::function<Result<void>(const std::string& path, const Failure&)> on_failure;
   std::function<void()> on_restore;  // one that was missing is there
+  std::atomic<std::uint64_t> last_number = 0;  // of the databases that were ever begun
 };
 
 class ConfiguredDatabase final : public daemon::Tended {
@@ -88,7 +89,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   struct Request {
     std::uint64_t opening = 0, number = 0;
     std::uint64_t look = 0, tell = 0;  // the first of each that begins after the question
-    bool is_noted = false;
+    std::uint64_t asked = 0;           // whose all that is: a reload may put another one in its place
   };
   // The sequence with which everything is in the store that was committed before the first call with this request.
   // None: not yet.
@@ -103,6 +104,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   std::string hang_text(std::int64_t since_us) const;
   ReplicationOptions replication_options() const;
   void on_change(const ReplicatorStatus& status) EXCLUDES(mutex_);
+  void look_whether_missing(const ReplicatorStatus& status, std::uint64_t tell) EXCLUDES(mutex_);
   std::shared_ptr<StatusReport> report() const EXCLUDES(mutex_);
   void tell_spending(const char* when, const StoreUsage& usage, const std::string& service, std::int64_t ms) const;
   void tell_day() EXCLUDES(mutex_);
@@ -110,6 +112,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   const DatabaseJob job_;
   DatabaseSurroundings& around_;
   const Ended ended_;
+  const std::uint64_t number_;
   bool looked_ = false;  // whether an earlier process has left it at rest
 
   mutable Mutex mutex_;
@@ -118,6 +121,7 @@ class ConfiguredDatabase final : public daemon::Tended {
   // Workers look at its files, by number, and what came of it: for those who must not wait for its disk.
   std::uint64_t looks_ GUARDED_BY(mutex_) = 0, asleep_by_look_ GUARDED_BY(mutex_) = 0;
   std::uint64_t tells_ GUARDED_BY(mutex_) = 0, missing_by_tell_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t wanted_tell_ GUARDED_BY(mutex_) = 0;  // since when somebody wants to know; 0: nobody does
   std::optional<Rest> rest_ GUARDED_BY(mutex_);
   std::shared_ptr<StatusReport> report_ GUARDED_BY(mutex_);
   ReplicatorStatus counted_ GUARDED_BY(mutex_);     // by those that were open before: of it only what is counted

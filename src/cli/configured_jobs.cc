@@ -226,14 +226,15 @@ std::optional<Result<std::uint64_t>> ConfiguredJobs::look_at(Sync& sync) {
     }
   }
   if (!database) return std::nullopt;  // it is being begun
-  const std::uint64_t before = sync.request.opening;
+  const auto [before, asked] = std::pair(sync.request.opening, sync.request.asked);
   if (const auto sequence = database->durable_at(sync.request)) return *sequence;
   if (database->is_missing(sync.request)) {
     return Error(ErrorKind::not_found,
                  fmt::format("{} does not exist, or is empty: nothing is committed there", sync.database));
   }
   // Who was asked just now, or sleeps over something that was written, is to look at once.
-  if (before != sync.request.opening || !database->is_open()) scheduler_.ring(sync.database);
+  const bool is_new = before != sync.request.opening || asked != sync.request.asked;
+  if (is_new || !database->is_open()) scheduler_.ring(*database);
   return std::nullopt;
 }
 
@@ -244,7 +245,8 @@ Error ConfiguredJobs::why_not_yet(const Sync& sync) const {
     if (const auto running = running_.find(sync.database); running != running_.end()) database = running->second;
   }
   const std::string begin = fmt::format("{}: not everything is in the store yet", sync.database);
-  if (!database || !database->is_open()) return Error(ErrorKind::retry_later, begin + ": it is being opened");
+  if (!database || !database->is_open())
+    return Error(ErrorKind::retry_later, begin + ", as far as is known: it is being opened, or looked at");
   daemon::DatabaseView view;
   database->describe(view, SystemClock().now());
   const ReplicatorStatus& status = view.status;

@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <utility>
 
+#include "daemon/mounts.h"
 #include "daemon/path_text.h"
+#include "daemon/patient.h"
 #include "daemon/store_url.h"
 #include "store/file_url.h"
 
@@ -35,11 +38,19 @@ std::vector<std::string> steps_of(std::string_view pattern) {
   return components;
 }
 
+// Whether a walk would find a path that consists of these names.
+bool matches(std::span<const std::string> components, std::span<const std::string> names) {
+  if (components.empty() || names.empty()) return components.empty() && names.empty();
+  const auto rest = components.subspan(1);
+  if (components[0] == "**") return matches(rest, names) || matches(components, names.subspan(1));
+  return ::fnmatch(components[0].c_str(), names[0].c_str(), FNM_PERIOD) == 0 && matches(rest, names.subspan(1));
+}
+
 // The files below one directory that a pattern means. What cannot be read, or goes away meanwhile, is passed over: the
 // next look finds it.
 class Walk {
  public:
-  explicit Walk(const std::vector<std::string>& components) : components_(components) {}
+  Walk(const std::vector<std::string>& components, Steps& steps) : components_(components), steps_(steps) {}
 
   void at(const std::string& directory, const std::string& below, std::size_t index) {
     if (!seen_.emplace(directory, index).second) return;
@@ -49,7 +60,7 @@ class Walk {
     if (any_depth) at(directory, below, index + 1);
     std::error_code error;
     fs::directory_iterator entry(directory, fs::directory_options::skip_permission_denied, error), end;
-    for (; !error && entry != end; entry.increment(error)) {
+    for (; !error && entry != end; entry.increment(error), ++steps_) {
       const std::string name = entry->path().filename().string();
       if (any_depth ? is_walked(*entry, name) : ::fnmatch(component.c_str(), name.c_str(), FNM_PERIOD) == 0) {
         take(*entry, directory, name, below, index, any_depth ? index : index + 1);
@@ -79,6 +90,7 @@ class Walk {
   }
 
   const std::vector<std::string>& components_;
+  Steps& steps_;
   std::set<std::pair<std::string, std::size_t>> seen_;
 };
 
@@ -96,53 +108,149 @@ std::string real_place(const std::string& replica) {
   return error ? place : file_url(real.string());
 }
 
+constexpr std::int64_t kPatience_ms = 5'000;
+
+// What is looked at is looked at first, by questions that have copies of all they need (patient.h); what it comes to
+// follows without a file system.
 class Finder {
  public:
-  explicit Finder(const Config& config) : config_(config) {}
+  Finder(const Config& config, const FoundDatabases& before) : config_(config), before_(before) {}
 
   FoundDatabases find() {
+    take_named();
     for (const DatabaseEntry& entry : config_.databases) {
-      if (!entry.path.empty()) add(entry, entry.path, "");
+      if (entry.path.empty()) take_matching(entry);
     }
-    for (const DatabaseEntry& entry : config_.databases) {
-      if (!entry.path.empty()) continue;
-      const std::vector<std::string> components = steps_of(entry.pattern);
-      Walk walk(components);
-      walk.at(entry.directory, "", 0);
-      found_.directories.merge(walk.directories);
-      for (const auto& [path, below] : walk.files) add(entry, path, below);
-    }
+    look_at_places();
+    for (const Candidate& one : candidates_) add(one);
     std::sort(found_.databases.begin(), found_.databases.end(),
               [](const FoundDatabase& a, const FoundDatabase& b) { return a.path < b.path; });
     return std::move(found_);
   }
 
  private:
-  void add(const DatabaseEntry& entry, const std::string& path, const std::string& below) {
+  using Texts = std::map<std::string, std::string>;
+  struct Candidate {
+    const DatabaseEntry* entry = nullptr;
+    std::string path, below, identity;
+    Result<std::string> replica;
+  };
+  struct Walked {
+    std::map<std::string, std::pair<std::string, std::string>> files;  // path to the path below, and the identity
+    std::set<std::string> directories;
+  };
+
+  void take(const DatabaseEntry& entry, const std::string& path, const std::string& below,
+            const std::string& identity) {
     if (!paths_.insert(fs::path(path).lexically_normal().string()).second) return;
-    const Result<std::string> replica = replica_url(entry, path, below);
-    if (!replica) return leave_out(entry, path, replica.error().message());
-    const std::string identity = identity_of(path);
-    if (const auto [same, is_new] = files_.emplace(identity, path); !is_new) {
-      return leave_out(entry, path, fmt::format("is the same database as {}: name it once", same->second));
-    }
-    if (const auto [same, is_new] = places_.emplace(real_place(*replica), path); !is_new) {
-      return leave_out(entry, path, fmt::format("would share the replica {} with {}: give one of them a to of its own",
-                                                same->first, same->second));
-    }
-    found_.databases.push_back({path, *replica, identity, entry.settings, entry.line, entry.is_registered});
+    candidates_.push_back({&entry, path, below, identity, replica_url(entry, path, below)});
   }
 
-  void leave_out(const DatabaseEntry& entry, const std::string& path, const std::string& why) {
-    const std::string where =
-        entry.is_registered ? std::string(kRegisteredClash) : fmt::format("{}:{}: ", config_.file, entry.line);
-    found_.clashes.push_back({path, fmt::format("{}{} {}", where, path, why)});
+  // Each text's answer, all of a device at once; of one that does not answer the text itself.
+  using Look = std::string (*)(const std::string& text);
+  Texts look_at(const std::string& what, const std::vector<std::pair<std::string, std::string>>& by_path, Look look) {
+    std::map<std::string, std::vector<std::string>> by_device;
+    for (const auto& [path, text] : by_path) by_device[mounts_.device_of(path)].push_back(text);
+    Texts all;
+    for (const auto& [device, texts] : by_device) {
+      const std::function<Texts(Steps&)> question = [texts = texts, look](Steps& steps) {
+        Texts answers;
+        for (const std::string& text : texts) {
+          answers.emplace(text, look(text));
+          ++steps;
+        }
+        return answers;
+      };
+      if (auto answers = ask_patiently<Texts>(what + " on " + device, kPatience_ms, question)) {
+        all.merge(*answers);
+      } else {
+        for (const std::string& text : texts) all.emplace(text, text);
+      }
+    }
+    return all;
+  }
+
+  void take_named() {
+    std::vector<std::pair<std::string, std::string>> named;
+    for (const DatabaseEntry& entry : config_.databases) {
+      if (!entry.path.empty()) named.emplace_back(entry.path, entry.path);
+    }
+    const Texts identities = look_at("databases", named, identity_of);
+    for (const DatabaseEntry& entry : config_.databases) {
+      if (!entry.path.empty()) take(entry, entry.path, "", identities.at(entry.path));
+    }
+  }
+
+  void take_matching(const DatabaseEntry& entry) {
+    const std::vector<std::string> components = steps_of(entry.pattern);
+    const std::function<Walked(Steps&)> question = [components, directory = entry.directory](Steps& steps) {
+      Walk walk(components, steps);
+      walk.at(directory, "", 0);
+      Walked walked{{}, std::move(walk.directories)};
+      for (auto& [path, below] : walk.files) {
+        walked.files.emplace(path, std::pair(below, identity_of(path)));
+        ++steps;
+      }
+      return walked;
+    };
+    auto walked = ask_patiently<Walked>("files below " + in(entry.directory, entry.pattern), kPatience_ms, question);
+    if (!walked) return keep_matching(entry, components);
+    found_.directories.merge(walked->directories);
+    for (const auto& [path, file] : walked->files) take(entry, path, file.first, file.second);
+  }
+
+  void keep_matching(const DatabaseEntry& entry, const std::vector<std::string>& components) {
+    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer: the databases that are known there "
+                                            "go on, and others are found when it does", config_.file, entry.line,
+                                            in(entry.directory, entry.pattern)));
+    const std::string above = in(entry.directory, "");
+    for (const FoundDatabase& one : before_.databases) {
+      if (!one.path.starts_with(above)) continue;
+      const std::string below = one.path.substr(above.size());
+      if (matches(components, steps_of(below))) take(entry, one.path, below, one.identity);
+    }
+  }
+
+  // Symbolic links of folders lead to one place by several names.
+  void look_at_places() {
+    std::vector<std::pair<std::string, std::string>> replicas;
+    for (const Candidate& one : candidates_) {
+      if (!one.replica) continue;
+      const std::string place = place_of(*one.replica).value_or(*one.replica);
+      const bool is_folder = place.starts_with("file://");
+      replicas.emplace_back(is_folder ? path_of_file_url(place).value_or("") : "", *one.replica);
+    }
+    real_places_ = look_at("replicas", replicas, real_place);
+  }
+
+  void add(const Candidate& one) {
+    if (!one.replica) return leave_out(one, one.replica.error().message());
+    if (const auto [same, is_new] = files_.emplace(one.identity, one.path); !is_new) {
+      return leave_out(one, fmt::format("is the same database as {}: name it once", same->second));
+    }
+    if (const auto [same, is_new] = places_.emplace(real_places_.at(*one.replica), one.path); !is_new) {
+      return leave_out(one, fmt::format("would share the replica {} with {}: give one of them a to of its own",
+                                        same->first, same->second));
+    }
+    const DatabaseEntry& entry = *one.entry;
+    found_.databases.push_back(
+        {one.path, *one.replica, one.identity, entry.settings, entry.line, entry.is_registered});
+  }
+
+  void leave_out(const Candidate& one, const std::string& why) {
+    const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
+                                                       : fmt::format("{}:{}: ", config_.file, one.entry->line);
+    found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why)});
   }
 
   const Config& config_;
+  const FoundDatabases& before_;
+  Mounts mounts_;
   FoundDatabases found_;
+  std::vector<Candidate> candidates_;
   std::set<std::string> paths_;
-  std::map<std::string, std::string> files_, places_;  // to the path that has it
+  Texts files_, places_;  // to the path that has it
+  Texts real_places_;     // of each replica
 };
 
 }  // namespace
@@ -152,7 +260,9 @@ bool is_beside_a_database(std::string_view name) {
   return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return name.ends_with(end); });
 }
 
-FoundDatabases find_databases(const Config& config) { return Finder(config).find(); }
+FoundDatabases find_databases(const Config& config, const FoundDatabases& before) {
+  return Finder(config, before).find();
+}
 
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {
   if (entry.to == DatabaseEntry::To::beside) return path + "-cairn";

@@ -1,5 +1,7 @@
 // Which databases a configuration means at the moment: patterns are matched against what is there.
 //
+// A file system that does not answer is waited for some seconds only; what was known there stays as it was.
+//
 // No file is opened. Closing a descriptor of a database would drop the locks that SQLite holds on it for the whole
 // process, so a database is known by its name alone.
 #pragma once
@@ -30,10 +32,12 @@ struct FoundDatabases {
   std::vector<FoundDatabase> databases;  // by path; those that are named by path are there although the file is not
   std::set<std::string> directories;     // in which a name that comes or goes may change the answer
   std::vector<Clash> clashes;
+  std::vector<std::string> unanswered;  // a sentence for each pattern whose files could not be looked for
 };
 
-// A database that several entries mean belongs to the one that names its path, else to the first.
-FoundDatabases find_databases(const Config& config);
+// A database that several entries mean belongs to the one that names its path, else to the first. `before`: what was
+// found last, of which it stays what a pattern means whose file system does not answer now.
+FoundDatabases find_databases(const Config& config, const FoundDatabases& before = {});
 
 // How the sentence about one begins that was registered.
 inline constexpr std::string_view kRegisteredClash = "registered: ";

@@ -368,11 +368,9 @@ void Scheduler::ring_all(Driven& driven) {
   for (const Part part : {kCapture, kPublish, kSnapshot, kUpkeep, kTell}) want(driven, part, now_us);
 }
 
-void Scheduler::ring(const std::string& database_path) {
+void Scheduler::ring(const Tended& tended) {
   MutexLock lock(mutex_);
-  for (const auto& [id, driven] : driven_) {
-    if (driven->tended->database_path() == database_path) ring_all(*driven);
-  }
+  if (const auto found = driven_.find(tended.id_); found != driven_.end()) ring_all(*found->second);
 }
 
 
@@ -387,7 +385,7 @@ void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, st
   Driven& driven = *made;
   {
     MutexLock lock(mutex_);
-    driven.id = ++last_id_;
+    driven.id = driven.tended->id_ = ++last_id_;
     driven.device = std::move(device);
     driven.was_opened = sleep_after_us == 0;  // they are open all together anyway
   }

@@ -9,9 +9,9 @@
 //
 // A disk may hang: a call to the file system of a dead mount comes back after minutes, or never. Who captures, tells,
 // opens or closes and is kept by one call for long is stuck: another thread takes its place until it is back, so that
-// as many work as ever. Of threads that are stuck there is a bound, for each device and in all; what else is to be done
-// on such a device waits for one of them. Who is kept for long by its store is replaced too, but goes on holding one of
-// the places that its store has. The thread that waits asks no file system for anything.
+// as many work as ever. Of threads that are stuck there is a bound for each device; what else is to be done there waits
+// for one of them. Who is kept for long by its store is replaced too, but goes on holding one of the places that its
+// store has. Of each kind so many are replaced and no more. The thread that waits asks no file system for anything.
 #pragma once
 
 #include <time.h>
@@ -79,6 +79,7 @@ class Tended {
   // Guarded by the scheduler's mutex.
   std::int64_t waits_since_us_ = 0;  // for others of its device; 0: it does not
   bool is_over_ = false;
+  std::uint64_t id_ = 0;
 };
 
 struct SchedulerOptions {
@@ -130,8 +131,9 @@ class Scheduler {
   void tend(std::shared_ptr<Tended> tended, const std::string& lane, std::stop_token stop, RunOptions options,
             std::int64_t sleep_after_us) EXCLUDES(mutex_);
 
-  // Something was asked of the Replicator of this database: its steps are taken at once. Without one: nothing.
-  void ring(const std::string& database_path) EXCLUDES(mutex_);
+  // Something was asked of it: the steps of its Replicator are taken at once; if it sleeps, its files are looked at.
+  // Before tend() and after its end: nothing.
+  void ring(const Tended& tended) EXCLUDES(mutex_);
 
  private:
   using Id = FilesWatch::Id;

@@ -97,7 +97,8 @@ std::int64_t Scheduler::look_at_busy(std::int64_t now_us) {
   std::int64_t next_us = kNever;
   for (const Pool pool : {kCapturers, kStores, kTeller, kLives}) {
     for (Busy& busy : workers_[pool].busy) {
-      if (pool != kStores || !busy.is_replaced) next_us = std::min(next_us, look_at_one(pool, busy, now_us));
+      const bool is_settled = pool == kStores && busy.is_replaced;  // nothing more is decided about it
+      if (!is_settled) next_us = std::min(next_us, look_at_one(pool, busy, now_us));
     }
   }
   return next_us;

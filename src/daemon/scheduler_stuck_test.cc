@@ -187,7 +187,7 @@ TEST_F(SchedulerStuckTest, WhoHangsInCaptureKeepsNobodyElseWaitingAndGoesOnWhenI
   EXPECT_EQ(disk_.inside, 5);
   for (const auto& one : hung) {  // what wants them meanwhile does not begin anything
     std::ofstream(one->database_path(), std::ios::app) << "more";
-    scheduler_->ring(one->database_path());
+    scheduler_->ring(*one);
   }
   ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
   EXPECT_EQ(disk_.entered, 5);

@@ -112,7 +112,7 @@ Result<void> Scanner::known(Name& name) {
   ++result_.entries;
   if (name.step.is_whiteout_file) return whiteout(name, Mark::file);
   if (is_device_whiteout(name.status)) {
-    CAIRN_TRY(layers_.check_whiteout(name.status));
+    if (name.layer == 0) CAIRN_TRY(layers_.check_whiteout(name.status));
     return whiteout(name, Mark::device);
   }
   note_links(name);

@@ -44,14 +44,13 @@ Result<void> SyncRun::open_tree() {
                             .databases = n_.sync.databases,
                             .hidden_attributes = n_.sync.hidden_attributes};
   CAIRN_ASSIGN(auto tree, Tree::open(container_.directory, options, n_.clock));
-  if (!tree->layers().sees_trusted()) CAIRN_TRY(catalogue_.note_hidden());
   tree_ = std::move(tree);
   return {};
 }
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
-  if (tree_->layers().sees_trusted()) CAIRN_TRY(catalogue_.look_for_hidden());
+  CAIRN_TRY(tree_->layers().sees_trusted() ? catalogue_.look_for_hidden() : catalogue_.note_hidden());
   return scan(*tree_, catalogue_, n_.clock,
               {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});
 }

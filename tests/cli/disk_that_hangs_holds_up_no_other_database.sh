@@ -2,31 +2,10 @@
 # More databases than there are threads that capture lie on a mount that stops answering: what is committed in another
 # one is published all the same, status says which ones wait, and a stop takes no longer than it may. When the mount
 # answers again they go on.
-. "$(dirname "$0")/common.sh"
-[ "$(id -u)" = 0 ] || skip 'only root may mount and see where a thread waits'
-for tool in fuse-overlayfs fusermount3; do command -v "$tool" >/dev/null || skip "there is no $tool"; done
-[ -c /dev/fuse ] || skip 'there is no /dev/fuse'
+. "$(dirname "$0")/hanging_common.sh"
 hung=$(($(nproc --all) + 1))
 [ $hung -ge 3 ] || hung=3
 [ $hung -le 20 ] || hung=20
-
-fuse_pid=
-tidy_more() {
-  [ -z "$fuse_pid" ] || kill -CONT "$fuse_pid" 2>/dev/null || true
-  fusermount3 -u -z "$dir/mount" 2>/dev/null || true
-}
-mkdir lower upper work mount
-# Nothing is remembered of a name, so that whoever looks it up asks.
-fuse-overlayfs -f -o "lowerdir=lower,upperdir=upper,workdir=work,timeout=0" mount >fuse.log 2>&1 &
-fuse_pid=$!
-pids+=("$fuse_pid")
-is_mounted() { grep -q " $dir/mount " /proc/self/mountinfo; }
-for ((i = 0; i < 100; i++)); do
-  ! is_mounted || break
-  kill -0 "$fuse_pid" 2>/dev/null || skip "fuse-overlayfs is not to be had here: $(cat fuse.log)"
-  sleep 0.05
-done
-is_mounted || skip "fuse-overlayfs does not mount here: $(cat fuse.log)"
 
 printf '[defaults]\nstop_timeout = "2s"\nstate_dir = "%s/state"\ninterval = "10ms"\nto = "%s/store"\n' "$dir" "$dir" \
   >cairn.toml
@@ -42,8 +21,11 @@ for name in "${names[@]}"; do wait_until "$CAIRN" sync "$name" --wait; done
 # Whoever asks of one before anybody has noticed keeps nobody else waiting.
 kill -STOP "$fuse_pid"
 "$CAIRN" sync mount/dead1.db --wait --timeout 60s >/dev/null 2>&1 &
-pids+=("$!")
-sleep 0.1
+sync_pid=$!
+pids+=("$sync_pid")
+is_connected() { ls -l "/proc/$sync_pid/fd" | grep -q socket; }
+wait_until is_connected
+sleep 0.2
 expect 0 timeout 20 "$CAIRN" status
 expect 0 timeout 20 "$CAIRN" sync well.db --wait
 waiting() { cat /proc/"$cairn_pid"/task/*/wchan 2>/dev/null | grep -o request_wait_answer | wc -l; }

@@ -144,6 +144,28 @@ TEST_F(LayerHidden, AWhiteoutOfRootsInAUsersDirectoryShowsThatRootMountsIt) {
   EXPECT_TRUE(synced && *synced) << synced.error().message();
 }
 
+// A catalogue that is begun anew by somebody who does not see.
+TEST_F(LayerHidden, WhatWasNotSeenIsLookedForAlsoWhenTheStoreWasBegunAnew) {
+  const auto manager = world.open(store);
+  ASSERT_TRUE(manager->sync_layer("web"));
+  world.mkdir("e");
+  world.write("e/file", "new");
+  mark("e");
+  const auto listed = inner->list("");
+  for (const auto& object : listed->objects) ASSERT_TRUE(inner->remove(object.key));
+  {
+    const WithoutRight without;
+    LayerSyncOptions anew = accepting;
+    anew.adopt = LayerAdopt::local;
+    const auto synced = manager->sync_layer("web", anew);
+    ASSERT_TRUE(synced && *synced) << synced.error().message();
+  }
+  make_all_proven();
+  const auto synced = manager->sync_layer("web");
+  ASSERT_TRUE(synced && *synced);
+  EXPECT_EQ(difference_to(store, "web", world.upper()), "");
+}
+
 TEST_F(LayerHidden, ALowerDirectoryOfAMergedRestoreIsTheSame) {
   ASSERT_TRUE(world.open(store)->sync_layer("web"));
   const std::string below = world.beside("below");
