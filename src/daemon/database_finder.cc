@@ -200,8 +200,8 @@ class Finder {
   }
 
   void keep_matching(const DatabaseEntry& entry, const std::vector<std::string>& components) {
-    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer: the databases that are known there "
-                                            "go on, and others are found when it does", config_.file, entry.line,
+    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer: the databases that are known "
+                                            "there go on, and others are found when it does", config_.file, entry.line,
                                             in(entry.directory, entry.pattern)));
     const std::string above = in(entry.directory, "");
     for (const FoundDatabase& one : before_.databases) {

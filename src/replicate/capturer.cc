@@ -439,6 +439,8 @@ void Capturer::report(const Time& now) {
   shared_.capture_settled = has_all;
   ++shared_.capture_looks;
   if (!shared_.capture_settled || s.phase != Phase::following) return;
+  // What is captured later answers nobody, and the store may never catch up with that.
+  if (s.answered_request == requests_) return;
   s.answered_request = requests_;
   s.answered_sequence = s.captured_sequence;
 }

@@ -100,6 +100,34 @@ TEST_F(RequestTest, IsNotAnsweredBeforeThereIsASnapshotOrWhileTheStoreIsAway) {
   EXPECT_EQ(value_in_store(), "1");
 }
 
+// Whoever commits all the time is always ahead of the store.
+TEST_F(RequestTest, IsAnsweredThoughTheStoreNeverCatchesUpWithTheWriter) {
+  make_numbers();
+  start();
+  must_settle();
+  App app(db_path_);
+  const auto commit = [&](int number) {
+    app.must("INSERT INTO n VALUES (" + std::to_string(number) + ")");
+    now_.mono_us += 20'000;
+    ASSERT_TRUE(replicator_->capture_step(now_));
+  };
+  commit(1);
+  const std::uint64_t request = replicator_->request_capture();
+  commit(2);
+  commit(3);
+  EXPECT_FALSE(is_durable(replicator_->status(), request));
+  bool was_answered = false;
+  for (int number = 4; number < 20; ++number) {
+    ASSERT_TRUE(replicator_->publish_step(now_));
+    was_answered = is_durable(replicator_->status(), request);
+    commit(number);
+    EXPECT_LT(replicator_->status().published_sequence, replicator_->status().captured_sequence);
+    EXPECT_EQ(is_durable(replicator_->status(), request), was_answered);
+  }
+  EXPECT_TRUE(was_answered);
+  EXPECT_GE(std::stoi("0" + value_in_store()), 2);
+}
+
 // One thread commits without end, one captures, one speaks to a store that is slow and now and then away; and each time
 // that a request is durable, the store alone has what had been committed before it.
 TEST_F(RequestTest, RacesACommitter) {
