@@ -145,11 +145,12 @@ int Configured::run() {
   service_manager_.tell_ready(what_there_is());
   telling_.want(loaded_.config.http);
   std::thread names([this] { wait_for_names(); });
-  std::int64_t looked_us = clock_.now().mono_us;
+  std::int64_t looked_us = clock_.now().mono_us, look_took_ms = 0;
   while (!stopping_ || !supervisor_.is_idle()) {
     telling_.try_again();
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
-    const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? kLookMs : kUnwatchedLookMs;
+    const std::int64_t often_ms = std::clamp(20 * look_took_ms, kUnwatchedLookMs, kLookMs);
+    const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? kLookMs : often_ms;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
     service_manager_.beat();
     const std::int64_t most_ms = stopping_ ? kStoppingLookMs : beat_ms;
@@ -160,8 +161,10 @@ int Configured::run() {
     if (stopping_) give_up_on_stuck_stop();
     const bool due = looks_for_names() && clock_.now().mono_us - looked_us >= look_ms * 1000;
     if (stopping_ || (!names_changed_.exchange(false) && !due)) continue;
+    const std::int64_t begun_us = clock_.now().mono_us;
     look();
     looked_us = clock_.now().mono_us;
+    look_took_ms = (looked_us - begun_us) / 1000;
   }
   end_control();
   quitting_ = true;

@@ -267,7 +267,7 @@ void ConfiguredDatabase::look_whether_missing(const ReplicatorStatus& status, st
   const bool is_missing = !is_well && !daemon::has_content(job_.path);
   MutexLock lock(mutex_);
   if (is_missing) missing_by_tell_ = tell;
-  if (wanted_tell_ <= tell) wanted_tell_ = 0;
+  if (!is_well && wanted_tell_ <= tell) wanted_tell_ = 0;
 }
 
 std::optional<std::uint64_t> ConfiguredDatabase::sequence() const {

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -66,10 +68,13 @@ class Walk {
         take(*entry, directory, name, below, index, any_depth ? index : index + 1);
       }
     }
+    const int number = error ? error.value() : 0;
+    failed |= number != 0 && number != ENOENT && number != ENOTDIR && number != ELOOP && number != EACCES;
   }
 
   std::map<std::string, std::string> files;  // path to the path below the directory
   std::set<std::string> directories;
+  bool failed = false;  // a directory that is there could not be read: of a disk or a mount that fails
 
  private:
   // Links are not followed at any depth: they can lead in circles. Nor are replicas that lie beside databases.
@@ -122,7 +127,11 @@ class Finder {
       if (entry.path.empty()) take_matching(entry);
     }
     look_at_places();
-    for (const Candidate& one : candidates_) add(one);
+    for (const bool kept : {false, true}) {
+      for (const Candidate& one : candidates_) {
+        if (one.is_kept == kept) add(one);
+      }
+    }
     std::sort(found_.databases.begin(), found_.databases.end(),
               [](const FoundDatabase& a, const FoundDatabase& b) { return a.path < b.path; });
     return std::move(found_);
@@ -134,19 +143,53 @@ class Finder {
     const DatabaseEntry* entry = nullptr;
     std::string path, below, identity;
     Result<std::string> replica;
+    bool is_kept = false;  // by what was known
   };
   struct Walked {
     std::map<std::string, std::pair<std::string, std::string>> files;  // path to the path below, and the identity
     std::set<std::string> directories;
+    bool failed = false;
   };
 
   void take(const DatabaseEntry& entry, const std::string& path, const std::string& below,
-            const std::string& identity) {
+            const std::string& identity, bool is_kept = false) {
+    const Result<std::string> replica = replica_url(entry, path, below);
+    if (!is_kept && belongs_to_unanswered(path, replica)) return;
     if (!paths_.insert(fs::path(path).lexically_normal().string()).second) return;
-    candidates_.push_back({&entry, path, below, identity, replica_url(entry, path, below)});
+    candidates_.push_back({&entry, path, below, identity, replica, is_kept});
   }
 
-  // Each text's answer, all of a device at once; of one that does not answer the text itself.
+  // An earlier pattern means it, and is not known to have left it to this one: it is begun when that one answers.
+  bool belongs_to_unanswered(const std::string& path, const Result<std::string>& replica) const {
+    const auto means = [&](const DatabaseEntry* entry) { return below_if_meant(*entry, path).has_value(); };
+    if (std::none_of(unanswered_.begin(), unanswered_.end(), means)) return false;
+    const FoundDatabase* const known = known_as(path);
+    return !known || !replica || known->replica != *replica;
+  }
+
+  static std::optional<std::string> below_if_meant(const DatabaseEntry& entry, const std::string& path) {
+    const std::string above = in(entry.directory, "");
+    if (!path.starts_with(above)) return std::nullopt;
+    std::string below = path.substr(above.size());
+    return matches(steps_of(entry.pattern), steps_of(below)) ? std::optional(std::move(below)) : std::nullopt;
+  }
+
+  const FoundDatabase* known_as(const std::string& path) const {  // they are by path
+    const auto at = std::lower_bound(before_.databases.begin(), before_.databases.end(), path,
+                                     [](const FoundDatabase& one, const std::string& of) { return one.path < of; });
+    return at != before_.databases.end() && at->path == path ? &*at : nullptr;
+  }
+
+  // Nothing: it does not answer. One question of each find() waits for a device, the others go by what that one met.
+  template <class T>
+  std::optional<T> ask(const std::string& name, const std::string& device, std::function<T(Steps&)> question) {
+    if (silent_.contains(device)) return std::nullopt;
+    auto answer = ask_patiently<T>(name, kPatience_ms, std::move(question));
+    if (!answer) silent_.insert(device);
+    return answer;
+  }
+
+  // Each text's answer, all of a device at once; what does not answer is left out.
   using Look = std::string (*)(const std::string& text);
   Texts look_at(const std::string& what, const std::vector<std::pair<std::string, std::string>>& by_path, Look look) {
     std::map<std::string, std::vector<std::string>> by_device;
@@ -161,11 +204,7 @@ class Finder {
         }
         return answers;
       };
-      if (auto answers = ask_patiently<Texts>(what + " on " + device, kPatience_ms, question)) {
-        all.merge(*answers);
-      } else {
-        for (const std::string& text : texts) all.emplace(text, text);
-      }
+      if (auto answers = ask<Texts>(what + " on " + device, device, question)) all.merge(*answers);
     }
     return all;
   }
@@ -177,7 +216,12 @@ class Finder {
     }
     const Texts identities = look_at("databases", named, identity_of);
     for (const DatabaseEntry& entry : config_.databases) {
-      if (!entry.path.empty()) take(entry, entry.path, "", identities.at(entry.path));
+      if (entry.path.empty()) continue;
+      const auto identity = identities.find(entry.path);
+      const FoundDatabase* const known = known_as(entry.path);
+      take(entry, entry.path, "", identity != identities.end() ? identity->second
+                                  : known                      ? known->identity
+                                                               : entry.path);
     }
   }
 
@@ -186,29 +230,32 @@ class Finder {
     const std::function<Walked(Steps&)> question = [components, directory = entry.directory](Steps& steps) {
       Walk walk(components, steps);
       walk.at(directory, "", 0);
-      Walked walked{{}, std::move(walk.directories)};
+      Walked walked{{}, std::move(walk.directories), walk.failed};
       for (auto& [path, below] : walk.files) {
         walked.files.emplace(path, std::pair(below, identity_of(path)));
         ++steps;
       }
       return walked;
     };
-    auto walked = ask_patiently<Walked>("files below " + in(entry.directory, entry.pattern), kPatience_ms, question);
-    if (!walked) return keep_matching(entry, components);
-    found_.directories.merge(walked->directories);
-    for (const auto& [path, file] : walked->files) take(entry, path, file.first, file.second);
+    auto walked = ask<Walked>("files below " + in(entry.directory, entry.pattern), mounts_.device_of(entry.directory),
+                              question);
+    if (walked) {
+      found_.directories.merge(walked->directories);
+      for (const auto& [path, file] : walked->files) take(entry, path, file.first, file.second);
+    }
+    if (!walked || walked->failed) keep_matching(entry);
   }
 
-  void keep_matching(const DatabaseEntry& entry, const std::vector<std::string>& components) {
-    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer: the databases that are known "
+  void keep_matching(const DatabaseEntry& entry) {
+    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer, or fails: the databases known "
                                             "there go on, and others are found when it does", config_.file, entry.line,
                                             in(entry.directory, entry.pattern)));
-    const std::string above = in(entry.directory, "");
     for (const FoundDatabase& one : before_.databases) {
-      if (!one.path.starts_with(above)) continue;
-      const std::string below = one.path.substr(above.size());
-      if (matches(components, steps_of(below))) take(entry, one.path, below, one.identity);
+      const std::optional<std::string> below = below_if_meant(entry, one.path);
+      if (!below || replica_url(entry, one.path, *below).value_or("") != one.replica) continue;
+      take(entry, one.path, *below, one.identity, true);
     }
+    unanswered_.push_back(&entry);
   }
 
   // Symbolic links of folders lead to one place by several names.
@@ -217,10 +264,10 @@ class Finder {
     for (const Candidate& one : candidates_) {
       if (!one.replica) continue;
       const std::string place = place_of(*one.replica).value_or(*one.replica);
-      const bool is_folder = place.starts_with("file://");
-      replicas.emplace_back(is_folder ? path_of_file_url(place).value_or("") : "", *one.replica);
+      real_places_.emplace(*one.replica, place);  // as far as no file system says otherwise
+      if (place.starts_with("file://")) replicas.emplace_back(path_of_file_url(place).value_or(place), *one.replica);
     }
-    real_places_ = look_at("replicas", replicas, real_place);
+    for (auto& [replica, place] : look_at("replicas", replicas, real_place)) real_places_[replica] = place;
   }
 
   void add(const Candidate& one) {
@@ -238,6 +285,7 @@ class Finder {
   }
 
   void leave_out(const Candidate& one, const std::string& why) {
+    if (one.is_kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
     found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why)});
@@ -248,7 +296,8 @@ class Finder {
   Mounts mounts_;
   FoundDatabases found_;
   std::vector<Candidate> candidates_;
-  std::set<std::string> paths_;
+  std::vector<const DatabaseEntry*> unanswered_;
+  std::set<std::string> paths_, silent_;  // the second: devices
   Texts files_, places_;  // to the path that has it
   Texts real_places_;     // of each replica
 };
