@@ -188,10 +188,7 @@ Result<void> rebuild_hashes(const AttachContext& c, Base& base, Sequence publish
 
 // The spool continues the published head, or it is of no use.
 Result<void> align_spool(Base& base, Sequence published, std::uint64_t published_hash) {
-  while (auto front = base.spool->front()) {
-    if (front->sequence > published) break;
-    base.spool->pop();
-  }
+  base.spool->pop_published(published, published_hash);
   const auto front = base.spool->front();
   if (front && (front->sequence != published.next() || front->hash_before != published_hash))
     return base.spool->clear();
@@ -383,10 +380,7 @@ Result<std::optional<Base>> presume(const AttachContext& context, const Time& no
   if (!record.proven) return std::optional<Base>();
   CAIRN_ASSIGN(Base base, open_base(context, record.lineage));
   base.start = Start::go_on;
-  while (auto front = base.spool->front()) {
-    if (front->sequence > record.published) break;
-    base.spool->pop();
-  }
+  base.spool->pop_published(record.published, record.published_hash);
   // A power loss may have taken what was remembered last: only the store can tell then.
   if (!follows(*base.spool, record)) return std::optional<Base>();
   CAIRN_ASSIGN(const bool known, settle_hashes(context, base, record.published, record.published_hash));

@@ -117,6 +117,9 @@ Result<void> Kept::begin_anew(Sequence fence) {
   if (options_.level_windows_ms.empty()) return {};
   for (int level = 0; level <= kMostLevels; ++level) {
     CAIRN_TRY(empty(folder_of(level)));
+    if (level <= static_cast<int>(options_.level_windows_ms.size())) {
+      CAIRN_TRY(files_.sync_directory(folder_of(level)));
+    }
   }
   CAIRN_TRY(files_.remove(removals_path()));
   CAIRN_TRY(write_file_durably(files_, fence_path(), as_bytes(checked_line(std::to_string(fence.value)))));

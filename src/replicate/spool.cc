@@ -181,13 +181,26 @@ void Spool::pop() {
   segments_.pop_front();
 }
 
+void Spool::pop_published(Sequence published, std::uint64_t hash) {
+  while (const auto front = this->front()) {
+    if (front->sequence > published) return;
+    if (front->sequence == published && front->hash_after == hash) return pop();
+    MutexLock lock(mutex_);
+    shrink(segments_.front().size_bytes);
+    commits_ -= segments_.front().commit_count;
+    (void)files_.remove(segments_.front().path);
+    segments_.pop_front();
+  }
+}
+
 Result<void> Spool::clear() {
   MutexLock lock(mutex_);
   for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
   segments_.clear();
   shrink(size_bytes_);
   commits_ = 0;
-  return {};
+  // Otherwise a power loss brings them back, under numbers that others have been published with meanwhile.
+  return files_.sync_directory(directory_);
 }
 
 std::size_t Spool::count() const {

@@ -57,6 +57,11 @@ class Spool {
   std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
   // Lets go of the front, which has been published, or lies in the store already.
   void pop() EXCLUDES(mutex_);
+  // What an earlier process did not let go of, now that `published` is known to be the newest in the store, with that
+  // database hash. Only that one can have been left by a process that died between putting and letting go. One before
+  // it came back with a power loss, and may be of states that were never published: it is no source of merges.
+  void pop_published(Sequence published, std::uint64_t hash) EXCLUDES(mutex_);
+  // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
   std::uint64_t size_bytes() const EXCLUDES(mutex_);

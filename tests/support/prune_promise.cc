@@ -98,16 +98,16 @@ std::int64_t month(std::int64_t time_ms) {
 }
 
 // Neighbours in one hour (day, week, month) are a run; a run takes a place when its hour is before all hours of newer
-// runs.
+// runs. Of some of those only, any may be before them.
 void add_series(const std::vector<Moment>& points, std::int64_t (*bucket_of)(std::int64_t), std::uint64_t places,
-                PrunePromise& owed) {
+                Listing listing, PrunePromise& owed) {
   if (places == 0) return;
   std::int64_t earliest = std::numeric_limits<std::int64_t>::max();
   for (std::size_t end = points.size(); end > 0;) {
     const std::int64_t bucket = bucket_of(points[end - 1].time_ms);
     std::vector<std::uint64_t> run;
     while (end > 0 && bucket_of(points[end - 1].time_ms) == bucket) run.push_back(points[--end].at);
-    if (bucket < earliest && places-- == 0) return;
+    if ((listing == Listing::late || bucket < earliest) && places-- == 0) return;
     earliest = std::min(earliest, bucket);
     owed.one_of.push_back(std::move(run));
   }
@@ -116,7 +116,7 @@ void add_series(const std::vector<Moment>& points, std::int64_t (*bucket_of)(std
 }  // namespace
 
 Result<PrunePromise> promise_of(Store& store, const std::string& replica, const PrunePolicy& policy,
-                                std::int64_t now_ms) {
+                                std::int64_t now_ms, Listing listing) {
   CAIRN_ASSIGN(const std::vector<Aged> all, all_aged(store, replica));
   std::int64_t youngest_ms = std::numeric_limits<std::int64_t>::min();
   for (const Aged& object : all) youngest_ms = std::max(youngest_ms, object.modified_ms);
@@ -141,10 +141,10 @@ Result<PrunePromise> promise_of(Store& store, const std::string& replica, const 
     if (stays) each.insert(points[i].at);
   }
   owed.each.assign(each.begin(), each.end());
-  add_series(points, hour, policy.hourly, owed);
-  add_series(points, day, policy.daily, owed);
-  add_series(points, week, policy.weekly, owed);
-  add_series(points, month, policy.monthly, owed);
+  add_series(points, hour, policy.hourly, listing, owed);
+  add_series(points, day, policy.daily, listing, owed);
+  add_series(points, week, policy.weekly, listing, owed);
+  add_series(points, month, policy.monthly, listing, owed);
   return owed;
 }
 

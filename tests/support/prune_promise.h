@@ -18,8 +18,12 @@ struct PrunePromise {
   std::uint64_t newest = 0;                        // what is published behind it stays, too
 };
 
+// What a prune is shown. `late`: perhaps not what was put last. It then decides as it would have before that was put,
+// so a run that stays only because a clock was set back behind it is not owed.
+enum class Listing { whole, late };
+
 // Of a prune by `policy` of what is in the store now; nothing when an object cannot be read.
 Result<PrunePromise> promise_of(Store& store, const std::string& replica, const PrunePolicy& policy,
-                                std::int64_t now_ms);
+                                std::int64_t now_ms, Listing listing);
 
 }  // namespace cairn::testing

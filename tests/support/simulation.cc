@@ -183,7 +183,8 @@ void Simulation::begin_pruning() {
 // restore between two of its own.
 Result<PruneReport> Simulation::prune(Store& store, std::string_view replica) {
   if (const std::string problem = oracle_.check(model_); !problem.empty()) fail("before a prune: " + problem);
-  auto promise = promise_of(*store_, std::string(replica), policy_, now_.wall_ms);
+  auto promise = promise_of(*store_, std::string(replica), policy_, now_.wall_ms,
+                            options_.lists_late ? Listing::late : Listing::whole);
   if (!promise) {
     fail("before a prune: " + promise.error().message());
     return promise.error();
@@ -417,7 +418,6 @@ void Simulation::note_status() {
     settled_once_ = true;
   }
   if (options_.verbose) {
-    trace("    " + workload_->describe_index());
     trace(fmt::format("    {} captured {} published {} hold {} wal {}{}{}{}{}", name_of(status.phase),
                       status.captured_sequence, status.published_sequence, status.hold, status.wal_frames,
                       status.settled ? " settled" : "",

@@ -67,7 +67,8 @@ class Workload {
   Bytes image();
   bool in_wal_mode();
   std::string integrity_check();  // "ok", or SQLite's first complaint
-  // Of the WAL-index, as it lies on disk: for messages.
+  // Of the WAL-index, as it lies on disk: for the message of a failure only. Closing the file gives up every lock that
+  // this process has on it (fcntl(2)).
   std::string describe_index() const;
   std::uint64_t commits() const { return commits_; }
 
