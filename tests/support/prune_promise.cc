@@ -22,7 +22,8 @@ struct Aged {
 
 struct Moment {
   std::uint64_t at = 0;
-  std::int64_t time_ms = 0;
+  std::int64_t time_ms = 0;    // the earliest that an object says: a snapshot says when it was begun
+  std::int64_t latest_ms = 0;  // what may be all that a late listing shows of it
 };
 
 Result<std::vector<Aged>> all_aged(Store& store, const std::string& replica) {
@@ -56,25 +57,27 @@ std::vector<Moment> reached(const std::vector<Aged>& objects) {
     }
     if (found.empty()) break;
   }
-  // Of several times the earliest: a snapshot says when it was begun.
+  std::vector<Moment> moments;
+  for (const auto& [at, time_ms] : found) moments.push_back({at, time_ms, time_ms});
   for (const Aged& object : objects) {
     for (const segment::RestorePoint& point : object.footer.points) {
-      const auto there = found.find(point.sequence.value);
-      if (there != found.end()) there->second = std::min(there->second, point.time_ms);
+      const auto there = std::ranges::find(moments, point.sequence.value, &Moment::at);
+      if (there == moments.end()) continue;
+      there->time_ms = std::min(there->time_ms, point.time_ms);
+      there->latest_ms = std::max(there->latest_ms, point.time_ms);
     }
   }
-  std::vector<Moment> moments;
-  for (const auto& [at, time_ms] : found) moments.push_back({at, time_ms});
   return moments;
 }
 
 // The age of a point is the sum of the steps behind it: a step back counts nothing, one of more than an hour counts as
 // an hour, the first two of those, from the newest on, count nothing.
-bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t window_ms) {
+bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t window_ms, Listing listing) {
   std::int64_t age_ms = 0;
   int long_steps = 0;
   for (std::size_t at = points.size() - 1; at > i; --at) {
-    const std::int64_t step_ms = points[at].time_ms - points[at - 1].time_ms;
+    const std::int64_t to_ms = listing == Listing::late ? points[at].latest_ms : points[at].time_ms;
+    const std::int64_t step_ms = to_ms - points[at - 1].time_ms;
     if (step_ms > kHourLong_ms && ++long_steps <= 2) continue;
     age_ms += std::min(std::max<std::int64_t>(step_ms, 0), kHourLong_ms);
   }
@@ -98,7 +101,7 @@ std::int64_t month(std::int64_t time_ms) {
 }
 
 // Neighbours in one hour (day, week, month) are a run; a run takes a place when its hour is before all hours of newer
-// runs. Of some of those only, any may be before them.
+// runs. By a late listing each may be the first of its hour that is shown, or show a later one.
 void add_series(const std::vector<Moment>& points, std::int64_t (*bucket_of)(std::int64_t), std::uint64_t places,
                 Listing listing, PrunePromise& owed) {
   if (places == 0) return;
@@ -106,7 +109,12 @@ void add_series(const std::vector<Moment>& points, std::int64_t (*bucket_of)(std
   for (std::size_t end = points.size(); end > 0;) {
     const std::int64_t bucket = bucket_of(points[end - 1].time_ms);
     std::vector<std::uint64_t> run;
-    while (end > 0 && bucket_of(points[end - 1].time_ms) == bucket) run.push_back(points[--end].at);
+    bool is_sure = true;
+    for (; end > 0 && bucket_of(points[end - 1].time_ms) == bucket; --end) {
+      run.push_back(points[end - 1].at);
+      is_sure = is_sure && (listing == Listing::whole || bucket_of(points[end - 1].latest_ms) == bucket);
+    }
+    if (!is_sure) return;
     if ((listing == Listing::late || bucket < earliest) && places-- == 0) return;
     earliest = std::min(earliest, bucket);
     owed.one_of.push_back(std::move(run));
@@ -137,7 +145,7 @@ Result<PrunePromise> promise_of(Store& store, const std::string& replica, const 
   const std::vector<Moment> points = reached(old);
   for (std::size_t i = 0; i < points.size(); ++i) {
     const bool stays = points[i].at >= base.value_or(0) || i + 1 == points.size() ||
-                       (policy.keep_all_ms > 0 && is_in_window(points, i, policy.keep_all_ms));
+                       (policy.keep_all_ms > 0 && is_in_window(points, i, policy.keep_all_ms, listing));
     if (stays) each.insert(points[i].at);
   }
   owed.each.assign(each.begin(), each.end());

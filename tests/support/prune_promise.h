@@ -19,7 +19,7 @@ struct PrunePromise {
 };
 
 // What a prune is shown. `late`: perhaps not what was put last. It then decides as it would have before that was put,
-// so a run that stays only because a clock was set back behind it is not owed.
+// so what stays only because a later object says that a clock was set back is not owed.
 enum class Listing { whole, late };
 
 // Of a prune by `policy` of what is in the store now; nothing when an object cannot be read.
