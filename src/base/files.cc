@@ -34,7 +34,10 @@ class RealFile final : public File {
     if (::fstat(fd_.get(), &status) != 0) return os_error(errno, path_);
     return static_cast<std::uint64_t>(status.st_size);
   }
+  // ext4 takes a file that was cut to nothing for one that is being replaced, even if it was empty before, and writes
+  // it to the disk when it is closed.
   Result<void> truncate(std::uint64_t size_bytes) override {
+    if (const auto now = size(); now && *now == size_bytes) return {};
     if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) return os_error(errno, "truncating " + path_);
     return {};
   }

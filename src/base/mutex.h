@@ -1,6 +1,7 @@
 // std::mutex with clang's thread-safety annotations, so that a forgotten lock is a compile error in the clang build.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -21,6 +22,7 @@ class CAIRN_TSA(capability("mutex")) Mutex {
   void unlock() CAIRN_TSA(release_capability()) { mutex_.unlock(); }
 
  private:
+  friend class ConditionVariable;
   std::mutex mutex_;
 };
 
@@ -35,7 +37,31 @@ class CAIRN_TSA(scoped_lockable) MutexLock {
   Mutex& mutex_;
 };
 
-// Waits release and take the annotated mutex like a std::condition_variable does.
-using ConditionVariable = std::condition_variable_any;
+// Waits release and take the annotated mutex like a std::condition_variable does. (One for any kind of mutex has
+// another within: each wake would pass through two.)
+class ConditionVariable {
+ public:
+  void notify_one() { condition_.notify_one(); }
+  void notify_all() { condition_.notify_all(); }
+  void wait(Mutex& mutex) REQUIRES(mutex) {
+    std::unique_lock held(mutex.mutex_, std::adopt_lock);
+    condition_.wait(held);
+    held.release();
+  }
+  template <class Rep, class Period>
+  std::cv_status wait_for(Mutex& mutex, const std::chrono::duration<Rep, Period>& time) REQUIRES(mutex) {
+    return wait_until(mutex, std::chrono::steady_clock::now() + time);
+  }
+  template <class Clock, class Duration>
+  std::cv_status wait_until(Mutex& mutex, const std::chrono::time_point<Clock, Duration>& until) REQUIRES(mutex) {
+    std::unique_lock held(mutex.mutex_, std::adopt_lock);
+    const std::cv_status status = condition_.wait_until(held, until);
+    held.release();
+    return status;
+  }
+
+ private:
+  std::condition_variable condition_;
+};
 
 }  // namespace cairn

@@ -16,7 +16,7 @@ constexpr std::int64_t kAgain_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
 constexpr std::int64_t kPinStays_us = 50'000;  // at most, beside a writer that commits on
 constexpr std::int64_t kRunsOfAnOutage = 20;  // a segment holds this part of the time that the store has been away
-constexpr std::int64_t kSync_us = 200'000;
+constexpr std::int64_t kSync_us = 2'000'000;
 
 std::string hold_name(sqlite::Hold hold) {
   switch (hold) {

@@ -21,6 +21,7 @@
 
 #include "fmt/format.h"
 #include "replicate/claim.h"
+#include "replicate/file_sink.h"
 #include "replicate/snapshot_schedule.h"
 #include "replicate/still_there.h"
 #include "restore/metadata.h"
@@ -59,16 +60,6 @@ class EndingSource final : public Source {
  private:
   const FileSource file_;
   const std::atomic<bool>& ends_;
-};
-
-struct FileSink final : segment::Sink {
-  Result<void> write(ByteView bytes) override {
-    CAIRN_TRY(file->write_at(size_bytes, bytes));
-    size_bytes += bytes.size();
-    return {};
-  }
-  std::unique_ptr<File> file;
-  std::uint64_t size_bytes = 0;
 };
 
 }  // namespace
@@ -275,8 +266,9 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
     inputs.push_back(readers.back().get());
   }
   FileSink sink;
-  CAIRN_ASSIGN(sink.file, shared_.files.open(shared_.kept.partial_path(), OpenMode::write));
-  CAIRN_TRY(sink.file->truncate(0));
+  CAIRN_ASSIGN(auto partial, shared_.files.open(shared_.kept.partial_path(), OpenMode::write));
+  CAIRN_TRY(partial->truncate(0));
+  sink.begin(std::move(partial));
   const auto kind = is_bundle(level) ? segment::ObjectKind::bundle : segment::ObjectKind::squashed;
   // On this thread alone: it may run at a low priority, and takes no core from capture.
   segment::MergeOptions options;
@@ -288,7 +280,7 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
     CAIRN_ASSIGN(const bool done, merge->step());
     if (done) break;
   }
-  size_bytes = sink.size_bytes;
+  CAIRN_ASSIGN(size_bytes, sink.finish());
   return merge->footer();
 }
 

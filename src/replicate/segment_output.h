@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "replicate/file_sink.h"
 #include "replicate/shared.h"
 #include "replicate/spool.h"
 #include "segment/writer.h"
@@ -28,12 +29,6 @@ class SegmentOutput {
   }
 
  private:
-  struct FileSink final : segment::Sink {
-    Result<void> write(ByteView bytes) override;
-    std::unique_ptr<File> file;
-    std::uint64_t size_bytes = 0;
-  };
-
   explicit SegmentOutput(Spool& spool) : spool_(spool) {}
   Spool& spool_;
   bool finished_ = false;

@@ -144,16 +144,22 @@ BlockPipeline::~BlockPipeline() { cancel(); }
 void BlockPipeline::push(Bytes raw) { push(std::make_shared<const Bytes>(std::move(raw))); }
 
 void BlockPipeline::push(std::shared_ptr<const Bytes> raw) {
+  auto job = enqueue(std::move(raw));
+  if (job) executor_.run([shared = shared_, job = std::move(job)] { shared->work_on(*job); });
+}
+
+void BlockPipeline::push_own(Bytes raw) { enqueue(std::make_shared<const Bytes>(std::move(raw))); }
+
+// Null: it was cancelled.
+std::shared_ptr<BlockPipeline::Job> BlockPipeline::enqueue(std::shared_ptr<const Bytes> raw) {
   auto job = std::make_shared<Job>();
   job->raw = std::move(raw);
-  {
-    MutexLock lock(shared_->mutex);
-    if (shared_->cancelled) return;
-    job->number = shared_->pushed++;
-    shared_->queue.push_back(job);
-    shared_->changed.notify_all();
-  }
-  executor_.run([shared = shared_, job] { shared->work_on(*job); });
+  MutexLock lock(shared_->mutex);
+  if (shared_->cancelled) return nullptr;
+  job->number = shared_->pushed++;
+  shared_->queue.push_back(job);
+  shared_->changed.notify_all();
+  return job;
 }
 
 void BlockPipeline::push_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t digest) {

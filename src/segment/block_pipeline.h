@@ -35,6 +35,8 @@ class BlockPipeline {
 
   void push(Bytes raw);
   void push(std::shared_ptr<const Bytes> raw);  // that somebody else looks at, too
+  // Who pushes it pops it next, and compresses it there and then: no thread is woken for it.
+  void push_own(Bytes raw);
   // Blocks that need no work, as one that comes out in its turn: they have their numbers.
   void push_elsewhere(std::shared_ptr<const std::vector<StoredBlock>> blocks, std::uint64_t digest);
   // Nobody pushes any more, or nobody wants the rest: wakes the one that waits.
@@ -51,6 +53,7 @@ class BlockPipeline {
  private:
   struct Job;
   struct Shared;
+  std::shared_ptr<Job> enqueue(std::shared_ptr<const Bytes> raw);
   Executor& executor_;
   std::shared_ptr<Shared> shared_;
 };

@@ -107,7 +107,8 @@ Result<void> SegmentWriterImpl::end_run(const RestorePoint& point) {
 Result<Footer> SegmentWriterImpl::finish() {
   if (last_page_.value != 0) return invalid("a segment ends with the end of a run");
   footer_.data_size_bytes = data_bytes(footer_.kind, footer_.page_size, footer_.index_count);
-  if (frames_in_block_ > 0) CAIRN_TRY(push_block());
+  if (frames_in_block_ > 0 && blocks_.pending() > 0) CAIRN_TRY(push_block());
+  if (frames_in_block_ > 0) blocks_.push_own(std::exchange(block_, {}));
   while (blocks_.pending() > 0) CAIRN_TRY(write_oldest());
   const PageListSource page_list{page_list_bytes_, [this](const auto& take) { return list_pages(take); }};
   const HashSource hashes = [this](std::uint64_t first, auto into) { return copy_hashes(first, into); };

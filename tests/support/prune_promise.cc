@@ -71,15 +71,19 @@ std::vector<Moment> reached(const std::vector<Aged>& objects) {
 }
 
 // The age of a point is the sum of the steps behind it: a step back counts nothing, one of more than an hour counts as
-// an hour, the first two of those, from the newest on, count nothing.
+// an hour, the first two of those, from the newest on, count nothing. By a late listing each step may be any from the
+// shortest to the longest that the objects tell of: the age is the greatest that comes of it.
 bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t window_ms, Listing listing) {
   std::int64_t age_ms = 0;
   int long_steps = 0;
   for (std::size_t at = points.size() - 1; at > i; --at) {
-    const std::int64_t to_ms = listing == Listing::late ? points[at].latest_ms : points[at].time_ms;
-    const std::int64_t step_ms = to_ms - points[at - 1].time_ms;
-    if (step_ms > kHourLong_ms && ++long_steps <= 2) continue;
-    age_ms += std::min(std::max<std::int64_t>(step_ms, 0), kHourLong_ms);
+    const Moment &to = points[at], &from = points[at - 1];
+    const bool is_late = listing == Listing::late;
+    const std::int64_t longest_ms = (is_late ? to.latest_ms : to.time_ms) - from.time_ms;
+    const std::int64_t shortest_ms = to.time_ms - (is_late ? from.latest_ms : from.time_ms);
+    if (longest_ms > kHourLong_ms) ++long_steps;
+    if (shortest_ms > kHourLong_ms && long_steps <= 2) continue;
+    age_ms += std::min(std::max<std::int64_t>(longest_ms, 0), kHourLong_ms);
   }
   return age_ms <= window_ms;
 }
