@@ -15,6 +15,7 @@ namespace cairn::layer {
 struct Opened {
   std::string name;  // the whole path, for messages
   Place place;       // the directory that has it
+  std::shared_ptr<const FileDescriptor> merged;  // the same in the merged view, of a database; null: not seen
   Entry entry;
   OverlayMarks marks;
   Stamp stamp;

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/files.h"
+#include "layer/merged_view.h"
 #include "layer/open_entry.h"
 #include "sqlite/database_copy.h"
 #include "sqlite/rollback_copy.h"
@@ -64,6 +66,7 @@ class RealTree final : public Tree {
   Result<MaybeOpen> open_contents(const Where& at, Opened opened, MaybeFile held);
   Result<MaybeOpen> open_database(const Where& at, Opened opened);
   Result<MaybeOpen> open_in_rollback_mode(const Where& at, Opened& opened);
+  std::shared_ptr<const FileDescriptor> where_locks_are_seen(const Where& at, const std::string& path);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
   Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
@@ -76,6 +79,8 @@ class RealTree final : public Tree {
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
   int attempt_ = 1;          // of the entry that is being opened
+  bool looked_for_view_ = false;
+  MaybeFile view_;           // the overlay mount of this upper directory
 };
 
 Result<Places> RealTree::directory_of(const PlanRow& row) {
@@ -227,7 +232,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Open
   if (!wal) return MaybeOpen();
   // Commits behind this are of the next sync: they move the -wal's stamp.
   opened.wal = stamp_of(*wal);
-  CAIRN_ASSIGN(auto copy, sqlite::DatabaseCopy::open(directory, at.name));
+  opened.merged = where_locks_are_seen(at, opened.entry.path);
+  CAIRN_ASSIGN(auto copy, sqlite::DatabaseCopy::open(directory, at.name, opened.merged ? opened.merged->get() : -1));
   if (!copy) return MaybeOpen();
   // What was committed last is in the -wal, and so is the time of it. A checkpoint alone changes nothing.
   if (wal->stx_size > 0) {
@@ -238,6 +244,15 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Open
   return make_open_database(std::move(opened), std::move(copy));
 }
 
+// The directory in the merged view. Null: that is not seen from here, or this is one.
+std::shared_ptr<const FileDescriptor> RealTree::where_locks_are_seen(const Where& at, const std::string& path) {
+  if (is_overlay_) return {};
+  if (!std::exchange(looked_for_view_, true)) view_ = merged_view_of(layers_->upper().fd());
+  if (!view_) return {};
+  auto there = directory_in_view(view_->get(), std::string(parent_of(path)), at.places.front().fd(), at.name);
+  return there ? std::make_shared<const FileDescriptor>(std::move(*there)) : nullptr;
+}
+
 // Null: it is none, and a file like any other.
 Result<std::unique_ptr<OpenEntry>> RealTree::open_in_rollback_mode(const Where& at, Opened& opened) {
   constexpr std::uint64_t kSmallestPage = 512;
@@ -246,7 +261,10 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_in_rollback_mode(const Where& 
   sqlite::RollbackReading how;
   how.lock = attempt_ > 1 ? Lock::keep : Lock::let_go;
   how.wait_ms = options_.transaction_wait_ms;
-  CAIRN_ASSIGN(auto copy, sqlite::RollbackCopy::open(at.places.front().fd(), at.name, how));
+  const int directory = at.places.front().fd();
+  opened.merged = where_locks_are_seen(at, opened.entry.path);
+  CAIRN_ASSIGN(auto copy,
+               sqlite::RollbackCopy::open(opened.merged ? opened.merged->get() : directory, at.name, how));
   if (!copy) return MaybeOpen();
   // The stamp stays that of the first look: whatever has changed since is looked at again by the next sync.
   const std::int64_t mtime_ns = copy->stamp().mtime_ns;
@@ -258,7 +276,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_in_rollback_mode(const Where& 
   }
   opened.entry.size_bytes = copy->size_bytes();
   if (const auto& journal = copy->journal()) {
-    opened.wal = Stamp{journal->inode, journal->ctime_ns, journal->mtime_ns, journal->size};
+    // In the merged view it may have another number, and the next scan sees the upper directory's.
+    CAIRN_ASSIGN(const sqlite::FileStamp here, sqlite::file_stamp(directory, at.name + "-journal"));
+    opened.wal = Stamp{here.inode, journal->ctime_ns, journal->mtime_ns, journal->size};
   }
   return make_open_database(std::move(opened), std::move(copy));
 }

@@ -13,6 +13,7 @@
 #include "replicate/snapshot_schedule.h"
 #include "replicate/snapshot_upload.h"
 #include "replicate/thinning.h"
+#include "sqlite/lock_table.h"
 
 namespace cairn {
 
@@ -34,6 +35,7 @@ class ReplicatorImpl final : public Replicator {
         requests_(shared_) {}
 
   Result<void> open() {
+    CAIRN_TRY(sqlite::expect_locks_to_be_seen(shared_.options.database));  // before anything is claimed
     const std::string& directory = shared_.options.state_directory;
     CAIRN_TRY(shared_.files.make_directories(directory));
     auto lock = shared_.files.lock(join_path(directory, "lock"));

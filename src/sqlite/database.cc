@@ -27,7 +27,6 @@
 
 namespace cairn::sqlite {
 namespace {
-
 // Slots of SQLite's WAL locks (wal.c).
 constexpr int kWriteLock = 0;
 constexpr int kCheckpointLock = 1;
@@ -117,6 +116,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwi
   char* real = ::realpath(path.c_str(), nullptr);  // SQLite, too, names the WAL after the file a link leads to
   db->path_of_database_ = real ? real : path;
   std::free(real);
+  if (reach == Reach::by_path) CAIRN_TRY(expect_locks_to_be_seen(db->path_of_database_));
   CAIRN_TRY(db->open_connections(wal_switch, reach));
   CAIRN_ASSIGN(const Identity now, identify(path));
   if (now != db->identity_) return Error(ErrorKind::busy, fmt::format("{} was replaced while it was opened", path));

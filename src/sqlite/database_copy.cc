@@ -10,11 +10,13 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "base/os.h"
 #include "sqlite/database.h"
 #include "sqlite/in_place.h"
+#include "sqlite/lock_table.h"
 #include "wal/wal.h"
 
 namespace cairn::sqlite {
@@ -104,7 +107,8 @@ class Copy : public DatabaseCopy {
           wal::frame_offset(FrameNo(frame->frame), page_size_) + wal::kFrameHeaderSize + (from - page_begin);
       const auto part = into.subspan(from - offset, to - from);
       CAIRN_ASSIGN(const std::size_t read, read_wal(place, part));
-      if (read != part.size()) return Error(ErrorKind::io, fmt::format("{}-wal ends inside a frame", name_));
+      std::ranges::fill(part.subspan(read), std::byte{0});
+      was_cut_short_ = was_cut_short_ || read != part.size();
     }
     return {};
   }
@@ -121,6 +125,7 @@ class Copy : public DatabaseCopy {
   }
 
   std::string name_;
+  bool was_cut_short_ = false;  // a frame was not there any more
   std::vector<FrameOf> newest_;
   std::uint32_t page_size_ = 0, page_count_ = 0;
 };
@@ -129,7 +134,7 @@ class Copy : public DatabaseCopy {
 class LiveCopy final : public Copy {
  public:
   static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
-  Result<bool> stands_still() override { return true; }
+  Result<bool> stands_still() override;
 
  private:
   LiveCopy(std::string name, std::unique_ptr<Database> database)
@@ -144,6 +149,7 @@ class LiveCopy final : public Copy {
   }
 
   std::unique_ptr<Database> database_;
+  std::optional<wal::IndexHeader> pinned_;  // as it was when the state was learned
 };
 
 std::string path_in(int directory, const std::string& name) {
@@ -186,6 +192,7 @@ Result<void> LiveCopy::learn_state() {
                                                    name_, index.max_frame.value));
     }
     take(std::move(wal));
+    if (database_->hold() == Hold::pin) pinned_ = index;
     return {};
   }
   std::array<std::byte, 100> start{};
@@ -197,21 +204,44 @@ Result<void> LiveCopy::learn_state() {
   return {};
 }
 
-// Nobody is connected. What was left behind lies still until somebody comes, and that shows.
-class IdleCopy final : public Copy {
- public:
-  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
+// What a pin promises, unless somebody else's locks are none of these.
+Result<bool> LiveCopy::stands_still() {
+  if (was_cut_short_) return false;
+  if (!pinned_) return true;
+  CAIRN_ASSIGN(const wal::IndexHeader now, database_->look());
+  return now.salts == pinned_->salts && (now.backfilled <= pinned_->max_frame || now.backfilled == pinned_->backfilled);
+}
 
-  Result<bool> stands_still() override {
-    CAIRN_ASSIGN(const Stamps now, look());
-    return now == stamps_;
-  }
+// No lock is seen. Nobody is connected (what was left behind is read as SQLite's recovery would read it), or only who
+// takes his locks where they do not show. The -shm is looked at and no more: SQLite, which would be the first one as
+// far as the locks tell, would make it anew under those who have it mapped.
+//
+// What is read is one state if, when all is read, the WAL begins as it did (who overwrites frames begins a WAL), and
+// the file is what it was or has at most got what the copy has from the WAL.
+class UnlockedCopy final : public Copy {
+ public:
+  // Null: it is no such database.
+  static Result<std::unique_ptr<UnlockedCopy>> open(int directory, const std::string& name);
+  Result<bool> stands_still() override;
+  bool is_settled() const { return file_is_settled_; }
 
  private:
-  using Stamps = std::array<FileStamp, 3>;  // of the file, the -wal, and the -shm that is not there
+  using Start = std::array<std::byte, wal::kHeaderSize>;
+  struct Stamps {
+    FileStamp file, wal, shm;
+  };
 
-  IdleCopy(std::string name, int directory) : Copy(std::move(name)), directory_(directory) {}
+  UnlockedCopy(std::string name, int directory) : Copy(std::move(name)), directory_(directory) {}
+  Result<bool> open_files();
+  Result<void> learn_state(const wal::DatabaseHeader& header);
   Result<Stamps> look() const;
+  Result<Start> start_of_wal();
+  Result<bool> has_only_what_is_copied();
+  struct Index {
+    wal::IndexHeader header;
+    FrameNo backfill_begun;  // frames that are in the file, or are being written to it
+  };
+  Result<std::optional<Index>> index() const;
   Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
     return read_some_at(file_.get(), offset, into, name_);
   }
@@ -222,33 +252,107 @@ class IdleCopy final : public Copy {
   int directory_;
   FileDescriptor file_, wal_;
   Stamps stamps_;
+  bool file_is_settled_ = false;  // what is written to it from now on shows in its stamp
+  bool is_sure_ = true;           // that the copied state is the newest one
+  bool tells_backfill_ = false;   // the library that writes it does
+  Start start_{};
+  wal::Salts salts_;
+  FrameNo last_;
 };
 
-Result<IdleCopy::Stamps> IdleCopy::look() const {
+Result<UnlockedCopy::Stamps> UnlockedCopy::look() const {
   Stamps stamps;
-  const std::array<std::string, 3> names{name_, name_ + "-wal", name_ + "-shm"};
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    CAIRN_ASSIGN(stamps[i], file_stamp(directory_, names[i]));
-  }
+  CAIRN_ASSIGN(stamps.file, file_stamp(directory_, name_));
+  CAIRN_ASSIGN(stamps.wal, file_stamp(directory_, name_ + "-wal"));
+  CAIRN_ASSIGN(stamps.shm, file_stamp(directory_, name_ + "-shm"));
   return stamps;
 }
 
-Result<std::unique_ptr<DatabaseCopy>> IdleCopy::open(int directory, const std::string& name) {
-  std::unique_ptr<IdleCopy> copy(new IdleCopy(name, directory));
-  CAIRN_ASSIGN(copy->stamps_, copy->look());
+Result<bool> UnlockedCopy::open_files() {
   const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  copy->file_ = FileDescriptor(::openat(directory, name.c_str(), how));
-  copy->wal_ = FileDescriptor(::openat(directory, (name + "-wal").c_str(), how));
-  if (!copy->file_.is_open() || !copy->wal_.is_open()) return std::unique_ptr<DatabaseCopy>();
+  file_ = FileDescriptor(::openat(directory_, name_.c_str(), how));
+  wal_ = FileDescriptor(::openat(directory_, (name_ + "-wal").c_str(), how));
+  return file_.is_open() && wal_.is_open();
+}
+
+Result<UnlockedCopy::Start> UnlockedCopy::start_of_wal() {
+  Start start{};
+  CAIRN_TRY(read_wal(0, start));
+  return start;
+}
+
+// Nothing: there is none, or it is being written. It lives in memory that others have mapped: a descriptor of our own
+// is no harm, since none of this process's connections is seen either.
+Result<std::optional<UnlockedCopy::Index>> UnlockedCopy::index() const {
+  constexpr std::size_t kBackfillBegunOffset = 128;  // nBackfillAttempted
+  const FileDescriptor shm(
+      ::openat(directory_, (name_ + "-shm").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!shm.is_open()) return std::optional<Index>();
+  alignas(8) std::array<std::byte, wal::kIndexBytes> bytes{};
+  CAIRN_ASSIGN(const std::size_t got, read_some_at(shm.get(), 0, bytes, name_ + "-shm"));
+  Index found;
+  if (got < bytes.size() || wal::read_index(bytes.data(), found.header) != wal::IndexState::ok) {
+    return std::optional<Index>();
+  }
+  std::uint32_t begun = 0;
+  std::memcpy(&begun, bytes.data() + kBackfillBegunOffset, sizeof begun);
+  found.backfill_begun = std::max(FrameNo(begun), found.header.backfilled);
+  return std::optional(found);
+}
+
+Result<std::unique_ptr<UnlockedCopy>> UnlockedCopy::open(int directory, const std::string& name) {
+  std::unique_ptr<UnlockedCopy> copy(new UnlockedCopy(name, directory));
+  CAIRN_ASSIGN(const bool is_there, copy->open_files());
+  if (!is_there) return std::unique_ptr<UnlockedCopy>();
+  CAIRN_ASSIGN(copy->stamps_, copy->look());
+  copy->file_is_settled_ = sqlite::is_settled(copy->stamps_.file);
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, copy->read_file(0, start));
   const auto header = wal::parse_database_header(ByteView(start).first(got));
-  if (!header || !header->wal_mode) return std::unique_ptr<DatabaseCopy>();
-  IdleCopy& self = *copy;
-  CAIRN_ASSIGN(Wal wal, learn([&self](auto offset, auto into) { return self.read_wal(offset, into); }, std::nullopt));
-  if (wal.page_count == 0 || wal.page_size != header->page_size) return std::unique_ptr<DatabaseCopy>();
-  copy->take(std::move(wal));
-  return std::unique_ptr<DatabaseCopy>(std::move(copy));
+  if (!header || !header->wal_mode) return std::unique_ptr<UnlockedCopy>();
+  CAIRN_TRY(copy->learn_state(*header));
+  if (copy->page_count_ == 0) return std::unique_ptr<UnlockedCopy>();
+  return copy;
+}
+
+Result<void> UnlockedCopy::learn_state(const wal::DatabaseHeader& header) {
+  constexpr std::uint32_t kTellsBackfillSince = 3'011'000;
+  tells_backfill_ = header.sqlite_version >= kTellsBackfillSince;
+  CAIRN_ASSIGN(start_, start_of_wal());
+  if (const auto wal = wal::parse_header(start_)) salts_ = wal->salts;
+  CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, std::nullopt));
+  last_ = wal.last;
+  // Frames that a checksum does not prove but an index promises: docs/sqlite.md, Savepoints. After a power loss the
+  // index may promise what is not there. What is right then is told once somebody has used the database.
+  CAIRN_ASSIGN(const auto promised, index());
+  is_sure_ = !promised || promised->header.salts != salts_ || promised->header.max_frame <= last_;
+  if (wal.page_count > 0 && wal.page_size == header.page_size) {
+    take(std::move(wal));
+    return {};
+  }
+  // All of it is in the file, or it is not its WAL.
+  if (stamps_.shm.inode == 0) return {};
+  is_sure_ = is_sure_ && wal.page_count == 0 && stamps_.file.size % header.page_size == 0;
+  page_size_ = header.page_size;
+  page_count_ = static_cast<std::uint32_t>(stamps_.file.size / header.page_size);
+  return {};
+}
+
+Result<bool> UnlockedCopy::stands_still() {
+  if (!is_sure_ || was_cut_short_) return false;
+  CAIRN_ASSIGN(const Start start, start_of_wal());
+  CAIRN_ASSIGN(const Stamps now, look());
+  const bool same_files = now.file.inode == stamps_.file.inode && now.wal.inode == stamps_.wal.inode;
+  if (!same_files || start != start_) return false;
+  if (file_is_settled_ && now.file == stamps_.file) return true;
+  return has_only_what_is_copied();
+}
+
+// Whoever writes to the file says first how far.
+Result<bool> UnlockedCopy::has_only_what_is_copied() {
+  if (!tells_backfill_ || newest_.empty()) return false;
+  CAIRN_ASSIGN(const auto now, index());
+  return now && now->header.salts == salts_ && now->backfill_begun <= last_;
 }
 
 // What lies beside a database, as files; other things of these names are none of its business.
@@ -313,20 +417,36 @@ Result<FileStamp> file_stamp(int directory, const std::string& name) {
   return FileStamp{info.st_ino, static_cast<std::uint64_t>(info.st_size), ns(info.st_mtim), ns(info.st_ctim)};
 }
 
+bool is_settled(const FileStamp& stamp) {
+  constexpr std::int64_t kNsPerSecond = 1'000'000'000, kNsPerMs = 1'000'000;
+  struct timespec now {};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * kNsPerSecond + now.tv_nsec - stamp.ctime_ns >= kSettleMs * kNsPerMs;
+}
+
 Result<bool> has_contents_in_wal(int directory, const std::string& name) {
   const Company company = company_of(directory, name);
   if (!company.wal || company.hot_journal) return false;
   if (company.shm) return is_in_wal_mode(directory, name);
   if (!company.filled_wal) return false;
-  CAIRN_ASSIGN(const auto idle, IdleCopy::open(directory, name));
-  return idle != nullptr;
+  CAIRN_ASSIGN(const auto copy, UnlockedCopy::open(directory, name));
+  return copy != nullptr;
 }
 
-Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const std::string& name) {
+Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const std::string& name, int merged) {
   const Company company = company_of(directory, name);
-  if (!company.wal || company.hot_journal) return std::unique_ptr<DatabaseCopy>();
-  if (company.shm) return LiveCopy::open(directory, name);
-  return company.filled_wal ? IdleCopy::open(directory, name) : Result<std::unique_ptr<DatabaseCopy>>(nullptr);
+  const bool is_one = company.wal && !company.hot_journal && (company.shm || company.filled_wal);
+  if (!is_one) return std::unique_ptr<DatabaseCopy>();
+  for (const int where : {directory, merged}) {
+    if (company.shm && where >= 0 && is_seen_connected(where, name)) return LiveCopy::open(where, name);
+  }
+  auto copy = UnlockedCopy::open(directory, name);
+  if (copy && *copy && !(*copy)->is_settled()) {
+    sqlite3_sleep(kSettleMs);
+    copy = UnlockedCopy::open(directory, name);
+  }
+  if (!copy) return copy.error();
+  return std::unique_ptr<DatabaseCopy>(std::move(*copy));
 }
 
 }  // namespace cairn::sqlite

@@ -1,10 +1,11 @@
 // One committed state of a database in WAL mode, page by page as it would be in the file alone, read while others go
 // on writing. Nothing is written to the database or its WAL, and no file in its directory is made or removed.
 //
-// Somebody is connected (there is a -shm): it is read under a hold (database.h), which does to the application what a
-// long reader does: its WAL cannot be restarted meanwhile. So read it in one go, and let go of it.
-// Nobody is (a -wal that was left behind, and no -shm): the frames of the WAL are found as SQLite's recovery would find
-// them. Then only stands_still() tells that nobody has come meanwhile.
+// Somebody is seen to be connected: it is read under a hold (database.h), which does to the application what a long
+// reader does: its WAL cannot be restarted meanwhile. So read it in one go, and let go of it.
+// Nobody is seen (a -wal that was left behind; or who uses it does so through an overlay mount, whose locks do not show
+// in the upper directory): the frames of the WAL are found as SQLite's recovery would find them. Then only
+// stands_still() tells that what was read is one state.
 //
 // Errors: busy (no hold could be had for some seconds), io, denied, corrupt. One thread at a time.
 #pragma once
@@ -26,6 +27,9 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 Result<FileStamp> file_stamp(int directory, const std::string& name);
+// The next write to the file is sure to give it another stamp. Otherwise: not before kSettleMs have passed.
+bool is_settled(const FileStamp& stamp);
+inline constexpr int kSettleMs = 21;  // a file system's clock moves at least once in that
 
 // Whether `name` in the open directory is a database whose contents lie in its file and in its -wal: in WAL mode, and
 // with a -wal that belongs to it. Of those in rollback mode: rollback_copy.h.
@@ -33,8 +37,9 @@ Result<bool> has_contents_in_wal(int directory, const std::string& name);
 
 class DatabaseCopy {
  public:
-  // Null: it is no such database (any more). `directory` stays open as long as the copy.
-  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name);
+  // Null: it is no such database (any more). `directory` stays open as long as the copy. `merged`: the same directory
+  // in the overlay mount that it is a part of the upper directory of, where those are seen who use it there; -1: none.
+  static Result<std::unique_ptr<DatabaseCopy>> open(int directory, const std::string& name, int merged = -1);
   virtual ~DatabaseCopy() = default;
 
   virtual std::uint64_t size_bytes() const = 0;

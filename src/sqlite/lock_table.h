@@ -17,7 +17,18 @@ struct LockTable {
 };
 
 LockTable read_lock_table(const Identity& shm);
+
+// Whether some process, this one too, is seen to be connected to the database `name` in the open directory: each one
+// holds byte 128 of the -shm for as long. False is no proof that nobody is. A lock belongs to the inode that it was
+// taken on, and in an overlay mount that is one of the mount: whoever uses the database there is seen in a directory of
+// the mount, and not in the upper directory although its file is the same. Nor are processes shown outside of this
+// one's pid namespace and those in it.
+bool is_seen_connected(int directory, const std::string& name);
+
+// unsupported: the database at `path` lies in the upper directory of an overlay mount.
+Result<void> expect_locks_to_be_seen(const std::string& path);
 // The same from the text of /proc/locks; for tests.
 LockTable read_lock_table(std::string_view table, const Identity& shm);
+bool shows_connection(std::string_view table, const Identity& shm);
 
 }  // namespace cairn::sqlite

@@ -26,7 +26,6 @@ namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr std::int64_t kTickNs = 20'000'000;       // a file system's clock moves at least once in that
 constexpr int kLookPauseMs = 2;
 
 // A database file, open in SQLite's file layer. It stays where it is: that layer keeps its address.
@@ -144,7 +143,7 @@ class RealCopy final : public RollbackCopy {
   Result<Found> look();
   Result<Found> look_at_rest();
   Result<Found> learn();
-  Result<bool> is_settled();
+  Result<bool> has_settled();
   Result<Found> learn_journal(FileDescriptor journal, std::uint32_t page_size);
 
   const int directory_;
@@ -195,26 +194,26 @@ Result<RealCopy::Found> RealCopy::learn() {
   CAIRN_ASSIGN(const auto header, header_of(*file_));
   const bool is_hot = journal && !has_writer;
   if (!header || (header->wal_mode && !is_hot)) return Found::no_database;
-  CAIRN_ASSIGN(const bool settled, is_settled());
+  CAIRN_ASSIGN(const bool settled, has_settled());
   if (!settled) return Found::nothing_yet;
   size_ = stamp_.size;
   return is_hot ? learn_journal(std::move(*journal), header->page_size) : Found::state;
 }
 
 // What has just been written can be written again and bear the same stamp. Who writes all the time has to wait for it.
-Result<bool> RealCopy::is_settled() {
+Result<bool> RealCopy::has_settled() {
   constexpr int kLooks = 5;
-  if (is_older_than(stamp_, kTickNs)) return true;
+  if (is_settled(stamp_)) return true;
   if (++unsettled_looks_ < kLooks && how_.lock == RollbackReading::Lock::let_go) return false;
-  sqlite3_sleep(static_cast<int>(kTickNs / kNsPerMs) + 1);
+  sqlite3_sleep(kSettleMs);
   CAIRN_ASSIGN(const FileStamp now, file_stamp(directory_, name_));
-  return now == stamp_ && is_older_than(stamp_, kTickNs);
+  return now == stamp_ && is_settled(stamp_);
 }
 
 Result<RealCopy::Found> RealCopy::learn_journal(FileDescriptor journal, std::uint32_t page_size) {
   const std::string name = name_ + "-journal";
   CAIRN_ASSIGN(const FileStamp stamp, file_stamp(directory_, name));
-  if (!is_older_than(stamp, kTickNs)) return Found::nothing_yet;
+  if (!is_settled(stamp)) return Found::nothing_yet;
   const auto read = [&](std::uint64_t offset, std::span<std::byte> into) {
     return read_some_at(journal.get(), offset, into, name);
   };
