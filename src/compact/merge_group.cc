@@ -67,7 +67,9 @@ Result<segment::Footer> MergeDesk::merge(const MergeJob& job, const Readers& rea
   segment::MergeOptions options;
   options.stop = stop_;
   FileSink sink(file);
-  return segment::merge(std::move(inputs), job.kind, sink, executor_, options);
+  CAIRN_ASSIGN(const segment::Footer footer, segment::merge(std::move(inputs), job.kind, sink, executor_, options));
+  CAIRN_TRY(file.sync());  // a disk that loses what it is given says so now, and not to who removes the inputs
+  return footer;
 }
 
 Result<void> MergeDesk::publish(const MergeJob& job, const segment::Footer& footer, const File& file,

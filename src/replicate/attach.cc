@@ -187,8 +187,10 @@ Result<void> rebuild_hashes(const AttachContext& c, Base& base, Sequence publish
 }
 
 // The spool continues the published head, or it is of no use.
-Result<void> align_spool(Base& base, Sequence published, std::uint64_t published_hash) {
-  base.spool->pop_published(published, published_hash);
+Result<void> align_spool(Base& base, const restore::HeadState& head) {
+  const Sequence published = head.newest;
+  const std::uint64_t published_hash = head.footer.hash_after();
+  base.spool->pop_published(published, &head.footer);
   const auto front = base.spool->front();
   if (front && (front->sequence != published.next() || front->hash_before != published_hash))
     return base.spool->clear();
@@ -242,7 +244,7 @@ Result<Base> go_on(const AttachContext& c, const restore::HeadState& head) {
   CAIRN_ASSIGN(Base base, open_base(c, head.lineage));
   base.start = Start::go_on;
   base.has_snapshot = head.has_snapshot;
-  CAIRN_TRY(align_spool(base, head.newest, head.footer.hash_after()));
+  CAIRN_TRY(align_spool(base, head));
   CAIRN_ASSIGN(const bool known, settle_hashes(c, base, head.newest, head.footer.hash_after()));
   if (known) return base;
   if (head.has_snapshot) {
@@ -341,7 +343,7 @@ Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& h
     r.published = head.newest;
     r.published_hash = head_hash;
   }));
-  spool.pop();
+  spool.pop_published(head.newest, &head.footer);
   return true;
 }
 
@@ -380,7 +382,7 @@ Result<std::optional<Base>> presume(const AttachContext& context, const Time& no
   if (!record.proven) return std::optional<Base>();
   CAIRN_ASSIGN(Base base, open_base(context, record.lineage));
   base.start = Start::go_on;
-  base.spool->pop_published(record.published, record.published_hash);
+  base.spool->pop_published(record.published, nullptr);
   // A power loss may have taken what was remembered last: only the store can tell then.
   if (!follows(*base.spool, record)) return std::optional<Base>();
   CAIRN_ASSIGN(const bool known, settle_hashes(context, base, record.published, record.published_hash));

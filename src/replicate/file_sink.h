@@ -1,15 +1,34 @@
 // An object that is written to a file from its beginning to its end. What comes in small pieces is written in large
-// ones: of a segment of one commit all of it at once.
+// ones: of a segment of one commit all of it at once. Nothing is synced; so before the file is believed, whether it is
+// still what was written is told by a hash: a disk that fails, or is full after all, may lose pages of the cache, and
+// says so once, to whoever asks first.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "base/files.h"
+#include "segment/running_hash.h"
 #include "segment/writer.h"
 
 namespace cairn::replicate {
+
+struct WrittenFile {
+  std::uint64_t size_bytes = 0, hash = 0;
+};
+inline Result<std::uint64_t> hash_of_file(const Source& file) {
+  segment::RunningHash hash;
+  Bytes piece(std::min<std::uint64_t>(file.size_bytes(), 1u << 20));
+  for (std::uint64_t at = 0; at < file.size_bytes(); at += piece.size()) {
+    const auto part = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.size_bytes() - at));
+    CAIRN_TRY(file.read_at(at, part));
+    hash.add(part);
+  }
+  return hash.value();
+}
 
 class FileSink final : public segment::Sink {
  public:
@@ -20,11 +39,11 @@ class FileSink final : public segment::Sink {
     waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
     return {};
   }
-  // All of it is in the file, which is closed. How large it is.
-  Result<std::uint64_t> finish() {
+  // All of it is in the file, which is closed.
+  Result<WrittenFile> finish() {
     CAIRN_TRY(flush());
     file_.reset();
-    return written_bytes_;
+    return WrittenFile{written_bytes_, hash_.value()};
   }
   void give_up() { file_.reset(); }
 
@@ -39,12 +58,14 @@ class FileSink final : public segment::Sink {
   }
   Result<void> write_through(ByteView bytes) {
     CAIRN_TRY(file_->write_at(written_bytes_, bytes));
+    hash_.add(bytes);
     written_bytes_ += bytes.size();
     return {};
   }
 
   std::unique_ptr<File> file_;
   std::uint64_t written_bytes_ = 0;
+  segment::RunningHash hash_;
   Bytes waiting_;
 };
 

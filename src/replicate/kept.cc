@@ -69,13 +69,9 @@ std::string Kept::path_of(int level, Sequence first, Sequence last) const {
 }
 
 Result<void> Kept::open() {
-  if (options_.level_windows_ms.empty()) {
-    for (int level = 0; level <= kMostLevels; ++level) {
-      CAIRN_TRY(empty(folder_of(level)));
-    }
-    return {};
-  }
-  for (int level = 0; level <= static_cast<int>(options_.level_windows_ms.size()); ++level) {
+  CAIRN_TRY(files_.make_directories(directory_));
+  if (options_.level_windows_ms.empty()) CAIRN_TRY(empty_levels());
+  for (int level = 0; has_levels() && level <= static_cast<int>(options_.level_windows_ms.size()); ++level) {
     CAIRN_TRY(files_.make_directories(folder_of(level)));
   }
   const auto fence = read_file(files_, fence_path());
@@ -87,9 +83,16 @@ Result<void> Kept::open() {
   return {};
 }
 
-Result<void> Kept::empty(const std::string& directory) {
-  CAIRN_ASSIGN(const auto names, names_in(files_, directory));
-  for (const std::string& name : names) CAIRN_TRY(files_.remove(join_path(directory, name)));
+// All that may be there, whichever levels there are now. None of it comes back with a power loss.
+Result<void> Kept::empty_levels() {
+  for (int level = 0; level <= kMostLevels; ++level) {
+    const std::string folder = folder_of(level);
+    auto names = files_.list(folder);
+    if (!names && names.error().kind() == ErrorKind::not_found) continue;
+    if (!names) return names.error();
+    for (const std::string& name : *names) CAIRN_TRY(files_.remove(join_path(folder, name)));
+    CAIRN_TRY(files_.sync_directory(folder));
+  }
   return {};
 }
 
@@ -105,7 +108,7 @@ void Kept::take(const SpooledSegment& segment) {
                     .page_size = segment.page_size};
   MutexLock hold(mutex_);
   const bool has_room = size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
-  if (options_.level_windows_ms.empty() || !has_room || !files_.rename(segment.path, object.path)) {
+  if (!has_levels() || !has_room || !files_.rename(segment.path, object.path)) {
     (void)files_.remove(segment.path);
     return;
   }
@@ -114,13 +117,7 @@ void Kept::take(const SpooledSegment& segment) {
 }
 
 Result<void> Kept::begin_anew(Sequence fence) {
-  if (options_.level_windows_ms.empty()) return {};
-  for (int level = 0; level <= kMostLevels; ++level) {
-    CAIRN_TRY(empty(folder_of(level)));
-    if (level <= static_cast<int>(options_.level_windows_ms.size())) {
-      CAIRN_TRY(files_.sync_directory(folder_of(level)));
-    }
-  }
+  CAIRN_TRY(empty_levels());
   CAIRN_TRY(files_.remove(removals_path()));
   CAIRN_TRY(write_file_durably(files_, fence_path(), as_bytes(checked_line(std::to_string(fence.value)))));
   MutexLock hold(mutex_);

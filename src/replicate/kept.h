@@ -37,7 +37,7 @@ class Kept {
   // Both must outlive it.
   Kept(FileSystem& files, const ReplicatorOptions& options);
 
-  // Makes the folder; without levels it is emptied instead.
+  // Makes the folder; without levels it is emptied, too.
   Result<void> open();
 
   // Whoever publishes. Takes over the file of a published segment, or removes it.
@@ -61,7 +61,8 @@ class Kept {
 
  private:
   std::string folder_of(int level) const { return join_path(directory_, std::to_string(level)); }
-  Result<void> empty(const std::string& directory);
+  Result<void> empty_levels();
+  bool has_levels() const { return !options_.level_windows_ms.empty(); }
   std::string fence_path() const { return join_path(directory_, "fence"); }
 
   FileSystem& files_;

@@ -236,8 +236,8 @@ void Levels::let_go(std::size_t level, std::size_t count) {
 // Making one of them.
 
 void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
-  std::uint64_t size_bytes = 0;
-  auto footer = write_merged(level, count, size_bytes);
+  WrittenFile written;
+  auto footer = write_merged(level, count, written);
   if (!footer && footer.error().kind() == ErrorKind::cancelled) return;
   if (!footer && (footer.error().kind() == ErrorKind::io || footer.error().kind() == ErrorKind::denied)) {
     not_before_us_ = now.mono_us + kTryAgain_us;
@@ -246,14 +246,14 @@ void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
     return;
   }
   // A file that a power loss has garbled: what it holds is in the store, and stays as it is there.
-  if (!footer || size_bytes > shared_.options.merged_limit_bytes) return let_go(level, count);
+  if (!footer || written.size_bytes > shared_.options.merged_limit_bytes) return let_go(level, count);
   const int number = static_cast<int>(level) + 1;
   KeptObject object =
-      describe_kept(*footer, number, shared_.kept.path_of(number, footer->first, footer->last), size_bytes);
-  merged_ = Merged{level, count, std::move(object), std::move(*footer)};
+      describe_kept(*footer, number, shared_.kept.path_of(number, footer->first, footer->last), written.size_bytes);
+  merged_ = Merged{level, count, written.hash, std::move(object), std::move(*footer)};
 }
 
-Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t count, std::uint64_t& size_bytes) {
+Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t count, WrittenFile& written) {
   std::deque<std::unique_ptr<File>> files;
   std::deque<FileSource> sources;
   std::vector<std::unique_ptr<segment::ObjectReader>> readers;
@@ -280,7 +280,7 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
     CAIRN_ASSIGN(const bool done, merge->step());
     if (done) break;
   }
-  CAIRN_ASSIGN(size_bytes, sink.finish());
+  CAIRN_ASSIGN(written, sink.finish());
   return merge->footer();
 }
 
@@ -314,10 +314,12 @@ Result<void> Levels::expect_our_replica() {
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");
 }
 
-// The object as it lies there. Nothing: somebody else's lies under its key, with other contents.
+// The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
 Result<std::optional<ObjectInfo>> Levels::put(const std::string& key) {
   CAIRN_ASSIGN(const auto file, shared_.files.open(shared_.kept.partial_path(), OpenMode::read));
   const EndingSource body(*file, merged_->object.size_bytes, shared_.upkeep_ends);
+  CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
+  if (hash != merged_->file_hash) return std::optional<ObjectInfo>();  // the disk has lost it: its sources stay there
   auto put = shared_.store.put_new(key, body);
   if (put) return std::optional(ObjectInfo{key, body.size_bytes(), std::move(*put), 0});
   if (put.error().kind() != ErrorKind::conflict && put.error().kind() != ErrorKind::maybe_done) return put.error();

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "replicate/file_sink.h"
 #include "replicate/kept.h"
 #include "replicate/patience.h"
 #include "replicate/removals.h"
@@ -38,6 +39,7 @@ class Levels {
   struct Merged {
     std::size_t level = 0;  // index into waiting_: of what it was made of
     std::size_t sources = 0;
+    std::uint64_t file_hash = 0;
     KeptObject object;
     segment::Footer footer;
   };
@@ -61,7 +63,7 @@ class Levels {
 
   // Making one of them.
   void merge(std::size_t level, std::size_t count, const Time& now);
-  Result<segment::Footer> write_merged(std::size_t level, std::size_t count, std::uint64_t& size_bytes);
+  Result<segment::Footer> write_merged(std::size_t level, std::size_t count, WrittenFile& written);
   void put_merged(const Time& now);
   Result<void> expect_our_replica();
   Result<std::optional<ObjectInfo>> put(const std::string& key);

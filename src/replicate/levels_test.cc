@@ -382,6 +382,25 @@ TEST_F(Levels, AnAnswerThatIsLostIsLookedFor) {
   EXPECT_EQ(replicator_->status().merged_objects, 1u);
 }
 
+// While the store was away the disk has lost what was written to it and never synced.
+TEST_F(Levels, WhatTheDiskHasLostOfAMergedObjectIsNotPut) {
+  begin();
+  recording_->before = [](const RecordingStore::Call& call) -> std::optional<Error> {
+    if (call.operation != Operation::put_new || call.key.find("/levels/") == std::string::npos) return std::nullopt;
+    return Error(ErrorKind::retry_later, "away");
+  };
+  next_window();
+  publish(6);
+  next_window();
+  publish();
+  keep_up();
+  (*files_->open(options().state_directory + "/kept/partial", OpenMode::write))->write_at(500, Bytes(200)).value();
+  recording_->before = nullptr;
+  rest();
+  EXPECT_TRUE(keys("levels/1").empty());
+  expect_every_state();
+}
+
 TEST_F(Levels, WhatSomebodyElseHasPutThereReplacesNothing) {
   begin();
   next_window();

@@ -272,6 +272,13 @@ Result<void> Publisher::look_for_replica(Sequence published) {
 Result<bool> Publisher::put(const SpooledSegment& segment) {
   CAIRN_ASSIGN(auto file, shared_.files.open(segment.path, OpenMode::read));
   const FileSource body(*file, segment.size_bytes);
+  CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
+  if (hash != segment.file_hash) {
+    return Error(ErrorKind::corrupt,
+                 fmt::format("{} is not what was written to it: its disk loses what it is given. At the next start "
+                             "what it held is taken from the database again",
+                             segment.path));
+  }
   const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
   auto put = shared_.store.put_new(key, body);
   if (put) return true;

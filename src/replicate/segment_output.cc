@@ -16,8 +16,8 @@ Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(const Shared& shared,
 Result<void> SegmentOutput::finish(const segment::RestorePoint& point) {
   CAIRN_TRY(writer_->end_run(point));
   CAIRN_ASSIGN(const segment::Footer footer, writer_->finish());
-  CAIRN_ASSIGN(const std::uint64_t size_bytes, sink_.finish());
-  CAIRN_TRY(spool_.add(footer, size_bytes));
+  CAIRN_ASSIGN(const WrittenFile written, sink_.finish());
+  CAIRN_TRY(spool_.add(footer, written));
   finished_ = true;
   return {};
 }

@@ -19,10 +19,11 @@ std::uint64_t commits_in(const segment::Footer& footer) {
   return commits;
 }
 
-SpooledSegment described(const segment::Footer& footer, std::string path, std::uint64_t size_bytes) {
+SpooledSegment described(const segment::Footer& footer, std::string path, const WrittenFile& written) {
   return {.sequence = footer.last,
           .path = std::move(path),
-          .size_bytes = size_bytes,
+          .size_bytes = written.size_bytes,
+          .file_hash = written.hash,
           .time_ms = footer.last_time_ms,
           .hash_before = footer.hash_before,
           .hash_after = footer.hash_after(),
@@ -42,7 +43,14 @@ Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path,
   if (footer.lineage != lineage || footer.first != footer.last) {
     return Error(ErrorKind::corrupt, fmt::format("{} belongs to another replica", path));
   }
-  return described(footer, path, size);
+  CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(source));
+  return described(footer, path, {size, hash});
+}
+
+bool is_of(const SpooledSegment& segment, const segment::Footer& published) {
+  return published.kind == segment::ObjectKind::segment && published.last == segment.sequence &&
+         published.hash_before == segment.hash_before && published.hash_after() == segment.hash_after &&
+         published.last_time_ms == segment.time_ms;
 }
 
 Result<std::unique_ptr<File>> or_say_why(Result<std::unique_ptr<File>> opened) {
@@ -94,6 +102,7 @@ Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& d
 Result<void> Spool::load(const Id128& lineage) {
   CAIRN_ASSIGN(const auto names, files_.list(directory_));
   MutexLock lock(mutex_);
+  bool removed = false;
   for (const std::string& name : names) {  // sorted: ascending by sequence
     const std::string path = join_path(directory_, name);
     auto segment = name.ends_with(kSuffix)
@@ -109,9 +118,10 @@ Result<void> Spool::load(const Id128& lineage) {
       segments_.push_back(std::move(*segment));
     } else {
       CAIRN_TRY(files_.remove(path));
+      removed = true;
     }
   }
-  return {};
+  return removed ? files_.sync_directory(directory_) : Result<void>();  // their numbers are used again, as in clear()
 }
 
 std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, file_name(sequence)); }
@@ -133,8 +143,8 @@ ScratchSpace Spool::scratch(std::size_t most_in_memory) {
           .path = path};
 }
 
-Result<void> Spool::add(const segment::Footer& footer, std::uint64_t size_bytes) {
-  SpooledSegment segment = described(footer, path_of(footer.last), size_bytes);
+Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& written) {
+  SpooledSegment segment = described(footer, path_of(footer.last), written);
   CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
   if (waiting_.since_ms > 0) segment.oldest_ms = waiting_.since_ms;
@@ -181,10 +191,10 @@ void Spool::pop() {
   segments_.pop_front();
 }
 
-void Spool::pop_published(Sequence published, std::uint64_t hash) {
+void Spool::pop_published(Sequence published, const segment::Footer* newest) {
   while (const auto front = this->front()) {
     if (front->sequence > published) return;
-    if (front->sequence == published && front->hash_after == hash) return pop();
+    if (front->sequence == published && newest != nullptr && is_of(*front, *newest)) return pop();
     MutexLock lock(mutex_);
     shrink(segments_.front().size_bytes);
     commits_ -= segments_.front().commit_count;

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "base/scratch_list.h"
 #include "cairn/shared_spool.h"
+#include "replicate/file_sink.h"
 #include "segment/format.h"
 
 namespace cairn::replicate {
@@ -20,7 +21,7 @@ namespace cairn::replicate {
 struct SpooledSegment {
   Sequence sequence;
   std::string path;
-  std::uint64_t size_bytes = 0;
+  std::uint64_t size_bytes = 0, file_hash = 0;
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
@@ -50,17 +51,18 @@ class Spool {
   void give_up();
   // For lists of pages that are too long for memory, by the thread that adds. Does not outlive the spool.
   ScratchSpace scratch(std::size_t most_in_memory);
-  Result<void> add(const segment::Footer& footer, std::uint64_t size_bytes) EXCLUDES(mutex_);
+  Result<void> add(const segment::Footer& footer, const WrittenFile& written) EXCLUDES(mutex_);
 
   std::optional<SpooledSegment> front() const EXCLUDES(mutex_);
   std::optional<SpooledSegment> back() const EXCLUDES(mutex_);
   std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
   // Lets go of the front, which has been published, or lies in the store already.
   void pop() EXCLUDES(mutex_);
-  // What an earlier process did not let go of, now that `published` is known to be the newest in the store, with that
-  // database hash. Only that one can have been left by a process that died between putting and letting go. One before
-  // it came back with a power loss, and may be of states that were never published: it is no source of merges.
-  void pop_published(Sequence published, std::uint64_t hash) EXCLUDES(mutex_);
+  // What an earlier process did not let go of, up to `published`, the newest in the store. Kept is only what `newest`,
+  // the footer of that one (null: it was not asked for), says was published: a process that dies between putting and
+  // letting go leaves it. What lies before it came back with a power loss, and may be of states that were never
+  // published: it is no source of merges.
+  void pop_published(Sequence published, const segment::Footer* newest) EXCLUDES(mutex_);
   // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);

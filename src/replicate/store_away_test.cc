@@ -102,6 +102,32 @@ TEST_F(StoreAway, AfterARestartEachCommitGoesIntoTheSpoolAndBecomesARestorePoint
   expect_replica_is_current();
 }
 
+// A disk that loses what it was given before it was synced, and has said so to nobody who asked again.
+TEST_F(StoreAway, WhatTheDiskHasLostOfTheSpoolIsNotPublished) {
+  make_database();
+  App app(db_path_);
+  start();
+  must_settle();
+  away();
+  const auto states = commit_and_capture(app, 2);
+  const std::size_t before = objects();
+  const std::string lost = options().state_directory + "/spool/00000000000000000002.wal.zst";
+  ASSERT_TRUE(fs::exists(lost));
+  (*files_->open(lost, OpenMode::write))->write_at(300, Bytes(100)).value();
+  back();
+  std::optional<Error> error;
+  for (int i = 0; i < 300 && !error; ++i) error = turn();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::corrupt);
+  EXPECT_EQ(objects(), before + 1);  // the first of the two
+  stop(StopMode::crash);
+  start();  // the database has it still
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, 2u);
+  expect_restore_points(states);
+  expect_replica_is_current();
+}
+
 TEST_F(StoreAway, AtTheVeryFirstStartTheSnapshotIsOfTheBeginningAndEachCommitFollows) {
   make_database();
   App app(db_path_);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "base/bytes.h"
 #include "replicate/kept.h"
 #include "segment/reader.h"
@@ -28,7 +30,6 @@ class Captured {
     options.state_directory = scratch_.path();
     for (std::uint32_t i = 1; i <= 4; ++i) {
       image_.change(i, seed);
-      hashes.push_back(image_.hash());
       builder_.add(image_);
     }
     open();
@@ -49,6 +50,9 @@ class Captured {
     spool.reset();
     files.crash(CrashKind::power_loss);
     open();
+  }
+  segment::Footer footer(Sequence at) {
+    return (*segment::ObjectReader::open(*store_, builder_.segment_key(at)))->footer();
   }
   std::vector<Sequence> kept_sequences(Sequence published) {
     std::vector<Sequence> found;
@@ -74,13 +78,12 @@ class Captured {
     const BytesSource source(bytes);
     const auto reader = segment::ObjectReader::open(source, "segment");
     ASSERT_TRUE(reader) << reader.error().message();
-    ASSERT_TRUE(spool->add((*reader)->footer(), bytes.size()));
+    ASSERT_TRUE(spool->add((*reader)->footer(), {bytes.size(), *hash_of_file(source)}));
   }
 
  public:
   testing::CrashFileSystem files{scratch_.path(), life_, random_};
   ReplicatorOptions options;
-  std::vector<std::uint64_t> hashes;  // of the states 1 to 4
   std::unique_ptr<Kept> kept;
   std::unique_ptr<Spool> spool;
 };
@@ -111,24 +114,61 @@ TEST(Spool, ItIsClearedOnlyOnceThatIsSynced) {
 
 TEST(Spool, OfWhatWasPublishedOnlyTheNewestIsKeptForMerging) {
   Captured captured(1);
-  captured.spool->pop_published(Sequence(3), captured.hashes[2]);
+  const segment::Footer published = captured.footer(Sequence(3));
+  captured.spool->pop_published(Sequence(3), &published);
   EXPECT_EQ(captured.spool->count(), 1u);
   EXPECT_EQ(captured.kept_sequences(Sequence(4)), std::vector{Sequence(3)});
 }
 
-TEST(Spool, WhatIsOfAnotherStateThanWasPublishedIsNotKept) {
+// Another of that number, or by another way to the same state, or of another time; and where it was not asked for.
+TEST(Spool, WhatIsNotTheVeryOneThatWasPublishedIsNotKept) {
+  using Change = void (*)(segment::Footer&);
+  constexpr std::array<Change, 4> kChanges{[](segment::Footer& f) { ++f.points.back().hash_after; },
+                                           [](segment::Footer& f) { ++f.hash_before; },
+                                           [](segment::Footer& f) { ++f.last_time_ms; },
+                                           [](segment::Footer& f) { f.kind = segment::ObjectKind::bundle; }};
+  for (const Change change : kChanges) {
+    Captured captured(1);
+    segment::Footer published = captured.footer(Sequence(3));
+    change(published);
+    captured.spool->pop_published(Sequence(3), &published);
+    EXPECT_EQ(captured.spool->count(), 1u);
+    EXPECT_TRUE(captured.kept_sequences(Sequence(4)).empty());
+  }
   Captured captured(1);
-  captured.spool->pop_published(Sequence(3), captured.hashes[2] + 1);
+  captured.spool->pop_published(Sequence(3), nullptr);
   EXPECT_EQ(captured.spool->count(), 1u);
   EXPECT_TRUE(captured.kept_sequences(Sequence(4)).empty());
 }
 
+// What lies behind a torn one goes, for good.
+TEST(Spool, WhatIsLeftOutAtAStartDoesNotComeBackWithAPowerLoss) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    Captured captured(seed);
+    {
+      const auto torn = captured.files.open(captured.spool->all()[1].path, OpenMode::write, 0600);
+      ASSERT_TRUE(torn);
+      ASSERT_TRUE((*torn)->truncate(100));
+      ASSERT_TRUE((*torn)->sync());
+    }
+    captured.open();
+    ASSERT_EQ(captured.spool->count(), 1u);
+    captured.lose_power();
+    ASSERT_EQ(captured.spool->count(), 1u) << "seed " << seed;
+  }
+}
+
+// Nor when it was left with other levels, or with none.
 TEST(Kept, NothingOfAHistoryThatWasLeftComesBackWithAPowerLoss) {
+  const std::vector<std::int64_t> windows_ms = ReplicatorOptions().level_windows_ms;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     Captured captured(seed);
     while (captured.spool->count() > 0) captured.spool->pop();
     ASSERT_TRUE(captured.files.sync_directory(captured.options.state_directory + "/kept/0"));
+    if (seed % 2 == 0) captured.options.level_windows_ms.clear();
+    captured.open();
     ASSERT_TRUE(captured.kept->begin_anew(Sequence(3)));
+    captured.options.level_windows_ms = windows_ms;
     captured.lose_power();
     ASSERT_TRUE(captured.kept_sequences(Sequence(4)).empty()) << "seed " << seed;
     ASSERT_EQ(captured.kept->fence(), Sequence(3));

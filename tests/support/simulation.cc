@@ -352,7 +352,8 @@ void Simulation::rest() {
       if (host_->is_up() && !failed()) (this->*step)();
     }
   }
-  for (int i = 0; i < 3000 && !failed(); ++i) {
+  constexpr int kSeconds = 8000;  // what was denied is tried again after an hour, and then there is the grace period
+  for (int i = 0; i < kSeconds && !failed(); ++i) {
     for (const auto& step : {&Simulation::capture, &Simulation::publish, &Simulation::upload, &Simulation::keep_up}) {
       if (host_->is_up() && !failed()) (this->*step)();
     }
@@ -360,7 +361,7 @@ void Simulation::rest() {
     const ReplicatorStatus status = host_->replicator().status();
     if (status.settled && status.kept_objects == 0 && status.replacing_objects == 0 && i > 3) break;
     pass_time(1'000'000);
-    if (i == 2999) return fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
+    if (i == kSeconds - 1) return fail("it never comes to rest: " + host_->replicator().status().upkeep_trouble);
   }
 }
 
