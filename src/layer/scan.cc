@@ -175,14 +175,23 @@ Result<void> Scanner::note_database(Name& name) {
   }
   if (!is_database) return {};
   name.wal = stamp_of(*wal);
+  stand_alone(name);
   walk_.leave_out_company();
   return {};
+}
+
+// What it holds is found by this name alone: as a link to an earlier one it would be without what lies beside it.
+void Scanner::stand_alone(Name& name) {
+  if (name.link_target.empty()) return;
+  name.link_target.clear();
+  name.is_shared = false;
 }
 
 // As long as its writer lives, what is committed is what is in the file, whenever that stands still.
 Result<void> Scanner::note_journal(Name& name) {
   CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(name.directory, name.step.name));
   if (role == sqlite::JournalRole::none) return {};
+  stand_alone(name);
   walk_.leave_out_journal();
   if (role == sqlite::JournalRole::of_a_writer) return {};
   CAIRN_ASSIGN(const auto journal, status_at(name.directory, name.step.name + "-journal"));

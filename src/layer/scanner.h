@@ -63,6 +63,7 @@ class Scanner {
   void note_links(Name& name);
   Result<void> note_database(Name& name);
   Result<void> note_journal(Name& name);
+  static void stand_alone(Name& name);
   bool is_unchanged(const Name& name) const;
   Result<void> examine(Name& name);
   Result<void> check_marks(const Name& name, const Look& look) const;

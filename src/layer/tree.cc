@@ -66,6 +66,7 @@ class RealTree final : public Tree {
   Result<MaybeOpen> open_in_rollback_mode(const Where& at, Opened& opened);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
+  Result<bool> lies_in_company(const PlanRow& row, const Where& at, const Opened& opened) const;
   Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
 
   std::string root_;
@@ -206,7 +207,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   }
   if (row.kind == EntryKind::hard_link) {
     CAIRN_ASSIGN(const bool linked, is_still_linked(row, opened));
-    if (linked) {
+    CAIRN_ASSIGN(const bool stands_alone, lies_in_company(row, at, opened));
+    if (linked && !stands_alone) {
       opened.entry = link_entry(std::move(opened.entry), row.link_target);
       return make_open_name(std::move(opened));
     }
@@ -270,6 +272,18 @@ Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened)
   if (at.places.empty()) return false;
   CAIRN_ASSIGN(const auto status, status_at(at.places.front().fd(), at.name));
   return status && status->stx_ino == opened.stamp.inode;
+}
+
+// A part of what a database holds under this name lies beside it: a link to another name would be without that.
+Result<bool> RealTree::lies_in_company(const PlanRow& row, const Where& at, const Opened& opened) const {
+  if (!reads_databases() || row.is_below || opened.entry.kind != EntryKind::file) return false;
+  const int directory = at.places.front().fd();
+  CAIRN_ASSIGN(const bool is_in_wal, sqlite::has_contents_in_wal(directory, at.name));
+  if (is_in_wal) return true;
+  CAIRN_ASSIGN(const auto journal, status_at(directory, at.name + "-journal"));
+  if (!journal) return false;
+  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, at.name));
+  return role != sqlite::JournalRole::none;
 }
 
 // Null: the name leads elsewhere by now. `held`: the file is open, and was looked at so.
