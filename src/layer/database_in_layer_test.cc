@@ -404,6 +404,14 @@ TEST_F(DatabaseInLayer, OtherFilesWithSuchNamesAreFiles) {
   EXPECT_EQ(upper_.sync_text(), "");
 }
 
+TEST_F(DatabaseInLayer, BesideWhatIsNoFileTheyAreFiles) {
+  // Whoever opens a FIFO waits for ever.
+  ASSERT_EQ(::mkfifo((upper_ / "x").c_str(), 0644), 0);
+  for (const char* ending : {"-journal", "-shm", "-wal"}) upper_.write(std::string("x") + ending, "its own");
+  EXPECT_EQ(upper_.sync_text(),
+            "dir \ndir d\nfifo x\nfile x-journal=its own\nfile x-shm=its own\nfile x-wal=its own\n");
+}
+
 TEST_F(DatabaseInLayer, AsFilesWhenThatIsWanted) {
   upper_.options.databases = LayerDatabases::as_files;
   Connection app(path_);

@@ -139,14 +139,18 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
 Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
   if (!reads_databases() || row.is_below) return false;
   const int directory = at.places.front().fd();
-  const auto of = [&](std::string_view ending) { return at.name.substr(0, at.name.size() - ending.size()); };
-  for (const std::string_view ending : {"-wal", "-shm"}) {
-    if (at.name.ends_with(ending)) return sqlite::has_contents_in_wal(directory, of(ending));
-  }
   constexpr std::string_view kJournal = "-journal";
-  if (!at.name.ends_with(kJournal)) return false;
-  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, of(kJournal)));
-  return role != sqlite::JournalRole::none;
+  for (const std::string_view ending : {std::string_view("-wal"), std::string_view("-shm"), kJournal}) {
+    if (!at.name.ends_with(ending)) continue;
+    const std::string base = at.name.substr(0, at.name.size() - ending.size());
+    // To open a FIFO would wait for a writer, and to open a device may do anything.
+    CAIRN_ASSIGN(const auto status, status_at(directory, base));
+    if (!status || !S_ISREG(status->stx_mode)) return false;
+    if (ending != kJournal) return sqlite::has_contents_in_wal(directory, base);
+    CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, base));
+    return role != sqlite::JournalRole::none;
+  }
+  return false;
 }
 
 // Nothing: it has changed just then. Null: it is none that the plan means.
