@@ -404,6 +404,24 @@ TEST_F(DatabaseInLayer, OtherFilesWithSuchNamesAreFiles) {
   EXPECT_EQ(upper_.sync_text(), "");
 }
 
+// A directory that bears the name of a companion is stored with what is in it.
+TEST_F(DatabaseInLayer, CompanionsAreFiles) {
+  const std::string source = upper_.beside("source.db");
+  Connection app(source);
+  app.run(kSetUp);
+  app.run("PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1, 1)");
+  std::filesystem::copy(source, path_);
+  std::filesystem::copy(source + "-wal", path_ + "-wal");
+  upper_.mkdir("d/app.db-shm");
+  upper_.write("d/app.db-shm/file", "its own");
+  for (int i = 0; i < 2; ++i) {  // read ahead, and not
+    const auto stored = upper_.sync(ScanGoal::full);
+    ASSERT_TRUE(stored) << stored.error().message();
+    EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-shm d/app.db-shm/file ");
+    EXPECT_EQ(rows_stored(the(*stored, "d/app.db")), 1);
+  }
+}
+
 TEST_F(DatabaseInLayer, BesideWhatIsNoFileTheyAreFiles) {
   // Whoever opens a FIFO waits for ever.
   ASSERT_EQ(::mkfifo((upper_ / "x").c_str(), 0644), 0);

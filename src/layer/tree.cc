@@ -137,7 +137,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
 // A -wal, -shm or -journal that the scan has planned as a file: since then what it is of has become a database that is
 // stored through SQLite, or its journal has become hot.
 Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
-  if (!reads_databases() || row.is_below) return false;
+  const bool is_file = row.kind == EntryKind::file || row.kind == EntryKind::hard_link;
+  if (!reads_databases() || row.is_below || !is_file) return false;
   const int directory = at.places.front().fd();
   constexpr std::string_view kJournal = "-journal";
   for (const std::string_view ending : {std::string_view("-wal"), std::string_view("-shm"), kJournal}) {
