@@ -65,6 +65,27 @@ TEST(Scan, RacilyCleanFilesAreHashedAndThenTrusted) {
   EXPECT_EQ(upper.last.hashed_files, 0u);
 }
 
+// A power loss may have taken the times of a file, and not its bytes.
+TEST(Scan, StampsOfAnotherBootProveNothingOnce) {
+  TestUpper upper;
+  upper.write("f", "abc");
+  upper.write("g", "abc");
+  ASSERT_NE(upper.sync_text(), "");
+  const auto scan_in_boot = [&](const std::string& sql) {
+    ASSERT_TRUE(sql.empty() || upper.catalogue->database().execute(sql));
+    ASSERT_TRUE(upper.catalogue->doubt_other_boots());
+    EXPECT_EQ(upper.sync_text(), "");
+  };
+  scan_in_boot("");  // of a Cairn that kept no boot
+  EXPECT_EQ(upper.last.hashed_files, 2u);
+  scan_in_boot("");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+  scan_in_boot("UPDATE layer_scan_boot SET boot = 'another'");
+  EXPECT_EQ(upper.last.hashed_files, 2u);
+  scan_in_boot("");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+}
+
 // A write that leaves size and mtime as they were.
 TEST(Scan, ChangedContentsUnderTheSameTimesAreFound) {
   TestUpper upper;

@@ -50,6 +50,7 @@ Result<void> SyncRun::open_tree() {
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
+  CAIRN_TRY(catalogue_.doubt_other_boots());
   CAIRN_TRY(tree_->layers().sees_trusted() ? catalogue_.look_for_hidden() : catalogue_.note_hidden());
   return scan(*tree_, catalogue_, n_.clock,
               {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});

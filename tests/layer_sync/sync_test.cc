@@ -10,9 +10,11 @@
 #include <fstream>
 
 #include "base/bytes.h"
+#include "layer/catalogue.h"
 #include "layer/manifest.h"
 #include "layer/object.h"
 #include "layer/prune.h"
+#include "sqlite/local_database.h"
 #include "store/memory_store.h"
 #include "support/layer_world.h"
 #include "support/recording_store.h"
@@ -77,6 +79,28 @@ TEST_F(LayerSync, NothingChangedReadsNothingAndAsksNothing) {
   expect_unchanged(*manager);
   EXPECT_FALSE(*manager->check_for_changes("web"));
   EXPECT_TRUE(store.calls().empty());
+}
+
+// As a power loss leaves a file that was written in place and synced without its times.
+TEST_F(LayerSync, NewBytesUnderAnOldStampAreFoundInTheNextBoot) {
+  world.write("f", "old");
+  const auto manager = world.open(store);
+  sync(*manager);
+  world.write("f", "new");
+  struct stat now {};
+  ASSERT_EQ(::stat((world / "f").c_str(), &now), 0);
+  const auto database = sqlite::LocalDatabase::open(world.state() + "/state.db", "");
+  ASSERT_TRUE(database);
+  const auto ns = [](const timespec& time) { return std::to_string(time.tv_sec * 1'000'000'000ll + time.tv_nsec); };
+  const auto good = std::to_string(static_cast<int>(layer::Proof::good));
+  ASSERT_TRUE((*database)->execute("UPDATE layer_scan_row SET proof = " + good + ", ctime_ns = " + ns(now.st_ctim) +
+                                   ", mtime_ns = " + ns(now.st_mtim) + " WHERE key = x'66'"));
+  expect_unchanged(*manager);
+  ASSERT_TRUE((*database)->execute("UPDATE layer_scan_boot SET boot = 'another'"));
+  EXPECT_TRUE(*manager->check_for_changes("web"));
+  sync(*manager);
+  expect_equal();
+  expect_unchanged(*manager);
 }
 
 TEST_F(LayerSync, CheckForChangesAsksNothing) {
