@@ -223,6 +223,14 @@ Result<bool> Catalogue::has_names() {
   return any.next();
 }
 
+Result<bool> Catalogue::has_names_below(std::string_view key) {
+  CAIRN_ASSIGN(auto any, database_.prepare(
+                             "SELECT 1 FROM layer_scan_row WHERE container = ?1 AND key >= ?2 AND key < ?3 LIMIT 1"));
+  const KeyRange range = keys_below(key);
+  CAIRN_TRY(any.begin(container_, as_bytes(range.begin), as_bytes(range.end)));
+  return any.next();
+}
+
 Result<std::optional<CatalogueRow>> Catalogue::find(std::string_view path) {
   CAIRN_ASSIGN(auto one, database_.prepare(fmt::format(
                              "SELECT {} FROM layer_scan_row WHERE container = ?1 AND key = ?2", kRowColumns)));

@@ -85,6 +85,7 @@ class Catalogue {
 
   Result<bool> is_empty();
   Result<bool> has_names();  // besides the root
+  Result<bool> has_names_below(std::string_view key);  // of a directory
   Result<std::optional<CatalogueRow>> find(std::string_view path);
   // Of the file's newest version in the store. Empty: not a big one, or the catalogue does not know.
   struct Blocks {

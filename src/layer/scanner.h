@@ -59,6 +59,8 @@ class Scanner {
   Result<void> known(Name& name);
   void keep(Name& name);
   Result<void> mount_point(Name& name);
+  Result<bool> hides_known(const Name& name, const Entry& entry);
+  LookRules rules() const { return levels_.empty() ? LookRules{layers_.forms(), false} : levels_.back().rules; }
   Result<void> whiteout(Name& name, Mark mark);
   void note_links(Name& name);
   Result<void> note_database(Name& name);

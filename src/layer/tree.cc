@@ -35,10 +35,21 @@ Result<bool> lies_on_overlay(int directory) {
   return status.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
+// To leave it out would take it from a full layer, and not only from what is new. So the sync is begun anew.
+Error mounted_meanwhile() {
+  return Error(ErrorKind::not_found, "something was mounted there since the directory was looked at");
+}
+
 class RealTree final : public Tree {
  public:
-  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay)
-      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)), is_overlay_(is_overlay) {}
+  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay,
+           std::uint64_t mount)
+      : root_(std::move(root)),
+        options_(options),
+        clock_(clock),
+        layers_(std::move(layers)),
+        is_overlay_(is_overlay),
+        mount_(mount) {}
 
   const std::string& root() const override { return root_; }
   const Layers& layers() const override { return *layers_; }
@@ -58,6 +69,7 @@ class RealTree final : public Tree {
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
   // What is looked at: a name, or what is held open.
   enum class Looking { by_name, held };
+  Result<MaybeOpen> open_mount_point(const PlanRow& row, const Where& at, const struct statx& status);
   Result<std::optional<MaybeOpen>> try_to_open(const PlanRow& row, const Where& at, Looking looking);
   Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
                                    std::int64_t looked_at_ms, Look look, MaybeFile held);
@@ -74,6 +86,7 @@ class RealTree final : public Tree {
   Clock& clock_;
   std::unique_ptr<Layers> layers_;
   const bool is_overlay_;    // a merged view, not an upper directory
+  const std::uint64_t mount_;  // that the root lies in
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
   int attempt_ = 1;          // of the entry that is being opened
@@ -85,6 +98,7 @@ Result<Places> RealTree::directory_of(const PlanRow& row) {
   if (parent_.empty() || parent_path_ != parent) {
     parent_.clear();
     CAIRN_ASSIGN(auto opened, open_directory(layers_->upper().fd(), parent));
+    if (!opened && leads_into_mount(layers_->upper().fd(), parent)) return mounted_meanwhile();
     if (!opened) return Places();
     parent_.push_back({std::make_shared<FileDescriptor>(std::move(*opened)), 0});
     parent_path_ = parent;
@@ -170,6 +184,10 @@ Result<std::optional<RealTree::MaybeOpen>> RealTree::try_to_open(const PlanRow& 
   const auto none = [] { return std::optional(MaybeOpen()); };
   CAIRN_ASSIGN(const auto status, status_at(place, name));
   if (!status) return none();
+  if (at.places.front().layer == 0 && status->stx_mnt_id != mount_) {
+    CAIRN_ASSIGN(auto open, open_mount_point(row, at, *status));
+    return std::optional(std::move(open));
+  }
   CAIRN_ASSIGN(auto look, look_at(place, name, *status, {layers_->forms(), false}));
   if (!look) return std::optional<MaybeOpen>();
   CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(at.places.front().fd(), *status, look->marks));
@@ -179,6 +197,15 @@ Result<std::optional<RealTree::MaybeOpen>> RealTree::try_to_open(const PlanRow& 
   if (!is_name || is_directory != (row.kind == EntryKind::directory)) return none();
   CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), std::move(held)));
   return open ? std::optional(std::move(open)) : std::optional<MaybeOpen>();
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_mount_point(const PlanRow& row, const Where& at,
+                                                              const struct statx& status) {
+  if (!row.is_mount_point) return mounted_meanwhile();
+  if (!S_ISDIR(status.stx_mode)) return MaybeOpen();
+  CAIRN_ASSIGN(Look look, look_below_mount(at.places.front().fd(), at.name, {layers_->forms(), false}));
+  // The status is of what is mounted, so once that is gone it proves nothing.
+  return open_looked_at(row, at, status, 0, std::move(look), std::nullopt);
 }
 
 // Rare enough to look at the directory once more.
@@ -324,7 +351,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
 Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
   CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks, options.hidden_attributes));
   CAIRN_ASSIGN(const bool is_overlay, lies_on_overlay(layers->upper().fd()));
-  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay));
+  CAIRN_ASSIGN(const auto status, status_at(layers->upper().fd(), ""));
+  const std::uint64_t mount = status ? status->stx_mnt_id : 0;
+  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay, mount));
 }
 
 }  // namespace cairn::layer

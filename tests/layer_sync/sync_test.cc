@@ -1,6 +1,7 @@
 // What a sync publishes, and when it publishes nothing. Names Z1 to Z10 are those of known failures of such tools.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -320,6 +321,29 @@ TEST_F(LayerSync, FullAgainWhenIncrementsHaveGrown) {
   EXPECT_TRUE(was_full);
   world.write("changes", "little");
   EXPECT_FALSE(sync(*manager).is_full);
+  expect_equal();
+}
+
+// What lies below a mount is in the store alone, and stays there.
+TEST_F(LayerSync, FullIsPutOffWhileAMountHidesWhatTheStoreHas) {
+  world.mkdir("volume");
+  world.write("volume/precious", "data");
+  const auto manager = world.open(store);
+  sync(*manager);
+  const std::string volume = world / "volume";
+  if (::mount("tmpfs", volume.c_str(), "tmpfs", 0, nullptr) != 0) GTEST_SKIP() << "mounting is not allowed";
+  LayerSyncOptions told;
+  std::string notices;
+  told.on_notice = [&](std::string_view notice) { notices += std::string(notice) + "\n"; };
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    world.write("changes", LayerWorld::noise(i, 9'000));
+    EXPECT_FALSE(sync(*manager, told).is_full);
+  }
+  EXPECT_NE(notices.find("put off"), std::string::npos) << notices;
+  ASSERT_EQ(::umount(volume.c_str()), 0);
+  world.write("changes", "little");
+  EXPECT_EQ(difference_to(store, "web", world.upper()).find("volume"), std::string::npos);
+  EXPECT_TRUE(sync(*manager).is_full);
   expect_equal();
 }
 
