@@ -280,16 +280,19 @@ Result<void> Catalogue::note_all_seen() {
   return note.run(container_);
 }
 
-Result<void> Catalogue::doubt_other_boots() {
+Result<bool> Catalogue::is_of_this_boot() {
   const std::string boot = boot_id();
   CAIRN_ASSIGN(auto noted, database_.prepare("SELECT boot FROM layer_scan_boot WHERE container = ?1"));
   CAIRN_TRY(noted.begin(container_));
   CAIRN_ASSIGN(const bool found, noted.next());
-  const bool is_this = found && !boot.empty() && noted.text(0) == boot;
-  noted.reset();
-  if (is_this) return {};
+  return found && !boot.empty() && noted.text(0) == boot;
+}
+
+Result<void> Catalogue::doubt_other_boots() {
+  CAIRN_ASSIGN(const bool is_of_this, is_of_this_boot());
+  if (is_of_this) return {};
   CAIRN_TRY(doubt_all());
-  return note_boot(boot);
+  return note_boot(boot_id());
 }
 
 Result<void> Catalogue::note_boot(std::string_view boot) {

@@ -104,6 +104,7 @@ class Catalogue {
   // was written in place and synced without them (fdatasync), and not its bytes. In another boot, or where the kernel
   // does not say which one it is, an equal stamp proves nothing once.
   Result<void> doubt_other_boots();
+  Result<bool> is_of_this_boot();  // the scan before
 
   // Forgets the container: rows, blocks, and the plan. In a transaction of the caller, or by itself.
   Result<void> clear();
