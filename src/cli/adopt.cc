@@ -68,6 +68,14 @@ Result<bool> keep(FileSystem& files, const std::string& database, const std::str
   return found;
 }
 
+// From here on a power loss neither takes the old database's other name nor brings the old state back under its own.
+Result<void> set_aside(const AdoptRemote& adopt, const std::string& state_aside) {
+  FileSystem& files = *adopt.system.files;
+  CAIRN_TRY(files.sync_directory(parent_directory(adopt.database)));
+  CAIRN_TRY(files.rename(adopt.state_directory, state_aside));
+  return files.sync_directory(parent_directory(adopt.state_directory));
+}
+
 Result<RestoreResult> restore_over(const AdoptRemote& adopt) {
   RestoreOptions options;
   options.overwrite = Overwrite::replace;
@@ -89,8 +97,8 @@ Result<std::string> adopt_remote(const AdoptRemote& adopt) {
   const std::string kept = adopt.database + suffix;
   const std::string state_aside = adopt.state_directory + suffix;
   CAIRN_ASSIGN(const bool found, keep(files, adopt.database, kept));
-  CAIRN_TRY(files.rename(adopt.state_directory, state_aside));
-  const Result<RestoreResult> restored = restore_over(adopt);
+  const Result<void> aside = set_aside(adopt, state_aside);
+  const Result<RestoreResult> restored = aside ? restore_over(adopt) : Result<RestoreResult>(aside.error());
   if (!restored) {
     (void)files.rename(state_aside, adopt.state_directory);
     put_back(files, adopt.database, kept);

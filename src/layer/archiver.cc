@@ -53,7 +53,9 @@ void Archiver::restart_press(const Sha256& digest) {
 }
 
 Result<void> Archiver::run(int last) {
-  CAIRN_TRY(begin(last, State::Where::anywhere));
+  // A file that was read in part before a power loss may be another one by now, under the same stamp.
+  CAIRN_ASSIGN(const bool same_boot, n_.catalogue.is_of_this_boot());
+  CAIRN_TRY(begin(last, same_boot ? State::Where::anywhere : State::Where::between_files));
   bool more = true;
   while (more || !press_->is_empty()) {
     if (n_.stop.stop_requested()) return stopped();

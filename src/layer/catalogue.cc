@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "base/os.h"
 #include "layer/catalogue_rows.h"
 #include "layer/tar.h"
 
@@ -205,6 +206,7 @@ CREATE TABLE IF NOT EXISTS layer_scan_written(
   header_hash INTEGER, content_hash INTEGER, link BLOB, blocks INTEGER,
   PRIMARY KEY(container, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS layer_scan_seen(container INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS layer_scan_boot(container INTEGER PRIMARY KEY, boot TEXT);
 )";
 }
 
@@ -218,6 +220,14 @@ Result<bool> Catalogue::is_empty() {
 Result<bool> Catalogue::has_names() {
   CAIRN_ASSIGN(auto any, database_.prepare("SELECT 1 FROM layer_scan_row WHERE container = ?1 AND key > x'' LIMIT 1"));
   CAIRN_TRY(any.begin(container_));
+  return any.next();
+}
+
+Result<bool> Catalogue::has_names_below(std::string_view key) {
+  CAIRN_ASSIGN(auto any, database_.prepare(
+                             "SELECT 1 FROM layer_scan_row WHERE container = ?1 AND key >= ?2 AND key < ?3 LIMIT 1"));
+  const KeyRange range = keys_below(key);
+  CAIRN_TRY(any.begin(container_, as_bytes(range.begin), as_bytes(range.end)));
   return any.next();
 }
 
@@ -261,15 +271,39 @@ Result<void> Catalogue::look_for_hidden() {
   CAIRN_ASSIGN(const bool was_all_seen, noted.next());
   noted.reset();
   if (was_all_seen) return {};
-  CAIRN_ASSIGN(auto doubt, database_.prepare("UPDATE layer_scan_row SET proof = ?2 "
-                                             "WHERE container = ?1 AND proof = ?3"));
-  CAIRN_TRY(doubt.run(container_, static_cast<int>(Proof::racy), static_cast<int>(Proof::good)));
+  CAIRN_TRY(doubt_all());
   return note_all_seen();
 }
 
 Result<void> Catalogue::note_all_seen() {
   CAIRN_ASSIGN(auto note, database_.prepare("INSERT OR IGNORE INTO layer_scan_seen VALUES (?1)"));
   return note.run(container_);
+}
+
+Result<bool> Catalogue::is_of_this_boot() {
+  const std::string boot = boot_id();
+  CAIRN_ASSIGN(auto noted, database_.prepare("SELECT boot FROM layer_scan_boot WHERE container = ?1"));
+  CAIRN_TRY(noted.begin(container_));
+  CAIRN_ASSIGN(const bool found, noted.next());
+  return found && !boot.empty() && noted.text(0) == boot;
+}
+
+Result<void> Catalogue::doubt_other_boots() {
+  CAIRN_ASSIGN(const bool is_of_this, is_of_this_boot());
+  if (is_of_this) return {};
+  CAIRN_TRY(doubt_all());
+  return note_boot(boot_id());
+}
+
+Result<void> Catalogue::note_boot(std::string_view boot) {
+  CAIRN_ASSIGN(auto note, database_.prepare("INSERT OR REPLACE INTO layer_scan_boot VALUES (?1, ?2)"));
+  return note.run(container_, boot);
+}
+
+Result<void> Catalogue::doubt_all() {
+  CAIRN_ASSIGN(auto doubt, database_.prepare("UPDATE layer_scan_row SET proof = ?2 "
+                                             "WHERE container = ?1 AND proof = ?3"));
+  return doubt.run(container_, static_cast<int>(Proof::racy), static_cast<int>(Proof::good));
 }
 
 Result<void> Catalogue::clear() {
@@ -280,6 +314,7 @@ Result<void> Catalogue::clear() {
     CAIRN_ASSIGN(auto rows, database_.prepare(fmt::format("DELETE FROM layer_scan_{} WHERE container = ?1", table)));
     CAIRN_TRY(rows.run(container_));
   }
+  CAIRN_TRY(note_boot(boot_id()));
   return note_all_seen();  // there is nothing that was not
 }
 

@@ -85,6 +85,7 @@ class Catalogue {
 
   Result<bool> is_empty();
   Result<bool> has_names();  // besides the root
+  Result<bool> has_names_below(std::string_view key);  // of a directory
   Result<std::optional<CatalogueRow>> find(std::string_view path);
   // Of the file's newest version in the store. Empty: not a big one, or the catalogue does not know.
   struct Blocks {
@@ -99,11 +100,19 @@ class Catalogue {
   Result<void> note_hidden();
   Result<void> look_for_hidden();
 
+  // Stamps are believed in the boot of the machine that they are of: a power loss may take the times of a file that
+  // was written in place and synced without them (fdatasync), and not its bytes. In another boot, or where the kernel
+  // does not say which one it is, an equal stamp proves nothing once.
+  Result<void> doubt_other_boots();
+  Result<bool> is_of_this_boot();  // the scan before
+
   // Forgets the container: rows, blocks, and the plan. In a transaction of the caller, or by itself.
   Result<void> clear();
 
  private:
   Result<void> note_all_seen();
+  Result<void> note_boot(std::string_view boot);
+  Result<void> doubt_all();
 
   sqlite::LocalDatabase& database_;
   std::int64_t container_;

@@ -26,6 +26,7 @@ enum Trait : std::int64_t {
   kRedirected = 8,
   kDatabase = 16,  // of a planned row
   kBelow = 32,     // of a planned row
+  kMountPoint = 64,  // of a planned row
 };
 std::int64_t traits_of(const CatalogueRow& row);
 

@@ -120,6 +120,50 @@ TEST_F(DatabaseInLayer, SecondNameIsStoredWithIt) {
   EXPECT_EQ(upper_.sync_text(), "");
 }
 
+// A name that comes first is found without the -wal, so what is committed there is stored under the other one.
+TEST_F(DatabaseInLayer, CommitsAreStoredThoughAnotherNameOfTheFileComesFirst) {
+  Connection app(path_);
+  app.run(kSetUp);
+  app.run("INSERT INTO t VALUES (1, 1); PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (2, 2)");
+  std::filesystem::create_hard_link(path_, upper_ / "a");
+  std::filesystem::create_hard_link(path_, upper_ / "z");
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " a d d/app.db z ");
+  EXPECT_EQ(rows_stored(the(*first, "a")), 1);  // as whoever opens it by that name sees it
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+  EXPECT_EQ(the(*first, "z").entry.link_target, "a");
+  EXPECT_EQ(upper_.sync_text(), "");
+  app.run("INSERT INTO t VALUES (3, 3)");
+  const auto second = upper_.sync();
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(paths_of(*second), "d/app.db ");
+  EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 3);
+  app.close();
+  const auto third = upper_.sync();
+  ASSERT_TRUE(third) << third.error().message();
+  EXPECT_EQ(paths_of(*third), "a d d/app.db z ");
+  EXPECT_EQ(rows_stored(the(*third, "a")), 3);
+  EXPECT_EQ(the(*third, "d/app.db").entry.link_target, "a");
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
+TEST_F(DatabaseInLayer, LinkThatBecomesADatabaseWithAWalMeanwhileIsNoLink) {
+  { Connection(path_).run(kSetUp); }
+  std::filesystem::create_hard_link(path_, upper_ / "a");
+  upper_.write("d/app.db-wal", "");
+  std::optional<Connection> app;
+  ASSERT_TRUE(upper_.scan());
+  const auto first = upper_.archive([&](const PlanRow& row) {
+    if (row.path != "d") return;
+    app.emplace(path_);
+    app->run("INSERT INTO t VALUES (1, 1), (2, 2)");
+  });
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " a d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+}
+
 TEST_F(DatabaseInLayer, ClosedItIsAFileLikeAnyOther) {
   {
     Connection app(path_);
@@ -233,6 +277,23 @@ TEST_F(DatabaseInLayer, WhatAKilledWriterHasLeftIsRolledBackInTheCopyAlone) {
   EXPECT_EQ(rows_stored(the(*second, "d/app.db")), 2);
 }
 
+// The first name of the file has no journal: what the second one holds is rolled back in a copy of its own.
+TEST_F(DatabaseInLayer, JournalBesideASecondNameIsOfThatName) {
+  const std::string source = upper_.beside("source.db");
+  Connection app(source);
+  app.run("CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 1), (2, 2)");
+  app.run(kSpill);
+  std::filesystem::copy(source, path_);
+  std::filesystem::copy(source + "-journal", path_ + "-journal");
+  std::filesystem::create_hard_link(path_, upper_ / "a");
+  upper_.options.transaction_wait_ms = 60'000;
+  const auto first = upper_.sync();
+  ASSERT_TRUE(first) << first.error().message();
+  EXPECT_EQ(paths_of(*first), " a d d/app.db ");
+  EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
+  EXPECT_EQ(upper_.sync_text(), "");
+}
+
 // An older sync stored it as a file: beside the copy it would be rolled back into it.
 TEST_F(DatabaseInLayer, JournalOfAnOlderSyncIsTakenBack) {
   upper_.options.databases = LayerDatabases::as_files;
@@ -341,6 +402,32 @@ TEST_F(DatabaseInLayer, OtherFilesWithSuchNamesAreFiles) {
   upper_.write("x-shm", "its own, too");
   EXPECT_EQ(upper_.sync_text(), "dir \ndir d\nfile x=no database\nfile x-shm=its own, too\nfile x-wal=its own\n");
   EXPECT_EQ(upper_.sync_text(), "");
+}
+
+// A directory that bears the name of a companion is stored with what is in it.
+TEST_F(DatabaseInLayer, CompanionsAreFiles) {
+  const std::string source = upper_.beside("source.db");
+  Connection app(source);
+  app.run(kSetUp);
+  app.run("PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES (1, 1)");
+  std::filesystem::copy(source, path_);
+  std::filesystem::copy(source + "-wal", path_ + "-wal");
+  upper_.mkdir("d/app.db-shm");
+  upper_.write("d/app.db-shm/file", "its own");
+  for (int i = 0; i < 2; ++i) {  // read ahead, and not
+    const auto stored = upper_.sync(ScanGoal::full);
+    ASSERT_TRUE(stored) << stored.error().message();
+    EXPECT_EQ(paths_of(*stored), " d d/app.db d/app.db-shm d/app.db-shm/file ");
+    EXPECT_EQ(rows_stored(the(*stored, "d/app.db")), 1);
+  }
+}
+
+TEST_F(DatabaseInLayer, BesideWhatIsNoFileTheyAreFiles) {
+  // Whoever opens a FIFO waits for ever.
+  ASSERT_EQ(::mkfifo((upper_ / "x").c_str(), 0644), 0);
+  for (const char* ending : {"-journal", "-shm", "-wal"}) upper_.write(std::string("x") + ending, "its own");
+  EXPECT_EQ(upper_.sync_text(),
+            "dir \ndir d\nfifo x\nfile x-journal=its own\nfile x-shm=its own\nfile x-wal=its own\n");
 }
 
 TEST_F(DatabaseInLayer, AsFilesWhenThatIsWanted) {

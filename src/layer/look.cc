@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -112,6 +113,13 @@ Result<Mark> opacity_of(int directory, const std::string& name, const OverlayMar
   return file ? with_file(marks.opaque) : marks.opaque;
 }
 
+struct open_how how_to_open(int flags) {
+  struct open_how how {};
+  how.flags = static_cast<std::uint64_t>(flags);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  return how;
+}
+
 }  // namespace
 
 Result<std::optional<struct statx>> status_at(int directory, const std::string& name) {
@@ -172,9 +180,7 @@ Result<std::vector<std::string>> names_in(int directory) {
 }
 
 Result<std::optional<FileDescriptor>> open_directory(int directory, const std::string& path) {
-  struct open_how how {};
-  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  const struct open_how how = how_to_open(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   for (;;) {
     const auto opened = ::syscall(SYS_openat2, directory, path.empty() ? "." : path.c_str(), &how, sizeof how);
     if (opened >= 0) return std::optional(FileDescriptor(static_cast<int>(opened)));
@@ -182,6 +188,12 @@ Result<std::optional<FileDescriptor>> open_directory(int directory, const std::s
     if (is_gone(errno) || errno == ELOOP || errno == EXDEV) return std::optional<FileDescriptor>();
     return os_error(errno, path);
   }
+}
+
+bool leads_into_mount(int directory, const std::string& path) {
+  const struct open_how how = how_to_open(O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  const FileDescriptor opened(static_cast<int>(::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how)));
+  return !opened.is_open() && errno == EXDEV;
 }
 
 Entry link_entry(Entry of_file, std::string target) {
@@ -231,6 +243,28 @@ Result<std::optional<Look>> look_at(int directory, const std::string& name, cons
     look.entry.link_target = std::move(*target);
   }
   return std::optional(std::move(look));
+}
+
+Result<Look> look_below_mount(int directory, const std::string& name, const LookRules& rules) {
+  // A second mount of the directory that it is in, without those inside.
+  const int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+  const FileDescriptor bare(static_cast<int>(::syscall(SYS_open_tree, directory, "", flags)));
+  if (bare.is_open()) {
+    CAIRN_ASSIGN(const auto status, status_at(bare.get(), name));
+    if (status && S_ISDIR(status->stx_mode)) {
+      CAIRN_ASSIGN(auto look, look_at(bare.get(), name, *status, rules));
+      if (look) return std::move(*look);
+    }
+  }
+  CAIRN_ASSIGN(const auto parent, status_at(directory, ""));
+  Look look;
+  look.entry.kind = EntryKind::directory;
+  look.entry.mode = 0755;
+  if (parent) {
+    look.entry.uid = parent->stx_uid;
+    look.entry.gid = parent->stx_gid;
+  }
+  return look;
 }
 
 }  // namespace cairn::layer

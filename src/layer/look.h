@@ -27,6 +27,9 @@ Result<std::vector<std::string>> names_in(int directory);
 // not there, is no directory, or a link is in the way.
 Result<std::optional<FileDescriptor>> open_directory(int directory, const std::string& path);
 
+// Whether a path cannot be opened so because something is mounted on its way.
+bool leads_into_mount(int directory, const std::string& path);
+
 inline bool is_device_whiteout(const struct statx& status) {
   return S_ISCHR(status.stx_mode) && status.stx_rdev_major == 0 && status.stx_rdev_minor == 0;
 }
@@ -51,6 +54,10 @@ struct LookRules {
 // Nothing: it is gone by now.
 Result<std::optional<Look>> look_at(int directory, const std::string& name, const struct statx& status,
                                     const LookRules& rules);
+
+// The same of a directory that something is mounted on: itself, and not the root of what is mounted. Who may not look
+// below a mount gets a directory with the owner of the one that it is in, and nothing else that is known of it.
+Result<Look> look_below_mount(int directory, const std::string& name, const LookRules& rules);
 
 // The entry of a name that is a hard link to `target`: the file's attributes stand with the target.
 Entry link_entry(Entry of_file, std::string target);

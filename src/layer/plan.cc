@@ -136,6 +136,7 @@ class Rows final : public PlanRows {
     row.mark = static_cast<Mark>(rows_.integer(3));
     row.is_database = (rows_.integer(4) & kDatabase) != 0;
     row.is_below = (rows_.integer(4) & kBelow) != 0;
+    row.is_mount_point = (rows_.integer(4) & kMountPoint) != 0;
     row.has_xattr_whiteouts = (rows_.integer(4) & kXattrWhiteouts) != 0;
     row.size_bytes = static_cast<std::uint64_t>(rows_.integer(5));
     row.link_target = as_text(rows_.blob(6));

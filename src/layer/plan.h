@@ -54,6 +54,7 @@ struct PlanRow {
   std::vector<std::string> forgotten;  // Entry::forgotten of a directory
   bool is_database = false;            // what it holds lies in a -wal or a journal, too
   bool has_xattr_whiteouts = false;    // of a directory, as the scan saw it: what its empty files mean
+  bool is_mount_point = false;         // of a directory: something is mounted on it, which is not looked into
   bool is_below = false;               // it, or what it stands for, lies in a lower directory
 };
 

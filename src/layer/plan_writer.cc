@@ -45,6 +45,7 @@ Result<void> PlanWriter::add(const PlanRow& row) {
   std::int64_t traits = 0;
   if (row.is_database) traits |= kDatabase;
   if (row.is_below) traits |= kBelow;
+  if (row.is_mount_point) traits |= kMountPoint;
   if (row.has_xattr_whiteouts) traits |= kXattrWhiteouts;
   return insert_.run(catalogue_.container(), as_bytes(row.key), static_cast<int>(row.action),
                      static_cast<int>(row.kind), static_cast<int>(row.mark), traits, row.size_bytes,

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,6 +58,15 @@ Result<FileDescriptor> open_directory_at(int parent, const std::string& name) {
   const int fd = open_confined(parent, name.c_str(), O_RDONLY | O_DIRECTORY);
   if (fd < 0) return os_error(errno, "opening " + name);
   return FileDescriptor(fd);
+}
+
+// What a directory has inherited would count for what is made inside, beside the modes and ACLs that the layer has.
+Result<void> remove_inherited_acls(int directory) {
+  for (const char* acl : {"system.posix_acl_default", "system.posix_acl_access"}) {
+    if (::fremovexattr(directory, acl) == 0 || errno == ENODATA || errno == EOPNOTSUPP) continue;
+    return os_error(errno, fmt::format("removing {}", acl));
+  }
+  return {};
 }
 
 // What is mounted on a directory or anywhere below it, as far as this process can see.
@@ -144,6 +154,7 @@ Result<void> RestoreTarget::make_temporary(Random& random) {
   if (::mkdirat(parent_.get(), temporary_name_.c_str(), 0700) != 0)
     return os_error(errno, fmt::format("making a directory beside {}", path_));
   CAIRN_ASSIGN(temporary_, open_directory_at(parent_.get(), temporary_name_));
+  CAIRN_TRY(remove_inherited_acls(temporary_.get()));
   // Without the set-group-ID bit that it may have inherited: what is made inside would inherit its group.
   if (::fchmod(temporary_.get(), 0700) != 0 || ::flock(temporary_.get(), LOCK_EX | LOCK_NB) != 0)
     return os_error(errno, fmt::format("making a directory beside {}", path_));

@@ -173,6 +173,38 @@ TEST_F(LayerRestore, EveryAttributeComesBack) {
   expect_only({"copy"});
 }
 
+// What a file was not open to it is not open to because of where it is restored.
+TEST_F(LayerRestore, AclsOfTheParentAreNotInherited) {
+  // Version 2: the usual three, user 1234 with all rights, and the mask (linux/posix_acl_xattr.h), little-endian.
+  std::string acl("\2\0\0\0", 4);
+  const auto add = [&](char tag, char rights, std::string_view id) {
+    (acl += {tag, 0, rights, 0}).append(id);
+  };
+  constexpr std::string_view kNobody = "\xff\xff\xff\xff", kUser("\xd2\4\0\0", 4);
+  add(0x01, 7, kNobody);
+  add(0x02, 7, kUser);
+  add(0x04, 5, kNobody);
+  add(0x10, 7, kNobody);
+  add(0x20, 5, kNobody);
+  const std::string parent = scratch_ / "parent";
+  fs::create_directory(parent);
+  if (::setxattr(parent.c_str(), "system.posix_acl_default", acl.data(), acl.size(), 0) != 0) {
+    GTEST_SKIP() << "no ACLs on this file system";
+  }
+  publish_layers({{dir(""), dir("d"), file("d/f", "x")}});
+  LayerRestoreOptions options;
+  for (const LayerForm form : {LayerForm::upper, LayerForm::merged, LayerForm::oci_layout}) {
+    options.form = form;
+    const std::string target = parent + "/target" + std::to_string(static_cast<int>(form));
+    const auto restored = restore(target, options);
+    ASSERT_TRUE(restored) << restored.error().message();
+    EXPECT_TRUE(xattrs_of(target).empty());
+    for (const auto& name : fs::recursive_directory_iterator(target)) {
+      EXPECT_TRUE(xattrs_of(name.path()).empty()) << name.path();
+    }
+  }
+}
+
 TEST_F(LayerRestore, AnySyncCanBeHad) {
   publish_layers({{dir(""), file("a", "1"), file("b", "1")}, {file("a", "2"), gone("b")}, {dir(""), file("c", "3")}});
   const auto names = [&](const LayerRestoreOptions& options) {

@@ -30,6 +30,14 @@ Error too_long(const std::string& root, std::string_view path) {
                            root, path.size(), kMaxPathBytes, path.substr(0, kShown)));
 }
 
+// A directory that becomes opaque hides all that older layers have in it.
+Error hidden_by_mount(std::string_view path) {
+  return Error(ErrorKind::conflict,
+               fmt::format("'{}' lies in a directory that hides what the store has there since the last sync (it is "
+                           "opaque, or was replaced), and something is mounted on it, so that what is to be kept of it "
+                           "cannot be seen: unmount that once, and sync again", path));
+}
+
 }  // namespace
 
 Scanner::Scanner(Tree& tree, Catalogue& catalogue, Clock& clock, const ScanOptions& options)
@@ -134,11 +142,27 @@ Result<void> Scanner::mount_point(Name& name) {
   notice(fmt::format("{}: something is mounted there; it is not looked into", join_path(tree_.root(), name.step.path)));
   name.is_kept = true;
   covered_ = name.key + '\0';
-  if (name.row != nullptr || !S_ISDIR(name.status.stx_mode)) return {};
   Look look;
-  look.entry.kind = EntryKind::directory;
+  if (S_ISDIR(name.status.stx_mode)) {
+    CAIRN_ASSIGN(look, look_below_mount(name.directory, name.step.name, rules()));
+  }
   look.entry.path = name.step.path;
-  return put(name, look);
+  if (name.row != nullptr) {
+    CAIRN_ASSIGN(const bool hides, hides_known(name, look.entry));
+    result_.hides_known |= hides;
+    if (hides && puts_all() && options_.goal != ScanGoal::full) return hidden_by_mount(name.step.path);
+  }
+  if (look.entry.kind != EntryKind::directory || (name.row != nullptr && !puts_all())) return {};
+  CAIRN_TRY(put(name, look));
+  return look.entry.mark != Mark::none ? writer_.opaque(name.key, look.entry.mark) : Result<void>();
+}
+
+// Whether the store has more of a name that something is mounted on than a layer that is written now would have.
+Result<bool> Scanner::hides_known(const Name& name, const Entry& entry) {
+  if (name.row->kind != EntryKind::directory || entry.kind != EntryKind::directory) return true;
+  CAIRN_ASSIGN(const std::uint64_t header, header_hash_of(entry));
+  if (header != name.row->header_hash) return true;
+  return catalogue_.has_names_below(name.key);
 }
 
 Result<void> Scanner::whiteout(Name& name, Mark mark) {
@@ -175,14 +199,23 @@ Result<void> Scanner::note_database(Name& name) {
   }
   if (!is_database) return {};
   name.wal = stamp_of(*wal);
+  stand_alone(name);
   walk_.leave_out_company();
   return {};
+}
+
+// What it holds is found by this name alone: as a link to an earlier one it would be without what lies beside it.
+void Scanner::stand_alone(Name& name) {
+  if (name.link_target.empty()) return;
+  name.link_target.clear();
+  name.is_shared = false;
 }
 
 // As long as its writer lives, what is committed is what is in the file, whenever that stands still.
 Result<void> Scanner::note_journal(Name& name) {
   CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(name.directory, name.step.name));
   if (role == sqlite::JournalRole::none) return {};
+  stand_alone(name);
   walk_.leave_out_journal();
   if (role == sqlite::JournalRole::of_a_writer) return {};
   CAIRN_ASSIGN(const auto journal, status_at(name.directory, name.step.name + "-journal"));
@@ -199,8 +232,7 @@ bool Scanner::is_unchanged(const Name& name) const {
 }
 
 Result<void> Scanner::examine(Name& name) {
-  const LookRules rules = levels_.empty() ? LookRules{layers_.forms(), false} : levels_.back().rules;
-  CAIRN_ASSIGN(auto look, look_at(name.directory, name.step.name, name.status, rules));
+  CAIRN_ASSIGN(auto look, look_at(name.directory, name.step.name, name.status, rules()));
   if (!look) return {};
   if (look->is_socket) {
     ++result_.skipped_sockets;
@@ -298,6 +330,7 @@ PlanRow Scanner::plan_row(const Name& name, const Look& look) const {
   row.size_bytes = look.entry.size_bytes;
   row.is_database = name.wal.has_value();
   row.is_below = is_merged(name);
+  row.is_mount_point = name.layer == 0 && name.status.stx_mnt_id != mount_;
   row.has_xattr_whiteouts = row.kind == EntryKind::directory && look.marks.has_xattr_whiteouts;
   return row;
 }

@@ -37,6 +37,7 @@ struct ScanResult {
   std::uint64_t planned = 0;            // entries to be written
   std::uint64_t planned_bytes = 0;      // of their contents
   std::uint64_t skipped_sockets = 0;
+  bool hides_known = false;  // what is mounted hides names that the store has: a full layer would be without them
   std::uint64_t hashed_files = 0, hashed_bytes = 0;  // read in order to know
 };
 

@@ -15,10 +15,12 @@
 #include <thread>
 
 #include "layer/test_upper.h"
+#include "support/without_right.h"
 
 namespace cairn::layer {
 namespace {
 
+using cairn::testing::WithoutRight;
 using testing::TestUpper;
 
 TEST(Scan, FirstSyncIsEverythingInOrder) {
@@ -62,6 +64,27 @@ TEST(Scan, RacilyCleanFilesAreHashedAndThenTrusted) {
   EXPECT_EQ(upper.sync_text(), "");
   EXPECT_EQ(upper.last.hashed_files, 1u);
   EXPECT_EQ(upper.sync_text(), "");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+}
+
+// A power loss may have taken the times of a file, and not its bytes.
+TEST(Scan, StampsOfAnotherBootProveNothingOnce) {
+  TestUpper upper;
+  upper.write("f", "abc");
+  upper.write("g", "abc");
+  ASSERT_NE(upper.sync_text(), "");
+  const auto scan_in_boot = [&](const std::string& sql) {
+    ASSERT_TRUE(sql.empty() || upper.catalogue->database().execute(sql));
+    ASSERT_TRUE(upper.catalogue->doubt_other_boots());
+    EXPECT_EQ(upper.sync_text(), "");
+  };
+  scan_in_boot("");  // of a Cairn that kept no boot
+  EXPECT_EQ(upper.last.hashed_files, 2u);
+  scan_in_boot("");
+  EXPECT_EQ(upper.last.hashed_files, 0u);
+  scan_in_boot("UPDATE layer_scan_boot SET boot = 'another'");
+  EXPECT_EQ(upper.last.hashed_files, 2u);
+  scan_in_boot("");
   EXPECT_EQ(upper.last.hashed_files, 0u);
 }
 
@@ -252,6 +275,123 @@ TEST(Scan, MountPointsAreNotCrossed) {
   EXPECT_EQ(upper.notices.size(), 1u);
   ASSERT_EQ(::umount((upper / "m").c_str()), 0);
   EXPECT_EQ(upper.sync_text(), "");
+}
+
+// Something is mounted in an upper directory as long as this is there.
+class Mounted {
+ public:
+  explicit Mounted(std::string at)
+      : at_(std::move(at)), is_there_(::mount("tmpfs", at_.c_str(), "tmpfs", 0, nullptr) == 0) {}
+  ~Mounted() {
+    if (is_there_) ::umount(at_.c_str());
+  }
+  Mounted(const Mounted&) = delete;
+  Mounted& operator=(const Mounted&) = delete;
+  bool is_there() const { return is_there_; }
+
+ private:
+  const std::string at_;
+  const bool is_there_;
+};
+
+// What the store has below a mount, a full layer would not have any more.
+TEST(Scan, FullSaysThatAMountHidesWhatTheStoreHas) {
+  TestUpper upper;
+  upper.mkdir("empty");
+  upper.mkdir("m");
+  upper.write("m/hidden", "1");
+  ASSERT_NE(upper.sync_text(), "");
+  {
+    const Mounted mounted(upper / "empty");
+    if (!mounted.is_there()) GTEST_SKIP() << "mounting is not allowed";
+    for (const ScanGoal goal : {ScanGoal::full, ScanGoal::increment}) EXPECT_FALSE(upper.scan(goal)->hides_known);
+  }
+  const Mounted mounted(upper / "m");
+  for (const ScanGoal goal : {ScanGoal::full, ScanGoal::increment}) EXPECT_TRUE(upper.scan(goal)->hides_known);
+}
+
+// The mode and the times of what is mounted are not the container's.
+TEST(Scan, MountPointIsWrittenAsTheDirectoryThatItIs) {
+  TestUpper upper;
+  upper.mkdir("m");
+  ASSERT_EQ(::chmod((upper / "m").c_str(), 0710), 0);
+  upper.set("m", "user.its", "own");
+  const Mounted mounted(upper / "m");
+  if (!mounted.is_there()) GTEST_SKIP() << "mounting is not allowed";
+  for (const ScanGoal goal : {ScanGoal::increment, ScanGoal::full}) {
+    const auto all = upper.sync(goal);
+    ASSERT_TRUE(all) << all.error().message();
+    ASSERT_EQ(all->size(), 2u);
+    EXPECT_EQ(all->at(1).entry.mode, 0710u);
+    ASSERT_EQ(all->at(1).entry.xattrs.size(), 1u);
+    EXPECT_EQ(all->at(1).entry.xattrs.front().name, "user.its");
+    EXPECT_EQ(upper.sync_text(), "");
+  }
+}
+
+// Whoever has no right to look below a mount knows nothing of the directory, and leaves the store what it has of it.
+TEST(Scan, MountPointThatCannotBeLookedBelow) {
+  if (!WithoutRight::is_possible()) GTEST_SKIP() << "only root with CAP_SYS_ADMIN can let go of it";
+  TreeOptions options;
+  options.hidden_attributes = LayerHiddenAttributes::accept;
+  TestUpper upper(options);
+  upper.mkdir("known");
+  ASSERT_EQ(::chmod((upper / "known").c_str(), 0710), 0);
+  ASSERT_NE(upper.sync_text(), "");
+  upper.mkdir("unknown");
+  std::optional<Mounted> unknown(upper / "unknown"), known;
+  if (!unknown->is_there()) GTEST_SKIP() << "mounting is not allowed";
+  {
+    const WithoutRight without;
+    const auto all = upper.sync();
+    ASSERT_TRUE(all) << all.error().message();
+    EXPECT_EQ(TestUpper::text_of(*all), "dir \ndir unknown\n");
+    EXPECT_EQ(all->at(1).entry.mode, 0755u);
+    EXPECT_FALSE(upper.scan(ScanGoal::full)->hides_known);
+  }
+  known.emplace(upper / "known");
+  {
+    const WithoutRight without;
+    EXPECT_TRUE(upper.scan(ScanGoal::full)->hides_known);
+  }
+  unknown.reset();
+  known.reset();
+  EXPECT_EQ(upper.sync_text(), "dir unknown\n");  // its time is known by now
+}
+
+// It would hide what the store has below the mount, which cannot be written again.
+TEST(Scan, DirectoryThatBecomesOpaqueAroundAMountIsRefused) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.mkdir("d/m");
+  upper.write("d/m/hidden", "1");
+  ASSERT_NE(upper.sync_text(), "");
+  {
+    const Mounted mounted(upper / "d/m");
+    if (!mounted.is_there()) GTEST_SKIP() << "mounting is not allowed";
+    upper.set("d", "trusted.overlay.opaque", "y");
+    const auto scanned = upper.scan();
+    ASSERT_FALSE(scanned);
+    EXPECT_EQ(scanned.error().kind(), ErrorKind::conflict);
+  }
+  EXPECT_EQ(upper.sync_text(), "dir d xattr\nopaque d xattr\ndir d/m\nfile d/m/hidden=1\n");
+}
+
+TEST(Scan, WhatIsMountedBetweenScanAndArchiveEndsTheSync) {
+  TestUpper upper;
+  upper.mkdir("d");
+  upper.mkdir("d/m");
+  upper.write("d/m/hidden", "1");
+  for (const std::string before : {"d", "d/m", "d/m/hidden"}) {
+    ASSERT_TRUE(upper.scan(ScanGoal::full));
+    std::optional<Mounted> mounted;
+    const auto archived = upper.archive([&](const PlanRow& row) {
+      if (row.path == before) mounted.emplace(upper / "d/m");
+    });
+    if (!mounted->is_there()) GTEST_SKIP() << "mounting is not allowed";
+    ASSERT_FALSE(archived) << before;
+    EXPECT_EQ(archived.error().kind(), ErrorKind::not_found);
+  }
 }
 
 TEST(Scan, LookEndsAtTheFirstChangeAndLeavesThePlan) {

@@ -59,10 +59,13 @@ class Scanner {
   Result<void> known(Name& name);
   void keep(Name& name);
   Result<void> mount_point(Name& name);
+  Result<bool> hides_known(const Name& name, const Entry& entry);
+  LookRules rules() const { return levels_.empty() ? LookRules{layers_.forms(), false} : levels_.back().rules; }
   Result<void> whiteout(Name& name, Mark mark);
   void note_links(Name& name);
   Result<void> note_database(Name& name);
   Result<void> note_journal(Name& name);
+  static void stand_alone(Name& name);
   bool is_unchanged(const Name& name) const;
   Result<void> examine(Name& name);
   Result<void> check_marks(const Name& name, const Look& look) const;

@@ -50,6 +50,7 @@ Result<void> SyncRun::open_tree() {
 
 Result<ScanResult> SyncRun::look_for_changes(ScanGoal goal) {
   CAIRN_TRY(open_tree());
+  CAIRN_TRY(catalogue_.doubt_other_boots());
   CAIRN_TRY(tree_->layers().sees_trusted() ? catalogue_.look_for_hidden() : catalogue_.note_hidden());
   return scan(*tree_, catalogue_, n_.clock,
               {.goal = goal, .on_notice = n_.sync.on_notice, .stop = n_.sync.stop, .ahead = &n_.executor});
@@ -131,9 +132,18 @@ Result<bool> SyncRun::plan() {
     CAIRN_TRY(n_.state.put(container_));  // proven, or adopted
     if (!scanned.changed) return false;
   }
-  const bool full = standing == Standing::begins || is_full_due(*container_.head);
-  if (full) {
+  const bool begins = standing == Standing::begins;
+  const bool is_due = !begins && is_full_due(*container_.head);
+  const bool is_hidden = scanned.hides_known;
+  if (begins || (is_due && !is_hidden)) {
     CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::full));
+  }
+  if (is_due && scanned.hides_known) {
+    notice(container_.name + ": a full layer is due: it is put off while something is mounted over what the store has");
+    if (!is_hidden) {  // it was mounted between the two scans
+      CAIRN_ASSIGN(scanned, look_for_changes(ScanGoal::increment));
+    }
+    if (!scanned.changed) return false;
   }
   CAIRN_TRY(begin(scanned));
   return true;

@@ -37,10 +37,21 @@ Result<bool> lies_on_overlay(int directory) {
   return status.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
+// To leave it out would take it from a full layer, and not only from what is new. So the sync is begun anew.
+Error mounted_meanwhile() {
+  return Error(ErrorKind::not_found, "something was mounted there since the directory was looked at");
+}
+
 class RealTree final : public Tree {
  public:
-  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay)
-      : root_(std::move(root)), options_(options), clock_(clock), layers_(std::move(layers)), is_overlay_(is_overlay) {}
+  RealTree(std::string root, const TreeOptions& options, Clock& clock, std::unique_ptr<Layers> layers, bool is_overlay,
+           std::uint64_t mount)
+      : root_(std::move(root)),
+        options_(options),
+        clock_(clock),
+        layers_(std::move(layers)),
+        is_overlay_(is_overlay),
+        mount_(mount) {}
 
   const std::string& root() const override { return root_; }
   const Layers& layers() const override { return *layers_; }
@@ -60,6 +71,7 @@ class RealTree final : public Tree {
   Result<std::unique_ptr<OpenEntry>> open_put(const PlanRow& row);
   // What is looked at: a name, or what is held open.
   enum class Looking { by_name, held };
+  Result<MaybeOpen> open_mount_point(const PlanRow& row, const Where& at, const struct statx& status);
   Result<std::optional<MaybeOpen>> try_to_open(const PlanRow& row, const Where& at, Looking looking);
   Result<MaybeOpen> open_looked_at(const PlanRow& row, const Where& at, const struct statx& status,
                                    std::int64_t looked_at_ms, Look look, MaybeFile held);
@@ -69,6 +81,7 @@ class RealTree final : public Tree {
   std::shared_ptr<const FileDescriptor> where_locks_are_seen(const Where& at, const std::string& path);
   Result<bool> is_xattr_whiteout(int directory, const struct statx& status, const OverlayMarks& marks) const;
   Result<bool> is_still_linked(const PlanRow& row, const Opened& opened);
+  Result<bool> lies_in_company(const PlanRow& row, const Where& at, const Opened& opened) const;
   Result<bool> belongs_to_database(const PlanRow& row, const Where& at) const;
 
   std::string root_;
@@ -76,6 +89,7 @@ class RealTree final : public Tree {
   Clock& clock_;
   std::unique_ptr<Layers> layers_;
   const bool is_overlay_;    // a merged view, not an upper directory
+  const std::uint64_t mount_;  // that the root lies in
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
   int attempt_ = 1;          // of the entry that is being opened
@@ -89,6 +103,7 @@ Result<Places> RealTree::directory_of(const PlanRow& row) {
   if (parent_.empty() || parent_path_ != parent) {
     parent_.clear();
     CAIRN_ASSIGN(auto opened, open_directory(layers_->upper().fd(), parent));
+    if (!opened && leads_into_mount(layers_->upper().fd(), parent)) return mounted_meanwhile();
     if (!opened) return Places();
     parent_.push_back({std::make_shared<FileDescriptor>(std::move(*opened)), 0});
     parent_path_ = parent;
@@ -141,16 +156,21 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
 // A -wal, -shm or -journal that the scan has planned as a file: since then what it is of has become a database that is
 // stored through SQLite, or its journal has become hot.
 Result<bool> RealTree::belongs_to_database(const PlanRow& row, const Where& at) const {
-  if (!reads_databases() || row.is_below) return false;
+  const bool is_file = row.kind == EntryKind::file || row.kind == EntryKind::hard_link;
+  if (!reads_databases() || row.is_below || !is_file) return false;
   const int directory = at.places.front().fd();
-  const auto of = [&](std::string_view ending) { return at.name.substr(0, at.name.size() - ending.size()); };
-  for (const std::string_view ending : {"-wal", "-shm"}) {
-    if (at.name.ends_with(ending)) return sqlite::has_contents_in_wal(directory, of(ending));
-  }
   constexpr std::string_view kJournal = "-journal";
-  if (!at.name.ends_with(kJournal)) return false;
-  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, of(kJournal)));
-  return role != sqlite::JournalRole::none;
+  for (const std::string_view ending : {std::string_view("-wal"), std::string_view("-shm"), kJournal}) {
+    if (!at.name.ends_with(ending)) continue;
+    const std::string base = at.name.substr(0, at.name.size() - ending.size());
+    // To open a FIFO would wait for a writer, and to open a device may do anything.
+    CAIRN_ASSIGN(const auto status, status_at(directory, base));
+    if (!status || !S_ISREG(status->stx_mode)) return false;
+    if (ending != kJournal) return sqlite::has_contents_in_wal(directory, base);
+    CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, base));
+    return role != sqlite::JournalRole::none;
+  }
+  return false;
 }
 
 // Nothing: it has changed just then. Null: it is none that the plan means.
@@ -169,6 +189,10 @@ Result<std::optional<RealTree::MaybeOpen>> RealTree::try_to_open(const PlanRow& 
   const auto none = [] { return std::optional(MaybeOpen()); };
   CAIRN_ASSIGN(const auto status, status_at(place, name));
   if (!status) return none();
+  if (at.places.front().layer == 0 && status->stx_mnt_id != mount_) {
+    CAIRN_ASSIGN(auto open, open_mount_point(row, at, *status));
+    return std::optional(std::move(open));
+  }
   CAIRN_ASSIGN(auto look, look_at(place, name, *status, {layers_->forms(), false}));
   if (!look) return std::optional<MaybeOpen>();
   CAIRN_ASSIGN(const bool is_whiteout, is_xattr_whiteout(at.places.front().fd(), *status, look->marks));
@@ -178,6 +202,15 @@ Result<std::optional<RealTree::MaybeOpen>> RealTree::try_to_open(const PlanRow& 
   if (!is_name || is_directory != (row.kind == EntryKind::directory)) return none();
   CAIRN_ASSIGN(auto open, open_looked_at(row, at, *status, looked_at_ms, std::move(*look), std::move(held)));
   return open ? std::optional(std::move(open)) : std::optional<MaybeOpen>();
+}
+
+Result<std::unique_ptr<OpenEntry>> RealTree::open_mount_point(const PlanRow& row, const Where& at,
+                                                              const struct statx& status) {
+  if (!row.is_mount_point) return mounted_meanwhile();
+  if (!S_ISDIR(status.stx_mode)) return MaybeOpen();
+  CAIRN_ASSIGN(Look look, look_below_mount(at.places.front().fd(), at.name, {layers_->forms(), false}));
+  // The status is of what is mounted, so once that is gone it proves nothing.
+  return open_looked_at(row, at, status, 0, std::move(look), std::nullopt);
 }
 
 // Rare enough to look at the directory once more.
@@ -211,7 +244,8 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_looked_at(const PlanRow& row, 
   }
   if (row.kind == EntryKind::hard_link) {
     CAIRN_ASSIGN(const bool linked, is_still_linked(row, opened));
-    if (linked) {
+    CAIRN_ASSIGN(const bool stands_alone, lies_in_company(row, at, opened));
+    if (linked && !stands_alone) {
       opened.entry = link_entry(std::move(opened.entry), row.link_target);
       return make_open_name(std::move(opened));
     }
@@ -292,6 +326,18 @@ Result<bool> RealTree::is_still_linked(const PlanRow& row, const Opened& opened)
   return status && status->stx_ino == opened.stamp.inode;
 }
 
+// A part of what a database holds under this name lies beside it: a link to another name would be without that.
+Result<bool> RealTree::lies_in_company(const PlanRow& row, const Where& at, const Opened& opened) const {
+  if (!reads_databases() || row.is_below || opened.entry.kind != EntryKind::file) return false;
+  const int directory = at.places.front().fd();
+  CAIRN_ASSIGN(const bool is_in_wal, sqlite::has_contents_in_wal(directory, at.name));
+  if (is_in_wal) return true;
+  CAIRN_ASSIGN(const auto journal, status_at(directory, at.name + "-journal"));
+  if (!journal) return false;
+  CAIRN_ASSIGN(const auto role, sqlite::role_of_journal(directory, at.name));
+  return role != sqlite::JournalRole::none;
+}
+
 // Null: the name leads elsewhere by now. `held`: the file is open, and was looked at so.
 Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Opened opened, MaybeFile held) {
   std::optional<FileDescriptor> file;
@@ -325,7 +371,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_contents(const Where& at, Open
 Result<std::unique_ptr<Tree>> Tree::open(const std::string& root, const TreeOptions& options, Clock& clock) {
   CAIRN_ASSIGN(auto layers, Layers::open(root, options.lower, options.marks, options.hidden_attributes));
   CAIRN_ASSIGN(const bool is_overlay, lies_on_overlay(layers->upper().fd()));
-  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay));
+  CAIRN_ASSIGN(const auto status, status_at(layers->upper().fd(), ""));
+  const std::uint64_t mount = status ? status->stx_mnt_id : 0;
+  return std::unique_ptr<Tree>(std::make_unique<RealTree>(root, options, clock, std::move(layers), is_overlay, mount));
 }
 
 }  // namespace cairn::layer

@@ -24,12 +24,10 @@ Result<bool> Walk::next(Step& into) {
   if (frames_.empty()) return false;
   Frame* frame = &frames_.back();
   if (frame->places.empty()) CAIRN_TRY(open_again(*frame));
-  const auto is_left_out = [&](const Item& item) {
-    if (item.companion_of == kNone) return false;
-    const Item& of = frame->items[item.companion_of];
-    return item.is_journal ? of.leaves_out_journal : of.leaves_out_company;
-  };
-  while (frame->next < frame->items.size() && is_left_out(frame->items[frame->next])) ++frame->next;
+  for (; frame->next < frame->items.size(); ++frame->next) {
+    CAIRN_ASSIGN(const bool left_out, is_left_out(*frame, frame->next));
+    if (!left_out) break;
+  }
 
   path_.resize(frame->path_bytes);
   into.path = path_;
@@ -99,6 +97,17 @@ void Walk::leave_out_company() {
 void Walk::leave_out_journal() {
   Frame& frame = frames_.back();
   frame.items[frame.next - 1].leaves_out_journal = true;
+}
+
+// What is no file is no part of a database, whatever its name, and may hold more than that.
+Result<bool> Walk::is_left_out(const Frame& frame, std::size_t at) const {
+  const Item& item = frame.items[at];
+  if (item.companion_of == kNone) return false;
+  const Item& of = frame.items[item.companion_of];
+  if (!(item.is_journal ? of.leaves_out_journal : of.leaves_out_company)) return false;
+  if (!frame.statuses.empty() && frame.statuses[at]) return S_ISREG(frame.statuses[at]->stx_mode);
+  CAIRN_ASSIGN(const auto status, status_at(frame.places[item.place].fd(), item.name));
+  return !status || S_ISREG(status->stx_mode);
 }
 
 Result<std::vector<Walk::Item>> Walk::list(const Places& places) const {

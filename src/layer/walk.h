@@ -47,7 +47,8 @@ class Walk {
   Result<void> enter();
   // The same for one that consists of several.
   Result<void> enter(Places places);
-  // The last step's name is a database that is read through SQLite: its -wal and -shm are no names of their own.
+  // The last step's name is a database that is read through SQLite: its -wal and -shm, if they are files, are no names
+  // of their own.
   void leave_out_company();
   // The same of a -journal.
   void leave_out_journal();
@@ -75,6 +76,7 @@ class Walk {
   Result<void> enter(Listing listing);
   Result<std::vector<Item>> list(const Places& places) const;
   static void find_company(std::vector<Item>& items);
+  Result<bool> is_left_out(const Frame& frame, std::size_t at) const;
   Result<void> close_far_ones();
   Result<void> open_again(Frame& frame);
 

@@ -231,8 +231,10 @@ Result<void> Output::commit() {
   }
   temporary_.clear();
   lock_.reset();
+  // Only then: after a power loss before it the old database may be there again, and needs what lay beside it.
+  CAIRN_TRY(files_.sync_directory(folder_of(path_)));
   forget_siblings();
-  return files_.sync_directory(folder_of(path_));
+  return {};
 }
 
 }  // namespace cairn::restore

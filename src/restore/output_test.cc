@@ -83,7 +83,10 @@ class FailingFiles final : public FileSystem {
     CAIRN_TRY(countdown_.step("link_new"));
     return inner_.link_new(from, to);
   }
-  Result<void> remove(const std::string& path) override { return inner_.remove(path); }
+  Result<void> remove(const std::string& path) override {
+    if (countdown_.at_step) countdown_.at_step("remove");
+    return inner_.remove(path);
+  }
   Result<void> make_directories(const std::string& path, int permissions) override {
     return inner_.make_directories(path, permissions);
   }
@@ -125,7 +128,9 @@ TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
       // Only the very last step, the fsync of the folder, comes after the new file has its name.
       EXPECT_EQ(countdown.failed(), "sync_directory");
       EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
-      EXPECT_THAT(names(), ElementsAre("out.db"));
+      // It is not known to be on the disk: the old one may come back, and would need that.
+      EXPECT_THAT(names(), ElementsAre("out.db", "out.db-wal.cairn-old"));
+      ASSERT_TRUE(files_->remove(path("out.db-wal.cairn-old")));
     } else {
       EXPECT_TRUE(read("out.db-wal") == wal) << countdown.failed();
       EXPECT_THAT(names(), ElementsAre("out.db", "out.db-wal")) << countdown.failed();
@@ -134,6 +139,25 @@ TEST_F(RestoreOutput, AFailureAtAnyStepLeavesTheOldDatabaseWithItsWal) {
   EXPECT_TRUE(read("out.db") == replica.state(Sequence(0)).bytes());
   EXPECT_THAT(failed, ElementsAre("open", "truncate", "truncate", "write", "sync", "rename", "sync_directory", "rename",
                                   "sync_directory"));
+}
+
+// A power loss between the two could bring back the old database without what was committed to it.
+TEST_F(RestoreOutput, TheOldWalIsRemovedOnceTheNewNameIsOnTheDisk) {
+  ReplicaBuilder replica(*store_, "app.db");
+  replica.begin(Image::made(512, 20, 1));
+  executor_ = std::make_unique<InlineExecutor>();
+  write("out.db", Image::made(512, 5, 2).bytes());
+  write("out.db-wal", Bytes(64));
+  std::vector<std::string> steps;
+  Countdown watching(kNeverFails);
+  watching.at_step = [&](std::string_view step) { steps.emplace_back(step); };
+  FailingFiles watched(*files_, watching);
+  RestoreOptions options;
+  options.overwrite = Overwrite::replace;
+  ASSERT_TRUE(run_restore(*store_, "app.db", path("out.db"), options, watched, *executor_));
+  ASSERT_GE(steps.size(), 3u);
+  EXPECT_THAT(std::vector(steps.end() - 3, steps.end()), ElementsAre("rename", "sync_directory", "remove"));
+  EXPECT_THAT(names(), ElementsAre("out.db"));
 }
 
 // A program makes the database at any step of the restore: it keeps it, with what lies beside it, and the restore says

@@ -6,6 +6,7 @@
 
 #include "layer/manifest.h"
 #include "layer/object.h"
+#include "sqlite/local_database.h"
 #include "store/memory_store.h"
 #include "support/layer_world.h"
 #include "support/recording_store.h"
@@ -219,6 +220,21 @@ TEST_F(LayerBigFiles, ChangedIsTakenBackToItsBeginning) {
   sent_by(*world.open(store, small_parts(), {}));
   EXPECT_EQ(parts_sent_up_to(3), 0u);   // what was before it had arrived
   EXPECT_GT(parts_sent_up_to(14), 8u);  // and the file is sent again
+}
+
+// The stamp of a file says nothing of what a power loss has left of it.
+TEST_F(LayerBigFiles, ReadInPartInAnotherBootIsReadFromItsBeginning) {
+  fail_from(15);
+  { EXPECT_FALSE(world.open(store, small_parts(), {})->sync_layer("web")); }
+  store.before = {};
+  store.forget_calls();
+  {
+    const auto database = sqlite::LocalDatabase::open(world.state() + "/state.db", "");
+    ASSERT_TRUE(database && (*database)->execute("UPDATE layer_scan_boot SET boot = 'another'"));
+  }
+  sent_by(*world.open(store, small_parts(), {}));
+  EXPECT_EQ(parts_sent_up_to(3), 0u);
+  EXPECT_GT(parts_sent_up_to(14), 8u);
 }
 
 TEST_F(LayerBigFiles, VanishedIsLeftOut) {

@@ -1,6 +1,7 @@
 // What a sync publishes, and when it publishes nothing. Names Z1 to Z10 are those of known failures of such tools.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -10,9 +11,11 @@
 #include <fstream>
 
 #include "base/bytes.h"
+#include "layer/catalogue.h"
 #include "layer/manifest.h"
 #include "layer/object.h"
 #include "layer/prune.h"
+#include "sqlite/local_database.h"
 #include "store/memory_store.h"
 #include "support/layer_world.h"
 #include "support/recording_store.h"
@@ -77,6 +80,28 @@ TEST_F(LayerSync, NothingChangedReadsNothingAndAsksNothing) {
   expect_unchanged(*manager);
   EXPECT_FALSE(*manager->check_for_changes("web"));
   EXPECT_TRUE(store.calls().empty());
+}
+
+// As a power loss leaves a file that was written in place and synced without its times.
+TEST_F(LayerSync, NewBytesUnderAnOldStampAreFoundInTheNextBoot) {
+  world.write("f", "old");
+  const auto manager = world.open(store);
+  sync(*manager);
+  world.write("f", "new");
+  struct stat now {};
+  ASSERT_EQ(::stat((world / "f").c_str(), &now), 0);
+  const auto database = sqlite::LocalDatabase::open(world.state() + "/state.db", "");
+  ASSERT_TRUE(database);
+  const auto ns = [](const timespec& time) { return std::to_string(time.tv_sec * 1'000'000'000ll + time.tv_nsec); };
+  const auto good = std::to_string(static_cast<int>(layer::Proof::good));
+  ASSERT_TRUE((*database)->execute("UPDATE layer_scan_row SET proof = " + good + ", ctime_ns = " + ns(now.st_ctim) +
+                                   ", mtime_ns = " + ns(now.st_mtim) + " WHERE key = x'66'"));
+  expect_unchanged(*manager);
+  ASSERT_TRUE((*database)->execute("UPDATE layer_scan_boot SET boot = 'another'"));
+  EXPECT_TRUE(*manager->check_for_changes("web"));
+  sync(*manager);
+  expect_equal();
+  expect_unchanged(*manager);
 }
 
 TEST_F(LayerSync, CheckForChangesAsksNothing) {
@@ -296,6 +321,29 @@ TEST_F(LayerSync, FullAgainWhenIncrementsHaveGrown) {
   EXPECT_TRUE(was_full);
   world.write("changes", "little");
   EXPECT_FALSE(sync(*manager).is_full);
+  expect_equal();
+}
+
+// What lies below a mount is in the store alone, and stays there.
+TEST_F(LayerSync, FullIsPutOffWhileAMountHidesWhatTheStoreHas) {
+  world.mkdir("volume");
+  world.write("volume/precious", "data");
+  const auto manager = world.open(store);
+  sync(*manager);
+  const std::string volume = world / "volume";
+  if (::mount("tmpfs", volume.c_str(), "tmpfs", 0, nullptr) != 0) GTEST_SKIP() << "mounting is not allowed";
+  LayerSyncOptions told;
+  std::string notices;
+  told.on_notice = [&](std::string_view notice) { notices += std::string(notice) + "\n"; };
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    world.write("changes", LayerWorld::noise(i, 9'000));
+    EXPECT_FALSE(sync(*manager, told).is_full);
+  }
+  EXPECT_NE(notices.find("put off"), std::string::npos) << notices;
+  ASSERT_EQ(::umount(volume.c_str()), 0);
+  world.write("changes", "little");
+  EXPECT_EQ(difference_to(store, "web", world.upper()).find("volume"), std::string::npos);
+  EXPECT_TRUE(sync(*manager).is_full);
   expect_equal();
 }
 
