@@ -287,7 +287,8 @@ Result<std::optional<UnlockedCopy::Index>> UnlockedCopy::index() const {
   constexpr std::size_t kBackfillBegunOffset = 128;  // nBackfillAttempted
   const FileDescriptor shm(
       ::openat(directory_, (name_ + "-shm").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!shm.is_open()) return std::optional<Index>();
+  struct stat info {};
+  if (!shm.is_open() || ::fstat(shm.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::optional<Index>();
   alignas(8) std::array<std::byte, wal::kIndexBytes> bytes{};
   CAIRN_ASSIGN(const std::size_t got, read_some_at(shm.get(), 0, bytes, name_ + "-shm"));
   Index found;
