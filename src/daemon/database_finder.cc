@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -113,8 +114,6 @@ std::string real_place(const std::string& replica) {
   return error ? place : file_url(real.string());
 }
 
-constexpr std::int64_t kPatience_ms = 5'000;
-
 // What is looked at is looked at first, by questions that have copies of all they need (patient.h); what it comes to
 // follows without a file system.
 class Finder {
@@ -184,9 +183,14 @@ class Finder {
   template <class T>
   std::optional<T> ask(const std::string& name, const std::string& device, std::function<T(Steps&)> question) {
     if (silent_.contains(device)) return std::nullopt;
-    auto answer = ask_patiently<T>(name, kPatience_ms, std::move(question));
-    if (!answer) silent_.insert(device);
-    return answer;
+    const auto answer = std::make_shared<std::optional<T>>();
+    std::vector<Question> one{{name, device, [answer, question = std::move(question)](Steps& steps) {
+                                 *answer = question(steps);
+                               }}};
+    ask_all(one, {});
+    if (one[0].is_answered) return std::move(*answer);
+    silent_.insert(device);
+    return std::nullopt;
   }
 
   // Each text's answer, all of a device at once; what does not answer is left out.
@@ -293,7 +297,7 @@ class Finder {
 
   const Config& config_;
   const FoundDatabases& before_;
-  Mounts mounts_;
+  const MountTable mounts_ = MountTable(read_mounts());
   FoundDatabases found_;
   std::vector<Candidate> candidates_;
   std::vector<const DatabaseEntry*> unanswered_;
