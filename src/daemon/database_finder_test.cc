@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/file_walk.h"
 #include "daemon/names_watch.h"
 #include "support/scratch.h"
 
@@ -109,6 +110,15 @@ TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
   EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db"));
   ASSERT_EQ(found.clashes.size(), 2u);
   EXPECT_THAT(found.clashes[0].sentence, HasSubstr("is the same database as"));
+}
+
+TEST_F(DatabaseFinderTest, TwoStarsMatchNoMoreThanAWalkFinds) {
+  const auto matches_of = [](const char* path) { return matches(steps_of("**/*.db*"), steps_of(path)); };
+  EXPECT_TRUE(matches_of("a.db"));
+  EXPECT_TRUE(matches_of("x/y/a.db"));
+  EXPECT_FALSE(matches_of("x/.git/a.db"));
+  EXPECT_FALSE(matches_of("x/b.db-cairn/a.db"));
+  EXPECT_FALSE(matches_of("x/a.db-wal"));
 }
 
 TEST_F(DatabaseFinderTest, ADirectoryThatIsNotThereMeansNothingYet) {
