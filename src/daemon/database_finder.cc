@@ -54,11 +54,9 @@ class Finder {
     take_named();
     for (Pattern& pattern : patterns_) take_matching(pattern);
     look_at_places();
-    for (const bool kept : {false, true}) {
-      for (const Candidate& one : candidates_) {
-        if (one.is_kept == kept) add(one);
-      }
-    }
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
+    for (const Candidate& one : candidates_) add(one);
     std::sort(found_.databases.begin(), found_.databases.end(),
               [](const FoundDatabase& a, const FoundDatabase& b) { return a.path < b.path; });
     return std::move(found_);
@@ -66,11 +64,13 @@ class Finder {
 
  private:
   using Texts = std::map<std::string, std::string>;
+  // A newcomer displaces nothing that is replicated already, though that does not answer.
+  enum class Rank { known, kept, is_new };
   struct Candidate {
     const DatabaseEntry* entry = nullptr;
     std::string path, below, identity;
     Result<std::string> replica;
-    bool is_kept = false;  // by what was known
+    Rank rank = Rank::is_new;  // kept: by what was known, without an answer
   };
   struct Pattern {
     const DatabaseEntry* entry = nullptr;
@@ -160,7 +160,10 @@ class Finder {
     const Result<std::string> replica = replica_url(entry, path, below);
     if (!is_kept && belongs_to_unanswered(path, replica)) return;
     if (!paths_.insert(normal(path)).second) return;
-    candidates_.push_back({&entry, path, below, identity, replica, is_kept});
+    const FoundDatabase* const known = known_as(path);
+    const bool as_before = known && replica && known->replica == *replica;
+    candidates_.push_back({&entry, path, below, identity, replica,
+                           is_kept ? Rank::kept : as_before ? Rank::known : Rank::is_new});
   }
 
   // An earlier pattern means it, and is not known to have left it to this one: it is begun when that one answers.
@@ -262,10 +265,12 @@ class Finder {
 
   void add(const Candidate& one) {
     if (!one.replica) return leave_out(one, one.replica.error().message());
-    if (const auto [same, is_new] = files_.emplace(one.identity, one.path); !is_new) {
-      return leave_out(one, fmt::format("is the same database as {}: name it once", same->second));
+    const auto [file, is_new_file] = files_.emplace(one.identity, one.path);
+    if (!is_new_file) {
+      return leave_out(one, fmt::format("is the same database as {}: name it once", file->second));
     }
     if (const auto [same, is_new] = places_.emplace(real_places_.at(*one.replica), one.path); !is_new) {
+      files_.erase(file);
       return leave_out(one, fmt::format("would share the replica {} with {}: give one of them a to of its own",
                                         same->first, same->second));
     }
@@ -275,7 +280,7 @@ class Finder {
   }
 
   void leave_out(const Candidate& one, const std::string& why) {
-    if (one.is_kept) return;  // what is known of it may not be so any more
+    if (one.rank == Rank::kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
     found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why)});

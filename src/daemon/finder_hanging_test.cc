@@ -150,6 +150,19 @@ TEST_F(FinderHangingTest, WhatIsGoneIsGoneAlthoughAnotherDirectoryHangs) {
               ElementsAre("in/b/app.db", "in/c/app.db"));
 }
 
+TEST_F(FinderHangingTest, ANewcomerDoesNotDisplaceWhatDoesNotAnswer) {
+  touch("two/app.db");
+  const std::string both =
+      "[[database]]\ndirectory = '$D/one'\nto = '$D/out'\n[[database]]\ndirectory = '$D/two'\nto = '$D/out'\n";
+  const FoundDatabases before = find(both);
+  touch("one/app.db");
+  hang("files below $D/two/*.db on " + device_of(scratch_.path()));
+  const FoundDatabases after = find(both, before);
+  EXPECT_THAT(paths(after), ElementsAre("two/app.db"));
+  ASSERT_EQ(after.clashes.size(), 1u);
+  EXPECT_EQ(after.clashes[0].path, scratch_ / "one/app.db");
+}
+
 TEST_F(FinderHangingTest, WhatIsMountedInPlaceOfADeadMountIsAsked) {
   if (!mount_memory("in/x")) GTEST_SKIP() << kNoMounts;
   const int holds = ::open((scratch_ / "in/x").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
