@@ -424,8 +424,8 @@ Result<void> Configured::take_what_is_there_now() {
 
 void Configured::look() {
   loaded_.found = daemon::find_databases(loaded_.config, loaded_.found);
-  for (const auto& [path, sentence] : loaded_.found.clashes) {
-    if (said_.insert(sentence).second) jobs_.log_of(path).error("not replicated: {}", sentence);
+  for (const daemon::Clash& clash : loaded_.found.clashes) {
+    if (said_.insert(clash.sentence).second) jobs_.log_of(clash.path).error("not replicated: {}", clash.sentence);
   }
   if (Result<void> begun = begin(); !begun) log_.error("{}", begun.error().message());
 }
@@ -433,8 +433,8 @@ void Configured::look() {
 // What there is to be from now on. Of a directory that is watched only now the watch may have missed something since it
 // was looked at: another look.
 Result<void> Configured::begin() {
-  for (const std::string& sentence : loaded_.found.unanswered) {
-    if (said_.insert(sentence).second) log_.warn("{}", sentence);
+  for (const daemon::Unanswered& one : loaded_.found.unanswered) {
+    if (said_.insert(one.sentence).second) log_.warn("{}", one.sentence);
   }
   const std::set<std::string>& directories = loaded_.found.directories;
   const bool were_watched = std::exchange(all_watched_, watch_->watch(directories));

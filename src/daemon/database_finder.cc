@@ -194,10 +194,12 @@ class Finder {
     return at != before_.databases.end() && at->path == path ? &*at : nullptr;
   }
 
-  // Of what does not say: what it was, else the path.
+  // Of what does not say: what it was, also of another name that was left out. Else the path.
   std::string known_identity(const std::string& path) const {
-    const FoundDatabase* const known = known_as(path);
-    return known ? known->identity : path;
+    if (const FoundDatabase* const known = known_as(path)) return known->identity;
+    const auto left_out = std::find_if(before_.clashes.begin(), before_.clashes.end(),
+                                       [&](const Clash& clash) { return clash.path == path; });
+    return left_out != before_.clashes.end() ? left_out->identity : path;
   }
 
   void take_named() {
@@ -206,6 +208,13 @@ class Finder {
       const auto identity = named_.answers.find(entry.path);
       take(entry, entry.path, "", identity != named_.answers.end() ? identity->second : known_identity(entry.path));
     }
+    add_unanswered(named_.failed, "what was known of them is taken to be so still");
+  }
+
+  void add_unanswered(const std::set<std::string>& names, const std::string& meanwhile) {
+    if (names.empty()) return;
+    const std::string what = fmt::format("{}: what lies at {}", config_.file, text_of_first(names));
+    found_.unanswered.push_back({what, fmt::format("{} does not answer, or fails: {}", what, meanwhile)});
   }
 
   void take_matching(Pattern& pattern) {
@@ -233,34 +242,42 @@ class Finder {
     }
     if (missing.empty()) return;
     unanswered_.push_back(&pattern);
+    const std::string what = fmt::format("{}:{}: what lies at {}", config_.file, entry.line, place_of_pattern(entry));
+    const std::string where = missing.contains(entry.directory) ? "" : fmt::format(" ({})", text_of_first(missing));
     found_.unanswered.push_back(
-        fmt::format("{}:{}: what lies at {} does not answer, or fails, or may not be read{}: the databases known "
-                    "there go on if their replica is the same, and others are found when it answers",
-                    config_.file, entry.line, place_of_pattern(entry), text_of_missing(entry, missing)));
+        {what, fmt::format("{} does not answer, or fails, or may not be read{}: the databases known there go on if "
+                           "their replica is the same, and others are found when it answers", what, where)});
   }
 
-  static std::string text_of_missing(const DatabaseEntry& entry, const std::set<std::string>& missing) {
-    if (missing.contains(entry.directory)) return "";
+  static std::string text_of_first(const std::set<std::string>& names) {
     std::vector<std::string> first;
-    for (auto one = missing.begin(); one != missing.end() && first.size() < kMostToldOf; ++one) first.push_back(*one);
-    const std::string more =
-        missing.size() > first.size() ? fmt::format(" and {} more", missing.size() - first.size()) : "";
-    return fmt::format(" ({}{})", fmt::join(first, ", "), more);
+    for (auto one = names.begin(); one != names.end() && first.size() < kMostToldOf; ++one) first.push_back(*one);
+    const std::size_t more = names.size() - first.size();
+    return fmt::format("{}{}", fmt::join(first, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
   }
 
-  // Symbolic links of folders lead to one place by several names.
+  // Symbolic links of folders lead to one place by several names. What does not answer is not asked for its replica
+  // either, which may lie beside it.
   void look_at_places() {
     Names places;
     for (const Candidate& one : candidates_) {
       if (!one.replica) continue;
       const std::string place = place_of(*one.replica).value_or(*one.replica);
-      real_places_.emplace(*one.replica, place);  // as far as no file system says otherwise
-      if (!place.starts_with("file://")) continue;
+      const auto known = before_.real_places.find(*one.replica);
+      // As far as no file system says otherwise.
+      const bool is_new =
+          real_places_.emplace(*one.replica, known != before_.real_places.end() ? known->second : place).second;
+      if (!is_new || !place.starts_with("file://")) continue;
+      if (one.rank == Rank::kept || named_.failed.contains(one.path)) continue;
       places.elsewhere.push_back({*one.replica, path_of_file_url(place).value_or(place)});
     }
     std::vector<Pattern> none;
     look_at(places, place_at, none);
     for (const auto& [replica, place] : places.answers) real_places_[replica] = place;
+    add_unanswered(places.failed, "that two replicas there are one place is not seen before it does");
+    for (const auto& [replica, place] : real_places_) {
+      if (place != place_of(replica).value_or(replica)) found_.real_places.emplace(replica, place);
+    }
   }
 
   void add(const Candidate& one) {
@@ -283,7 +300,7 @@ class Finder {
     if (one.rank == Rank::kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
-    found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why)});
+    found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why), one.identity});
   }
 
   const Config& config_;
