@@ -10,6 +10,7 @@
 #include <system_error>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "daemon/database_finder.h"
 #include "daemon/path_text.h"
 #include "store/file_url.h"
@@ -20,8 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostLinks = 40;           // on one way, as in Linux
-constexpr std::size_t kMostFailures = 3;  // each may take seconds: then the rest has failed as well
+constexpr int kMostLinks = 40;                   // on one way, as in Linux
+constexpr std::int64_t kMostFailing_ms = 3'000;  // of a disk that takes its time: then the rest has failed as well
 
 bool is_absence(int number) {
   return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG;
@@ -93,16 +94,37 @@ class LinkFollower {
   std::unordered_set<std::string> plain_;  // directories that are no links
 };
 
+// Counts what is done, and how long failures took. A few damaged directories fail at once and keep nobody waiting.
+class Progress {
+ public:
+  explicit Progress(Steps& steps) : steps_(steps) {}
+
+  void step() {
+    ++steps_;
+    moved_ms_ = monotonic_ms();
+  }
+  void fail() {
+    const std::int64_t before_ms = moved_ms_;
+    step();
+    failing_ms_ += moved_ms_ - before_ms;
+  }
+  bool has_failed() const { return failing_ms_ >= kMostFailing_ms; }
+
+ private:
+  Steps& steps_;
+  std::int64_t moved_ms_ = monotonic_ms(), failing_ms_ = 0;
+};
+
 class Walk {
  public:
   Walk(const std::vector<std::string>& components, const MountTable& mounts, const std::string& device, Steps& steps)
-      : components_(components), mounts_(mounts), device_(device), links_(mounts, device), steps_(steps) {}
+      : components_(components), mounts_(mounts), device_(device), links_(mounts, device), progress_(steps) {}
 
   void begin(const Way& way) {
-    if (has_failed()) return note(way.path, EIO);
-    Followed followed = links_.follow(way.real);
-    ++steps_;
+    Followed followed{Followed::End::failed, ""};
+    if (!progress_.has_failed()) followed = links_.follow(way.real);
     if (followed.end == Followed::End::failed) return note(way.path, EIO);
+    progress_.step();
     Way on{way.path, std::move(followed.real), way.below, way.index};
     if (followed.end == Followed::End::elsewhere) return walked.elsewhere.push_back(std::move(on));
     if (on.below.empty()) return at(on);
@@ -126,14 +148,15 @@ class Walk {
     if (any_depth) at({way.path, way.real, way.below, way.index + 1});
     std::error_code error;
     fs::directory_iterator entry(way.real, error), end;
-    for (; !error && entry != end && !has_failed(); entry.increment(error), ++steps_) {
+    for (; !error && entry != end && !progress_.has_failed(); entry.increment(error)) {
+      progress_.step();
       const std::string name = entry->path().filename().string();
       if (any_depth ? !is_walked(name) : ::fnmatch(component.c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
       const std::string below = way.below.empty() ? name : way.below + "/" + name;
       take(*entry, {name_in(way.path, name), name_in(way.real, name), below, way.index + (any_depth ? 0 : 1)},
            any_depth);
     }
-    note(way.path, has_failed() ? EIO : error.value());
+    note(way.path, progress_.has_failed() ? EIO : error.value());
   }
 
   // Links are not followed at any depth: they can lead in circles.
@@ -165,18 +188,18 @@ class Walk {
     return fmt::format("{}:{}", file.st_dev, file.st_ino);
   }
 
-  bool has_failed() const { return walked.failed.size() >= kMostFailures; }
-
   void note(const std::string& path, int number) {
     if (number == EACCES) walked.denied.insert(path);
-    if (is_of_the_disk(number)) walked.failed.insert(path);
+    if (!is_of_the_disk(number)) return;
+    walked.failed.insert(path);
+    progress_.fail();
   }
 
   const std::vector<std::string>& components_;
   const MountTable& mounts_;
   const std::string& device_;
   LinkFollower links_;
-  Steps& steps_;
+  Progress progress_;
   std::set<std::pair<std::string, std::size_t>> seen_;
 };
 
@@ -214,10 +237,11 @@ std::optional<std::string> place_at(const std::string& /*name*/, const std::stri
 Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
                     Steps& steps) {
   LinkFollower links(mounts, device);
+  Progress progress(steps);
   Names names;
   for (const Way& way : ways) {
     Followed followed{Followed::End::failed, ""};
-    if (names.failed.size() < kMostFailures) followed = links.follow(way.real);
+    if (!progress.has_failed()) followed = links.follow(way.real);
     std::optional<std::string> answer;
     if (followed.end == Followed::End::there) answer = look(way.path, followed.real);
     if (followed.end == Followed::End::elsewhere) {
@@ -226,8 +250,10 @@ Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& m
       names.answers.emplace(way.path, std::move(*answer));
     } else {
       names.failed.insert(way.path);
+      progress.fail();
+      continue;
     }
-    ++steps;
+    progress.step();
   }
   return names;
 }

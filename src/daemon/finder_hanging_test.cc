@@ -279,18 +279,36 @@ TEST_F(FinderHangingTest, ManyMountsThatHangAreWaitedForTogether) {
   EXPECT_LT(monotonic_ms() - begun_ms, 20'000);
 }
 
-TEST_F(FinderHangingTest, ADiskThatFailsIsAskedNoMoreThanThreeTimes) {
-  static int asked = 0;
+TEST_F(FinderHangingTest, ADiskThatTakesItsTimeToFailIsAskedNoMoreAfterSomeSeconds) {
+  static int asked = 0, delay_ms = 0;
   const Look fails = [](const std::string&, const std::string&) -> std::optional<std::string> {
     ++asked;
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
     return std::nullopt;
   };
   std::vector<Way> ways;
   for (int i = 0; i < 10; ++i) ways.push_back({scratch_ / std::to_string(i), scratch_ / std::to_string(i)});
+  const MountTable mounts(read_mounts());
   Steps steps = 0;
-  const Names names = look_at_names(ways, fails, MountTable(read_mounts()), device_of(scratch_.path()), steps);
-  EXPECT_EQ(names.failed.size(), 10u);
-  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(look_at_names(ways, fails, mounts, device_of(scratch_.path()), steps).failed.size(), 10u);
+  EXPECT_EQ(asked, 10);
+  asked = 0;
+  delay_ms = 1'600;
+  EXPECT_EQ(look_at_names(ways, fails, mounts, device_of(scratch_.path()), steps).failed.size(), 10u);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(FinderHangingTest, MountsThatFailAreMissedAlone) {
+  for (int i = 0; i < 5; ++i) {
+    if (!mount_failing(fmt::format("dead/{}", i))) GTEST_SKIP() << kNoMounts;
+    fs::create_directories(scratch_ / "in");
+    fs::create_directory_symlink(scratch_ / fmt::format("dead/{}", i), scratch_ / fmt::format("in/{}", i));
+  }
+  touch("in/well/app.db");
+  const FoundDatabases found = find(kTenants);
+  EXPECT_THAT(paths(found), ElementsAre("in/well/app.db"));
+  ASSERT_EQ(found.unanswered.size(), 1u);
+  EXPECT_THAT(found.unanswered[0].sentence, HasSubstr("in/2 and 2 more)"));
 }
 
 }  // namespace
