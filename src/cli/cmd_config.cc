@@ -84,12 +84,13 @@ void print_meaning(const LoadedConfig& loaded) {
   print_json(json);
 }
 
-int check(const ConfigCommand& options) {
+int check(const ConfigCommand& options, const Tools& tools) {
   const Style style = style_of(options.json);
   const Result<std::string> path = options.file.empty() ? default_config_path() : options.file;
   if (!path) return report({path.error()}, style);
   const Result<LoadedConfig> loaded = load_config(*path);
   if (!loaded) return report({loaded.error()}, style);
+  for (const daemon::Unanswered& one : loaded->found.unanswered) tools.log.warn("{}", one.sentence);
   if (style == Style::json) {
     print_meaning(*loaded);
     return kDone;
@@ -121,7 +122,7 @@ void add_config(CLI::App& app, Run& run) {
       ->type_name("");
   command->add_flag("--json", options->json, "as one line of JSON");
   command->footer(kConfigNotes);
-  command->callback([options, &run] { run = [options](const Tools&) { return check(*options); }; });
+  command->callback([options, &run] { run = [options](const Tools& tools) { return check(*options, tools); }; });
   // Runs after the one of a command below it.
   config->callback([config, &run] {
     if (run) return;

@@ -110,8 +110,8 @@ Result<LoadedConfig> load_with_registered(const std::string& path, const daemon:
     CAIRN_ASSIGN(registered, daemon::parse_registered(text, loaded.registered_file));
   }
   CAIRN_ASSIGN(LoadedConfig all, with_registered(loaded, std::move(registered)));
-  for (const auto& [clashing, sentence] : all.found.clashes) {
-    if (!sentence.starts_with(daemon::kRegisteredClash)) return Error(ErrorKind::invalid, sentence);
+  for (const daemon::Clash& clash : all.found.clashes) {
+    if (!clash.sentence.starts_with(daemon::kRegisteredClash)) return Error(ErrorKind::invalid, clash.sentence);
   }
   return all;
 }

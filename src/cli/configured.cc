@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -111,6 +112,7 @@ class Configured final : public daemon::ControlledFleet {
   Result<void> take_what_is_there_now();
   std::string what_there_is() const;
   void look();
+  void tell_unanswered();
   Result<void> begin();
 
   LoadedConfig loaded_;
@@ -131,6 +133,7 @@ class Configured final : public daemon::ControlledFleet {
   std::unique_ptr<daemon::ControlServer> control_;
   std::set<std::string> watched_;  // the directories of the last look
   std::set<std::string> said_;     // of what is in the way, once each
+  std::map<std::string, std::string> unanswered_;  // what does not answer, and the sentence that told of it
   std::string stop_mark_;          // how far a stop was when it last got on
   std::int64_t stop_moved_us_ = 0;
 };
@@ -338,6 +341,7 @@ void Configured::run_errands() {
 }
 
 Result<Configured::Done> Configured::add(const daemon::Registration& registration) {
+  service_manager_.beat();
   const std::string& path = registration.path;
   for (const daemon::FoundDatabase& one : loaded_.found.databases) {
     if (one.path != path) continue;
@@ -370,6 +374,7 @@ Result<Configured::Done> Configured::add(const daemon::Registration& registratio
 }
 
 Result<Configured::Done> Configured::remove(const std::string& database) {
+  service_manager_.beat();
   std::vector<daemon::Registration> wanted = loaded_.registered;
   const bool was_there =
       std::erase_if(wanted, [&](const daemon::Registration& one) { return one.path == database; }) > 0;
@@ -403,6 +408,7 @@ Result<void> Configured::read_again() {
 }
 
 Result<void> Configured::take_what_is_there_now() {
+  service_manager_.beat();
   Result<LoadedConfig> fresh = load_with_registered(path_, loaded_.found);
   if (!fresh) {
     log_.error("the configuration is not taken, and all goes on as before: {}", fresh.error().message());
@@ -414,6 +420,7 @@ Result<void> Configured::take_what_is_there_now() {
   }
   loaded_ = std::move(*fresh);
   said_.clear();
+  unanswered_.clear();
   log_.info("{} was read again: {}", path_, what_there_is());
   supervisor_.retry_now();
   telling_.want(loaded_.config.http);
@@ -423,19 +430,30 @@ Result<void> Configured::take_what_is_there_now() {
 }
 
 void Configured::look() {
+  service_manager_.beat();  // disks that hang may take most of the time that there is between two
   loaded_.found = daemon::find_databases(loaded_.config, loaded_.found);
-  for (const auto& [path, sentence] : loaded_.found.clashes) {
-    if (said_.insert(sentence).second) jobs_.log_of(path).error("not replicated: {}", sentence);
+  for (const daemon::Clash& clash : loaded_.found.clashes) {
+    if (said_.insert(clash.sentence).second) jobs_.log_of(clash.path).error("not replicated: {}", clash.sentence);
   }
   if (Result<void> begun = begin(); !begun) log_.error("{}", begun.error().message());
+}
+
+void Configured::tell_unanswered() {
+  std::map<std::string, std::string> now;
+  for (const daemon::Unanswered& one : loaded_.found.unanswered) {
+    now[one.what] = one.sentence;
+    if (unanswered_[one.what] != one.sentence) log_.warn("{}", one.sentence);
+  }
+  for (const auto& [what, sentence] : unanswered_) {
+    if (!now.contains(what)) log_.info("{} answers again", what);
+  }
+  unanswered_ = std::move(now);
 }
 
 // What there is to be from now on. Of a directory that is watched only now the watch may have missed something since it
 // was looked at: another look.
 Result<void> Configured::begin() {
-  for (const std::string& sentence : loaded_.found.unanswered) {
-    if (said_.insert(sentence).second) log_.warn("{}", sentence);
-  }
+  tell_unanswered();
   const std::set<std::string>& directories = loaded_.found.directories;
   const bool were_watched = std::exchange(all_watched_, watch_->watch(directories));
   if (!watch_->trouble().empty() && said_.insert(watch_->trouble()).second) log_.warn("{}", watch_->trouble());

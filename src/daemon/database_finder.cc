@@ -1,22 +1,20 @@
 #include "daemon/database_finder.h"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
-#include <sys/stat.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 
-#include "daemon/mounts.h"
+#include "base/clock.h"
+#include "daemon/file_walk.h"
 #include "daemon/path_text.h"
-#include "daemon/patient.h"
 #include "daemon/store_url.h"
 #include "store/file_url.h"
 
@@ -24,114 +22,41 @@ namespace cairn::daemon {
 
 namespace {
 
-namespace fs = std::filesystem;
+constexpr int kMostRounds = 16;       // a way leads to another device as often at most
+constexpr std::size_t kMostToldOf = 3;
 
-std::string in(const std::string& directory, const std::string& name) {
-  return directory == "/" ? "/" + name : directory + "/" + name;
-}
-
-std::vector<std::string> steps_of(std::string_view pattern) {
-  std::vector<std::string> components;
-  while (!pattern.empty()) {
-    const std::size_t slash = std::min(pattern.find('/'), pattern.size());
-    components.emplace_back(pattern.substr(0, slash));
-    pattern.remove_prefix(std::min(slash + 1, pattern.size()));
+// The path itself or what it lies below, where the set has one.
+const std::string* one_above(const std::set<std::string>& paths, const std::string& path) {
+  for (std::size_t end = path.size(); !paths.empty() && end != std::string::npos && end > 0;
+       end = path.rfind('/', end - 1)) {
+    if (const auto at = paths.find(path.substr(0, end)); at != paths.end()) return &*at;
   }
-  return components;
+  const auto root = paths.find("/");
+  return root != paths.end() ? &*root : nullptr;
 }
 
-// Whether a walk would find a path that consists of these names.
-bool matches(std::span<const std::string> components, std::span<const std::string> names) {
-  if (components.empty() || names.empty()) return components.empty() && names.empty();
-  const auto rest = components.subspan(1);
-  if (components[0] == "**") return matches(rest, names) || matches(components, names.subspan(1));
-  return ::fnmatch(components[0].c_str(), names[0].c_str(), FNM_PERIOD) == 0 && matches(rest, names.subspan(1));
-}
-
-// The files below one directory that a pattern means. What cannot be read, or goes away meanwhile, is passed over: the
-// next look finds it.
-class Walk {
- public:
-  Walk(const std::vector<std::string>& components, Steps& steps) : components_(components), steps_(steps) {}
-
-  void at(const std::string& directory, const std::string& below, std::size_t index) {
-    if (!seen_.emplace(directory, index).second) return;
-    directories.insert(directory);
-    const std::string& component = components_[index];
-    const bool any_depth = component == "**";
-    if (any_depth) at(directory, below, index + 1);
-    std::error_code error;
-    fs::directory_iterator entry(directory, fs::directory_options::skip_permission_denied, error), end;
-    for (; !error && entry != end; entry.increment(error), ++steps_) {
-      const std::string name = entry->path().filename().string();
-      if (any_depth ? is_walked(*entry, name) : ::fnmatch(component.c_str(), name.c_str(), FNM_PERIOD) == 0) {
-        take(*entry, directory, name, below, index, any_depth ? index : index + 1);
-      }
-    }
-    const int number = error ? error.value() : 0;
-    failed |= number != 0 && number != ENOENT && number != ENOTDIR && number != ELOOP && number != EACCES;
-  }
-
-  std::map<std::string, std::string> files;  // path to the path below the directory
-  std::set<std::string> directories;
-  bool failed = false;  // a directory that is there could not be read: of a disk or a mount that fails
-
- private:
-  // Links are not followed at any depth: they can lead in circles. Nor are replicas that lie beside databases.
-  static bool is_walked(const fs::directory_entry& entry, const std::string& name) {
-    std::error_code ignored;
-    return name[0] != '.' && !name.ends_with("-cairn") && !entry.is_symlink(ignored) && entry.is_directory(ignored);
-  }
-
-  void take(const fs::directory_entry& entry, const std::string& directory, const std::string& name,
-            const std::string& below, std::size_t index, std::size_t next) {
-    const std::string path = in(directory, name), path_below = below.empty() ? name : below + "/" + name;
-    std::error_code ignored;
-    if (index + 1 < components_.size()) {
-      if (entry.is_directory(ignored)) at(path, path_below, next);
-    } else if (entry.is_regular_file(ignored) && !is_beside_a_database(name)) {
-      files.emplace(path, path_below);
-    }
-  }
-
-  const std::vector<std::string>& components_;
-  Steps& steps_;
-  std::set<std::pair<std::string, std::size_t>> seen_;
-};
-
-std::string identity_of(const std::string& path) {
-  struct stat file{};
-  return ::stat(path.c_str(), &file) == 0 ? fmt::format("{}:{}", file.st_dev, file.st_ino) : path;
-}
-
-// Symbolic links of a folder are followed.
-std::string real_place(const std::string& replica) {
-  const std::string place = place_of(replica).value_or(replica);
-  if (!place.starts_with("file://")) return place;
-  std::error_code error;
-  const fs::path real = fs::weakly_canonical(path_of_file_url(place).value_or(place), error);
-  return error ? place : file_url(real.string());
-}
-
-constexpr std::int64_t kPatience_ms = 5'000;
-
-// What is looked at is looked at first, by questions that have copies of all they need (patient.h); what it comes to
+// What is looked at is looked at first, by questions that have copies of all they need (file_walk.h); what it comes to
 // follows without a file system.
 class Finder {
  public:
   Finder(const Config& config, const FoundDatabases& before) : config_(config), before_(before) {}
 
   FoundDatabases find() {
-    take_named();
     for (const DatabaseEntry& entry : config_.databases) {
-      if (entry.path.empty()) take_matching(entry);
-    }
-    look_at_places();
-    for (const bool kept : {false, true}) {
-      for (const Candidate& one : candidates_) {
-        if (one.is_kept == kept) add(one);
+      if (entry.path.empty()) {
+        const Way begin{entry.directory, entry.directory};
+        patterns_.push_back({&entry, steps_of(entry.pattern), {{}, {}, {}, {begin}, {}}});
+      } else {
+        named_.elsewhere.push_back({entry.path, entry.path});
       }
     }
+    look_at(named_, identity_of, patterns_);
+    take_named();
+    for (Pattern& pattern : patterns_) take_matching(pattern);
+    look_at_places();
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
+    for (const Candidate& one : candidates_) add(one);
     std::sort(found_.databases.begin(), found_.databases.end(),
               [](const FoundDatabase& a, const FoundDatabase& b) { return a.path < b.path; });
     return std::move(found_);
@@ -139,143 +64,230 @@ class Finder {
 
  private:
   using Texts = std::map<std::string, std::string>;
+  // A newcomer displaces nothing that is replicated already, though that does not answer.
+  enum class Rank { known, kept, is_new };
   struct Candidate {
     const DatabaseEntry* entry = nullptr;
     std::string path, below, identity;
     Result<std::string> replica;
-    bool is_kept = false;  // by what was known
+    Rank rank = Rank::is_new;  // kept: by what was known, without an answer
   };
-  struct Walked {
-    std::map<std::string, std::pair<std::string, std::string>> files;  // path to the path below, and the identity
-    std::set<std::string> directories;
-    bool failed = false;
+  struct Pattern {
+    const DatabaseEntry* entry = nullptr;
+    std::vector<std::string> components;
+    Walked walked;
   };
+  struct Inquiry {
+    Question question;
+    std::function<void(bool is_answered)> take;
+  };
+
+  // In rounds, since what lies on a device may lead to others. What is in `elsewhere` is to be asked.
+  void look_at(Names& names, Look look, std::vector<Pattern>& patterns) {
+    for (int round = 0; round < kMostRounds; ++round) {
+      std::vector<Inquiry> inquiries;
+      const std::vector<Way> named = std::exchange(names.elsewhere, {});
+      for (auto& [device, ways] : by_device(named)) inquiries.push_back(about_names(names, look, device, ways));
+      for (Pattern& pattern : patterns) {
+        const std::vector<Way> below = std::exchange(pattern.walked.elsewhere, {});
+        for (auto& [device, ways] : by_device(below)) inquiries.push_back(about_files(pattern, device, ways));
+      }
+      if (inquiries.empty()) return;
+      ask(inquiries);
+    }
+    for (const Way& way : names.elsewhere) names.failed.insert(way.path);
+    for (Pattern& pattern : patterns) {
+      for (const Way& way : pattern.walked.elsewhere) pattern.walked.failed.insert(way.path);
+    }
+  }
+
+  std::map<std::string, std::vector<Way>> by_device(const std::vector<Way>& ways) const {
+    std::map<std::string, std::vector<Way>> all;
+    for (const Way& way : ways) all[mounts_->device_of(normal(way.real))].push_back(way);
+    return all;
+  }
+
+  void ask(std::vector<Inquiry>& inquiries) const {
+    std::vector<Question> questions;
+    for (Inquiry& one : inquiries) questions.push_back(std::move(one.question));
+    Patience patience;
+    patience.all_ms = std::max<std::int64_t>(end_ms_ - monotonic_ms(), 0);
+    ask_all(questions, patience);
+    for (std::size_t i = 0; i < questions.size(); ++i) inquiries[i].take(questions[i].is_answered);
+  }
+
+  Inquiry about_names(Names& names, Look look, const std::string& device, const std::vector<Way>& ways) const {
+    const auto answer = std::make_shared<Names>();
+    const auto work = [answer, ways, look, mounts = mounts_, device](Steps& steps) {
+      *answer = look_at_names(ways, look, *mounts, device, steps);
+    };
+    const auto take = [answer, ways, &names](bool is_answered) {
+      if (!is_answered) {
+        for (const Way& way : ways) names.failed.insert(way.path);
+        return;
+      }
+      names.answers.merge(answer->answers);
+      names.failed.merge(answer->failed);
+      names.elsewhere.insert(names.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
+    };
+    return {{"names on " + device, device, work}, take};
+  }
+
+  Inquiry about_files(Pattern& pattern, const std::string& device, const std::vector<Way>& ways) const {
+    const auto answer = std::make_shared<Walked>();
+    const auto work = [answer, components = pattern.components, ways, mounts = mounts_, device](Steps& steps) {
+      *answer = walk(components, ways, *mounts, device, steps);
+    };
+    const auto take = [answer, ways, &all = pattern.walked](bool is_answered) {
+      if (!is_answered) {
+        for (const Way& way : ways) all.failed.insert(way.path);
+        return;
+      }
+      all.files.merge(answer->files);
+      all.directories.merge(answer->directories);
+      all.denied.merge(answer->denied);
+      all.failed.merge(answer->failed);
+      all.elsewhere.insert(all.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
+    };
+    const std::string name = fmt::format("files below {} on {}", place_of_pattern(*pattern.entry), device);
+    return {{name, device, work}, take};
+  }
+
+  static std::string place_of_pattern(const DatabaseEntry& entry) { return name_in(entry.directory, entry.pattern); }
 
   void take(const DatabaseEntry& entry, const std::string& path, const std::string& below,
             const std::string& identity, bool is_kept = false) {
     const Result<std::string> replica = replica_url(entry, path, below);
     if (!is_kept && belongs_to_unanswered(path, replica)) return;
-    if (!paths_.insert(fs::path(path).lexically_normal().string()).second) return;
-    candidates_.push_back({&entry, path, below, identity, replica, is_kept});
+    if (!paths_.insert(normal(path)).second) return;
+    const FoundDatabase* const known = known_as(path);
+    const bool as_before = known && replica && known->replica == *replica;
+    candidates_.push_back({&entry, path, below, identity, replica,
+                           is_kept ? Rank::kept : as_before ? Rank::known : Rank::is_new});
   }
 
   // An earlier pattern means it, and is not known to have left it to this one: it is begun when that one answers.
   bool belongs_to_unanswered(const std::string& path, const Result<std::string>& replica) const {
-    const auto means = [&](const DatabaseEntry* entry) { return below_if_meant(*entry, path).has_value(); };
+    const auto means = [&](const Pattern* pattern) {
+      return one_above(pattern->walked.failed, path) && below_if_meant(*pattern, path);
+    };
     if (std::none_of(unanswered_.begin(), unanswered_.end(), means)) return false;
     const FoundDatabase* const known = known_as(path);
     return !known || !replica || known->replica != *replica;
   }
 
-  static std::optional<std::string> below_if_meant(const DatabaseEntry& entry, const std::string& path) {
-    const std::string above = in(entry.directory, "");
+  static std::optional<std::string> below_if_meant(const Pattern& pattern, const std::string& path) {
+    const std::string above = name_in(pattern.entry->directory, "");
     if (!path.starts_with(above)) return std::nullopt;
     std::string below = path.substr(above.size());
-    return matches(steps_of(entry.pattern), steps_of(below)) ? std::optional(std::move(below)) : std::nullopt;
+    return matches(pattern.components, steps_of(below)) ? std::optional(std::move(below)) : std::nullopt;
   }
 
-  const FoundDatabase* known_as(const std::string& path) const {  // they are by path
-    const auto at = std::lower_bound(before_.databases.begin(), before_.databases.end(), path,
-                                     [](const FoundDatabase& one, const std::string& of) { return one.path < of; });
+  using Known = std::vector<FoundDatabase>::const_iterator;
+  Known known_from(const std::string& path) const {  // they are by path
+    return std::lower_bound(before_.databases.begin(), before_.databases.end(), path,
+                            [](const FoundDatabase& one, const std::string& of) { return one.path < of; });
+  }
+
+  const FoundDatabase* known_as(const std::string& path) const {
+    const Known at = known_from(path);
     return at != before_.databases.end() && at->path == path ? &*at : nullptr;
   }
 
-  // Nothing: it does not answer. One question of each find() waits for a device, the others go by what that one met.
-  template <class T>
-  std::optional<T> ask(const std::string& name, const std::string& device, std::function<T(Steps&)> question) {
-    if (silent_.contains(device)) return std::nullopt;
-    auto answer = ask_patiently<T>(name, kPatience_ms, std::move(question));
-    if (!answer) silent_.insert(device);
-    return answer;
-  }
-
-  // Each text's answer, all of a device at once; what does not answer is left out.
-  using Look = std::string (*)(const std::string& text);
-  Texts look_at(const std::string& what, const std::vector<std::pair<std::string, std::string>>& by_path, Look look) {
-    std::map<std::string, std::vector<std::string>> by_device;
-    for (const auto& [path, text] : by_path) by_device[mounts_.device_of(path)].push_back(text);
-    Texts all;
-    for (const auto& [device, texts] : by_device) {
-      const std::function<Texts(Steps&)> question = [texts = texts, look](Steps& steps) {
-        Texts answers;
-        for (const std::string& text : texts) {
-          answers.emplace(text, look(text));
-          ++steps;
-        }
-        return answers;
-      };
-      if (auto answers = ask<Texts>(what + " on " + device, device, question)) all.merge(*answers);
-    }
-    return all;
+  // Of what does not say: what it was, also of another name that was left out. Else the path.
+  std::string known_identity(const std::string& path) const {
+    if (const FoundDatabase* const known = known_as(path)) return known->identity;
+    const auto left_out = std::find_if(before_.clashes.begin(), before_.clashes.end(),
+                                       [&](const Clash& clash) { return clash.path == path; });
+    return left_out != before_.clashes.end() ? left_out->identity : path;
   }
 
   void take_named() {
-    std::vector<std::pair<std::string, std::string>> named;
-    for (const DatabaseEntry& entry : config_.databases) {
-      if (!entry.path.empty()) named.emplace_back(entry.path, entry.path);
-    }
-    const Texts identities = look_at("databases", named, identity_of);
     for (const DatabaseEntry& entry : config_.databases) {
       if (entry.path.empty()) continue;
-      const auto identity = identities.find(entry.path);
-      const FoundDatabase* const known = known_as(entry.path);
-      take(entry, entry.path, "", identity != identities.end() ? identity->second
-                                  : known                      ? known->identity
-                                                               : entry.path);
+      const auto identity = named_.answers.find(entry.path);
+      take(entry, entry.path, "", identity != named_.answers.end() ? identity->second : known_identity(entry.path));
     }
+    add_unanswered(named_.failed, "what was known of them is taken to be so still");
   }
 
-  void take_matching(const DatabaseEntry& entry) {
-    const std::vector<std::string> components = steps_of(entry.pattern);
-    const std::function<Walked(Steps&)> question = [components, directory = entry.directory](Steps& steps) {
-      Walk walk(components, steps);
-      walk.at(directory, "", 0);
-      Walked walked{{}, std::move(walk.directories), walk.failed};
-      for (auto& [path, below] : walk.files) {
-        walked.files.emplace(path, std::pair(below, identity_of(path)));
-        ++steps;
-      }
-      return walked;
-    };
-    auto walked = ask<Walked>("files below " + in(entry.directory, entry.pattern), mounts_.device_of(entry.directory),
-                              question);
-    if (walked) {
-      found_.directories.merge(walked->directories);
-      for (const auto& [path, file] : walked->files) take(entry, path, file.first, file.second);
-    }
-    if (!walked || walked->failed) keep_matching(entry);
+  void add_unanswered(const std::set<std::string>& names, const std::string& meanwhile) {
+    if (names.empty()) return;
+    const std::string what = fmt::format("{}: what lies at {}", config_.file, text_of_first(names));
+    found_.unanswered.push_back({what, fmt::format("{} does not answer, or fails: {}", what, meanwhile)});
   }
 
-  void keep_matching(const DatabaseEntry& entry) {
-    found_.unanswered.push_back(fmt::format("{}:{}: what lies at {} does not answer, or fails: the databases known "
-                                            "there go on, and others are found when it does", config_.file, entry.line,
-                                            in(entry.directory, entry.pattern)));
-    for (const FoundDatabase& one : before_.databases) {
-      const std::optional<std::string> below = below_if_meant(entry, one.path);
-      if (!below || replica_url(entry, one.path, *below).value_or("") != one.replica) continue;
-      take(entry, one.path, *below, one.identity, true);
+  void take_matching(Pattern& pattern) {
+    found_.directories.merge(pattern.walked.directories);
+    for (const auto& [path, file] : pattern.walked.files) {
+      const std::string identity = file.identity.empty() ? known_identity(path) : file.identity;
+      take(*pattern.entry, path, file.below, identity);
     }
-    unanswered_.push_back(&entry);
+    keep_matching(pattern);
   }
 
-  // Symbolic links of folders lead to one place by several names.
+  // What lies below a directory that may not be read counts only where something is known there: all kinds of
+  // directories may not be read.
+  void keep_matching(Pattern& pattern) {
+    const DatabaseEntry& entry = *pattern.entry;
+    std::set<std::string>& missing = pattern.walked.failed;
+    const std::string above = name_in(entry.directory, "");
+    for (Known one = known_from(above); one != before_.databases.end() && one->path.starts_with(above); ++one) {
+      const std::string* const denied = one_above(pattern.walked.denied, one->path);
+      if (!denied && !one_above(missing, one->path)) continue;
+      const std::optional<std::string> below = below_if_meant(pattern, one->path);
+      if (!below || replica_url(entry, one->path, *below).value_or("") != one->replica) continue;
+      take(entry, one->path, *below, one->identity, true);
+      if (denied) missing.insert(*denied);
+    }
+    if (missing.empty()) return;
+    unanswered_.push_back(&pattern);
+    const std::string what = fmt::format("{}:{}: what lies at {}", config_.file, entry.line, place_of_pattern(entry));
+    const std::string where = missing.contains(entry.directory) ? "" : fmt::format(" ({})", text_of_first(missing));
+    found_.unanswered.push_back(
+        {what, fmt::format("{} does not answer, or fails, or may not be read{}: the databases known there go on if "
+                           "their replica is the same, and others are found when it answers", what, where)});
+  }
+
+  static std::string text_of_first(const std::set<std::string>& names) {
+    std::vector<std::string> first;
+    for (auto one = names.begin(); one != names.end() && first.size() < kMostToldOf; ++one) first.push_back(*one);
+    const std::size_t more = names.size() - first.size();
+    return fmt::format("{}{}", fmt::join(first, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
+  }
+
+  // Symbolic links of folders lead to one place by several names. What does not answer is not asked for its replica
+  // either, which may lie beside it.
   void look_at_places() {
-    std::vector<std::pair<std::string, std::string>> replicas;
+    Names places;
     for (const Candidate& one : candidates_) {
       if (!one.replica) continue;
       const std::string place = place_of(*one.replica).value_or(*one.replica);
-      real_places_.emplace(*one.replica, place);  // as far as no file system says otherwise
-      if (place.starts_with("file://")) replicas.emplace_back(path_of_file_url(place).value_or(place), *one.replica);
+      const auto known = before_.real_places.find(*one.replica);
+      // As far as no file system says otherwise.
+      const bool is_new =
+          real_places_.emplace(*one.replica, known != before_.real_places.end() ? known->second : place).second;
+      if (!is_new || !place.starts_with("file://")) continue;
+      if (one.rank == Rank::kept || named_.failed.contains(one.path)) continue;
+      places.elsewhere.push_back({*one.replica, path_of_file_url(place).value_or(place)});
     }
-    for (auto& [replica, place] : look_at("replicas", replicas, real_place)) real_places_[replica] = place;
+    std::vector<Pattern> none;
+    look_at(places, place_at, none);
+    for (const auto& [replica, place] : places.answers) real_places_[replica] = place;
+    add_unanswered(places.failed, "that two replicas there are one place is not seen before it does");
+    for (const auto& [replica, place] : real_places_) {
+      if (place != place_of(replica).value_or(replica)) found_.real_places.emplace(replica, place);
+    }
   }
 
   void add(const Candidate& one) {
     if (!one.replica) return leave_out(one, one.replica.error().message());
-    if (const auto [same, is_new] = files_.emplace(one.identity, one.path); !is_new) {
-      return leave_out(one, fmt::format("is the same database as {}: name it once", same->second));
+    const auto [file, is_new_file] = files_.emplace(one.identity, one.path);
+    if (!is_new_file) {
+      return leave_out(one, fmt::format("is the same database as {}: name it once", file->second));
     }
     if (const auto [same, is_new] = places_.emplace(real_places_.at(*one.replica), one.path); !is_new) {
+      files_.erase(file);
       return leave_out(one, fmt::format("would share the replica {} with {}: give one of them a to of its own",
                                         same->first, same->second));
     }
@@ -285,19 +297,22 @@ class Finder {
   }
 
   void leave_out(const Candidate& one, const std::string& why) {
-    if (one.is_kept) return;  // what is known of it may not be so any more
+    if (one.rank == Rank::kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
-    found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why)});
+    found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why), one.identity});
   }
 
   const Config& config_;
   const FoundDatabases& before_;
-  Mounts mounts_;
+  const std::shared_ptr<const MountTable> mounts_ = std::make_shared<MountTable>(read_mounts());
+  const std::int64_t end_ms_ = monotonic_ms() + Patience().all_ms;
+  Names named_;
+  std::vector<Pattern> patterns_;
   FoundDatabases found_;
   std::vector<Candidate> candidates_;
-  std::vector<const DatabaseEntry*> unanswered_;
-  std::set<std::string> paths_, silent_;  // the second: devices
+  std::vector<const Pattern*> unanswered_;
+  std::set<std::string> paths_;
   Texts files_, places_;  // to the path that has it
   Texts real_places_;     // of each replica
 };

@@ -6,6 +6,7 @@
 // process, so a database is known by its name alone.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -25,18 +26,24 @@ struct FoundDatabase {
 
 // A database that was left out, because it would share a replica with another one or is another name of it.
 struct Clash {
-  std::string path, sentence;  // the sentence has the line
+  std::string path, sentence, identity;  // the sentence has the line; of the file
+};
+
+// What did not answer, or failed: what was known of it is taken to be so still.
+struct Unanswered {
+  std::string what, sentence;  // the first for "... answers again"
 };
 
 struct FoundDatabases {
   std::vector<FoundDatabase> databases;  // by path; those that are named by path are there although the file is not
   std::set<std::string> directories;     // in which a name that comes or goes may change the answer
   std::vector<Clash> clashes;
-  std::vector<std::string> unanswered;  // a sentence for each pattern whose files could not be looked for
+  std::vector<Unanswered> unanswered;    // it is to be looked again
+  std::map<std::string, std::string> real_places;  // of replicas to which links lead
 };
 
 // A database that several entries mean belongs to the one that names its path, else to the first. `before`: what was
-// found last, of which it stays what a pattern means whose file system does not answer now.
+// found last, of which what does not answer now stays as it was.
 FoundDatabases find_databases(const Config& config, const FoundDatabases& before = {});
 
 // How the sentence about one begins that was registered.

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/file_walk.h"
 #include "daemon/names_watch.h"
 #include "support/scratch.h"
 
@@ -24,11 +25,11 @@ class DatabaseFinderTest : public ::testing::Test {
     std::ofstream(scratch_ / name) << "x";
   }
   // What `text` means, with the scratch folder in place of $D.
-  FoundDatabases find(std::string text) const {
+  FoundDatabases find(std::string text, const FoundDatabases& before = {}) const {
     for (std::size_t at; (at = text.find("$D")) != std::string::npos;) text.replace(at, 2, scratch_.path());
     const Result<Config> config = parse_config(text, "cairn.toml", [](const std::string&) { return std::nullopt; });
     EXPECT_TRUE(config) << (config ? "" : config.error().message());
-    return config ? find_databases(*config) : FoundDatabases();
+    return config ? find_databases(*config, before) : FoundDatabases();
   }
   // "path -> replica", both from the scratch folder.
   std::vector<std::string> pairs(const FoundDatabases& found) const {
@@ -109,6 +110,39 @@ TEST_F(DatabaseFinderTest, AnotherNameOfADatabaseIsNamedAndLeftOut) {
   EXPECT_THAT(pairs(found), ElementsAre("in/a.db -> out/a.db"));
   ASSERT_EQ(found.clashes.size(), 2u);
   EXPECT_THAT(found.clashes[0].sentence, HasSubstr("is the same database as"));
+}
+
+TEST_F(DatabaseFinderTest, WhatIsReplicatedIsNotDisplacedByANewcomer) {
+  touch("two/app.db");
+  const std::string both =
+      "[[database]]\ndirectory = '$D/one'\nto = '$D/out'\n[[database]]\ndirectory = '$D/two'\nto = '$D/out'\n";
+  const FoundDatabases before = find(both);
+  touch("one/app.db");
+  const FoundDatabases after = find(both, before);
+  EXPECT_THAT(pairs(after), ElementsAre("two/app.db -> out/app.db"));
+  ASSERT_EQ(after.clashes.size(), 1u);
+  EXPECT_EQ(after.clashes[0].path, scratch_ / "one/app.db");
+}
+
+TEST_F(DatabaseFinderTest, OneThatIsLeftOutForItsReplicaKeepsNoOtherNameOfItOut) {
+  touch("a/app.db");
+  touch("b/app.db");
+  fs::create_directories(scratch_ / "c");
+  fs::create_hard_link(scratch_ / "b/app.db", scratch_ / "c/other.db");
+  const FoundDatabases found = find("[[database]]\ndirectory = '$D/a'\nto = '$D/out'\n[[database]]\n"
+                                    "directory = '$D/b'\nto = '$D/out'\n[[database]]\ndirectory = '$D/c'\n"
+                                    "to = '$D/out'\n");
+  EXPECT_THAT(pairs(found), ElementsAre("a/app.db -> out/app.db", "c/other.db -> out/other.db"));
+  EXPECT_EQ(found.clashes.size(), 1u);
+}
+
+TEST_F(DatabaseFinderTest, TwoStarsMatchNoMoreThanAWalkFinds) {
+  const auto matches_of = [](const char* path) { return matches(steps_of("**/*.db*"), steps_of(path)); };
+  EXPECT_TRUE(matches_of("a.db"));
+  EXPECT_TRUE(matches_of("x/y/a.db"));
+  EXPECT_FALSE(matches_of("x/.git/a.db"));
+  EXPECT_FALSE(matches_of("x/b.db-cairn/a.db"));
+  EXPECT_FALSE(matches_of("x/a.db-wal"));
 }
 
 TEST_F(DatabaseFinderTest, ADirectoryThatIsNotThereMeansNothingYet) {

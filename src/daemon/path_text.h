@@ -18,6 +18,10 @@ inline std::string normal(const std::string& path) {
   return without_slash(std::filesystem::path(path).lexically_normal().string());
 }
 
+inline std::string name_in(const std::string& directory, const std::string& name) {
+  return directory == "/" ? "/" + name : directory + "/" + name;
+}
+
 inline std::vector<std::string> components_of(std::string_view path) {
   std::vector<std::string> components;
   while (true) {

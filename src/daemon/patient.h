@@ -5,28 +5,31 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <optional>
 #include <string>
-#include <utility>
+#include <vector>
 
 namespace cairn::daemon {
 
 // How far a question has come: it counts what it does.
 using Steps = std::atomic<std::uint64_t>;
 
-// Whether `work` has come back. Not when it has counted nothing for `patience_ms`; then it goes on by itself, with
-// copies of all that it needs, and as long as it does no other of this name is begun. Any thread.
-bool run_patiently(const std::string& name, std::int64_t patience_ms, std::function<void(Steps&)> work);
+struct Question {
+  // As long as one of this name that was left alone has not come back, no other is begun.
+  std::string name;
+  std::string device;                // what it asks
+  std::function<void(Steps&)> work;  // with copies of all that it needs: it may go on when nobody waits any more
+  bool is_answered = false;          // it has come back; else it was left alone, or not begun
+};
 
-// The same with an answer. Nothing: there is none.
-template <class T>
-std::optional<T> ask_patiently(const std::string& name, std::int64_t patience_ms, std::function<T(Steps&)> question) {
-  const auto answer = std::make_shared<std::optional<T>>();
-  const bool is_back = run_patiently(name, patience_ms, [answer, question = std::move(question)](Steps& steps) {
-    *answer = question(steps);
-  });
-  return is_back ? std::move(*answer) : std::nullopt;
-}
+struct Patience {
+  std::int64_t step_ms = 5'000;    // without anything counted
+  std::int64_t all_ms = 40'000;    // for all of them together
+};
+
+// Those at work and those that were left alone: what a device that does not answer holds of threads, and all of them.
+inline constexpr std::size_t kMostOfADevice = 8, kMostAsked = 256;
+
+// Asks all, side by side, and returns when each is back or was left alone. Any thread.
+void ask_all(std::vector<Question>& questions, const Patience& patience);
 
 }  // namespace cairn::daemon

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A pattern means databases on a mount that stops answering: what is known there stays, a new database elsewhere is
-# found, a reload and a stop are answered, and a start goes on without it and takes it up when it answers.
+# found, a reload and a stop are answered, and a start goes on without it and takes it up when it answers. The log tells
+# of each time that it does not, and of its end.
 . "$(dirname "$0")/hanging_common.sh"
 mkdir elsewhere
 make_db elsewhere/a.db
@@ -45,8 +46,19 @@ wait_until "$CAIRN" status
 add_rows elsewhere/a.db 5
 wait_until "$CAIRN" sync elsewhere/a.db --wait
 restores_to_state_of store/a.db elsewhere/a.db
+expect 0 timeout 60 "$CAIRN" config check cairn.toml
+grep -q 'what lies at .*/mount/\*.db does not answer' "$err" || fail 'the check does not say what it could not look at'
 kill -CONT "$fuse_pid"
+wait_until grep -q 'what lies at .*/mount/\*.db answers again' "$log"
 add_rows mount/dead.db 5
 wait_until "$CAIRN" sync mount/dead.db --wait
 restores_to_state_of store/dead.db mount/dead.db
+
+# Another outage is told as the first.
+was_told=$(grep -c 'what lies at .*/mount/\*.db does not answer' "$log")
+is_told_again() { [ "$(grep -c 'what lies at .*/mount/\*.db does not answer' "$log")" -gt "$was_told" ]; }
+kill -STOP "$fuse_pid"
+make_db elsewhere/c.db
+wait_until is_told_again
+kill -CONT "$fuse_pid"
 stop_replicate

@@ -1,0 +1,61 @@
+// What finding asks of file systems, on threads that may hang: with copies of all they need, and of one device at a
+// time. Whatever leads to another device, a mount point or a link, is given back to be asked by itself, so that a mount
+// that is dead holds up nothing else.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "daemon/mounts.h"
+#include "daemon/patient.h"
+
+namespace cairn::daemon {
+
+// The components of a pattern or a path.
+std::vector<std::string> steps_of(std::string_view pattern);
+// Whether a walk would find a file whose path consists of these names, links aside.
+bool matches(std::span<const std::string> components, std::span<const std::string> names);
+
+// To something that is to be looked at.
+struct Way {
+  std::string path;        // its name
+  std::string real;        // the same, without the links that were followed to here
+  std::string below = {};  // of what a pattern means: its path below the pattern's directory
+  std::size_t index = 0;   // and the component that its entries are to match, or past the last
+};
+
+// Both have the ways that lead to another device in `elsewhere`, and in `failed` by their names those that a disk or
+// mount failed to show.
+struct Names {
+  std::map<std::string, std::string> answers;
+  std::vector<Way> elsewhere;
+  std::set<std::string> failed;
+};
+struct Walked {
+  struct File {
+    std::string below, identity;  // "": it may not be looked at
+  };
+  std::map<std::string, File> files;
+  std::set<std::string> directories, denied;  // the second: may not be read
+  std::vector<Way> elsewhere;
+  std::set<std::string> failed;
+};
+
+// What is told of a name. Nothing: the disk fails.
+using Look = std::optional<std::string> (*)(const std::string& name, const std::string& real);
+std::optional<std::string> identity_of(const std::string& name, const std::string& real);
+std::optional<std::string> place_at(const std::string& name, const std::string& real);  // as URL
+
+Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
+                    Steps& steps);
+// The files that a pattern means. What goes away meanwhile is passed over: the next look finds it.
+Walked walk(const std::vector<std::string>& components, const std::vector<Way>& ways, const MountTable& mounts,
+            const std::string& device, Steps& steps);
+
+}  // namespace cairn::daemon
