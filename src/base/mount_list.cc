@@ -86,11 +86,4 @@ std::vector<OverlayMount> parse_overlays(std::string_view text) {
 
 std::vector<OverlayMount> read_overlays() { return parse_overlays(mountinfo()); }
 
-const OverlayMount* overlay_over(const std::vector<OverlayMount>& overlays, std::string_view path) {
-  const auto found = std::ranges::find_if(overlays, [&](const OverlayMount& overlay) {
-    return path.starts_with(overlay.upper) && path.substr(overlay.upper.size()).starts_with('/');
-  });
-  return found == overlays.end() ? nullptr : &*found;
-}
-
 }  // namespace cairn

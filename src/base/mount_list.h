@@ -24,7 +24,5 @@ struct OverlayMount {
 };
 std::vector<OverlayMount> parse_overlays(std::string_view text);
 std::vector<OverlayMount> read_overlays();
-// The one of them in whose upper directory `path` lies, by its name; null: none.
-const OverlayMount* overlay_over(const std::vector<OverlayMount>& overlays, std::string_view path);
 
 }  // namespace cairn

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <utility>
 
 #include "base/files.h"
 #include "layer/merged_view.h"
@@ -93,8 +92,6 @@ class RealTree final : public Tree {
   std::string parent_path_;  // of the entry before: most entries have the same one
   Places parent_;
   int attempt_ = 1;          // of the entry that is being opened
-  bool looked_for_view_ = false;
-  MaybeFile view_;           // the overlay mount of this upper directory
 };
 
 Result<Places> RealTree::directory_of(const PlanRow& row) {
@@ -281,9 +278,9 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_database(const Where& at, Open
 // The directory in the merged view. Null: that is not seen from here, or this is one.
 std::shared_ptr<const FileDescriptor> RealTree::where_locks_are_seen(const Where& at, const std::string& path) {
   if (is_overlay_) return {};
-  if (!std::exchange(looked_for_view_, true)) view_ = merged_view_of(layers_->upper().fd());
-  if (!view_) return {};
-  auto there = directory_in_view(view_->get(), std::string(parent_of(path)), at.places.front().fd(), at.name);
+  const MaybeFile view = merged_view_of(layers_->upper().fd());  // not kept: who ends the container unmounts it
+  if (!view) return {};
+  auto there = directory_in_view(view->get(), std::string(parent_of(path)), at.places.front().fd(), at.name);
   return there ? std::make_shared<const FileDescriptor>(std::move(*there)) : nullptr;
 }
 

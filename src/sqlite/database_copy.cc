@@ -41,6 +41,7 @@ struct Wal {
   std::vector<FrameOf> newest;
   std::uint32_t page_size = 0, page_count = 0;  // of the database after the last commit; 0: there is no commit
   FrameNo last;                                 // frame of the last commit
+  wal::Checksum sum;                            // of all frames up to that one
 };
 
 void keep_newest(std::vector<FrameOf>& frames) {
@@ -52,8 +53,9 @@ void keep_newest(std::vector<FrameOf>& frames) {
   frames.resize(kept);
 }
 
-// The committed frames from the beginning on, each checked; up to `upto` when there is an index that promises them.
-Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
+// The committed frames from the beginning on, each checked, up to `upto`.
+enum class Promised { by_checksum, by_index };
+Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto, Promised promised) {
   Wal wal;
   std::array<std::byte, wal::kHeaderSize> start{};
   CAIRN_ASSIGN(const std::size_t got_start, read_wal(0, start));
@@ -72,7 +74,8 @@ Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
     for (ByteView rest = ByteView(piece).first(got); rest.size() >= frame_bytes; rest = rest.subspan(frame_bytes)) {
       if (upto && at == *upto) break;
       const ByteView bytes = rest.first(frame_bytes);
-      const auto frame = upto ? wal::check_indexed_frame(*header, sum, bytes) : wal::check_frame(*header, sum, bytes);
+      const auto frame = promised == Promised::by_index ? wal::check_indexed_frame(*header, sum, bytes)
+                                                        : wal::check_frame(*header, sum, bytes);
       valid = frame.has_value();
       if (!valid) break;
       at = at.next();
@@ -81,6 +84,7 @@ Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto) {
       if (frame->commit_page_count == 0) continue;
       wal.page_count = frame->commit_page_count;
       wal.last = at;
+      wal.sum = sum;
       committed = wal.newest.size();
     }
   }
@@ -137,8 +141,8 @@ class LiveCopy final : public Copy {
   Result<bool> stands_still() override;
 
  private:
-  LiveCopy(std::string name, std::unique_ptr<Database> database)
-      : Copy(std::move(name)), database_(std::move(database)) {}
+  LiveCopy(int directory, std::string name, std::unique_ptr<Database> database)
+      : Copy(std::move(name)), directory_(directory), database_(std::move(database)) {}
   Result<void> hold();
   Result<void> learn_state();
   Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
@@ -148,8 +152,10 @@ class LiveCopy final : public Copy {
     return database_->read_wal(offset, into);
   }
 
+  const int directory_;
   std::unique_ptr<Database> database_;
   std::optional<wal::IndexHeader> pinned_;  // as it was when the state was learned
+  FileStamp stamp_;                         // the same, under a floor
 };
 
 std::string path_in(int directory, const std::string& name) {
@@ -166,7 +172,7 @@ Result<std::unique_ptr<DatabaseCopy>> LiveCopy::open(int directory, const std::s
   auto database = Database::open(path_in(directory, name), WalSwitch::refuse, Reach::in_place);
   if (!database && is_no_such_database(database.error())) return std::unique_ptr<DatabaseCopy>();
   if (!database) return database.error();
-  std::unique_ptr<LiveCopy> copy(new LiveCopy(name, std::move(*database)));
+  std::unique_ptr<LiveCopy> copy(new LiveCopy(directory, name, std::move(*database)));
   CAIRN_TRY(copy->hold());
   CAIRN_TRY(copy->learn_state());
   return std::unique_ptr<DatabaseCopy>(std::move(copy));
@@ -183,9 +189,11 @@ Result<void> LiveCopy::hold() {
 }
 
 Result<void> LiveCopy::learn_state() {
+  CAIRN_ASSIGN(stamp_, file_stamp(directory_, name_));
   CAIRN_ASSIGN(const wal::IndexHeader index, database_->look());
   if (database_->hold() == Hold::pin || !index.all_backfilled()) {
-    CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, index.max_frame));
+    CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, index.max_frame,
+                                      Promised::by_index));
     if (wal.last != index.max_frame) {
       return Error(ErrorKind::corrupt, fmt::format("{}-wal does not hold the {} frames that its index promises: run "
                                                    "\"PRAGMA integrity_check\" on the database",
@@ -204,10 +212,13 @@ Result<void> LiveCopy::learn_state() {
   return {};
 }
 
-// What a pin promises, unless somebody else's locks are none of these.
+// What a hold promises, unless somebody has locks elsewhere: in a mount that has taken this one's place, say.
 Result<bool> LiveCopy::stands_still() {
   if (was_cut_short_) return false;
-  if (!pinned_) return true;
+  if (!pinned_) {
+    CAIRN_ASSIGN(const FileStamp now, file_stamp(directory_, name_));
+    return now == stamp_;
+  }
   CAIRN_ASSIGN(const wal::IndexHeader now, database_->look());
   return now.salts == pinned_->salts && (now.backfilled <= pinned_->max_frame || now.backfilled == pinned_->backfilled);
 }
@@ -216,32 +227,27 @@ Result<bool> LiveCopy::stands_still() {
 // takes his locks where they do not show. The -shm is looked at and no more: SQLite, which would be the first one as
 // far as the locks tell, would make it anew under those who have it mapped.
 //
-// What is read is one state if, when all is read, the WAL begins as it did (who overwrites frames begins a WAL), and
-// the file is what it was or has at most got what the copy has from the WAL.
+// What is read is one state if, when all is read, the file is what it was, and the frames that were copied still add up
+// to the same checksum. Nothing is concluded from the -shm: who has a WAL-index of his own (locking_mode=EXCLUSIVE)
+// lets one lie there that is of somebody before him.
 class UnlockedCopy final : public Copy {
  public:
   // Null: it is no such database.
   static Result<std::unique_ptr<UnlockedCopy>> open(int directory, const std::string& name);
+  std::uint64_t size_bytes() const override { return last_.value > 0 ? Copy::size_bytes() : stamps_.file.size; }
   Result<bool> stands_still() override;
   bool is_settled() const { return file_is_settled_; }
 
  private:
-  using Start = std::array<std::byte, wal::kHeaderSize>;
   struct Stamps {
     FileStamp file, wal, shm;
   };
 
   UnlockedCopy(std::string name, int directory) : Copy(std::move(name)), directory_(directory) {}
   Result<bool> open_files();
-  Result<void> learn_state(const wal::DatabaseHeader& header);
+  Result<bool> learn_state(const wal::DatabaseHeader& header);
   Result<Stamps> look() const;
-  Result<Start> start_of_wal();
-  Result<bool> has_only_what_is_copied();
-  struct Index {
-    wal::IndexHeader header;
-    FrameNo backfill_begun;  // frames that are in the file, or are being written to it
-  };
-  Result<std::optional<Index>> index() const;
+  Result<bool> index_promises_more(const wal::Salts& salts) const;
   Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
     return read_some_at(file_.get(), offset, into, name_);
   }
@@ -254,10 +260,8 @@ class UnlockedCopy final : public Copy {
   Stamps stamps_;
   bool file_is_settled_ = false;  // what is written to it from now on shows in its stamp
   bool is_sure_ = true;           // that the copied state is the newest one
-  bool tells_backfill_ = false;   // the library that writes it does
-  Start start_{};
-  wal::Salts salts_;
   FrameNo last_;
+  wal::Checksum sum_;
 };
 
 Result<UnlockedCopy::Stamps> UnlockedCopy::look() const {
@@ -268,92 +272,94 @@ Result<UnlockedCopy::Stamps> UnlockedCopy::look() const {
   return stamps;
 }
 
+// False: one of them is not there (any more).
 Result<bool> UnlockedCopy::open_files() {
-  const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  file_ = FileDescriptor(::openat(directory_, name_.c_str(), how));
-  wal_ = FileDescriptor(::openat(directory_, (name_ + "-wal").c_str(), how));
-  return file_.is_open() && wal_.is_open();
+  const auto open = [&](const std::string& name, std::uint64_t inode, FileDescriptor& into) -> Result<bool> {
+    into = FileDescriptor(::openat(directory_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!into.is_open() && (errno == ENOENT || errno == ELOOP)) return false;
+    struct stat info {};
+    if (!into.is_open() || ::fstat(into.get(), &info) != 0) return os_error(errno, name);
+    is_sure_ = is_sure_ && info.st_ino == inode;  // it was replaced since it was looked at
+    return true;
+  };
+  CAIRN_ASSIGN(stamps_, look());
+  CAIRN_ASSIGN(const bool has_file, open(name_, stamps_.file.inode, file_));
+  if (!has_file) return false;
+  return open(name_ + "-wal", stamps_.wal.inode, wal_);
 }
 
-Result<UnlockedCopy::Start> UnlockedCopy::start_of_wal() {
-  Start start{};
-  CAIRN_TRY(read_wal(0, start));
-  return start;
-}
-
-// Nothing: there is none, or it is being written. It lives in memory that others have mapped: a descriptor of our own
-// is no harm, since none of this process's connections is seen either.
-Result<std::optional<UnlockedCopy::Index>> UnlockedCopy::index() const {
-  constexpr std::size_t kBackfillBegunOffset = 128;  // nBackfillAttempted
+// Frames that no checksum proves: docs/sqlite.md, Savepoints. After a power loss an index may promise what is not
+// there. What is right then is told once somebody has used the database. True also when it cannot be read now.
+Result<bool> UnlockedCopy::index_promises_more(const wal::Salts& salts) const {
+  constexpr int kTries = 5;
+  // It lives in memory that others have mapped: a descriptor of our own is no harm, since none of this process's
+  // connections is seen either.
   const FileDescriptor shm(
       ::openat(directory_, (name_ + "-shm").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat info {};
-  if (!shm.is_open() || ::fstat(shm.get(), &info) != 0 || !S_ISREG(info.st_mode)) return std::optional<Index>();
-  alignas(8) std::array<std::byte, wal::kIndexBytes> bytes{};
-  CAIRN_ASSIGN(const std::size_t got, read_some_at(shm.get(), 0, bytes, name_ + "-shm"));
-  Index found;
-  if (got < bytes.size() || wal::read_index(bytes.data(), found.header) != wal::IndexState::ok) {
-    return std::optional<Index>();
+  if (!shm.is_open() && (errno == ENOENT || errno == ELOOP)) return false;
+  if (!shm.is_open()) return os_error(errno, name_ + "-shm");
+  if (::fstat(shm.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
+  if (static_cast<std::size_t>(info.st_size) < wal::kIndexBytes) return false;  // nobody is done with making one
+  for (int i = 0; i < kTries; ++i) {
+    alignas(8) std::array<std::byte, wal::kIndexBytes> bytes{};
+    CAIRN_ASSIGN(const std::size_t got, read_some_at(shm.get(), 0, bytes, name_ + "-shm"));
+    wal::IndexHeader index;
+    if (got == bytes.size() && wal::read_index(bytes.data(), index) == wal::IndexState::ok) {
+      return index.salts == salts && index.max_frame > last_;
+    }
+    if (std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; })) return false;
+    sqlite3_sleep(1);
   }
-  std::uint32_t begun = 0;
-  std::memcpy(&begun, bytes.data() + kBackfillBegunOffset, sizeof begun);
-  found.backfill_begun = std::max(FrameNo(begun), found.header.backfilled);
-  return std::optional(found);
+  return true;
 }
 
 Result<std::unique_ptr<UnlockedCopy>> UnlockedCopy::open(int directory, const std::string& name) {
   std::unique_ptr<UnlockedCopy> copy(new UnlockedCopy(name, directory));
   CAIRN_ASSIGN(const bool is_there, copy->open_files());
   if (!is_there) return std::unique_ptr<UnlockedCopy>();
-  CAIRN_ASSIGN(copy->stamps_, copy->look());
   copy->file_is_settled_ = sqlite::is_settled(copy->stamps_.file);
   std::array<std::byte, 100> start{};
   CAIRN_ASSIGN(const std::size_t got, copy->read_file(0, start));
   const auto header = wal::parse_database_header(ByteView(start).first(got));
   if (!header || !header->wal_mode) return std::unique_ptr<UnlockedCopy>();
-  CAIRN_TRY(copy->learn_state(*header));
-  if (copy->page_count_ == 0) return std::unique_ptr<UnlockedCopy>();
+  CAIRN_ASSIGN(const bool is_one, copy->learn_state(*header));
+  if (!is_one) return std::unique_ptr<UnlockedCopy>();
   return copy;
 }
 
-Result<void> UnlockedCopy::learn_state(const wal::DatabaseHeader& header) {
-  constexpr std::uint32_t kTellsBackfillSince = 3'011'000;
-  tells_backfill_ = header.sqlite_version >= kTellsBackfillSince;
-  CAIRN_ASSIGN(start_, start_of_wal());
-  if (const auto wal = wal::parse_header(start_)) salts_ = wal->salts;
-  CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, std::nullopt));
-  last_ = wal.last;
-  // Frames that a checksum does not prove but an index promises: docs/sqlite.md, Savepoints. After a power loss the
-  // index may promise what is not there. What is right then is told once somebody has used the database.
-  CAIRN_ASSIGN(const auto promised, index());
-  is_sure_ = !promised || promised->header.salts != salts_ || promised->header.max_frame <= last_;
-  if (wal.page_count > 0 && wal.page_size == header.page_size) {
+// False: the -wal is not its WAL, and nobody is there whose it might become.
+Result<bool> UnlockedCopy::learn_state(const wal::DatabaseHeader& header) {
+  std::array<std::byte, wal::kHeaderSize> start{};
+  CAIRN_ASSIGN(const std::size_t got, read_wal(0, start));
+  const auto wal_header = wal::parse_header(ByteView(start).first(got));
+  CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, std::nullopt,
+                              Promised::by_checksum));
+  const bool is_its_wal = wal.page_count > 0 && wal.page_size == header.page_size;
+  if (!is_its_wal && stamps_.shm.inode == 0) return false;
+  if (is_its_wal) {
+    last_ = wal.last;
+    sum_ = wal.sum;
     take(std::move(wal));
-    return {};
+  } else {  // all of it is in the file
+    is_sure_ = is_sure_ && wal.page_count == 0 && stamps_.file.size % header.page_size == 0;
+    page_size_ = header.page_size;
   }
-  // All of it is in the file, or it is not its WAL.
-  if (stamps_.shm.inode == 0) return {};
-  is_sure_ = is_sure_ && wal.page_count == 0 && stamps_.file.size % header.page_size == 0;
-  page_size_ = header.page_size;
-  page_count_ = static_cast<std::uint32_t>(stamps_.file.size / header.page_size);
-  return {};
+  CAIRN_ASSIGN(const bool more, index_promises_more(wal_header ? wal_header->salts : wal::Salts{}));
+  is_sure_ = is_sure_ && !more;
+  return true;
 }
 
 Result<bool> UnlockedCopy::stands_still() {
-  if (!is_sure_ || was_cut_short_) return false;
-  CAIRN_ASSIGN(const Start start, start_of_wal());
+  if (!is_sure_ || was_cut_short_ || !file_is_settled_) return false;
   CAIRN_ASSIGN(const Stamps now, look());
-  const bool same_files = now.file.inode == stamps_.file.inode && now.wal.inode == stamps_.wal.inode;
-  if (!same_files || start != start_) return false;
-  if (file_is_settled_ && now.file == stamps_.file) return true;
-  return has_only_what_is_copied();
-}
-
-// Whoever writes to the file says first how far.
-Result<bool> UnlockedCopy::has_only_what_is_copied() {
-  if (!tells_backfill_ || newest_.empty()) return false;
-  CAIRN_ASSIGN(const auto now, index());
-  return now && now->header.salts == salts_ && now->backfill_begun <= last_;
+  if (!(now.file == stamps_.file)) return false;
+  if (last_.value == 0) return true;  // what is in the WAL by now came behind it
+  // What is committed further is no harm. But a WAL that begins again overwrites frames, and so does who goes on after
+  // a commit that was written and came to nothing.
+  CAIRN_ASSIGN(const Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, last_,
+                                    Promised::by_checksum));
+  return now.wal.inode == stamps_.wal.inode && wal.last == last_ && wal.sum == sum_;
 }
 
 // What lies beside a database, as files; other things of these names are none of its business.
@@ -422,7 +428,9 @@ bool is_settled(const FileStamp& stamp) {
   constexpr std::int64_t kNsPerSecond = 1'000'000'000, kNsPerMs = 1'000'000;
   struct timespec now {};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * kNsPerSecond + now.tv_nsec - stamp.ctime_ns >= kSettleMs * kNsPerMs;
+  const std::int64_t age_ns = now.tv_sec * kNsPerSecond + now.tv_nsec - stamp.ctime_ns;
+  const bool has_whole_seconds = stamp.ctime_ns % kNsPerSecond == 0;  // as far as is known, that is all it keeps
+  return age_ns >= (has_whole_seconds ? 2 * kNsPerSecond : kSettleMs * kNsPerMs);
 }
 
 Result<bool> has_contents_in_wal(int directory, const std::string& name) {

@@ -236,6 +236,64 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAWalThatBeginsAgainShows) {
   EXPECT_FALSE(*copy->stands_still());
 }
 
+// Nor is an index believed: who has one of his own (locking_mode=EXCLUSIVE) leaves another's as it is.
+TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFileThatIsWrittenToShows) {
+  const std::string source = scratch_ / "source.db";
+  App app(source);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  EXPECT_TRUE(*copy->stands_still());
+  std::fstream(path_, std::ios::in | std::ios::out | std::ios::binary).seekp(5000).put('x');
+  EXPECT_FALSE(*copy->stands_still());
+}
+
+// A commit that was written and came to nothing, with the next one over it: under the same header.
+TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFrameThatIsOverwrittenShows) {
+  const std::string source = scratch_ / "source.db";
+  App app(source);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  const auto end = static_cast<std::streamoff>(std::filesystem::file_size(path_ + "-wal"));
+  std::fstream(path_ + "-wal", std::ios::in | std::ios::out | std::ios::binary).seekp(end - 3 * 4120 + 100).put('x');
+  EXPECT_FALSE(*copy->stands_still());
+}
+
+// What is no whole database is kept as it is, and said to be no state.
+TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFileOfLessThanAPageIsNotLeftOut) {
+  {
+    App app(path_);
+    app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  }
+  std::filesystem::resize_file(path_, 1000);
+  std::ofstream(path_ + "-wal");
+  std::ofstream(path_ + "-shm") << std::string(32768, '\0');
+  EXPECT_TRUE(is_one());
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(read(*copy), file_of(path_));
+  EXPECT_FALSE(*copy->stands_still());
+}
+
+// A hold that binds nobody: the mount it was taken in is gone, and another one in its place.
+TEST_F(DatabaseCopyTest, UnderAFloorAFileThatIsWrittenToShows) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  app.run("PRAGMA wal_checkpoint");
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  EXPECT_TRUE(*copy->stands_still());
+  const int file = ::open(path_.c_str(), O_WRONLY);  // and not closed: that would drop locks
+  ASSERT_EQ(::pwrite(file, "x", 1, 5000), 1);
+  EXPECT_FALSE(*copy->stands_still());
+}
+
 // A program that is at work all the time is copied too, as long as no checkpoint comes in between.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenWhatIsWrittenBehindIsNoHarm) {
   const std::string source = scratch_ / "source.db";

@@ -73,6 +73,22 @@ std::optional<Identity> identity_in_table(int directory, const std::string& name
   return identity;
 }
 
+// What of `path` lies below the directory `upper`, however that was named; nothing: it lies elsewhere. A relative name
+// was of a directory that is not known here.
+std::optional<std::string> path_below(const std::string& upper, const std::string& path) {
+  if (!upper.starts_with('/')) {
+    const std::size_t at = path.find('/' + upper + '/');
+    return at == std::string::npos ? std::nullopt : std::optional(path.substr(at + upper.size() + 1));
+  }
+  struct stat wanted {}, found {};
+  if (::stat(upper.c_str(), &wanted) != 0) return {};
+  for (std::size_t end = path.rfind('/'); end != std::string::npos && end > 0; end = path.rfind('/', end - 1)) {
+    const bool is_there = ::stat(path.substr(0, end).c_str(), &found) == 0;
+    if (is_there && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino) return path.substr(end);
+  }
+  return {};
+}
+
 }  // namespace
 
 LockTable read_lock_table(std::string_view table, const Identity& shm) {
@@ -108,13 +124,15 @@ Result<void> expect_locks_to_be_seen(const std::string& path) {
   char* const resolved = ::realpath(path.c_str(), nullptr);
   const std::string real = resolved ? resolved : path;
   std::free(resolved);
-  const std::vector<OverlayMount> overlays = read_overlays();
-  const OverlayMount* const overlay = overlay_over(overlays, real);
-  if (overlay == nullptr) return {};
-  return Error(ErrorKind::unsupported,
-               fmt::format("{} lies in the upper directory of the overlay that is mounted at {}, and who uses it there "
-                           "has locks that are not seen here: both would be harmed. Name it as {}{}",
-                           path, overlay->point, overlay->point, real.substr(overlay->upper.size())));
+  for (const OverlayMount& overlay : read_overlays()) {
+    const auto below = path_below(overlay.upper, real);
+    if (!below) continue;
+    return Error(ErrorKind::unsupported,
+                 fmt::format("{} lies in the upper directory of the overlay that is mounted at {}, and who uses it "
+                             "there has locks that are not seen here: both would be harmed. Name it as {}{}",
+                             path, overlay.point, overlay.point, *below));
+  }
+  return {};
 }
 
 }  // namespace cairn::sqlite
