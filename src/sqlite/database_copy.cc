@@ -219,8 +219,15 @@ Result<bool> LiveCopy::stands_still() {
     CAIRN_ASSIGN(const FileStamp now, file_stamp(directory_, name_));
     return now == stamp_;
   }
-  CAIRN_ASSIGN(const wal::IndexHeader now, database_->look());
-  return now.salts == pinned_->salts && (now.backfilled <= pinned_->max_frame || now.backfilled == pinned_->backfilled);
+  auto now = database_->look();
+  for (int i = 0; i < 100 && !now && now.error().kind() == ErrorKind::busy; ++i) {  // somebody commits just then
+    sqlite3_sleep(1);
+    now = database_->look();
+  }
+  if (!now && now.error().kind() == ErrorKind::busy) return false;
+  if (!now) return now.error();
+  return now->salts == pinned_->salts &&
+         (now->backfilled <= pinned_->max_frame || now->backfilled == pinned_->backfilled);
 }
 
 // No lock is seen. Nobody is connected (what was left behind is read as SQLite's recovery would read it), or only who
