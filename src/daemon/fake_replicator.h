@@ -46,7 +46,7 @@ class FakeReplicator final : public Replicator {
       status_.answered_sequence = status_.captured_sequence;
     }
     status_.spool_segments = status_.captured_sequence - status_.published_sequence;
-    return Step{capture_always_gets_on ? now.mono_us : kNever};
+    return Step{kNever};
   }
   Result<Step> publish_step(const Time& now) override {
     if (in_publish) in_publish();

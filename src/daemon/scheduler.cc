@@ -5,7 +5,7 @@
 // wake it, and it could tell nothing new. How far somebody's checkpoint has come, and that a commit is whole of which
 // the WAL was written before, shows in shared memory only. So a database is looked at again after some milliseconds
 // even if no file changes, for a second after its file was written (somebody checkpoints) or its WAL was and no commit
-// came of it yet. Once the commits are seen there is nothing to be waited for, and the next look is a rare one.
+// came of it yet. Once the commits are seen there is nothing to be waited for, and looks soon become rare.
 #include "daemon/scheduler.h"
 
 #include <algorithm>
@@ -341,10 +341,15 @@ bool Scheduler::may_be_waited_for(const Driven& driven, std::int64_t now_us) con
 
 std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
-  const bool is_awaited =
-      now_us - driven.awake->last_life_us < timing.busy_after_us && may_be_waited_for(driven, now_us);
-  set_busy(driven, is_awaited);
-  if (is_awaited) return together(now_us + timing.busy_look_us * times(busy_, options_.often_busy), now_us);
+  const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
+  set_busy(driven, busy);
+  if (busy) {
+    std::int64_t gap_us = timing.busy_look_us * times(busy_, options_.often_busy);
+    if (!may_be_waited_for(driven, now_us)) {
+      gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * (now_us - driven.awake->last_life_us)});
+    }
+    return together(now_us + gap_us, now_us);
+  }
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }
