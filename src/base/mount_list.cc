@@ -26,6 +26,27 @@ std::string unescaped_mount(std::string_view text) {
   return plain;
 }
 
+struct MountLine {
+  std::uint64_t number = 0;
+  std::string device, point, type, options;  // `options`: of the file system
+};
+
+std::vector<MountLine> lines_of(std::string_view text) {
+  std::vector<MountLine> found;
+  std::istringstream lines{std::string(text)};
+  for (std::string all; std::getline(lines, all);) {
+    std::istringstream fields(all);
+    MountLine line;
+    std::string parent, root, field, source;
+    if (!(fields >> line.number >> parent >> line.device >> root >> line.point)) continue;
+    line.point = unescaped_mount(line.point);
+    while (fields >> field && field != "-") continue;
+    fields >> line.type >> source >> line.options;
+    found.push_back(std::move(line));
+  }
+  return found;
+}
+
 std::string mountinfo() {
   std::ifstream file("/proc/self/mountinfo");
   return std::string(std::istreambuf_iterator<char>(file), {});
@@ -46,40 +67,23 @@ std::string upper_in(std::string_view options) {
 
 MountList parse_mounts(std::string_view text) {
   MountList mounts;
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string id, parent, device, root, point;
-    if (fields >> id >> parent >> device >> root >> point) mounts.emplace_back(unescaped_mount(point), device);
-  }
+  for (MountLine& line : lines_of(text)) mounts.emplace_back(std::move(line.point), std::move(line.device));
   return mounts;
 }
 
 MountList read_mounts() { return parse_mounts(mountinfo()); }
 
 std::string device_of_mount(std::uint64_t number) {
-  std::istringstream lines(mountinfo());
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::uint64_t id = 0;
-    std::string parent, device;
-    if (fields >> id >> parent >> device && id == number) return device;
-  }
-  return "";
+  const std::vector<MountLine> lines = lines_of(mountinfo());
+  const auto found = std::ranges::find(lines, number, &MountLine::number);
+  return found == lines.end() ? "" : found->device;
 }
 
 std::vector<OverlayMount> parse_overlays(std::string_view text) {
   std::vector<OverlayMount> overlays;
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::string id, parent, device, root, point, field, type, source, options;
-    if (!(fields >> id >> parent >> device >> root >> point)) continue;
-    while (fields >> field && field != "-") continue;
-    if (!(fields >> type >> source >> options) || type != "overlay") continue;
-    if (std::string upper = upper_in(options); !upper.empty()) {
-      overlays.push_back({unescaped_mount(point), std::move(upper)});
-    }
+  for (MountLine& line : lines_of(text)) {
+    std::string upper = line.type == "overlay" ? upper_in(line.options) : "";
+    if (!upper.empty()) overlays.push_back({std::move(line.point), std::move(upper)});
   }
   return overlays;
 }

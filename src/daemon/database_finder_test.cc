@@ -8,7 +8,7 @@
 
 #include "daemon/file_walk.h"
 #include "daemon/names_watch.h"
-#include "support/scratch.h"
+#include "daemon/test_finder.h"
 
 namespace cairn::daemon {
 namespace {
@@ -18,19 +18,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class DatabaseFinderTest : public ::testing::Test {
+class DatabaseFinderTest : public FinderTest {
  protected:
-  void touch(const std::string& name) const {
-    fs::create_directories(fs::path(scratch_ / name).parent_path());
-    std::ofstream(scratch_ / name) << "x";
-  }
-  // What `text` means, with the scratch folder in place of $D.
-  FoundDatabases find(std::string text, const FoundDatabases& before = {}) const {
-    for (std::size_t at; (at = text.find("$D")) != std::string::npos;) text.replace(at, 2, scratch_.path());
-    const Result<Config> config = parse_config(text, "cairn.toml", [](const std::string&) { return std::nullopt; });
-    EXPECT_TRUE(config) << (config ? "" : config.error().message());
-    return config ? find_databases(*config, before) : FoundDatabases();
-  }
   // "path -> replica", both from the scratch folder.
   std::vector<std::string> pairs(const FoundDatabases& found) const {
     std::vector<std::string> pairs;
@@ -40,8 +29,6 @@ class DatabaseFinderTest : public ::testing::Test {
     }
     return pairs;
   }
-
-  const cairn::testing::Scratch scratch_{"finder"};
 };
 
 TEST_F(DatabaseFinderTest, ADirectoryMeansItsFilesOfAPatternButNotWhatLiesBesideThem) {

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "daemon/database_finder.h"
 #include "daemon/file_walk.h"
-#include "support/scratch.h"
+#include "daemon/test_finder.h"
 
 namespace cairn::daemon {
 namespace {
@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class FinderHangingTest : public ::testing::Test {
+class FinderHangingTest : public FinderTest {
  protected:
   ~FinderHangingTest() override {
     *may_end_ = true;
@@ -33,23 +33,6 @@ class FinderHangingTest : public ::testing::Test {
     for (const std::string& point : mounts_) ::umount2(point.c_str(), MNT_DETACH);
     while (*hanging_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-
-  void touch(const std::string& name) const {
-    fs::create_directories(fs::path(scratch_ / name).parent_path());
-    std::ofstream(scratch_ / name) << "x";
-  }
-
-  std::string filled(std::string text) const {
-    for (std::size_t at; (at = text.find("$D")) != std::string::npos;) text.replace(at, 2, scratch_.path());
-    return text;
-  }
-
-  FoundDatabases find(const std::string& text, const FoundDatabases& before = {}) const {
-    const Result<Config> config =
-        parse_config(filled(text), "cairn.toml", [](const std::string&) { return std::nullopt; });
-    EXPECT_TRUE(config) << (config ? "" : config.error().message());
-    return config ? find_databases(*config, before) : FoundDatabases();
   }
 
   std::vector<std::string> paths(const FoundDatabases& found) const {
@@ -100,7 +83,6 @@ class FinderHangingTest : public ::testing::Test {
     return true;
   }
 
-  const cairn::testing::Scratch scratch_{"finder"};
   const std::shared_ptr<std::atomic<bool>> may_end_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<std::atomic<int>> hanging_ = std::make_shared<std::atomic<int>>(0);
   std::vector<int> fuses_;

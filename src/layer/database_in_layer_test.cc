@@ -76,6 +76,16 @@ class DatabaseInLayer : public ::testing::Test {
     return rows;
   }
 
+  // A program opens it between the scan and the reading, and adds two rows.
+  auto stored_while_opened_by(std::optional<Connection>& app) {
+    EXPECT_TRUE(upper_.scan());
+    return upper_.archive([&](const PlanRow& row) {
+      if (row.path != "d") return;
+      app.emplace(path_);
+      app->run("INSERT INTO t VALUES (1, 1), (2, 2)");
+    });
+  }
+
   TestUpper upper_;
   std::string path_ = upper_ / "d/app.db";
 };
@@ -153,12 +163,7 @@ TEST_F(DatabaseInLayer, LinkThatBecomesADatabaseWithAWalMeanwhileIsNoLink) {
   std::filesystem::create_hard_link(path_, upper_ / "a");
   upper_.write("d/app.db-wal", "");
   std::optional<Connection> app;
-  ASSERT_TRUE(upper_.scan());
-  const auto first = upper_.archive([&](const PlanRow& row) {
-    if (row.path != "d") return;
-    app.emplace(path_);
-    app->run("INSERT INTO t VALUES (1, 1), (2, 2)");
-  });
+  const auto first = stored_while_opened_by(app);
   ASSERT_TRUE(first) << first.error().message();
   EXPECT_EQ(paths_of(*first), " a d d/app.db ");
   EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);
@@ -444,12 +449,7 @@ TEST_F(DatabaseInLayer, AProgramThatOpensItMeanwhileChangesNothing) {
   { Connection(path_).run(kSetUp); }
   upper_.write("d/app.db-wal", "");  // as a program leaves it that was killed: the database has all
   std::optional<Connection> app;
-  ASSERT_TRUE(upper_.scan());
-  const auto first = upper_.archive([&](const PlanRow& row) {
-    if (row.path != "d") return;
-    app.emplace(path_);
-    app->run("INSERT INTO t VALUES (1, 1), (2, 2)");
-  });
+  const auto first = stored_while_opened_by(app);
   ASSERT_TRUE(first) << first.error().message();
   EXPECT_EQ(paths_of(*first), " d d/app.db ");
   EXPECT_EQ(rows_stored(the(*first, "d/app.db")), 2);

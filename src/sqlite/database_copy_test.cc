@@ -66,6 +66,10 @@ Names look_at(const std::string& directory) {
   return names;
 }
 
+constexpr const char* kFill =
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+    "INSERT INTO t SELECT randomblob(300) FROM n";
+
 class DatabaseCopyTest : public ::testing::Test {
  protected:
   DatabaseCopyTest() {
@@ -90,6 +94,12 @@ class DatabaseCopyTest : public ::testing::Test {
     if (!around_.is_open()) around_ = FileDescriptor(::open(scratch_.path().c_str(), O_RDONLY | O_DIRECTORY));
     return around_.get();
   }
+  // The three files of what `app` has filled elsewhere: nobody is connected to these.
+  void leave_behind(App& app) {
+    app.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
+    app.run(kFill);
+    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source_ + ending, path_ + ending);
+  }
   static std::string file_of(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
@@ -97,12 +107,8 @@ class DatabaseCopyTest : public ::testing::Test {
 
   testing::Scratch scratch_{"copy"};
   FileDescriptor directory_, around_;
-  const std::string path_ = scratch_ / "d/app.db";
+  const std::string path_ = scratch_ / "d/app.db", source_ = scratch_ / "source.db";
 };
-
-constexpr const char* kFill =
-    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
-    "INSERT INTO t SELECT randomblob(300) FROM n";
 
 TEST_F(DatabaseCopyTest, IsWhatSqliteSeesInEveryStateOfTheWal) {
   App app(path_);
@@ -192,12 +198,9 @@ TEST_F(DatabaseCopyTest, LeftBehind) {
 
 // A -shm that nobody is seen connected to is left as it is: who is connected through an overlay mount has it mapped.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenTheIndexIsNotTouched) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
-  app.run(kFill);
+  App app(source_);
+  leave_behind(app);
   EXPECT_TRUE(is_seen_connected(scratch_fd(), "source.db"));
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
   EXPECT_FALSE(is_seen_connected(directory_.get(), "app.db"));
   const std::string index = file_of(path_ + "-shm");
   const auto copy = open();
@@ -209,11 +212,8 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenTheIndexIsNotTouched) {
 
 // By the index it has been committed, by the checksums it has not: which is right is not to be known here.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAnIndexThatPromisesMoreIsNotPassedOver) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
-  app.run(kFill);
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  App app(source_);
+  leave_behind(app);
   std::filesystem::resize_file(path_ + "-wal", std::filesystem::file_size(path_ + "-wal") - 1);
   const auto copy = open();
   ASSERT_TRUE(copy);
@@ -221,16 +221,13 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAnIndexThatPromisesMoreIsNotPasse
 }
 
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAWalThatBeginsAgainShows) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
-  app.run(kFill);
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  App app(source_);
+  leave_behind(app);
   const auto copy = open();
   ASSERT_TRUE(copy);
   app.run("PRAGMA wal_checkpoint(RESTART)");
   app.run("INSERT INTO t VALUES (1)");
-  const std::string begun_again = file_of(source + "-wal");
+  const std::string begun_again = file_of(source_ + "-wal");
   std::fstream(path_ + "-wal", std::ios::in | std::ios::out | std::ios::binary)
       .write(begun_again.data(), static_cast<std::streamsize>(begun_again.size()));
   EXPECT_FALSE(*copy->stands_still());
@@ -238,11 +235,8 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAWalThatBeginsAgainShows) {
 
 // Nor is an index believed: who has one of his own (locking_mode=EXCLUSIVE) leaves another's as it is.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFileThatIsWrittenToShows) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
-  app.run(kFill);
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  App app(source_);
+  leave_behind(app);
   const auto copy = open();
   ASSERT_TRUE(copy);
   EXPECT_TRUE(*copy->stands_still());
@@ -252,11 +246,8 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFileThatIsWrittenToShows) {
 
 // A commit that was written and came to nothing, with the next one over it: under the same header.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFrameThatIsOverwrittenShows) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
-  app.run(kFill);
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
+  App app(source_);
+  leave_behind(app);
   const auto copy = open();
   ASSERT_TRUE(copy);
   const auto end = static_cast<std::streamoff>(std::filesystem::file_size(path_ + "-wal"));
@@ -296,16 +287,13 @@ TEST_F(DatabaseCopyTest, UnderAFloorAFileThatIsWrittenToShows) {
 
 // A program that is at work all the time is copied too, as long as no checkpoint comes in between.
 TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenWhatIsWrittenBehindIsNoHarm) {
-  const std::string source = scratch_ / "source.db";
-  App app(source);
-  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
-  app.run(kFill);
+  App app(source_);
+  leave_behind(app);
   const std::string then = app.pages();
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::copy(source + ending, path_ + ending);
   const auto copy = open();
   ASSERT_TRUE(copy);
   app.run("INSERT INTO t VALUES ('behind it')");
-  const std::string more = file_of(source + "-wal");
+  const std::string more = file_of(source_ + "-wal");
   std::fstream(path_ + "-wal", std::ios::in | std::ios::out | std::ios::binary)
       .write(more.data(), static_cast<std::streamsize>(more.size()));
   EXPECT_EQ(read(*copy), then);

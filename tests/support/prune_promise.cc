@@ -1,6 +1,7 @@
 #include "support/prune_promise.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <limits>
 #include <map>
@@ -74,18 +75,25 @@ std::vector<Moment> reached(const std::vector<Aged>& objects) {
 // an hour, the first two of those, from the newest on, count nothing. By a late listing each step may be any from the
 // shortest to the longest that the objects tell of: the age is the greatest that comes of it.
 bool is_in_window(const std::vector<Moment>& points, std::size_t i, std::int64_t window_ms, Listing listing) {
-  std::int64_t age_ms = 0;
-  int long_steps = 0;
+  constexpr std::int64_t kNoWay = std::numeric_limits<std::int64_t>::min() / 2;
+  std::array<std::int64_t, 3> greatest_ms{0, kNoWay, kNoWay};  // by how many long steps counted nothing
   for (std::size_t at = points.size() - 1; at > i; --at) {
     const Moment &to = points[at], &from = points[at - 1];
     const bool is_late = listing == Listing::late;
     const std::int64_t longest_ms = (is_late ? to.latest_ms : to.time_ms) - from.time_ms;
     const std::int64_t shortest_ms = to.time_ms - (is_late ? from.latest_ms : from.time_ms);
-    if (longest_ms > kHourLong_ms) ++long_steps;
-    if (shortest_ms > kHourLong_ms && long_steps <= 2) continue;
-    age_ms += std::min(std::max<std::int64_t>(longest_ms, 0), kHourLong_ms);
+    const std::int64_t counted_ms = std::min(std::max<std::int64_t>(longest_ms, 0), kHourLong_ms);
+    std::array<std::int64_t, 3> next_ms{kNoWay, kNoWay, kNoWay};
+    for (std::size_t used = 0; used < next_ms.size(); ++used) {
+      if (shortest_ms <= kHourLong_ms) next_ms[used] = std::max(next_ms[used], greatest_ms[used] + counted_ms);
+      if (longest_ms <= kHourLong_ms) continue;
+      const bool is_free = used < 2;
+      const std::size_t then = is_free ? used + 1 : used;
+      next_ms[then] = std::max(next_ms[then], greatest_ms[used] + (is_free ? 0 : kHourLong_ms));
+    }
+    greatest_ms = next_ms;
   }
-  return age_ms <= window_ms;
+  return *std::ranges::max_element(greatest_ms) <= window_ms;
 }
 
 std::int64_t floored(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
