@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/executor.h"
+#include "base/files.h"
 #include "base/parallel.h"
 #include "segment/merge.h"
 #include "segment/reader.h"
@@ -242,6 +243,8 @@ int main(int count, char** words) {
   segment::MergeOptions merging;
   merging.level = number("--level", 3);
   merging.memory_bytes = static_cast<std::uint64_t>(number("--memory-mib", 64)) << 20;
+  const auto files = make_real_file_system();
+  merging.open_scratch = [&] { return open_unnamed(*files, std::string(words[1]) + "-merging"); };
 
   const Database database(words[1]);
   const auto executor = make_thread_pool(0);

@@ -65,6 +65,7 @@ Result<segment::Footer> MergeDesk::merge(const MergeJob& job, const Readers& rea
   std::vector<segment::ObjectReader*> inputs;
   for (const auto& reader : readers) inputs.push_back(reader.get());
   segment::MergeOptions options;
+  options.open_scratch = [this] { return open_scratch_file(files_, scratch_); };
   options.stop = stop_;
   FileSink sink(file);
   CAIRN_ASSIGN(const segment::Footer footer, segment::merge(std::move(inputs), job.kind, sink, executor_, options));

@@ -188,6 +188,7 @@ Result<std::string> Rebuilder::merge_again(const Damaged& damaged, const Reliabl
     readers.push_back(std::move(reader));
   }
   segment::MergeOptions options;
+  options.open_scratch = [this] { return open_scratch_file(files_, scratch_); };
   options.stop = stop_;
   FileSink sink(file);
   // Of what it was nothing may be known: a bundle holds the more.

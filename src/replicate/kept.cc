@@ -129,6 +129,7 @@ Result<void> Kept::begin_anew(Sequence fence) {
 
 Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence published) {
   CAIRN_TRY(files_.remove(partial_path()));
+  CAIRN_TRY(files_.remove(merging_path()));
   std::vector<KeptObject> found;
   std::uint64_t found_bytes = 0;
   for (int level = 0; level <= kMostLevels; ++level) {

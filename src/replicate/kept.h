@@ -52,6 +52,7 @@ class Kept {
   std::vector<KeptObject> taken() EXCLUDES(mutex_);
   Sequence fence() const EXCLUDES(mutex_);
   std::string partial_path() const { return join_path(directory_, "partial"); }
+  std::string merging_path() const { return join_path(directory_, "merging"); }  // a scratch file's, for a moment
   std::string removals_path() const { return join_path(directory_, "removals"); }
   std::string path_of(int level, Sequence first, Sequence last) const;
   // The partial file becomes `object`.

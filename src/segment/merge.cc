@@ -5,8 +5,9 @@
 // is compressed in parallel while the next one is read.
 //
 // In a bundle a window's blocks are neighbours, so each block is read once (twice, at a border). In a squash a window
-// is a range of pages, and reads of each run what lies in it. As long as the output fits into one window, or the runs
-// are long, blocks are read once; many short runs over a wide range are read again for each window.
+// is a range of pages, and many short runs over a wide range have pages for all windows in each block. So the frames of
+// many windows are known at once, the stretch, and pages that a block has for a later window of it go to a scratch file
+// (pages_aside.h): a block is read once a stretch.
 //
 // Blocks that no window wanted, whose pages were all written again later, are checked at the end: a merge vouches for
 // its inputs, since they may be deleted when it is there.
@@ -27,6 +28,7 @@
 #include "segment/footer.h"
 #include "segment/merge_order.h"
 #include "segment/merge_states.h"
+#include "segment/pages_aside.h"
 #include "segment/wal_layout.h"
 
 namespace cairn::segment {
@@ -39,6 +41,10 @@ constexpr std::uint64_t kPieceBytes = 1 << 20;
 // Of a bundle's window, whose pages are not waited for: what the processor's caches hold.
 constexpr std::uint64_t kBundleWindowBytes = 8 << 20;
 constexpr std::uint64_t kMostPages = 1u << 31;  // in a window; their numbers are 32 bits
+
+// Of the memory for pages, so much more for what is known of the frames of a stretch, and for the pages of it that are
+// on their way to the scratch file.
+constexpr std::uint64_t kStretchShare = 8, kBytesAFrame = 32, kAsideShare = 4;
 
 // Neighbouring blocks of an input.
 struct Piece {
@@ -58,9 +64,10 @@ class MergeImpl final : public Merge {
  public:
   MergeImpl(std::vector<ObjectReader*> inputs, ObjectKind kind, Executor& executor, const MergeOptions& options)
       : inputs_(std::move(inputs)), kind_(kind), page_size_(inputs_.front()->footer().page_size), executor_(executor),
-        stop_(options.stop), window_pages_(pages_at_once(options.memory_bytes)),
-        runs_(runs_of(inputs_)) {
-    for (const ObjectReader* input : inputs_) block_is_checked_.emplace_back(input->blocks().size());
+        stop_(options.stop), memory_bytes_(options.memory_bytes),
+        window_pages_(pages_at_once(options.memory_bytes)),
+        stretch_frames_(frames_at_once(options)), runs_(runs_of(inputs_)), aside_(options.open_scratch, page_size_) {
+    for (const ObjectReader* input : inputs_) block_read_in_.emplace_back(input->blocks().size());
   }
 
   Result<void> begin(Sink& sink, const MergeOptions& options);
@@ -72,7 +79,7 @@ class MergeImpl final : public Merge {
  private:
   struct Wanted {
     std::uint32_t input = 0;
-    std::uint32_t slot = 0;  // its place in the window
+    std::uint32_t place = 0;  // in the stretch
     std::uint64_t entry = 0;
   };
 
@@ -80,16 +87,23 @@ class MergeImpl final : public Merge {
     if (kind_ == ObjectKind::bundle) memory_bytes = std::min(memory_bytes, kBundleWindowBytes);
     return std::clamp<std::uint64_t>(memory_bytes / page_size_, 1, kMostPages);
   }
+  std::uint64_t frames_at_once(const MergeOptions& options) const {
+    if (kind_ == ObjectKind::bundle || !options.open_scratch) return window_pages_;
+    return std::clamp(options.memory_bytes / kStretchShare / kBytesAFrame, window_pages_, kMostPages);
+  }
   ObjectHead head() const;
   RestorePoint squashed_point() const;
+  void take_stretch();
   void take_window();
   Result<void> read_window();
+  Result<void> read_aside();
   Result<void> write_window();
   Result<bool> check_more();
   void add_block(std::vector<Piece>& pieces, std::uint32_t input, std::uint32_t block, std::size_t wanted) const;
   Result<void> read_piece(const Piece& piece);
   Result<void> check_pages(const ObjectReader& input, std::uint32_t block, ByteView bytes) const;
-  std::byte* slot(std::size_t number) { return pages_.data() + number * page_size_; }
+  Result<void> take_page(const Wanted& wanted, ByteView bytes, std::uint32_t read_in);
+  std::byte* slot(std::size_t place) { return pages_.data() + (place - window_begin_) * page_size_; }
   std::unique_ptr<BlockScratch> take_scratch();
   void give_back(std::unique_ptr<BlockScratch> scratch);
 
@@ -98,16 +112,20 @@ class MergeImpl final : public Merge {
   const std::uint32_t page_size_;
   Executor& executor_;
   const std::stop_token stop_;
-  const std::uint64_t window_pages_;
+  const std::uint64_t memory_bytes_, window_pages_, stretch_frames_;
   const std::vector<MergeRun> runs_;
   std::uint64_t proven_runs_ = 0;
 
   std::unique_ptr<MergeOrder> order_;
   std::unique_ptr<SegmentWriter> writer_;
-  std::vector<MergeFrame> window_;  // in the order of the output
-  std::vector<Wanted> wanted_;      // the same pages in the order of the inputs
-  LargeBuffer pages_;               // of the window, in the order of the output
-  std::vector<std::vector<std::uint8_t>> block_is_checked_;  // of each input; bytes, since threads write neighbours
+  std::vector<MergeFrame> stretch_;  // in the order of the output
+  std::vector<Wanted> wanted_;       // the same pages in the order of the inputs
+  std::size_t window_begin_ = 0, window_end_ = 0;  // in the stretch
+  LargeBuffer pages_;                // of the window, in the order of the output
+  std::vector<std::uint8_t> came_;   // those of them that lay aside; bytes, since threads write neighbours
+  PagesAside aside_;                 // of later windows of the stretch
+  std::uint32_t stretch_number_ = 0;  // from 1
+  std::vector<std::vector<std::uint32_t>> block_read_in_;  // of each input's blocks the last stretch; 0: not yet
   std::uint32_t unchecked_input_ = 0, unchecked_block_ = 0;  // where looking for unchecked blocks goes on
   Mutex mutex_;
   std::vector<std::unique_ptr<BlockScratch>> idle_ GUARDED_BY(mutex_);  // as many as threads read at once
@@ -144,7 +162,7 @@ Result<bool> MergeImpl::step() {
   if (complete_) return true;
   if (stop_.stop_requested()) return Error(ErrorKind::cancelled, "stopped on request");
   take_window();
-  if (!window_.empty()) {
+  if (window_begin_ < window_end_) {
     CAIRN_TRY(read_window());
     CAIRN_TRY(write_window());
     return false;
@@ -158,35 +176,60 @@ Result<bool> MergeImpl::step() {
 }
 
 void MergeImpl::take_window() {
-  window_.clear();
-  while (window_.size() < window_pages_) {
+  if (window_end_ == stretch_.size()) take_stretch();
+  window_begin_ = window_end_;
+  window_end_ = std::min<std::size_t>(stretch_.size(), window_begin_ + window_pages_);
+}
+
+void MergeImpl::take_stretch() {
+  ++stretch_number_;
+  stretch_.clear();
+  wanted_.clear();
+  window_end_ = 0;
+  while (stretch_.size() < stretch_frames_) {
     const std::optional<MergeFrame> frame = order_->next();
-    if (!frame) return;
-    window_.push_back(*frame);
+    if (!frame) break;
+    wanted_.push_back({runs_[frame->run].input, static_cast<std::uint32_t>(stretch_.size()), frame->entry});
+    stretch_.push_back(*frame);
   }
+  const std::size_t windows = (stretch_.size() + window_pages_ - 1) / window_pages_;
+  aside_.begin(windows > 1 ? windows : 0, memory_bytes_ / kAsideShare);
+  if (kind_ == ObjectKind::bundle) return;
+  std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
+    return a.input != b.input ? a.input < b.input : a.entry < b.entry;
+  });
 }
 
 Result<void> MergeImpl::read_window() {
-  wanted_.clear();
-  for (std::uint32_t i = 0; i < window_.size(); ++i) {
-    wanted_.push_back({runs_[window_[i].run].input, i, window_[i].entry});
-  }
-  if (kind_ == ObjectKind::squashed) {
-    std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
-      return a.input != b.input ? a.input < b.input : a.entry < b.entry;
-    });
-  }
-  const std::size_t needed = window_.size() * page_size_;
+  const std::size_t needed = (window_end_ - window_begin_) * page_size_;
   if (pages_.size() < needed) {
     pages_ = LargeBuffer();  // not two at once
     pages_ = LargeBuffer(needed);
   }
+  CAIRN_TRY(read_aside());
   std::vector<Piece> pieces;
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
-    const std::uint32_t block = inputs_[wanted_[i].input]->locate(wanted_[i].entry).block;
-    add_block(pieces, wanted_[i].input, block, i);
+    const auto& [input, place, entry] = wanted_[i];
+    if (place < window_begin_ || place >= window_end_ || came_[place - window_begin_] != 0) continue;
+    add_block(pieces, input, inputs_[input]->locate(entry).block, i);
   }
   return parallel_for(executor_, pieces.size(), [&](std::uint64_t i) { return read_piece(pieces[i]); }, stop_);
+}
+
+// What lies aside for the window. What does not come back as it was is wanted of its block again.
+Result<void> MergeImpl::read_aside() {
+  came_.assign(window_end_ - window_begin_, 0);
+  const std::size_t window = window_begin_ / window_pages_;
+  const auto take = [&](std::uint32_t place, ByteView page) {
+    const auto& [run, entry] = stretch_[place];
+    if (!check_page(*inputs_[runs_[run].input], entry, page)) return;
+    std::memcpy(slot(place), page.data(), page_size_);
+    came_[place - window_begin_] = 1;
+  };
+  return parallel_for(executor_, aside_.extents(window), [&](std::uint64_t i) -> Result<void> {
+    aside_.take(window, i, take);
+    return {};
+  }, stop_);
 }
 
 // Blocks come in ascending order within an input.
@@ -211,15 +254,12 @@ Result<void> MergeImpl::read_piece(const Piece& piece) {
   std::size_t next = piece.first_wanted;
   const auto take = [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
     // Of a block that is read again, what nobody wants was good before.
-    std::uint8_t& is_checked = block_is_checked_[piece.input][block];
-    const bool was_checked = is_checked != 0;
-    if (!was_checked) CAIRN_TRY(check_pages(input, block, bytes));
-    is_checked = 1;
+    const std::uint32_t read_in = std::exchange(block_read_in_[piece.input][block], stretch_number_);
+    if (read_in == 0) CAIRN_TRY(check_pages(input, block, bytes));
     for (; next < wanted_.size() && wanted_[next].input == piece.input; ++next) {
       const PageLocation at = input.locate(wanted_[next].entry);
       if (at.block != block) break;
-      if (was_checked) CAIRN_TRY(check_page(input, wanted_[next].entry, bytes.subspan(at.offset, page_size_)));
-      std::memcpy(slot(wanted_[next].slot), bytes.data() + at.offset, page_size_);
+      CAIRN_TRY(take_page(wanted_[next], bytes.subspan(at.offset, page_size_), read_in));
     }
     return {};
   };
@@ -227,6 +267,18 @@ Result<void> MergeImpl::read_piece(const Piece& piece) {
   Result<void> read = input.visit_blocks(piece.first_block, piece.block_count, take, *scratch);
   give_back(std::move(scratch));
   return read;
+}
+
+// `read_in`: the stretch in which its block was read before.
+Result<void> MergeImpl::take_page(const Wanted& wanted, ByteView bytes, std::uint32_t read_in) {
+  if (wanted.place >= window_end_) {
+    if (read_in != stretch_number_) aside_.put(wanted.place / window_pages_, wanted.place, bytes);
+    return {};
+  }
+  if (wanted.place < window_begin_ || came_[wanted.place - window_begin_] != 0) return {};
+  if (read_in != 0) CAIRN_TRY(check_page(*inputs_[wanted.input], wanted.entry, bytes));
+  std::memcpy(slot(wanted.place), bytes.data(), page_size_);
+  return {};
 }
 
 std::unique_ptr<BlockScratch> MergeImpl::take_scratch() {
@@ -254,11 +306,11 @@ Result<void> MergeImpl::check_pages(const ObjectReader& input, std::uint32_t blo
 }
 
 Result<void> MergeImpl::write_window() {
-  for (std::size_t i = 0; i < window_.size(); ++i) {
-    const MergeRun& run = runs_[window_[i].run];
+  for (std::size_t place = window_begin_; place < window_end_; ++place) {
+    const auto& [run_number, entry] = stretch_[place];
+    const MergeRun& run = runs_[run_number];
     const PageIndex& index = inputs_[run.input]->segment_index();
-    const std::uint64_t entry = window_[i].entry;
-    CAIRN_TRY(writer_->add_page(index.pages[entry], ByteView(slot(i), page_size_), index.hashes[entry]));
+    CAIRN_TRY(writer_->add_page(index.pages[entry], ByteView(slot(place), page_size_), index.hashes[entry]));
     if (kind_ == ObjectKind::bundle && entry + 1 == run.end) CAIRN_TRY(writer_->end_run(run.point));
   }
   return {};
@@ -269,13 +321,13 @@ Result<bool> MergeImpl::check_more() {
   std::vector<Piece> pieces;
   std::uint64_t bytes = 0;
   for (; unchecked_input_ < inputs_.size() && bytes < window_pages_ * page_size_; ++unchecked_input_) {
-    const std::vector<std::uint8_t>& checked = block_is_checked_[unchecked_input_];
-    for (; unchecked_block_ < checked.size() && bytes < window_pages_ * page_size_; ++unchecked_block_) {
-      if (checked[unchecked_block_] != 0) continue;
+    const std::vector<std::uint32_t>& read_in = block_read_in_[unchecked_input_];
+    for (; unchecked_block_ < read_in.size() && bytes < window_pages_ * page_size_; ++unchecked_block_) {
+      if (read_in[unchecked_block_] != 0) continue;
       add_block(pieces, unchecked_input_, unchecked_block_, wanted_.size());
       bytes += inputs_[unchecked_input_]->blocks()[unchecked_block_].size_bytes;
     }
-    if (unchecked_block_ < checked.size()) break;
+    if (unchecked_block_ < read_in.size()) break;
     unchecked_block_ = 0;
   }
   if (pieces.empty()) return true;

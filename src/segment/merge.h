@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/files.h"
 #include "segment/format.h"
 #include "segment/reader.h"
 #include "segment/writer.h"
@@ -25,9 +26,12 @@ struct MergeOptions {
   int level = 3;  // zstd's
   // Pages in memory at once. What comes beside them: the inputs' indexes (12 bytes a frame, in their readers), the
   // output's (10 bytes a frame) and the hashes that are compared (8 bytes a page); 100 bytes a run; some MiB of
-  // buffers. When the output of a squash is larger, it is made in as many passes, and a block of an input is read again
-  // in each pass that wants a page of it.
+  // buffers. When the output of a squash is larger, it is made in as many passes.
   std::uint64_t memory_bytes = 64ull << 20;
+  // Gives a file for pages that a pass comes across and a later one wants, at most as large as what is written; asked
+  // once, and only when there is a second pass. Without it, or while it takes nothing, a block of an input is read again
+  // in each pass that wants a page of it. What it gives back is checked like all else.
+  OpenScratch open_scratch;
   // The page hashes of the state before the first run (entry i is page i + 1; the lock-byte page: 0). With them the
   // database hash of every run is checked; without, of those runs whose pages the runs before them tell.
   std::span<const std::uint64_t> hashes_before;
@@ -59,7 +63,7 @@ class Merge {
                                              Executor& executor, const MergeOptions& options = {});
   virtual ~Merge() = default;
 
-  // At most options.memory_bytes of pages, in and out. True: the object is complete, and footer() is its footer.
+  // At most options.memory_bytes of pages out, and the blocks that hold them in. True: the object is complete, and footer() is its footer.
   virtual Result<bool> step() = 0;
   virtual const Footer& footer() const = 0;
 
