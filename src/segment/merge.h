@@ -26,7 +26,8 @@ struct MergeOptions {
   int level = 3;  // zstd's
   // Pages in memory at once. What comes beside them: the inputs' indexes (12 bytes a frame, in their readers), the
   // output's (10 bytes a frame) and the hashes that are compared (8 bytes a page); 100 bytes a run; some MiB of
-  // buffers. When the output of a squash is larger, it is made in as many passes.
+  // buffers. When the output of a squash is larger, it is made in as many passes; with a scratch file another quarter
+  // as much lies in memory on its way there, and an eighth for what is known of the frames of many passes.
   std::uint64_t memory_bytes = 64ull << 20;
   // Gives a file for pages that a pass comes across and a later one wants, at most as large as what is written; asked
   // once, and only when there is a second pass. Without it, or while it takes nothing, a block of an input is read again
