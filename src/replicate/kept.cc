@@ -96,7 +96,7 @@ Result<void> Kept::empty_levels() {
   return {};
 }
 
-void Kept::take(const SpooledSegment& segment) {
+void Kept::take(const SpooledSegment& segment, std::string etag) {
   KeptObject object{.level = 0,
                     .first = segment.sequence,
                     .last = segment.sequence,
@@ -105,7 +105,8 @@ void Kept::take(const SpooledSegment& segment) {
                     .time_ms = segment.time_ms,
                     .hash_before = segment.hash_before,
                     .hash_after = segment.hash_after,
-                    .page_size = segment.page_size};
+                    .page_size = segment.page_size,
+                    .etag = std::move(etag)};
   MutexLock hold(mutex_);
   const bool has_room = size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
   if (!has_levels() || !has_room || !files_.rename(segment.path, object.path)) {
@@ -161,6 +162,10 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   MutexLock hold(mutex_);
   // Taken by this process already, and just found by name.
   const Sequence newest = kept.empty() ? Sequence(0) : kept.back().last;
+  for (const KeptObject& object : taken_) {
+    const auto same = std::ranges::find(kept, object.path, &KeptObject::path);
+    if (same != kept.end()) same->etag = object.etag;
+  }
   std::erase_if(taken_, [&](const KeptObject& object) { return object.last <= newest; });
   size_bytes_ = found_bytes;
   for (const KeptObject& object : taken_) size_bytes_ += object.size_bytes;

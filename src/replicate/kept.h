@@ -27,6 +27,7 @@ struct KeptObject {
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0;
   std::int64_t since_us = 0;  // when it was seen here first
+  std::string etag{};         // what the store called it; empty: not known (an earlier process put it)
 };
 
 KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes);
@@ -41,7 +42,7 @@ class Kept {
   Result<void> open();
 
   // Whoever publishes. Takes over the file of a published segment, or removes it.
-  void take(const SpooledSegment& segment) EXCLUDES(mutex_);
+  void take(const SpooledSegment& segment, std::string etag) EXCLUDES(mutex_);
   // The history goes on from somewhere else than here: what is kept is let go of. `fence` is the first sequence that
   // this state directory will publish (Levels says what for); it survives a power loss once this returns.
   Result<void> begin_anew(Sequence fence) EXCLUDES(mutex_);

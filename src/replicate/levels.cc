@@ -290,7 +290,8 @@ void Levels::put_merged(const Time& now) {
                                               merged_->object.last);
   Result<std::optional<ObjectInfo>> there = [&]() -> Result<std::optional<ObjectInfo>> {
     CAIRN_TRY(expect_our_replica());
-    return put(key);
+    CAIRN_ASSIGN(const bool goes_on, still_has(waiting_[merged_->level][merged_->sources - 1]));
+    return goes_on ? put(key) : std::optional<ObjectInfo>();
   }();
   if (there) {
     patience_.reset();
@@ -313,6 +314,27 @@ Result<void> Levels::expect_our_replica() {
   CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
   if (claim && claim->lineage == record.lineage) return {};
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");
+}
+
+// Whether it is in the store as it is here. If the newest source is, the states before it are the ones that were
+// published from here. False: somebody has merged it and removed it; or the store was rolled back, and whoever adopted
+// what was left goes on there, while this replicator, with nothing to publish, has not heard of it.
+Result<bool> Levels::still_has(const KeptObject& source) {
+  const std::string& replica = shared_.options.replica;
+  const std::string key = source.level == 0 ? segment::segment_key(replica, source.last)
+                                            : segment::merged_key(replica, source.level, source.first, source.last);
+  const auto there = shared_.store.head(key);
+  if (!there && there.error().kind() == ErrorKind::not_found) return false;
+  if (!there) return there.error();
+  if (!source.etag.empty() && there->etag == source.etag) return true;
+  // Put by an earlier process, or brought back from a copy: then what it says counts.
+  const auto reader = segment::ObjectReader::open(shared_.store, key);
+  if (!reader && reader.error().kind() == ErrorKind::not_found) return false;
+  if (!reader && reader.error().kind() == ErrorKind::corrupt) return true;  // damaged: what is here is whole
+  if (!reader) return reader.error();
+  const segment::Footer& footer = (*reader)->footer();
+  return footer.lineage == merged_->footer.lineage && footer.writer == merged_->footer.writer &&
+         footer.hash_after() == source.hash_after;
 }
 
 // The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
@@ -347,6 +369,7 @@ void Levels::finish_merged(const std::optional<ObjectInfo>& there) {
   if (is_kept && merged.level + 1 < level_count()) {
     KeptObject object = merged.object;
     object.since_us = now_us_;
+    object.etag = there->etag;
     wait_for(merged.level + 1, std::move(object));
   } else if (is_kept) {
     shared_.kept.let_go(merged.object);

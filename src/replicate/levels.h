@@ -66,6 +66,7 @@ class Levels {
   Result<segment::Footer> write_merged(std::size_t level, std::size_t count, WrittenFile& written);
   void put_merged(const Time& now);
   Result<void> expect_our_replica();
+  Result<bool> still_has(const KeptObject& source);
   Result<std::optional<ObjectInfo>> put(const std::string& key);
   void finish_merged(const std::optional<ObjectInfo>& there);
   std::vector<ReplacedRange> sources_of(const Merged& merged) const;

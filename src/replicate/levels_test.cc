@@ -479,7 +479,7 @@ TEST_F(Levels, ANextProcessGoesOnWithoutADownload) {
   recording_->forget_calls();
   keep_up();
   EXPECT_TRUE(keys("levels/").contains(merged(1, last - 5, last)));
-  EXPECT_EQ(pages_read(), 0u);
+  EXPECT_EQ(pages_read(), 1u) << "the end of the newest source, whose etag the process before this one knew";
 }
 
 TEST_F(Levels, AFileThatAPowerLossHasGarbledIsNotMerged) {
@@ -552,6 +552,59 @@ TEST_F(Levels, AStaleWriterIsRefusedAlthoughTheKeyThatItWantsHasBeenMerged) {
       replicator_test::fs::remove_all(dir_ / left);
     }
   }
+}
+
+// One that has nothing to publish, and so does not hear that the store was rolled back to an older copy of itself and
+// that another goes on there, merges nothing of what is no longer there.
+TEST_F(Levels, WhatAnotherHasPublishedInAStoreThatWasRolledBackIsMergedWithNothing) {
+  begin();
+  publish(2);
+  next_window();
+  publish(3);
+  const std::uint64_t kept = published();
+  publish(3);
+  const std::uint64_t last = published();
+  const std::unique_ptr<Replicator> idle = std::move(replicator_);
+  const Time then = now_;
+  for (std::uint64_t at = kept + 1; at <= last; ++at) {
+    ASSERT_TRUE(inner_->remove(segment::segment_key("app", Sequence(at))));
+    states_.erase(at);
+  }
+
+  ReplicatorOptions o = options();
+  o.state_directory = (dir_ / "other").string();
+  o.adopt = Adopt::local;
+  start(o);
+  must_settle();
+  publish(5);
+  ASSERT_GT(published(), last);
+  Time later = then;
+  for (int i = 0; i < 20; ++i) {
+    later.mono_us += 1'000'000;
+    later.wall_ms += 1'000;
+    (void)idle->upkeep_step(later);
+  }
+  EXPECT_EQ(keys("levels/"), std::set<std::string>{merged(2, 1, 2)});
+  rest();
+  expect_every_state();
+  idle->close(StopMode::crash);
+}
+
+// What a bundle is made of may have been brought back from a copy, under another etag.
+TEST_F(Levels, ASourceThatWasPutBackAsItWasIsMerged) {
+  begin();
+  next_window();
+  publish(6);
+  const std::uint64_t last = published();
+  const std::string newest = segment::segment_key("app", Sequence(last));
+  const Bytes bytes = inner_->get(newest)->bytes;
+  ASSERT_TRUE(inner_->remove(newest));
+  ASSERT_TRUE(inner_->put_new(newest, BytesSource(bytes)));
+  next_window();
+  publish();
+  keep_up();
+  EXPECT_TRUE(keys("levels/").contains(merged(1, last - 5, last)));
+  expect_every_state();
 }
 
 // The same state directory twice, as a machine's snapshot that is brought back leaves it: its own first segment is no

@@ -187,8 +187,8 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
   }));
-  CAIRN_ASSIGN(const bool done, put(*segment));
-  if (!done) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
+  CAIRN_ASSIGN(std::optional<std::string> etag, put(*segment));
+  if (!etag) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
     r.published = segment->sequence;
     r.published_hash = segment->hash_after;
@@ -201,7 +201,7 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     ++shared_.status.published_segments;
     shared_.status.published_bytes += segment->size_bytes;
   }
-  spool.pop();
+  spool.pop(std::move(*etag));
   put_bytes_ = segment->size_bytes;
   last_time_ = heard_ = now;
   return true;
@@ -269,7 +269,8 @@ Result<void> Publisher::look_for_replica(Sequence published) {
                            has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way);
 }
 
-Result<bool> Publisher::put(const SpooledSegment& segment) {
+// The etag; empty: it lay there already. Nothing: the store has lost it on its way.
+Result<std::optional<std::string>> Publisher::put(const SpooledSegment& segment) {
   CAIRN_ASSIGN(auto file, shared_.files.open(segment.path, OpenMode::read));
   const FileSource body(*file, segment.size_bytes);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
@@ -281,12 +282,12 @@ Result<bool> Publisher::put(const SpooledSegment& segment) {
   }
   const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
   auto put = shared_.store.put_new(key, body);
-  if (put) return true;
+  if (put) return std::optional(std::move(*put));
   const ErrorKind kind = put.error().kind();
   if (kind != ErrorKind::conflict && kind != ErrorKind::maybe_done) return put.error().with("publish " + key);
   CAIRN_ASSIGN(const bool ours, is_ours(key, body));
   if (!ours && kind == ErrorKind::conflict) return Error(ErrorKind::retry_later, key + " was there and is gone");
-  return ours;
+  return ours ? std::optional<std::string>("") : std::nullopt;
 }
 
 // True: the object under `key` is `body`. False: there is none. conflict: there is another one.

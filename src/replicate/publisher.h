@@ -25,7 +25,7 @@ class Publisher {
   Result<bool> publish_front(Spool& spool, const Time& now);
   std::int64_t next_turn_us(const Spool& spool, const Time& now);
   Result<void> look_for_others_when_due(const Time& now);
-  Result<bool> put(const SpooledSegment& segment);
+  Result<std::optional<std::string>> put(const SpooledSegment& segment);
   Result<void> write_summary(const Time& now);
   Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);

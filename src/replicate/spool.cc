@@ -182,19 +182,19 @@ std::deque<SpooledSegment> Spool::all() const {
   return segments_;
 }
 
-void Spool::pop() {
+void Spool::pop(std::string etag) {
   MutexLock lock(mutex_);
   if (segments_.empty()) return;
   shrink(segments_.front().size_bytes);
   commits_ -= segments_.front().commit_count;
-  kept_.take(segments_.front());  // one that stays is known for published at the next start, and let go of then
+  kept_.take(segments_.front(), std::move(etag));  // one that stays is known for published at the next start, and let go of then
   segments_.pop_front();
 }
 
 void Spool::pop_published(Sequence published, const segment::Footer* newest) {
   while (const auto front = this->front()) {
     if (front->sequence > published) return;
-    if (front->sequence == published && newest != nullptr && is_of(*front, *newest)) return pop();
+    if (front->sequence == published && newest != nullptr && is_of(*front, *newest)) return pop({});
     MutexLock lock(mutex_);
     shrink(segments_.front().size_bytes);
     commits_ -= segments_.front().commit_count;

@@ -57,7 +57,7 @@ class Spool {
   std::optional<SpooledSegment> back() const EXCLUDES(mutex_);
   std::deque<SpooledSegment> all() const EXCLUDES(mutex_);
   // Lets go of the front, which has been published, or lies in the store already.
-  void pop() EXCLUDES(mutex_);
+  void pop(std::string etag) EXCLUDES(mutex_);
   // What an earlier process did not let go of, up to `published`, the newest in the store. Kept is only what `newest`,
   // the footer of that one (null: it was not asked for), says was published: a process that dies between putting and
   // letting go leaves it. What lies before it came back with a power loss, and may be of states that were never

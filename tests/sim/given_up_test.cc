@@ -163,7 +163,7 @@ TEST(Kept, NothingOfAHistoryThatWasLeftComesBackWithAPowerLoss) {
   const std::vector<std::int64_t> windows_ms = ReplicatorOptions().level_windows_ms;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     Captured captured(seed);
-    while (captured.spool->count() > 0) captured.spool->pop();
+    while (captured.spool->count() > 0) captured.spool->pop({});
     ASSERT_TRUE(captured.files.sync_directory(captured.options.state_directory + "/kept/0"));
     if (seed % 2 == 0) captured.options.level_windows_ms.clear();
     captured.open();
