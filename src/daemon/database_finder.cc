@@ -54,6 +54,7 @@ class Finder {
     take_named();
     for (Pattern& pattern : patterns_) take_matching(pattern);
     look_at_places();
+    for (Candidate& one : candidates_) one.rank = rank_of(one);
     std::stable_sort(candidates_.begin(), candidates_.end(),
                      [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
     for (const Candidate& one : candidates_) add(one);
@@ -64,13 +65,15 @@ class Finder {
 
  private:
   using Texts = std::map<std::string, std::string>;
-  // A newcomer displaces nothing that is replicated already, though that does not answer.
-  enum class Rank { known, kept, is_new };
+  // A newcomer displaces nothing that is replicated already, though that does not answer. Nor does one that was taken
+  // in before it could be looked at, or is another file now, or goes to another place: only now does that show.
+  enum class Rank { known, kept, seen_anew, is_new };
   struct Candidate {
     const DatabaseEntry* entry = nullptr;
     std::string path, below, identity;
     Result<std::string> replica;
-    Rank rank = Rank::is_new;  // kept: by what was known, without an answer
+    bool is_kept = false;  // by what was known, without an answer
+    Rank rank = Rank::is_new;
   };
   struct Pattern {
     const DatabaseEntry* entry = nullptr;
@@ -159,11 +162,21 @@ class Finder {
             const std::string& identity, bool is_kept = false) {
     const Result<std::string> replica = replica_url(entry, path, below);
     if (!is_kept && belongs_to_unanswered(path, replica)) return;
-    if (!paths_.insert(normal(path)).second) return;
-    const FoundDatabase* const known = known_as(path);
-    const bool as_before = known && replica && known->replica == *replica;
-    candidates_.push_back({&entry, path, below, identity, replica,
-                           is_kept ? Rank::kept : as_before ? Rank::known : Rank::is_new});
+    if (paths_.insert(normal(path)).second) candidates_.push_back({&entry, path, below, identity, replica, is_kept});
+  }
+
+  Rank rank_of(const Candidate& one) const {
+    if (one.is_kept) return Rank::kept;
+    const FoundDatabase* const known = known_as(one.path);
+    if (!known || !one.replica || known->replica != *one.replica) return Rank::is_new;
+    const bool is_same_place = real_place_before(*one.replica) == real_places_.at(*one.replica);
+    return is_same_place && known->identity == one.identity ? Rank::known : Rank::seen_anew;
+  }
+
+  // As far as no file system said otherwise.
+  std::string real_place_before(const std::string& replica) const {
+    const auto known = before_.real_places.find(replica);
+    return known != before_.real_places.end() ? known->second : place_of(replica).value_or(replica);
   }
 
   // An earlier pattern means it, and is not known to have left it to this one: it is begun when that one answers.
@@ -263,12 +276,9 @@ class Finder {
     for (const Candidate& one : candidates_) {
       if (!one.replica) continue;
       const std::string place = place_of(*one.replica).value_or(*one.replica);
-      const auto known = before_.real_places.find(*one.replica);
-      // As far as no file system says otherwise.
-      const bool is_new =
-          real_places_.emplace(*one.replica, known != before_.real_places.end() ? known->second : place).second;
+      const bool is_new = real_places_.emplace(*one.replica, real_place_before(*one.replica)).second;
       if (!is_new || !place.starts_with("file://")) continue;
-      if (one.rank == Rank::kept || named_.failed.contains(one.path)) continue;
+      if (one.is_kept || named_.failed.contains(one.path)) continue;
       places.elsewhere.push_back({*one.replica, path_of_file_url(place).value_or(place)});
     }
     std::vector<Pattern> none;
@@ -297,7 +307,7 @@ class Finder {
   }
 
   void leave_out(const Candidate& one, const std::string& why) {
-    if (one.rank == Rank::kept) return;  // what is known of it may not be so any more
+    if (one.is_kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
     found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why), one.identity});

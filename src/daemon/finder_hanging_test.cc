@@ -28,9 +28,14 @@ using ::testing::IsEmpty;
 class FinderHangingTest : public FinderTest {
  protected:
   ~FinderHangingTest() override {
-    *may_end_ = true;
     for (const int fuse : fuses_) ::close(fuse);
     for (const std::string& point : mounts_) ::umount2(point.c_str(), MNT_DETACH);
+    let_go();
+  }
+
+  // What hangs comes back.
+  void let_go() {
+    *may_end_ = true;
     while (*hanging_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -143,6 +148,39 @@ TEST_F(FinderHangingTest, ANewcomerDoesNotDisplaceWhatDoesNotAnswer) {
   EXPECT_THAT(paths(after), ElementsAre("two/app.db"));
   ASSERT_EQ(after.clashes.size(), 1u);
   EXPECT_EQ(after.clashes[0].path, scratch_ / "one/app.db");
+}
+
+// One that was taken in by its name, while nothing could be seen of it.
+TEST_F(FinderHangingTest, WhatCouldNotBeSeenWhenItCameDisplacesNothingLater) {
+  touch("in/a.db");
+  fs::create_directories(scratch_ / "names");
+  fs::create_hard_link(scratch_ / "in/a.db", scratch_ / "names/b.db");
+  const std::string known = "[[database]]\nglob = '$D/in/*.db'\n";
+  const std::string both = "[[database]]\npath = '$D/names/b.db'\n" + known;
+  const FoundDatabases before = find(known);
+  hang("names on " + device_of(scratch_.path()));
+  const FoundDatabases blind = find(both, before);
+  ASSERT_THAT(paths(blind), ElementsAre("in/a.db", "names/b.db"));
+  let_go();
+  const FoundDatabases after = find(both, blind), later = find(both, after);
+  EXPECT_THAT(paths(after), ElementsAre("in/a.db"));
+  ASSERT_EQ(after.clashes.size(), 1u);
+  EXPECT_THAT(after.clashes[0].sentence, HasSubstr("is the same database as " + scratch_ / "in/a.db"));
+  EXPECT_THAT(paths(later), ElementsAre("in/a.db"));
+}
+
+TEST_F(FinderHangingTest, AReplicaThatCouldNotBeSeenWhenItCameDisplacesNoneLater) {
+  touch("two/app.db");
+  fs::create_directories(scratch_ / "out");
+  fs::create_directory_symlink(scratch_ / "out", scratch_ / "link");
+  const std::string known = "[[database]]\ndirectory = '$D/two'\nto = '$D/out'\n";
+  const std::string both = "[[database]]\npath = '$D/one/app.db'\nto = '$D/link/app.db'\n" + known;
+  const FoundDatabases before = find(known);
+  hang("names on " + device_of(scratch_.path()));
+  const FoundDatabases blind = find(both, before);
+  ASSERT_THAT(paths(blind), ElementsAre("one/app.db", "two/app.db"));
+  let_go();
+  EXPECT_THAT(paths(find(both, blind)), ElementsAre("two/app.db"));
 }
 
 TEST_F(FinderHangingTest, WhatWasLeftOutStaysSoWhileItDoesNotAnswer) {
