@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "daemon/file_walk.h"
+#include "daemon/inquiry.h"
 #include "daemon/path_text.h"
 #include "daemon/store_url.h"
 #include "store/file_url.h"
@@ -22,7 +23,6 @@ namespace cairn::daemon {
 
 namespace {
 
-constexpr int kMostRounds = 16;       // a way leads to another device as often at most
 constexpr std::size_t kMostToldOf = 3;
 
 // The path itself or what it lies below, where the set has one.
@@ -80,23 +80,19 @@ class Finder {
     std::vector<std::string> components;
     Walked walked;
   };
-  struct Inquiry {
-    Question question;
-    std::function<void(bool is_answered)> take;
-  };
-
   // In rounds, since what lies on a device may lead to others. What is in `elsewhere` is to be asked.
-  void look_at(Names& names, Look look, std::vector<Pattern>& patterns) {
+  void look_at(Names& names, const Look& look, std::vector<Pattern>& patterns) {
     for (int round = 0; round < kMostRounds; ++round) {
       std::vector<Inquiry> inquiries;
-      const std::vector<Way> named = std::exchange(names.elsewhere, {});
-      for (auto& [device, ways] : by_device(named)) inquiries.push_back(about_names(names, look, device, ways));
+      inquire_about(names, look, "names", mounts_, inquiries);
       for (Pattern& pattern : patterns) {
         const std::vector<Way> below = std::exchange(pattern.walked.elsewhere, {});
-        for (auto& [device, ways] : by_device(below)) inquiries.push_back(about_files(pattern, device, ways));
+        for (auto& [device, ways] : by_device(below, *mounts_)) inquiries.push_back(about_files(pattern, device, ways));
       }
       if (inquiries.empty()) return;
-      ask(inquiries);
+      Patience patience;
+      patience.all_ms = std::max<std::int64_t>(end_ms_ - monotonic_ms(), 0);
+      ask(inquiries, patience);
     }
     for (const Way& way : names.elsewhere) names.failed.insert(way.path);
     for (Pattern& pattern : patterns) {
@@ -104,45 +100,13 @@ class Finder {
     }
   }
 
-  std::map<std::string, std::vector<Way>> by_device(const std::vector<Way>& ways) const {
-    std::map<std::string, std::vector<Way>> all;
-    for (const Way& way : ways) all[mounts_->device_of(normal(way.real))].push_back(way);
-    return all;
-  }
-
-  void ask(std::vector<Inquiry>& inquiries) const {
-    std::vector<Question> questions;
-    for (Inquiry& one : inquiries) questions.push_back(std::move(one.question));
-    Patience patience;
-    patience.all_ms = std::max<std::int64_t>(end_ms_ - monotonic_ms(), 0);
-    ask_all(questions, patience);
-    for (std::size_t i = 0; i < questions.size(); ++i) inquiries[i].take(questions[i].is_answered);
-  }
-
-  Inquiry about_names(Names& names, Look look, const std::string& device, const std::vector<Way>& ways) const {
-    const auto answer = std::make_shared<Names>();
-    const auto work = [answer, ways, look, mounts = mounts_, device](Steps& steps) {
-      *answer = look_at_names(ways, look, *mounts, device, steps);
-    };
-    const auto take = [answer, ways, &names](bool is_answered) {
-      if (!is_answered) {
-        for (const Way& way : ways) names.failed.insert(way.path);
-        return;
-      }
-      names.answers.merge(answer->answers);
-      names.failed.merge(answer->failed);
-      names.elsewhere.insert(names.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
-    };
-    return {{"names on " + device, device, work}, take};
-  }
-
   Inquiry about_files(Pattern& pattern, const std::string& device, const std::vector<Way>& ways) const {
     const auto answer = std::make_shared<Walked>();
     const auto work = [answer, components = pattern.components, ways, mounts = mounts_, device](Steps& steps) {
       *answer = walk(components, ways, *mounts, device, steps);
     };
-    const auto take = [answer, ways, &all = pattern.walked](bool is_answered) {
-      if (!is_answered) {
+    const auto take = [answer, ways, &all = pattern.walked](const Question& asked) {
+      if (!asked.is_answered) {
         for (const Way& way : ways) all.failed.insert(way.path);
         return;
       }
@@ -315,7 +279,7 @@ class Finder {
 
   const Config& config_;
   const FoundDatabases& before_;
-  const std::shared_ptr<const MountTable> mounts_ = std::make_shared<MountTable>(read_mounts());
+  const SharedMounts mounts_ = std::make_shared<MountTable>(read_mounts());
   const std::int64_t end_ms_ = monotonic_ms() + Patience().all_ms;
   Names named_;
   std::vector<Pattern> patterns_;

@@ -234,7 +234,7 @@ std::optional<std::string> identity_of(const std::string& name, const std::strin
 
 std::optional<std::string> place_at(const std::string& /*name*/, const std::string& real) { return file_url(real); }
 
-Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
+Names look_at_names(const std::vector<Way>& ways, const Look& look, const MountTable& mounts, const std::string& device,
                     Steps& steps) {
   LinkFollower links(mounts, device);
   Progress progress(steps);

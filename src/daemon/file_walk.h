@@ -3,6 +3,7 @@
 // that is dead holds up nothing else.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,11 +49,11 @@ struct Walked {
 };
 
 // What is told of a name. Nothing: the disk fails.
-using Look = std::optional<std::string> (*)(const std::string& name, const std::string& real);
+using Look = std::function<std::optional<std::string>(const std::string& name, const std::string& real)>;
 std::optional<std::string> identity_of(const std::string& name, const std::string& real);
 std::optional<std::string> place_at(const std::string& name, const std::string& real);  // as URL
 
-Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
+Names look_at_names(const std::vector<Way>& ways, const Look& look, const MountTable& mounts, const std::string& device,
                     Steps& steps);
 // The files that a pattern means. What goes away meanwhile is passed over: the next look finds it.
 Walked walk(const std::vector<std::string>& components, const std::vector<Way>& ways, const MountTable& mounts,

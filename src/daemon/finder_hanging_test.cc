@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "daemon/database_finder.h"
 #include "daemon/file_walk.h"
+#include "daemon/names_watch.h"
 #include "daemon/test_finder.h"
 
 namespace cairn::daemon {
@@ -316,6 +317,38 @@ TEST_F(FinderHangingTest, ADiskThatTakesItsTimeToFailIsAskedNoMoreAfterSomeSecon
   delay_ms = 1'600;
   EXPECT_EQ(look_at_names(ways, fails, mounts, device_of(scratch_.path()), steps).failed.size(), 10u);
   EXPECT_EQ(asked, 2);
+}
+
+// As of a mount that dies after it was looked at.
+TEST_F(FinderHangingTest, AWatchThatHangsHoldsUpNoOtherAndNobodyWhoWaits) {
+  static std::atomic<bool> dies, is_asked;
+  dies = true;
+  const AddWatch add = [](int inotify, const char* path, std::uint32_t mask) {
+    while (dies && std::string_view(path).ends_with("/dead")) {
+      is_asked = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return ::inotify_add_watch(inotify, path, mask);
+  };
+  if (!mount_memory("dead")) GTEST_SKIP() << kNoMounts;
+  fs::create_directories(scratch_ / "in");
+  auto watch = NamesWatch::open(add, {100, 60'000}).value();
+  const std::set<std::string> both{scratch_ / "dead", scratch_ / "in"};
+  EXPECT_FALSE(watch->watch(both));
+  EXPECT_TRUE(is_asked);
+  touch("in/a.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
+  watch = NamesWatch::open(add, {100, 60'000}).value();  // what hangs holds the one before
+  EXPECT_FALSE(watch->watch(both)) << "it is not asked again before it is back";
+  dies = false;
+  bool all = false;
+  for (int i = 0; i < 30'000 && !all; ++i) {
+    all = watch->watch(both);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(all);
+  touch("dead/b.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
 }
 
 TEST_F(FinderHangingTest, MountsThatFailAreMissedAlone) {
