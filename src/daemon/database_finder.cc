@@ -39,18 +39,20 @@ const std::string* one_above(const std::set<std::string>& paths, const std::stri
 // follows without a file system.
 class Finder {
  public:
-  Finder(const Config& config, const FoundDatabases& before) : config_(config), before_(before) {}
+  Finder(const Config& config, const FoundDatabases& before, const Patience& patience)
+      : config_(config), before_(before), patience_(patience) {}
 
   FoundDatabases find() {
     for (const DatabaseEntry& entry : config_.databases) {
       if (entry.path.empty()) {
         const Way begin{entry.directory, entry.directory};
-        patterns_.push_back({&entry, steps_of(entry.pattern), {{}, {}, {}, {begin}, {}}});
+        patterns_.push_back({&entry, steps_of(entry.pattern), {{}, {}, {}, {begin}, {}}, {}});
       } else {
         named_.elsewhere.push_back({entry.path, entry.path});
       }
     }
-    look_at(named_, identity_of, patterns_);
+    // A walk may take all its time, and the places of what it has found are to be asked for.
+    look_at(named_, identity_of, patterns_, begun_ms_ + patience_.all_ms * 3 / 4);
     take_named();
     for (Pattern& pattern : patterns_) take_matching(pattern);
     look_at_places();
@@ -79,20 +81,20 @@ class Finder {
     const DatabaseEntry* entry = nullptr;
     std::vector<std::string> components;
     Walked walked;
+    std::set<std::string> unfinished;  // of what failed: it is only not done yet
   };
   // In rounds, since what lies on a device may lead to others. What is in `elsewhere` is to be asked.
-  void look_at(Names& names, const Look& look, std::vector<Pattern>& patterns) {
+  void look_at(Names& names, const Look& look, std::vector<Pattern>& patterns, std::int64_t end_ms) {
     for (int round = 0; round < kMostRounds; ++round) {
       std::vector<Inquiry> inquiries;
       inquire_about(names, look, "names", mounts_, inquiries);
+      bool went_on = false;
       for (Pattern& pattern : patterns) {
         const std::vector<Way> below = std::exchange(pattern.walked.elsewhere, {});
-        for (auto& [device, ways] : by_device(below, *mounts_)) inquiries.push_back(about_files(pattern, device, ways));
+        for (auto& [device, ways] : by_device(below, *mounts_)) went_on |= walk(pattern, device, ways, inquiries);
       }
-      if (inquiries.empty()) return;
-      Patience patience;
-      patience.all_ms = std::max<std::int64_t>(end_ms_ - monotonic_ms(), 0);
-      ask(inquiries, patience);
+      if (inquiries.empty() && !went_on) return;
+      ask(inquiries, {patience_.step_ms, std::max<std::int64_t>(end_ms - monotonic_ms(), 0)});
     }
     for (const Way& way : names.elsewhere) names.failed.insert(way.path);
     for (Pattern& pattern : patterns) {
@@ -100,24 +102,35 @@ class Finder {
     }
   }
 
-  Inquiry about_files(Pattern& pattern, const std::string& device, const std::vector<Way>& ways) const {
-    const auto answer = std::make_shared<Walked>();
-    const auto work = [answer, components = pattern.components, ways, mounts = mounts_, device](Steps& steps) {
-      *answer = walk(components, ways, *mounts, device, steps);
-    };
-    const auto take = [answer, ways, &all = pattern.walked](const Question& asked) {
-      if (!asked.is_answered) {
-        for (const Way& way : ways) all.failed.insert(way.path);
-        return;
-      }
-      all.files.merge(answer->files);
-      all.directories.merge(answer->directories);
-      all.denied.merge(answer->denied);
-      all.failed.merge(answer->failed);
-      all.elsewhere.insert(all.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
-    };
+  // True: the same walk has been underway since an earlier look, and is not waited for again.
+  bool walk(Pattern& pattern, const std::string& device, const std::vector<Way>& ways,
+            std::vector<Inquiry>& inquiries) {
     const std::string name = fmt::format("files below {} on {}", place_of_pattern(*pattern.entry), device);
-    return {{name, device, work}, take};
+    const auto fresh = std::make_shared<WalkUnderway>(name, pattern.components, ways);
+    for (const std::shared_ptr<const WalkUnderway>& one : before_.underway) {
+      if (!one->is_for(*fresh) || !(one->is_over() || one->gets_on(patience_.step_ms))) continue;
+      take_walk(pattern, one);
+      return true;
+    }
+    const auto work = [fresh, mounts = mounts_, device](Steps& steps) { fresh->run(*mounts, device, steps); };
+    const auto take = [this, fresh, &pattern](const Question& asked) {
+      if (asked.is_answered || asked.is_late) return take_walk(pattern, fresh);
+      for (const Way& way : fresh->ways()) pattern.walked.failed.insert(way.path);
+    };
+    inquiries.push_back({{name, device, work}, take});
+    return false;
+  }
+
+  // As far as it has come.
+  void take_walk(Pattern& pattern, const std::shared_ptr<const WalkUnderway>& walk) {
+    const bool is_over = walk->is_over();  // before it is asked for all
+    pattern.walked.merge(walk->found());
+    if (is_over) return;
+    found_.underway.push_back(walk);
+    for (const Way& way : walk->ways()) {
+      pattern.walked.failed.insert(way.path);
+      pattern.unfinished.insert(way.path);
+    }
   }
 
   static std::string place_of_pattern(const DatabaseEntry& entry) { return name_in(entry.directory, entry.pattern); }
@@ -220,6 +233,12 @@ class Finder {
     if (missing.empty()) return;
     unanswered_.push_back(&pattern);
     const std::string what = fmt::format("{}:{}: what lies at {}", config_.file, entry.line, place_of_pattern(entry));
+    if (missing == pattern.unfinished) {
+      found_.unanswered.push_back(
+          {what, what + " takes long to look through: what has been found so far is replicated, the databases known "
+                        "there go on, and others are found as the search goes on", true});
+      return;
+    }
     const std::string where = missing.contains(entry.directory) ? "" : fmt::format(" ({})", text_of_first(missing));
     found_.unanswered.push_back(
         {what, fmt::format("{} does not answer, or fails, or may not be read{}: the databases known there go on if "
@@ -246,7 +265,7 @@ class Finder {
       places.elsewhere.push_back({*one.replica, path_of_file_url(place).value_or(place)});
     }
     std::vector<Pattern> none;
-    look_at(places, place_at, none);
+    look_at(places, place_at, none, begun_ms_ + patience_.all_ms);
     for (const auto& [replica, place] : places.answers) real_places_[replica] = place;
     add_unanswered(places.failed, "that two replicas there are one place is not seen before it does");
     for (const auto& [replica, place] : real_places_) {
@@ -279,8 +298,9 @@ class Finder {
 
   const Config& config_;
   const FoundDatabases& before_;
+  const Patience patience_;
   const SharedMounts mounts_ = std::make_shared<MountTable>(read_mounts());
-  const std::int64_t end_ms_ = monotonic_ms() + Patience().all_ms;
+  const std::int64_t begun_ms_ = monotonic_ms();
   Names named_;
   std::vector<Pattern> patterns_;
   FoundDatabases found_;
@@ -298,8 +318,8 @@ bool is_beside_a_database(std::string_view name) {
   return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return name.ends_with(end); });
 }
 
-FoundDatabases find_databases(const Config& config, const FoundDatabases& before) {
-  return Finder(config, before).find();
+FoundDatabases find_databases(const Config& config, const FoundDatabases& before, const Patience& patience) {
+  return Finder(config, before, patience).find();
 }
 
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {
