@@ -441,6 +441,10 @@ void Configured::look() {
 void Configured::tell_unanswered() {
   std::map<std::string, std::string> now;
   for (const daemon::Unanswered& one : loaded_.found.unanswered) {
+    if (one.gets_on) {  // each time that it is looked at, and once is enough
+      if (said_.insert(one.sentence).second) log_.info("{}", one.sentence);
+      continue;
+    }
     now[one.what] = one.sentence;
     if (unanswered_[one.what] != one.sentence) log_.warn("{}", one.sentence);
   }

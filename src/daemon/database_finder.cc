@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "daemon/file_walk.h"
+#include "daemon/inquiry.h"
 #include "daemon/path_text.h"
 #include "daemon/store_url.h"
 #include "store/file_url.h"
@@ -22,7 +23,6 @@ namespace cairn::daemon {
 
 namespace {
 
-constexpr int kMostRounds = 16;       // a way leads to another device as often at most
 constexpr std::size_t kMostToldOf = 3;
 
 // The path itself or what it lies below, where the set has one.
@@ -39,21 +39,24 @@ const std::string* one_above(const std::set<std::string>& paths, const std::stri
 // follows without a file system.
 class Finder {
  public:
-  Finder(const Config& config, const FoundDatabases& before) : config_(config), before_(before) {}
+  Finder(const Config& config, const FoundDatabases& before, const Patience& patience)
+      : config_(config), before_(before), patience_(patience) {}
 
   FoundDatabases find() {
     for (const DatabaseEntry& entry : config_.databases) {
       if (entry.path.empty()) {
         const Way begin{entry.directory, entry.directory};
-        patterns_.push_back({&entry, steps_of(entry.pattern), {{}, {}, {}, {begin}, {}}});
+        patterns_.push_back({&entry, steps_of(entry.pattern), {{}, {}, {}, {begin}, {}}, {}});
       } else {
         named_.elsewhere.push_back({entry.path, entry.path});
       }
     }
-    look_at(named_, identity_of, patterns_);
+    // A walk may take all its time, and the places of what it has found are to be asked for.
+    look_at(named_, identity_of, patterns_, begun_ms_ + patience_.all_ms * 3 / 4);
     take_named();
     for (Pattern& pattern : patterns_) take_matching(pattern);
     look_at_places();
+    for (Candidate& one : candidates_) one.rank = rank_of(one);
     std::stable_sort(candidates_.begin(), candidates_.end(),
                      [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
     for (const Candidate& one : candidates_) add(one);
@@ -64,36 +67,34 @@ class Finder {
 
  private:
   using Texts = std::map<std::string, std::string>;
-  // A newcomer displaces nothing that is replicated already, though that does not answer.
-  enum class Rank { known, kept, is_new };
+  // A newcomer displaces nothing that is replicated already, though that does not answer. Nor does one that was taken
+  // in before it could be looked at, or is another file now, or goes to another place: only now does that show.
+  enum class Rank { known, kept, seen_anew, is_new };
   struct Candidate {
     const DatabaseEntry* entry = nullptr;
     std::string path, below, identity;
     Result<std::string> replica;
-    Rank rank = Rank::is_new;  // kept: by what was known, without an answer
+    bool is_kept = false;  // by what was known, without an answer
+    Rank rank = Rank::is_new;
   };
   struct Pattern {
     const DatabaseEntry* entry = nullptr;
     std::vector<std::string> components;
     Walked walked;
+    std::set<std::string> unfinished;  // of what failed: it is only not done yet
   };
-  struct Inquiry {
-    Question question;
-    std::function<void(bool is_answered)> take;
-  };
-
   // In rounds, since what lies on a device may lead to others. What is in `elsewhere` is to be asked.
-  void look_at(Names& names, Look look, std::vector<Pattern>& patterns) {
+  void look_at(Names& names, const Look& look, std::vector<Pattern>& patterns, std::int64_t end_ms) {
     for (int round = 0; round < kMostRounds; ++round) {
       std::vector<Inquiry> inquiries;
-      const std::vector<Way> named = std::exchange(names.elsewhere, {});
-      for (auto& [device, ways] : by_device(named)) inquiries.push_back(about_names(names, look, device, ways));
+      inquire_about(names, look, "names", mounts_, inquiries);
+      bool went_on = false;
       for (Pattern& pattern : patterns) {
         const std::vector<Way> below = std::exchange(pattern.walked.elsewhere, {});
-        for (auto& [device, ways] : by_device(below)) inquiries.push_back(about_files(pattern, device, ways));
+        for (auto& [device, ways] : by_device(below, *mounts_)) went_on |= walk(pattern, device, ways, inquiries);
       }
-      if (inquiries.empty()) return;
-      ask(inquiries);
+      if (inquiries.empty() && !went_on) return;
+      ask(inquiries, {patience_.step_ms, std::max<std::int64_t>(end_ms - monotonic_ms(), 0)});
     }
     for (const Way& way : names.elsewhere) names.failed.insert(way.path);
     for (Pattern& pattern : patterns) {
@@ -101,56 +102,35 @@ class Finder {
     }
   }
 
-  std::map<std::string, std::vector<Way>> by_device(const std::vector<Way>& ways) const {
-    std::map<std::string, std::vector<Way>> all;
-    for (const Way& way : ways) all[mounts_->device_of(normal(way.real))].push_back(way);
-    return all;
-  }
-
-  void ask(std::vector<Inquiry>& inquiries) const {
-    std::vector<Question> questions;
-    for (Inquiry& one : inquiries) questions.push_back(std::move(one.question));
-    Patience patience;
-    patience.all_ms = std::max<std::int64_t>(end_ms_ - monotonic_ms(), 0);
-    ask_all(questions, patience);
-    for (std::size_t i = 0; i < questions.size(); ++i) inquiries[i].take(questions[i].is_answered);
-  }
-
-  Inquiry about_names(Names& names, Look look, const std::string& device, const std::vector<Way>& ways) const {
-    const auto answer = std::make_shared<Names>();
-    const auto work = [answer, ways, look, mounts = mounts_, device](Steps& steps) {
-      *answer = look_at_names(ways, look, *mounts, device, steps);
-    };
-    const auto take = [answer, ways, &names](bool is_answered) {
-      if (!is_answered) {
-        for (const Way& way : ways) names.failed.insert(way.path);
-        return;
-      }
-      names.answers.merge(answer->answers);
-      names.failed.merge(answer->failed);
-      names.elsewhere.insert(names.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
-    };
-    return {{"names on " + device, device, work}, take};
-  }
-
-  Inquiry about_files(Pattern& pattern, const std::string& device, const std::vector<Way>& ways) const {
-    const auto answer = std::make_shared<Walked>();
-    const auto work = [answer, components = pattern.components, ways, mounts = mounts_, device](Steps& steps) {
-      *answer = walk(components, ways, *mounts, device, steps);
-    };
-    const auto take = [answer, ways, &all = pattern.walked](bool is_answered) {
-      if (!is_answered) {
-        for (const Way& way : ways) all.failed.insert(way.path);
-        return;
-      }
-      all.files.merge(answer->files);
-      all.directories.merge(answer->directories);
-      all.denied.merge(answer->denied);
-      all.failed.merge(answer->failed);
-      all.elsewhere.insert(all.elsewhere.end(), answer->elsewhere.begin(), answer->elsewhere.end());
-    };
+  // True: the same walk has been underway since an earlier look, and is not waited for again.
+  bool walk(Pattern& pattern, const std::string& device, const std::vector<Way>& ways,
+            std::vector<Inquiry>& inquiries) {
     const std::string name = fmt::format("files below {} on {}", place_of_pattern(*pattern.entry), device);
-    return {{name, device, work}, take};
+    const auto fresh = std::make_shared<WalkUnderway>(name, pattern.components, ways);
+    for (const std::shared_ptr<const WalkUnderway>& one : before_.underway) {
+      if (!one->is_for(*fresh) || !(one->is_over() || one->gets_on(patience_.step_ms))) continue;
+      take_walk(pattern, one);
+      return true;
+    }
+    const auto work = [fresh, mounts = mounts_, device](Steps& steps) { fresh->run(*mounts, device, steps); };
+    const auto take = [this, fresh, &pattern](const Question& asked) {
+      if (asked.is_answered || asked.is_late) return take_walk(pattern, fresh);
+      for (const Way& way : fresh->ways()) pattern.walked.failed.insert(way.path);
+    };
+    inquiries.push_back({{name, device, work}, take});
+    return false;
+  }
+
+  // As far as it has come.
+  void take_walk(Pattern& pattern, const std::shared_ptr<const WalkUnderway>& walk) {
+    const bool is_over = walk->is_over();  // before it is asked for all
+    pattern.walked.merge(walk->found());
+    if (is_over) return;
+    found_.underway.push_back(walk);
+    for (const Way& way : walk->ways()) {
+      pattern.walked.failed.insert(way.path);
+      pattern.unfinished.insert(way.path);
+    }
   }
 
   static std::string place_of_pattern(const DatabaseEntry& entry) { return name_in(entry.directory, entry.pattern); }
@@ -159,11 +139,21 @@ class Finder {
             const std::string& identity, bool is_kept = false) {
     const Result<std::string> replica = replica_url(entry, path, below);
     if (!is_kept && belongs_to_unanswered(path, replica)) return;
-    if (!paths_.insert(normal(path)).second) return;
-    const FoundDatabase* const known = known_as(path);
-    const bool as_before = known && replica && known->replica == *replica;
-    candidates_.push_back({&entry, path, below, identity, replica,
-                           is_kept ? Rank::kept : as_before ? Rank::known : Rank::is_new});
+    if (paths_.insert(normal(path)).second) candidates_.push_back({&entry, path, below, identity, replica, is_kept});
+  }
+
+  Rank rank_of(const Candidate& one) const {
+    if (one.is_kept) return Rank::kept;
+    const FoundDatabase* const known = known_as(one.path);
+    if (!known || !one.replica || known->replica != *one.replica) return Rank::is_new;
+    const bool is_same_place = real_place_before(*one.replica) == real_places_.at(*one.replica);
+    return is_same_place && known->identity == one.identity ? Rank::known : Rank::seen_anew;
+  }
+
+  // As far as no file system said otherwise.
+  std::string real_place_before(const std::string& replica) const {
+    const auto known = before_.real_places.find(replica);
+    return known != before_.real_places.end() ? known->second : place_of(replica).value_or(replica);
   }
 
   // An earlier pattern means it, and is not known to have left it to this one: it is begun when that one answers.
@@ -243,6 +233,12 @@ class Finder {
     if (missing.empty()) return;
     unanswered_.push_back(&pattern);
     const std::string what = fmt::format("{}:{}: what lies at {}", config_.file, entry.line, place_of_pattern(entry));
+    if (missing == pattern.unfinished) {
+      found_.unanswered.push_back(
+          {what, what + " takes long to look through: what has been found so far is replicated, the databases known "
+                        "there go on, and others are found as the search goes on", true});
+      return;
+    }
     const std::string where = missing.contains(entry.directory) ? "" : fmt::format(" ({})", text_of_first(missing));
     found_.unanswered.push_back(
         {what, fmt::format("{} does not answer, or fails, or may not be read{}: the databases known there go on if "
@@ -263,16 +259,13 @@ class Finder {
     for (const Candidate& one : candidates_) {
       if (!one.replica) continue;
       const std::string place = place_of(*one.replica).value_or(*one.replica);
-      const auto known = before_.real_places.find(*one.replica);
-      // As far as no file system says otherwise.
-      const bool is_new =
-          real_places_.emplace(*one.replica, known != before_.real_places.end() ? known->second : place).second;
+      const bool is_new = real_places_.emplace(*one.replica, real_place_before(*one.replica)).second;
       if (!is_new || !place.starts_with("file://")) continue;
-      if (one.rank == Rank::kept || named_.failed.contains(one.path)) continue;
+      if (one.is_kept || named_.failed.contains(one.path)) continue;
       places.elsewhere.push_back({*one.replica, path_of_file_url(place).value_or(place)});
     }
     std::vector<Pattern> none;
-    look_at(places, place_at, none);
+    look_at(places, place_at, none, begun_ms_ + patience_.all_ms);
     for (const auto& [replica, place] : places.answers) real_places_[replica] = place;
     add_unanswered(places.failed, "that two replicas there are one place is not seen before it does");
     for (const auto& [replica, place] : real_places_) {
@@ -297,7 +290,7 @@ class Finder {
   }
 
   void leave_out(const Candidate& one, const std::string& why) {
-    if (one.rank == Rank::kept) return;  // what is known of it may not be so any more
+    if (one.is_kept) return;  // what is known of it may not be so any more
     const std::string where = one.entry->is_registered ? std::string(kRegisteredClash)
                                                        : fmt::format("{}:{}: ", config_.file, one.entry->line);
     found_.clashes.push_back({one.path, fmt::format("{}{} {}", where, one.path, why), one.identity});
@@ -305,8 +298,9 @@ class Finder {
 
   const Config& config_;
   const FoundDatabases& before_;
-  const std::shared_ptr<const MountTable> mounts_ = std::make_shared<MountTable>(read_mounts());
-  const std::int64_t end_ms_ = monotonic_ms() + Patience().all_ms;
+  const Patience patience_;
+  const SharedMounts mounts_ = std::make_shared<MountTable>(read_mounts());
+  const std::int64_t begun_ms_ = monotonic_ms();
   Names named_;
   std::vector<Pattern> patterns_;
   FoundDatabases found_;
@@ -324,8 +318,8 @@ bool is_beside_a_database(std::string_view name) {
   return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return name.ends_with(end); });
 }
 
-FoundDatabases find_databases(const Config& config, const FoundDatabases& before) {
-  return Finder(config, before).find();
+FoundDatabases find_databases(const Config& config, const FoundDatabases& before, const Patience& patience) {
+  return Finder(config, before, patience).find();
 }
 
 Result<std::string> replica_url(const DatabaseEntry& entry, const std::string& path, const std::string& below) {

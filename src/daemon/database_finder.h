@@ -7,12 +7,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "daemon/config.h"
+#include "daemon/patient.h"
 
 namespace cairn::daemon {
 
@@ -32,7 +34,10 @@ struct Clash {
 // What did not answer, or failed: what was known of it is taken to be so still.
 struct Unanswered {
   std::string what, sentence;  // the first for "... answers again"
+  bool gets_on = false;        // it is only not done yet
 };
+
+class WalkUnderway;
 
 struct FoundDatabases {
   std::vector<FoundDatabase> databases;  // by path; those that are named by path are there although the file is not
@@ -40,11 +45,12 @@ struct FoundDatabases {
   std::vector<Clash> clashes;
   std::vector<Unanswered> unanswered;    // it is to be looked again
   std::map<std::string, std::string> real_places;  // of replicas to which links lead
+  std::vector<std::shared_ptr<const WalkUnderway>> underway;  // that went on when they were waited for no longer
 };
 
 // A database that several entries mean belongs to the one that names its path, else to the first. `before`: what was
-// found last, of which what does not answer now stays as it was.
-FoundDatabases find_databases(const Config& config, const FoundDatabases& before = {});
+// found last, of which what does not answer now stays as it was, and what was not done is not begun anew.
+FoundDatabases find_databases(const Config& config, const FoundDatabases& before = {}, const Patience& patience = {});
 
 // How the sentence about one begins that was registered.
 inline constexpr std::string_view kRegisteredClash = "registered: ";

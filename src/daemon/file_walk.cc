@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <unordered_set>
 
@@ -22,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMostLinks = 40;                   // on one way, as in Linux
+constexpr std::int64_t kPublish_ms = 20;         // between two times that a walk tells what it has found
 constexpr std::int64_t kMostFailing_ms = 3'000;  // of a disk that takes its time: then the rest has failed as well
 
 bool is_absence(int number) {
@@ -109,6 +111,7 @@ class Progress {
     failing_ms_ += moved_ms_ - before_ms;
   }
   bool has_failed() const { return failing_ms_ >= kMostFailing_ms; }
+  std::int64_t moved_ms() const { return moved_ms_; }
 
  private:
   Steps& steps_;
@@ -117,16 +120,19 @@ class Progress {
 
 class Walk {
  public:
-  Walk(const std::vector<std::string>& components, const MountTable& mounts, const std::string& device, Steps& steps)
-      : components_(components), mounts_(mounts), device_(device), links_(mounts, device), progress_(steps) {}
+  using Publish = std::function<void(Walked&& more)>;
+  Walk(const std::vector<std::string>& components, const MountTable& mounts, const std::string& device, Steps& steps,
+       Publish publish)
+      : components_(components), mounts_(mounts), device_(device), links_(mounts, device), progress_(steps),
+        publish_(std::move(publish)) {}
 
   void begin(const Way& way) {
     Followed followed{Followed::End::failed, ""};
     if (!progress_.has_failed()) followed = links_.follow(way.real);
     if (followed.end == Followed::End::failed) return note(way.path, EIO);
-    progress_.step();
+    step();
     Way on{way.path, std::move(followed.real), way.below, way.index};
-    if (followed.end == Followed::End::elsewhere) return walked.elsewhere.push_back(std::move(on));
+    if (followed.end == Followed::End::elsewhere) return walked_.elsewhere.push_back(std::move(on));
     if (on.below.empty()) return at(on);
     struct stat file{};
     if (::stat(on.real.c_str(), &file) != 0) return note(on.path, errno);
@@ -137,19 +143,27 @@ class Walk {
     }
   }
 
-  Walked walked;
+  void publish() {
+    published_ms_ = progress_.moved_ms();
+    publish_(std::exchange(walked_, {}));
+  }
 
  private:
+  void step() {
+    progress_.step();
+    if (progress_.moved_ms() - published_ms_ >= kPublish_ms) publish();
+  }
+
   void at(const Way& way) {
     if (!seen_.emplace(way.path, way.index).second) return;
-    walked.directories.insert(way.path);
+    walked_.directories.insert(way.path);
     const std::string& component = components_[way.index];
     const bool any_depth = component == "**";
     if (any_depth) at({way.path, way.real, way.below, way.index + 1});
     std::error_code error;
     fs::directory_iterator entry(way.real, error), end;
     for (; !error && entry != end && !progress_.has_failed(); entry.increment(error)) {
-      progress_.step();
+      step();
       const std::string name = entry->path().filename().string();
       if (any_depth ? !is_walked(name) : ::fnmatch(component.c_str(), name.c_str(), FNM_PERIOD) != 0) continue;
       const std::string below = way.below.empty() ? name : way.below + "/" + name;
@@ -162,7 +176,7 @@ class Walk {
   // Links are not followed at any depth: they can lead in circles.
   void take(const fs::directory_entry& entry, const Way& way, bool any_depth) {
     const std::string* const mounted = mounts_.mounted_at(way.real);
-    if (mounted && *mounted != device_) return walked.elsewhere.push_back(way);
+    if (mounted && *mounted != device_) return walked_.elsewhere.push_back(way);
     std::error_code error;
     const bool is_link = entry.is_symlink(error), is_directory = !is_link && !error && entry.is_directory(error);
     if (error) return note(way.path, error.value());
@@ -181,7 +195,7 @@ class Walk {
     const int number = ::stat(way.real.c_str(), &file) == 0 ? 0 : errno;
     if (number != 0 && number != EACCES) return note(way.path, number);
     if (number == 0 && !S_ISREG(file.st_mode)) return;
-    walked.files.emplace(way.path, Walked::File{way.below, number != 0 ? "" : identity_text(file)});
+    walked_.files.emplace(way.path, Walked::File{way.below, number != 0 ? "" : identity_text(file)});
   }
 
   static std::string identity_text(const struct stat& file) {
@@ -189,9 +203,9 @@ class Walk {
   }
 
   void note(const std::string& path, int number) {
-    if (number == EACCES) walked.denied.insert(path);
+    if (number == EACCES) walked_.denied.insert(path);
     if (!is_of_the_disk(number)) return;
-    walked.failed.insert(path);
+    walked_.failed.insert(path);
     progress_.fail();
   }
 
@@ -200,6 +214,9 @@ class Walk {
   const std::string& device_;
   LinkFollower links_;
   Progress progress_;
+  const Publish publish_;
+  std::int64_t published_ms_ = monotonic_ms();
+  Walked walked_;  // since then
   std::set<std::pair<std::string, std::size_t>> seen_;
 };
 
@@ -234,7 +251,7 @@ std::optional<std::string> identity_of(const std::string& name, const std::strin
 
 std::optional<std::string> place_at(const std::string& /*name*/, const std::string& real) { return file_url(real); }
 
-Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
+Names look_at_names(const std::vector<Way>& ways, const Look& look, const MountTable& mounts, const std::string& device,
                     Steps& steps) {
   LinkFollower links(mounts, device);
   Progress progress(steps);
@@ -258,11 +275,35 @@ Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& m
   return names;
 }
 
-Walked walk(const std::vector<std::string>& components, const std::vector<Way>& ways, const MountTable& mounts,
-            const std::string& device, Steps& steps) {
-  Walk walk(components, mounts, device, steps);
-  for (const Way& way : ways) walk.begin(way);
-  return std::move(walk.walked);
+void Walked::merge(Walked&& more) {
+  files.merge(more.files);
+  directories.merge(more.directories);
+  denied.merge(more.denied);
+  failed.merge(more.failed);
+  elsewhere.insert(elsewhere.end(), std::make_move_iterator(more.elsewhere.begin()),
+                   std::make_move_iterator(more.elsewhere.end()));
 }
+
+WalkUnderway::WalkUnderway(std::string question, std::vector<std::string> components, std::vector<Way> ways)
+    : question_(std::move(question)), components_(std::move(components)), ways_(std::move(ways)),
+      moved_ms_(monotonic_ms()) {}
+
+void WalkUnderway::run(const MountTable& mounts, const std::string& device, Steps& steps) {
+  Walk walk(components_, mounts, device, steps, [this](Walked&& more) {
+    moved_ms_ = monotonic_ms();
+    MutexLock lock(mutex_);
+    found_.merge(std::move(more));
+  });
+  for (const Way& way : ways_) walk.begin(way);
+  walk.publish();
+  is_over_ = true;
+}
+
+Walked WalkUnderway::found() const {
+  MutexLock lock(mutex_);
+  return found_;
+}
+
+bool WalkUnderway::gets_on(std::int64_t patience_ms) const { return monotonic_ms() - moved_ms_ < patience_ms; }
 
 }  // namespace cairn::daemon

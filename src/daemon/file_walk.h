@@ -3,6 +3,9 @@
 // that is dead holds up nothing else.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -12,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "daemon/mounts.h"
 #include "daemon/patient.h"
 
@@ -28,6 +32,7 @@ struct Way {
   std::string real;        // the same, without the links that were followed to here
   std::string below = {};  // of what a pattern means: its path below the pattern's directory
   std::size_t index = 0;   // and the component that its entries are to match, or past the last
+  bool operator==(const Way&) const = default;
 };
 
 // Both have the ways that lead to another device in `elsewhere`, and in `failed` by their names those that a disk or
@@ -45,17 +50,45 @@ struct Walked {
   std::set<std::string> directories, denied;  // the second: may not be read
   std::vector<Way> elsewhere;
   std::set<std::string> failed;
+
+  void merge(Walked&& more);
+};
+
+// The search for the files that a pattern means, in all that lies on one device. It may take longer than anybody waits
+// for it: what it has found is there meanwhile.
+class WalkUnderway {
+ public:
+  WalkUnderway(std::string question, std::vector<std::string> components, std::vector<Way> ways);
+
+  // What goes away meanwhile is passed over: the next one finds it.
+  void run(const MountTable& mounts, const std::string& device, Steps& steps) EXCLUDES(mutex_);
+
+  // Any thread.
+  bool is_for(const WalkUnderway& other) const {
+    return question_ == other.question_ && components_ == other.components_ && ways_ == other.ways_;
+  }
+  const std::vector<Way>& ways() const { return ways_; }
+  Walked found() const EXCLUDES(mutex_);  // so far
+  bool is_over() const { return is_over_; }
+  // Not when it has got nowhere for so long.
+  bool gets_on(std::int64_t patience_ms) const;
+
+ private:
+  const std::string question_;
+  const std::vector<std::string> components_;
+  const std::vector<Way> ways_;
+  std::atomic<bool> is_over_ = false;
+  std::atomic<std::int64_t> moved_ms_;
+  mutable Mutex mutex_;
+  Walked found_ GUARDED_BY(mutex_);
 };
 
 // What is told of a name. Nothing: the disk fails.
-using Look = std::optional<std::string> (*)(const std::string& name, const std::string& real);
+using Look = std::function<std::optional<std::string>(const std::string& name, const std::string& real)>;
 std::optional<std::string> identity_of(const std::string& name, const std::string& real);
 std::optional<std::string> place_at(const std::string& name, const std::string& real);  // as URL
 
-Names look_at_names(const std::vector<Way>& ways, Look look, const MountTable& mounts, const std::string& device,
+Names look_at_names(const std::vector<Way>& ways, const Look& look, const MountTable& mounts, const std::string& device,
                     Steps& steps);
-// The files that a pattern means. What goes away meanwhile is passed over: the next look finds it.
-Walked walk(const std::vector<std::string>& components, const std::vector<Way>& ways, const MountTable& mounts,
-            const std::string& device, Steps& steps);
 
 }  // namespace cairn::daemon

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "daemon/database_finder.h"
 #include "daemon/file_walk.h"
+#include "daemon/names_watch.h"
 #include "daemon/test_finder.h"
 
 namespace cairn::daemon {
@@ -28,9 +29,14 @@ using ::testing::IsEmpty;
 class FinderHangingTest : public FinderTest {
  protected:
   ~FinderHangingTest() override {
-    *may_end_ = true;
     for (const int fuse : fuses_) ::close(fuse);
     for (const std::string& point : mounts_) ::umount2(point.c_str(), MNT_DETACH);
+    let_go();
+  }
+
+  // What hangs comes back.
+  void let_go() {
+    *may_end_ = true;
     while (*hanging_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -143,6 +149,39 @@ TEST_F(FinderHangingTest, ANewcomerDoesNotDisplaceWhatDoesNotAnswer) {
   EXPECT_THAT(paths(after), ElementsAre("two/app.db"));
   ASSERT_EQ(after.clashes.size(), 1u);
   EXPECT_EQ(after.clashes[0].path, scratch_ / "one/app.db");
+}
+
+// One that was taken in by its name, while nothing could be seen of it.
+TEST_F(FinderHangingTest, WhatCouldNotBeSeenWhenItCameDisplacesNothingLater) {
+  touch("in/a.db");
+  fs::create_directories(scratch_ / "names");
+  fs::create_hard_link(scratch_ / "in/a.db", scratch_ / "names/b.db");
+  const std::string known = "[[database]]\nglob = '$D/in/*.db'\n";
+  const std::string both = "[[database]]\npath = '$D/names/b.db'\n" + known;
+  const FoundDatabases before = find(known);
+  hang("names on " + device_of(scratch_.path()));
+  const FoundDatabases blind = find(both, before);
+  ASSERT_THAT(paths(blind), ElementsAre("in/a.db", "names/b.db"));
+  let_go();
+  const FoundDatabases after = find(both, blind), later = find(both, after);
+  EXPECT_THAT(paths(after), ElementsAre("in/a.db"));
+  ASSERT_EQ(after.clashes.size(), 1u);
+  EXPECT_THAT(after.clashes[0].sentence, HasSubstr("is the same database as " + scratch_ / "in/a.db"));
+  EXPECT_THAT(paths(later), ElementsAre("in/a.db"));
+}
+
+TEST_F(FinderHangingTest, AReplicaThatCouldNotBeSeenWhenItCameDisplacesNoneLater) {
+  touch("two/app.db");
+  fs::create_directories(scratch_ / "out");
+  fs::create_directory_symlink(scratch_ / "out", scratch_ / "link");
+  const std::string known = "[[database]]\ndirectory = '$D/two'\nto = '$D/out'\n";
+  const std::string both = "[[database]]\npath = '$D/one/app.db'\nto = '$D/link/app.db'\n" + known;
+  const FoundDatabases before = find(known);
+  hang("names on " + device_of(scratch_.path()));
+  const FoundDatabases blind = find(both, before);
+  ASSERT_THAT(paths(blind), ElementsAre("one/app.db", "two/app.db"));
+  let_go();
+  EXPECT_THAT(paths(find(both, blind)), ElementsAre("two/app.db"));
 }
 
 TEST_F(FinderHangingTest, WhatWasLeftOutStaysSoWhileItDoesNotAnswer) {
@@ -278,6 +317,38 @@ TEST_F(FinderHangingTest, ADiskThatTakesItsTimeToFailIsAskedNoMoreAfterSomeSecon
   delay_ms = 1'600;
   EXPECT_EQ(look_at_names(ways, fails, mounts, device_of(scratch_.path()), steps).failed.size(), 10u);
   EXPECT_EQ(asked, 2);
+}
+
+// As of a mount that dies after it was looked at.
+TEST_F(FinderHangingTest, AWatchThatHangsHoldsUpNoOtherAndNobodyWhoWaits) {
+  static std::atomic<bool> dies, is_asked;
+  dies = true;
+  const AddWatch add = [](int inotify, const char* path, std::uint32_t mask) {
+    while (dies && std::string_view(path).ends_with("/dead")) {
+      is_asked = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return ::inotify_add_watch(inotify, path, mask);
+  };
+  if (!mount_memory("dead")) GTEST_SKIP() << kNoMounts;
+  fs::create_directories(scratch_ / "in");
+  auto watch = NamesWatch::open(add, {100, 60'000}).value();
+  const std::set<std::string> both{scratch_ / "dead", scratch_ / "in"};
+  EXPECT_FALSE(watch->watch(both));
+  EXPECT_TRUE(is_asked);
+  touch("in/a.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
+  watch = NamesWatch::open(add, {100, 60'000}).value();  // what hangs holds the one before
+  EXPECT_FALSE(watch->watch(both)) << "it is not asked again before it is back";
+  dies = false;
+  bool all = false;
+  for (int i = 0; i < 30'000 && !all; ++i) {
+    all = watch->watch(both);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(all);
+  touch("dead/b.db");
+  EXPECT_TRUE(watch->wait(30'000'000));
 }
 
 TEST_F(FinderHangingTest, MountsThatFailAreMissedAlone) {

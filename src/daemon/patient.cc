@@ -123,8 +123,10 @@ bool is_over(WaitedFor& one, std::int64_t patience_ms, bool is_late) {
   if (one.question->is_answered) return true;
   const std::int64_t now_ms = monotonic_ms();
   if (const std::uint64_t steps = one.asked->steps; std::exchange(one.steps, steps) != steps) one.moved_ms = now_ms;
-  if (!is_late && now_ms - one.moved_ms < patience_ms) return false;
+  const bool gets_on = now_ms - one.moved_ms < patience_ms;
+  if (!is_late && gets_on) return false;
   one.question->is_answered = !AllAsked::instance().leave(*one.asked);
+  one.question->is_late = !one.question->is_answered && gets_on;
   return true;
 }
 

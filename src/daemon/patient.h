@@ -19,6 +19,7 @@ struct Question {
   std::string device;                // what it asks
   std::function<void(Steps&)> work;  // with copies of all that it needs: it may go on when nobody waits any more
   bool is_answered = false;          // it has come back; else it was left alone, or not begun
+  bool is_late = false;              // the first, and it got on until the time of all was over
 };
 
 struct Patience {

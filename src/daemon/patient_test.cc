@@ -100,6 +100,10 @@ TEST_F(PatientTest, WhoGetsOnForTooLongIsLeftAloneToo) {
   std::vector<Question> one{{"crawls", "disk", crawls}};
   ask_all(one, {60'000, 100});
   EXPECT_FALSE(one[0].is_answered);
+  EXPECT_TRUE(one[0].is_late);
+  std::vector<Question> hanging{{"hangs", "another disk", hangs()}};
+  ask_all(hanging, {20, 60'000});
+  EXPECT_FALSE(hanging[0].is_late);
 }
 
 TEST_F(PatientTest, WithoutAThreadNothingIsAsked) {

@@ -23,11 +23,12 @@ class FinderTest : public ::testing::Test {
     for (std::size_t at; (at = text.find("$D")) != std::string::npos;) text.replace(at, 2, scratch_.path());
     return text;
   }
-  FoundDatabases find(const std::string& text, const FoundDatabases& before = {}) const {
+  FoundDatabases find(const std::string& text, const FoundDatabases& before = {},
+                      const Patience& patience = {}) const {
     const Result<Config> config =
         parse_config(filled(text), "cairn.toml", [](const std::string&) { return std::nullopt; });
     EXPECT_TRUE(config) << (config ? "" : config.error().message());
-    return config ? find_databases(*config, before) : FoundDatabases();
+    return config ? find_databases(*config, before, patience) : FoundDatabases();
   }
 
   const cairn::testing::Scratch scratch_{"finder"};

@@ -14,6 +14,7 @@ constexpr std::int64_t kSecond_us = 1'000'000;
 constexpr std::int64_t kRest_us = 2 * kSecond_us;
 constexpr std::int64_t kAgain_us = 5'000;
 constexpr std::int64_t kLook_us = 20'000;
+constexpr std::int64_t kAskAgain_us = 100'000;  // whether somebody checkpoints, which is read from all locks there are
 constexpr std::int64_t kPinStays_us = 50'000;  // at most, beside a writer that commits on
 constexpr std::int64_t kRunsOfAnOutage = 20;  // a segment holds this part of the time that the store has been away
 constexpr std::int64_t kSync_us = 2'000'000;
@@ -223,6 +224,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
       }
       if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);
     }
+    if (database_->hold() == sqlite::Hold::pin) look_soon_beside_checkpointer(now);
     return {};
   }
   if (!state_->is_all_of(index_) || !backfilled) {
@@ -245,6 +247,19 @@ bool Capturer::pin_may_stay(const Time& now) {
   seen_salts_ = index_.salts;
   seen_frame_ = index_.max_frame;
   return commits_go_on && now.mono_us < pin_moved_us_ + kPinStays_us;
+}
+
+// A RESTART or TRUNCATE that has synced the database goes on to wait for the pin to go, with the write lock. When that
+// is, nothing tells: it shows in shared memory only, and a sync may take seconds in which nothing else happens.
+void Capturer::look_soon_beside_checkpointer(const Time& now) {
+  if (!index_.is_backfill_begun()) return;
+  const std::int64_t ask_us = asked_for_checkpointer_us_ + kAskAgain_us;
+  if (now.mono_us >= ask_us) {
+    asked_for_checkpointer_us_ = now.mono_us;
+    is_beside_checkpointer_ = database_->checkpointer_at_work();
+    if (!is_beside_checkpointer_) return;  // it has died, or there was none
+  }
+  wake_us_ = std::min(wake_us_, is_beside_checkpointer_ ? now.mono_us + kLook_us : ask_us);
 }
 
 // True: to the newest commit. Not when all read marks are in use by older readers, so that ours could only be an old

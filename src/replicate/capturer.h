@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,7 @@ class Capturer {
   bool is_written_under_floor() const;
   Result<void> keep_hold(const Time& now);
   bool pin_may_stay(const Time& now);
+  void look_soon_beside_checkpointer(const Time& now);
   Result<bool> move_pin(const Time& now);
   Result<bool> advance(const Time& now);
   Result<bool> take_floor();
@@ -113,6 +115,8 @@ class Capturer {
   wal::Salts seen_salts_;         // of the WAL when a pin was to move last, and how far it went
   FrameNo seen_frame_;
   std::int64_t pin_moved_us_ = 0;
+  std::int64_t asked_for_checkpointer_us_ = std::numeric_limits<std::int64_t>::min() / 2;
+  bool is_beside_checkpointer_ = false;  // when that was asked last
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t sealed_us_ = 0;  // when the last segment ended

@@ -136,6 +136,64 @@ TEST_F(RollOverLocksTest, NoScratchFileIsWrittenUnderTheWriteLock) {
   expect_replica_is_current();
 }
 
+// As a RESTART or TRUNCATE on a slow disk: when its sync is over it waits for Cairn, and no file is written to then.
+TEST_F(RollOverLocksTest, LooksOftenWhileAnotherCheckpointSyncsForLong) {
+  App app(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0");
+  start(rolling(1000, 10));
+  must_settle();
+  app.must(fill(50));
+  for (int i = 0; i < 20; ++i) ASSERT_NO_FATAL_FAILURE(capture_after(20'000));  // all of it, and nothing goes on
+  ASSERT_EQ(replicator_->status().hold, "pin");
+  std::int64_t longest_us = 0;
+  int looks = 0;
+  wal_.before_sync = [&] {
+    for (const std::int64_t until_us = now_.mono_us + 3'000'000; now_.mono_us < until_us; ++looks) {
+      const auto step = replicator_->capture_step(now_);
+      ASSERT_TRUE(step) << step.error().message();
+      longest_us = std::max(longest_us, step->next_us - now_.mono_us);
+      now_.mono_us = std::max(step->next_us, now_.mono_us + 100);
+    }
+  };
+  sqlite3_busy_handler(app.handle(), [](void* self, int) {
+    auto* test = static_cast<RollOverLocksTest*>(self);
+    return test->turn_in_handler() ? 1 : 0;
+  }, this);
+  EXPECT_EQ(app.ask("PRAGMA wal_checkpoint(TRUNCATE)"), "0");
+  wal_.before_sync = nullptr;
+  EXPECT_GT(looks, 0);
+  EXPECT_LE(longest_us, 50'000);
+  const auto step = replicator_->capture_step(now_);
+  ASSERT_TRUE(step);
+  EXPECT_GT(step->next_us - now_.mono_us, 1'000'000) << "nobody is at work any more";
+  expect_replica_is_current();
+}
+
+// One that died left its mark in shared memory, which nobody takes back.
+TEST_F(RollOverLocksTest, LooksNoOftenerForACheckpointThatDied) {
+  App app(db_path_), other(db_path_);
+  app.must("PRAGMA wal_autocheckpoint=0");
+  other.ask("SELECT count(*) FROM t");
+  start(rolling(1000, 10));
+  must_settle();
+  app.must(fill(50));
+  for (int i = 0; i < 20; ++i) ASSERT_NO_FATAL_FAILURE(capture_after(20'000));
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(other.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  void volatile* shared = nullptr;
+  ASSERT_EQ(file->pMethods->xShmMap(file, 0, 32768, 0, &shared), SQLITE_OK);
+  static_cast<volatile std::uint32_t*>(shared)[32] = 10;
+  const std::int64_t until_us = now_.mono_us + 60'000'000;
+  int looks = 0;
+  for (; now_.mono_us < until_us; ++looks) {
+    const auto step = replicator_->capture_step(now_);
+    ASSERT_TRUE(step) << step.error().message();
+    now_.mono_us = std::max(step->next_us, now_.mono_us + 100);
+  }
+  EXPECT_LT(looks, 40);
+  expect_replica_is_current();
+}
+
 // The WAL is cut under Cairn's feet, by somebody who does not ask SQLite, while it has the write lock.
 TEST_F(RollOverLocksTest, FramesThatAreGoneUnderTheWriteLockEndNothing) {
   App app(db_path_);

@@ -24,6 +24,7 @@ constexpr std::size_t kHeaderWords = 12;  // of one copy; the last two are its c
 constexpr std::size_t kSummedBytes = 40;
 constexpr std::size_t kBackfilledWord = 24;
 constexpr std::size_t kReadMarksWord = 25;
+constexpr std::size_t kAttemptedWord = 32;
 
 using HeaderWords = std::array<std::uint32_t, kHeaderWords>;
 
@@ -86,6 +87,7 @@ IndexState read_index(const volatile void* shared, IndexHeader& out) {
   found.page_size = page_size.value_or(0);
 
   found.backfilled = FrameNo(load_word(words, kBackfilledWord));
+  found.attempted = FrameNo(load_word(words, kAttemptedWord));
   for (std::size_t i = 0; i < found.read_marks.size(); ++i) found.read_marks[i] = load_word(words, kReadMarksWord + i);
   barrier();
   if (load_copy(words, 0) != header) return IndexState::not_ready;

@@ -134,6 +134,7 @@ TEST_F(LiveIndex, SaysWhatTheWalFileAndSqliteSay) {
     const IndexHeader after = look(db);
     EXPECT_EQ(after.backfilled.value, frames.backfilled);
     EXPECT_EQ(after.backfilled, after.max_frame);
+    EXPECT_EQ(after.attempted, after.max_frame);
     EXPECT_EQ(after.change, index.change);
   }
 }

@@ -88,9 +88,12 @@ struct IndexHeader {
   Checksum frame_sum;        // running checksum of max_frame
   Salts salts;
   FrameNo backfilled;        // nBackfill: frames that are in the database file
+  FrameNo attempted;         // nBackfillAttempted: frames that a checkpointer has begun to bring there
   std::array<std::uint32_t, 5> read_marks{};
   // nBackfill can be the larger one: for a moment in a restart, and for good after the WAL-reset bug has struck.
   bool all_backfilled() const { return backfilled >= max_frame; }
+  // Somebody copies or syncs, or has died doing so, or has recovered the WAL. An SQLite from before 3.10 does not tell.
+  bool is_backfill_begun() const { return attempted > backfilled; }
   bool operator==(const IndexHeader&) const = default;
 };
 
