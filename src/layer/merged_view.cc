@@ -35,6 +35,12 @@ std::optional<FileDescriptor> merged_view_of(int upper) {
   return {};
 }
 
+bool is_mounted(int file) {
+  struct statx info {};
+  if (::statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &info) != 0) return false;
+  return (info.stx_mask & STATX_MNT_ID) == 0 || !device_of_mount(info.stx_mnt_id).empty();  // Linux before 5.8
+}
+
 std::optional<FileDescriptor> directory_in_view(int view, const std::string& path, int directory,
                                                 const std::string& name) {
   auto there = open_directory(view, path);

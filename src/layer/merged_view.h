@@ -11,6 +11,8 @@ namespace cairn::layer {
 
 // The mount's root, open. Nothing: no such mount is seen (it may be in another mount namespace, or covered).
 std::optional<FileDescriptor> merged_view_of(int upper);
+// Whether what it lies in is still among the mounts that this process sees.
+bool is_mounted(int file);
 // Where the file `name` lies for its locks: `path` in the merged view, if the name leads to the same file there.
 // Nothing: it does not, something else is mounted over it.
 std::optional<FileDescriptor> directory_in_view(int view, const std::string& path, int directory,

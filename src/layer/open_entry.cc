@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "layer/merged_view.h"
 #include "layer/tar.h"
 
 namespace cairn::layer {
@@ -64,7 +65,11 @@ class OpenDatabase final : public OpenName {
     CAIRN_TRY(copy_->read_at(offset, within));
     return within.size();
   }
-  Result<bool> stands_still() override { return copy_->stands_still(); }
+  // A mount that is gone protects nothing any more: the next one's programs do not see the locks that lie in it.
+  Result<bool> stands_still() override {
+    if (opened_.merged && !is_mounted(opened_.merged->get())) return false;
+    return copy_->stands_still();
+  }
 
  private:
   std::unique_ptr<sqlite::DatabaseCopy> copy_;

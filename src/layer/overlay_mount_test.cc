@@ -1,4 +1,5 @@
 // What the kernel's own overlayfs leaves in an upper directory, read by a scan.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 
@@ -6,6 +7,7 @@
 #include <cstring>
 #include <map>
 
+#include "layer/merged_view.h"
 #include "layer/test_upper.h"
 
 namespace cairn::layer {
@@ -62,6 +64,16 @@ class OverlayMount : public ::testing::Test {
 
 #define MOUNT_OR_SKIP(...) \
   if (const std::string why = mount(__VA_ARGS__); !why.empty()) GTEST_SKIP() << why
+
+TEST_F(OverlayMount, OneThatIsGoneIsKnownForIt) {
+  if (const std::string why = mount(); !why.empty()) GTEST_SKIP() << why;
+  const auto view = merged_view_of(::open(upper_.root().c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_TRUE(view);
+  EXPECT_TRUE(is_mounted(view->get()));
+  mounted_ = false;
+  ASSERT_EQ(::umount2(upper_.beside("merged").c_str(), MNT_DETACH), 0);
+  EXPECT_FALSE(is_mounted(view->get()));
+}
 
 TEST_F(OverlayMount, RemovedReplacedCopiedUpAndLinked) {
   MOUNT_OR_SKIP("redirect_dir=off,metacopy=off");

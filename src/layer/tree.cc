@@ -145,7 +145,10 @@ Result<std::unique_ptr<OpenEntry>> RealTree::open_put(const PlanRow& row) {
   constexpr int kTries = 8;
   for (int i = 0; i < kTries; ++i) {
     CAIRN_ASSIGN(auto open, try_to_open(row, at, i + 1 < kTries ? Looking::by_name : Looking::held));
-    if (open) return std::move(*open);
+    if (!open) continue;
+    // What it lies beside may have become a database of which it is a part, while it was looked at and opened.
+    CAIRN_ASSIGN(const bool is_company_by_now, belongs_to_database(row, at));
+    return is_company_by_now ? MaybeOpen() : std::move(*open);
   }
   return MaybeOpen();
 }

@@ -187,7 +187,8 @@ void Spool::pop(std::string etag) {
   if (segments_.empty()) return;
   shrink(segments_.front().size_bytes);
   commits_ -= segments_.front().commit_count;
-  kept_.take(segments_.front(), std::move(etag));  // one that stays is known for published at the next start, and let go of then
+  // One that stays is known for published at the next start, and let go of then.
+  kept_.take(segments_.front(), std::move(etag));
   segments_.pop_front();
 }
 

@@ -29,9 +29,9 @@ struct MergeOptions {
   // buffers. When the output of a squash is larger, it is made in as many passes; with a scratch file another quarter
   // as much lies in memory on its way there, and an eighth for what is known of the frames of many passes.
   std::uint64_t memory_bytes = 64ull << 20;
-  // Gives a file for pages that a pass comes across and a later one wants, at most as large as what is written; asked
-  // once, and only when there is a second pass. Without it, or while it takes nothing, a block of an input is read again
-  // in each pass that wants a page of it. What it gives back is checked like all else.
+  // Gives a file for pages that a pass comes across and a later one wants, at most as large as the output; asked once,
+  // and only when there is a second pass. Without it, or while it takes nothing, a block of an input is read again in
+  // each pass that wants a page of it. What it gives back is checked like all else.
   OpenScratch open_scratch;
   // The page hashes of the state before the first run (entry i is page i + 1; the lock-byte page: 0). With them the
   // database hash of every run is checked; without, of those runs whose pages the runs before them tell.
@@ -64,7 +64,8 @@ class Merge {
                                              Executor& executor, const MergeOptions& options = {});
   virtual ~Merge() = default;
 
-  // At most options.memory_bytes of pages out, and the blocks that hold them in. True: the object is complete, and footer() is its footer.
+  // At most options.memory_bytes of pages out, and in the blocks that hold them. True: the object is complete, and
+  // footer() is its footer.
   virtual Result<bool> step() = 0;
   virtual const Footer& footer() const = 0;
 

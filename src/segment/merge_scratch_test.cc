@@ -96,7 +96,8 @@ History wide_history() {
   History history(512, before);
   for (std::uint32_t run = 1; run <= kRuns; ++run) {
     Pages pages;
-    for (std::uint32_t page = run; page <= kPageCount; page += kRuns - 3) pages[page] = made_page(512, page + run * 999);
+    for (std::uint32_t page = run; page <= kPageCount; page += kRuns - 3)
+      pages[page] = made_page(512, page + run * 999);
     history.add(pages, kPageCount);
   }
   return history;

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,6 +41,7 @@ struct Wal {
   std::uint32_t page_size = 0, page_count = 0;  // of the database after the last commit; 0: there is no commit
   FrameNo last;                                 // frame of the last commit
   wal::Checksum sum;                            // of all frames up to that one
+  bool ends_unproven = false;                   // behind the last frame that adds up lies one without a checksum
 };
 
 void keep_newest(std::vector<FrameOf>& frames) {
@@ -77,7 +77,11 @@ Result<Wal> learn(const Read& read_wal, std::optional<FrameNo> upto, Promised pr
       const auto frame = promised == Promised::by_index ? wal::check_indexed_frame(*header, sum, bytes)
                                                         : wal::check_frame(*header, sum, bytes);
       valid = frame.has_value();
-      if (!valid) break;
+      if (!valid) {
+        const wal::FrameHeader found = wal::parse_frame_header(bytes.first<wal::kFrameHeaderSize>());
+        wal.ends_unproven = found.page.value != 0 && found.salts == wal::Salts() && found.sum == wal::Checksum();
+        break;
+      }
       at = at.next();
       sum = frame->sum;
       wal.newest.push_back({frame->page.value, at.value});
@@ -143,7 +147,6 @@ class LiveCopy final : public Copy {
  private:
   LiveCopy(int directory, std::string name, std::unique_ptr<Database> database)
       : Copy(std::move(name)), directory_(directory), database_(std::move(database)) {}
-  Result<void> hold();
   Result<void> learn_state();
   Result<std::size_t> read_file(std::uint64_t offset, std::span<std::byte> into) override {
     return database_->read_database(offset, into);
@@ -155,7 +158,7 @@ class LiveCopy final : public Copy {
   const int directory_;
   std::unique_ptr<Database> database_;
   std::optional<wal::IndexHeader> pinned_;  // as it was when the state was learned
-  FileStamp stamp_;                         // the same, under a floor
+  FileStamp stamp_;                         // of the file, the same
 };
 
 std::string path_in(int directory, const std::string& name) {
@@ -168,24 +171,31 @@ bool is_no_such_database(const Error& error) {
          error.kind() == ErrorKind::not_found;
 }
 
+// While a checkpoint is at work no hold is to be had, and while the last one closes the database no connection.
+constexpr int kBusyTries = 500, kBusyPauseMs = 10;
+template <class Act>
+auto patiently(const Act& act) {
+  for (int i = 0;; ++i) {
+    auto done = act();
+    if (done || done.error().kind() != ErrorKind::busy || i == kBusyTries) return done;
+    sqlite3_sleep(kBusyPauseMs);
+  }
+}
+
+// Such a database is copied as well as can be, and is known for torn: all else that is to be kept does not wait for it.
+bool is_of_this_database(const Error& error) {
+  return error.kind() == ErrorKind::busy || error.kind() == ErrorKind::io || error.kind() == ErrorKind::corrupt;
+}
+
 Result<std::unique_ptr<DatabaseCopy>> LiveCopy::open(int directory, const std::string& name) {
-  auto database = Database::open(path_in(directory, name), WalSwitch::refuse, Reach::in_place);
+  const std::string path = path_in(directory, name);
+  auto database = patiently([&] { return Database::open(path, WalSwitch::refuse, Reach::in_place); });
   if (!database && is_no_such_database(database.error())) return std::unique_ptr<DatabaseCopy>();
   if (!database) return database.error();
   std::unique_ptr<LiveCopy> copy(new LiveCopy(directory, name, std::move(*database)));
-  CAIRN_TRY(copy->hold());
+  CAIRN_TRY(patiently([&] { return copy->database_->take_hold(); }));
   CAIRN_TRY(copy->learn_state());
   return std::unique_ptr<DatabaseCopy>(std::move(copy));
-}
-
-// While a checkpoint is at work no hold is to be had.
-Result<void> LiveCopy::hold() {
-  constexpr int kTries = 500, kPauseMs = 10;
-  for (int i = 0;; ++i) {
-    auto held = database_->take_hold();
-    if (held || held.error().kind() != ErrorKind::busy || i == kTries) return held;
-    sqlite3_sleep(kPauseMs);
-  }
 }
 
 Result<void> LiveCopy::learn_state() {
@@ -212,13 +222,12 @@ Result<void> LiveCopy::learn_state() {
   return {};
 }
 
-// What a hold promises, unless somebody has locks elsewhere: in a mount that has taken this one's place, say.
+// What a hold promises, unless somebody has locks elsewhere: in a mount that has taken this one's place, say. He sees
+// no pin, may write more into the file than up to it, and then make the index anew, which says so no more.
 Result<bool> LiveCopy::stands_still() {
   if (was_cut_short_) return false;
-  if (!pinned_) {
-    CAIRN_ASSIGN(const FileStamp now, file_stamp(directory_, name_));
-    return now == stamp_;
-  }
+  CAIRN_ASSIGN(const FileStamp file, file_stamp(directory_, name_));
+  if (!pinned_) return file == stamp_;
   auto now = database_->look();
   for (int i = 0; i < 100 && !now && now.error().kind() == ErrorKind::busy; ++i) {  // somebody commits just then
     sqlite3_sleep(1);
@@ -226,8 +235,9 @@ Result<bool> LiveCopy::stands_still() {
   }
   if (!now && now.error().kind() == ErrorKind::busy) return false;
   if (!now) return now.error();
-  return now->salts == pinned_->salts &&
-         (now->backfilled <= pinned_->max_frame || now->backfilled == pinned_->backfilled);
+  if (now->salts != pinned_->salts) return false;
+  const bool is_held_up = std::max(now->backfilled, now->attempted) <= pinned_->max_frame;
+  return is_held_up && (file == stamp_ || now->backfilled > pinned_->backfilled || now->is_backfill_begun());
 }
 
 // No lock is seen. Nobody is connected (what was left behind is read as SQLite's recovery would read it), or only who
@@ -244,6 +254,7 @@ class UnlockedCopy final : public Copy {
   std::uint64_t size_bytes() const override { return last_.value > 0 ? Copy::size_bytes() : stamps_.file.size; }
   Result<bool> stands_still() override;
   bool is_settled() const { return file_is_settled_; }
+  void note_somebody_is_there() { is_sure_ = false; }
 
  private:
   struct Stamps {
@@ -335,7 +346,8 @@ Result<std::unique_ptr<UnlockedCopy>> UnlockedCopy::open(int directory, const st
   return copy;
 }
 
-// False: the -wal is not its WAL, and nobody is there whose it might become.
+// False: the -wal is another database's WAL, and nobody is there whose it might become. One without a commit is its
+// own: SQLite would take nothing from it, and who has his WAL-index in memory may write his next commits there.
 Result<bool> UnlockedCopy::learn_state(const wal::DatabaseHeader& header) {
   std::array<std::byte, wal::kHeaderSize> start{};
   CAIRN_ASSIGN(const std::size_t got, read_wal(0, start));
@@ -343,7 +355,8 @@ Result<bool> UnlockedCopy::learn_state(const wal::DatabaseHeader& header) {
   CAIRN_ASSIGN(Wal wal, learn([this](auto offset, auto into) { return read_wal(offset, into); }, std::nullopt,
                               Promised::by_checksum));
   const bool is_its_wal = wal.page_count > 0 && wal.page_size == header.page_size;
-  if (!is_its_wal && stamps_.shm.inode == 0) return false;
+  if (wal.page_count > 0 && !is_its_wal && stamps_.shm.inode == 0) return false;
+  is_sure_ = is_sure_ && !wal.ends_unproven;  // commits may lie behind it that only who is connected can read
   if (is_its_wal) {
     last_ = wal.last;
     sum_ = wal.sum;
@@ -419,27 +432,6 @@ Result<bool> is_in_wal_mode(int directory, const std::string& name) {
 
 }  // namespace
 
-Result<FileStamp> file_stamp(int directory, const std::string& name) {
-  struct stat info {};
-  if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return FileStamp{};
-    return os_error(errno, name);
-  }
-  const auto ns = [](const timespec& time) {  // in some far year they begin anew
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec);
-  };
-  return FileStamp{info.st_ino, static_cast<std::uint64_t>(info.st_size), ns(info.st_mtim), ns(info.st_ctim)};
-}
-
-bool is_settled(const FileStamp& stamp) {
-  constexpr std::int64_t kNsPerSecond = 1'000'000'000, kNsPerMs = 1'000'000;
-  struct timespec now {};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  const std::int64_t age_ns = now.tv_sec * kNsPerSecond + now.tv_nsec - stamp.ctime_ns;
-  const bool has_whole_seconds = stamp.ctime_ns % kNsPerSecond == 0;  // as far as is known, that is all it keeps
-  return age_ns >= (has_whole_seconds ? 2 * kNsPerSecond : kSettleMs * kNsPerMs);
-}
-
 Result<bool> has_contents_in_wal(int directory, const std::string& name) {
   const Company company = company_of(directory, name);
   if (!company.wal || company.hot_journal) return false;
@@ -453,8 +445,13 @@ Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const st
   const Company company = company_of(directory, name);
   const bool is_one = company.wal && !company.hot_journal && (company.shm || company.filled_wal);
   if (!is_one) return std::unique_ptr<DatabaseCopy>();
+  bool is_locked = false;  // by somebody who lets nobody in; or SQLite cannot make sense of it
   for (const int where : {directory, merged}) {
-    if (company.shm && where >= 0 && is_seen_connected(where, name)) return LiveCopy::open(where, name);
+    if (!company.shm || where < 0 || !is_seen_connected(where, name)) continue;
+    auto live = LiveCopy::open(where, name);
+    if (live || !is_of_this_database(live.error()) || is_connected_here(where, name)) return live;
+    is_locked = true;
+    break;
   }
   auto copy = UnlockedCopy::open(directory, name);
   if (copy && *copy && !(*copy)->is_settled()) {
@@ -462,6 +459,7 @@ Result<std::unique_ptr<DatabaseCopy>> DatabaseCopy::open(int directory, const st
     copy = UnlockedCopy::open(directory, name);
   }
   if (!copy) return copy.error();
+  if (*copy && is_locked) (*copy)->note_somebody_is_there();
   return std::unique_ptr<DatabaseCopy>(std::move(*copy));
 }
 

@@ -5,9 +5,10 @@
 // reader does: its WAL cannot be restarted meanwhile. So read it in one go, and let go of it.
 // Nobody is seen (a -wal that was left behind; or who uses it does so through an overlay mount, whose locks do not show
 // in the upper directory): the frames of the WAL are found as SQLite's recovery would find them. Then only
-// stands_still() tells that what was read is one state.
+// stands_still() tells that what was read is one state. So it is with one who lets nobody in for some seconds, or whose
+// database SQLite cannot make sense of: of what is copied then stands_still() is never true.
 //
-// Errors: busy (no hold could be had for some seconds), io, denied, corrupt. One thread at a time.
+// Errors: io, denied; busy and corrupt only beside a connection of this process. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +18,9 @@
 
 #include "cairn/error.h"
 #include "cairn/store.h"
+#include "sqlite/file_stamp.h"
 
 namespace cairn::sqlite {
-
-// What stat says of a file. No file: all zero.
-struct FileStamp {
-  std::uint64_t inode = 0, size = 0;
-  std::int64_t mtime_ns = 0, ctime_ns = 0;
-  bool operator==(const FileStamp&) const = default;
-};
-Result<FileStamp> file_stamp(int directory, const std::string& name);
-// The next write to the file is sure to give it another stamp. Otherwise: not before kSettleMs have passed.
-bool is_settled(const FileStamp& stamp);
-inline constexpr int kSettleMs = 21;  // a file system's clock moves at least once in that
 
 // Whether `name` in the open directory is a database whose contents lie in its file and in its -wal: in WAL mode, and
 // with a -wal that belongs to it. Of those in rollback mode: rollback_copy.h.

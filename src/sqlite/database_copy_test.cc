@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -299,6 +301,111 @@ TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenWhatIsWrittenBehindIsNoHarm) {
       .write(more.data(), static_cast<std::streamsize>(more.size()));
   EXPECT_EQ(read(*copy), then);
   EXPECT_TRUE(*copy->stands_still());
+}
+
+// A transaction that has spilled, or was rolled back, of one who has his WAL-index in memory: his next commits go
+// there, and would be replayed over an older copy of the file if the -wal were kept as a file of its own.
+TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAWalWithoutACommitIsNoFileOfItsOwn) {
+  App app(source_);
+  app.run("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
+  app.run(kFill);
+  app.run("PRAGMA wal_checkpoint(RESTART); PRAGMA cache_size=1; BEGIN");
+  app.run("UPDATE t SET a = randomblob(400)");
+  ASSERT_FALSE(std::filesystem::exists(source_ + "-shm"));
+  for (const char* ending : {"", "-wal"})
+    std::ofstream(path_ + ending, std::ios::binary) << file_of(source_ + ending);
+  ::usleep(1000 * kSettleMs);
+  EXPECT_TRUE(is_one());
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  app.run("ROLLBACK");
+  EXPECT_EQ(read(*copy), app.pages());
+  EXPECT_TRUE(*copy->stands_still());
+}
+
+// Behind a frame that has no checksum lie commits that only who is connected can read (docs/sqlite.md, "Savepoints").
+TEST_F(DatabaseCopyTest, WithoutALockThatIsSeenAFrameWithoutAChecksumIsNotPassedOver) {
+  for (const bool has_none : {false, true}) {
+    SCOPED_TRACE(has_none);
+    App app(source_);
+    leave_behind(app);
+    std::filesystem::remove(path_ + "-shm");
+    std::string frame(24 + 4096, has_none ? '\0' : 'x');
+    frame[3] = 2;  // of page 2
+    std::ofstream(path_ + "-wal", std::ios::binary | std::ios::app) << frame;
+    const auto copy = open();
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(read(*copy), app.pages());
+    EXPECT_EQ(*copy->stands_still(), !has_none);
+    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + ending);
+    app.run("DROP TABLE t");
+  }
+}
+
+// The same of a pin: an index that was made anew does not say that more was written to the file than up to there.
+TEST_F(DatabaseCopyTest, UnderAPinAFileThatIsWrittenToByNobodyWhoShowsShows) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
+  app.run(kFill);
+  app.run("PRAGMA wal_checkpoint");
+  app.run("INSERT INTO t VALUES (1)");
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  app.run("INSERT INTO t VALUES (2)");
+  EXPECT_TRUE(*copy->stands_still());
+  app.run("PRAGMA wal_checkpoint");  // up to the pin: that shows
+  EXPECT_TRUE(*copy->stands_still());
+}
+
+TEST_F(DatabaseCopyTest, UnderAPinAFileThatIsWrittenToWithoutACheckpointShows) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a)");
+  app.run(kFill);
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  EXPECT_TRUE(*copy->stands_still());
+  const int file = ::open(path_.c_str(), O_WRONLY);  // and not closed: that would drop locks
+  ASSERT_EQ(::pwrite(file, "x", 1, 5000), 1);
+  EXPECT_FALSE(*copy->stands_still());
+}
+
+// Anybody who may write there can put one, and SQLite would wait at it for ever.
+TEST_F(DatabaseCopyTest, AJournalThatIsNoFileIsNotOpened) {
+  App app(path_);
+  app.run("PRAGMA journal_mode=WAL; CREATE TABLE t(a)");
+  app.run(kFill);
+  for (const bool is_fifo : {true, false}) {
+    SCOPED_TRACE(is_fifo);
+    const std::string journal = path_ + "-journal";
+    ASSERT_EQ(is_fifo ? ::mkfifo(journal.c_str(), 0600) : ::mkdir(journal.c_str(), 0700), 0);
+    const auto copy = open();
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(read(*copy), app.pages());
+    EXPECT_TRUE(*copy->stands_still());
+    std::filesystem::remove(journal);
+  }
+}
+
+// One that SQLite cannot make sense of, though somebody is connected: all else in the layer does not wait for it.
+TEST_F(DatabaseCopyTest, OneThatCannotBeReadUnderLocksIsCopiedAndKnownForTorn) {
+  const pid_t program = ::fork();
+  if (program == 0) {
+    sqlite3* connection = nullptr;
+    sqlite3_open(path_.c_str(), &connection);
+    sqlite3_exec(connection, "PRAGMA journal_mode=WAL; CREATE TABLE t(a); INSERT INTO t VALUES (1)", nullptr, nullptr,
+                 nullptr);
+    ::truncate((path_ + "-wal").c_str(), 100);
+    std::ofstream(scratch_ / "ready");
+    while (true) ::pause();
+  }
+  while (!std::filesystem::exists(scratch_ / "ready")) ::usleep(1000);
+  EXPECT_TRUE(is_seen_connected(directory_.get(), "app.db"));
+  const auto copy = open();
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(read(*copy).size(), copy->size_bytes());
+  EXPECT_FALSE(*copy->stands_still());
+  ::kill(program, SIGKILL);
+  ::waitpid(program, nullptr, 0);
 }
 
 TEST_F(DatabaseCopyTest, WhatIsNoSuchDatabase) {

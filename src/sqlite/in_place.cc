@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <cstring>
+#include <string_view>
 
 namespace cairn::sqlite {
 namespace {
@@ -29,6 +30,14 @@ int open_existing(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags,
   return beneath()->xOpen(beneath(), name, file, how, got_flags);
 }
 
+// All that is read through this is in WAL mode, and has no journal. One that lies there, whatever it is (SQLite would
+// wait for ever at a FIFO), is not opened; nor is it rolled back, which would write to the database.
+int see_no_journal(sqlite3_vfs*, const char* name, int flags, int* is_there) {
+  if (!std::string_view(name).ends_with("-journal")) return beneath()->xAccess(beneath(), name, flags, is_there);
+  *is_there = 0;
+  return SQLITE_OK;
+}
+
 int refuse_to_remove(sqlite3_vfs*, const char*, int) { return SQLITE_IOERR_DELETE; }
 
 }  // namespace
@@ -40,6 +49,7 @@ const char* in_place_vfs() {
     ours.pNext = nullptr;
     ours.xFullPathname = take_name;
     ours.xOpen = open_existing;
+    ours.xAccess = see_no_journal;
     ours.xDelete = refuse_to_remove;
     sqlite3_vfs_register(&ours, 0);
     return ours.zName;

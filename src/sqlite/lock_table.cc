@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -109,15 +110,22 @@ LockTable read_lock_table(std::string_view table, const Identity& shm) {
 
 LockTable read_lock_table(const Identity& shm) { return read_lock_table(table_of_kernel(), shm); }
 
-bool shows_connection(std::string_view table, const Identity& shm) {
+bool shows_connection(std::string_view table, const Identity& shm, long process) {
   bool shown = false;
-  each_line_of(table, shm, [&](const TableLine& line) { shown = shown || line.covers(kConnectionByte); });
+  each_line_of(table, shm, [&](const TableLine& line) {
+    shown = shown || (line.covers(kConnectionByte) && (process == 0 || line.process == process));
+  });
   return shown;
 }
 
 bool is_seen_connected(int directory, const std::string& name) {
   const auto shm = identity_in_table(directory, name + "-shm");
   return shm && shows_connection(table_of_kernel(), *shm);
+}
+
+bool is_connected_here(int directory, const std::string& name) {
+  const auto shm = identity_in_table(directory, name + "-shm");
+  return shm && shows_connection(table_of_kernel(), *shm, ::getpid());
 }
 
 Result<void> expect_locks_to_be_seen(const std::string& path) {

@@ -25,10 +25,14 @@ LockTable read_lock_table(const Identity& shm);
 // one's pid namespace and those in it.
 bool is_seen_connected(int directory, const std::string& name);
 
+// The same of this process alone, as far as it is seen.
+bool is_connected_here(int directory, const std::string& name);
+
 // unsupported: the database at `path` lies in the upper directory of an overlay mount.
 Result<void> expect_locks_to_be_seen(const std::string& path);
 // The same from the text of /proc/locks; for tests.
 LockTable read_lock_table(std::string_view table, const Identity& shm);
-bool shows_connection(std::string_view table, const Identity& shm);
+// `process`: of that one only; 0: of any.
+bool shows_connection(std::string_view table, const Identity& shm, long process = 0);
 
 }  // namespace cairn::sqlite
