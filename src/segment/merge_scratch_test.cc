@@ -45,17 +45,17 @@ struct Disk {
                   into.begin());
       return got;
     }
-    Result<void> write_at(std::uint64_t offset, ByteView written) override {
+    Result<void> write_at(std::uint64_t offset, ByteView part) override {
       MutexLock lock(disk_.mutex);
-      if (disk_.room < written.size()) return Error(ErrorKind::io, "the disk is full");
-      disk_.room -= written.size();
+      if (disk_.room < part.size()) return Error(ErrorKind::io, "the disk is full");
+      disk_.room -= part.size();
       ++disk_.written;
-      disk_.bytes.resize(std::max(disk_.bytes.size(), offset + written.size()));
+      disk_.bytes.resize(std::max(disk_.bytes.size(), offset + part.size()));
       if (disk_.loses_each != 0 && disk_.written % disk_.loses_each == 0) {
         ++disk_.lost;
         return {};
       }
-      std::ranges::copy(written, disk_.bytes.begin() + static_cast<std::ptrdiff_t>(offset));
+      std::ranges::copy(part, disk_.bytes.begin() + static_cast<std::ptrdiff_t>(offset));
       return {};
     }
     Result<std::uint64_t> size() const override { return std::uint64_t{0}; }
