@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cut_mappings.h"
 #include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -160,5 +161,6 @@ int main(int argc, char** argv) {
   // parts, some 24 MiB in each of its arenas.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   cairn::cli::open_closed_streams();
+  cairn::survive_cut_shm_files();  // whoever may write to a database's files may cut the one that is mapped here
   return cairn::cli::run_command({argv + 1, argv + argc});
 }

@@ -129,7 +129,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   let_others_checkpoint();
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
-  const bool lost = database_ && database_->hold() == sqlite::Hold::none;
+  const bool lost = database_ && (database_->hold() == sqlite::Hold::none || database_->index_is_cut());
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
   const bool held = database_ && database_->hold() != sqlite::Hold::none;
   retry_at_us_ = now.mono_us + (kind == ErrorKind::busy || held ? 5'000 : kSecond_us);

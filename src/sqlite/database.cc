@@ -21,9 +21,11 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/cut_mappings.h"
 #include "fmt/format.h"
 #include "sqlite/in_place.h"
 #include "sqlite/lock_table.h"
+#include "sqlite/write_guard.h"
 
 namespace cairn::sqlite {
 namespace {
@@ -149,6 +151,7 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
     if (code != SQLITE_OK) return failure(*connection, code, "cannot be read");
   }
   sqlite3_file_control(locks_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal_);
+  for (sqlite3* connection : pins_) guard_writes(connection);
   CAIRN_TRY(look());
   wal_identity_ = identify(path_of_database_ + "-wal").value_or(Identity{});
   shm_identity_ = identify(path_of_database_ + "-shm").value_or(Identity{});
@@ -159,12 +162,6 @@ bool Database::is_in_place() const {
   const auto now = identify(path_);
   return now && *now == identity_ && identify(path_of_database_ + "-wal").value_or(Identity{}) == wal_identity_ &&
          identify(path_of_database_ + "-shm").value_or(Identity{}) == shm_identity_;
-}
-
-std::int64_t Database::modified_ns() const {
-  struct stat info {};
-  if (::stat(path_.c_str(), &info) != 0) return 0;
-  return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
 Result<void> Database::read_header() {
@@ -218,7 +215,9 @@ void Database::close(CloseMode mode) {
   if (gate_held_) release_gate();
   if (checkpoint_lock_held_) release_checkpoint_lock();
   end_hold();
-  if (mode == CloseMode::tidy && pins_[1]) sqlite3_db_config(pins_[1], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  const NoWritesAfterACut guard;
+  const bool checkpoints = mode == CloseMode::tidy && pins_[1] && !index_is_cut();
+  if (checkpoints) sqlite3_db_config(pins_[1], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1]};
   for (sqlite3** connection : all) {
     sqlite3_close(*connection);
@@ -227,7 +226,30 @@ void Database::close(CloseMode mode) {
   file_ = wal_ = nullptr;
 }
 
+// The exchanged memory goes only when all connections of this process to the database are closed: until then whatever
+// SQLite has made of the zeros in it is an index that nobody else writes to.
+bool Database::index_is_cut() {
+  if (index_is_cut_ || file_ == nullptr) return index_is_cut_;
+  if (shm_cut_count() == shm_cuts_seen_) return false;
+  volatile void* shared = nullptr;
+  (void)file_->pMethods->xShmMap(file_, 0, kIndexPage, 0, &shared);
+  index_is_cut_ = shared != nullptr && is_cut_off(shared, shm_cuts_seen_);
+  return index_is_cut_;
+}
+
+Error Database::cut_failure() const {
+  return Error(ErrorKind::io,
+               fmt::format("{}-shm was cut while it was read: the database is opened anew. If this comes again, find "
+                           "out what truncates that file (SQLite does not while anybody has it open), or whether its "
+                           "disk fails or is full", path_));
+}
+
 Result<wal::IndexHeader> Database::look() {
+  auto seen = look_at_index();
+  return index_is_cut() ? cut_failure() : seen;
+}
+
+Result<wal::IndexHeader> Database::look_at_index() {
   volatile void* shared = nullptr;
   const int code = file_->pMethods->xShmMap(file_, 0, kIndexPage, 0, &shared);
   if ((code != SQLITE_OK && (code & 0xff) != SQLITE_READONLY) || shared == nullptr) {
@@ -420,9 +442,13 @@ void Database::release_gate() {
 
 Result<bool> Database::checkpoint(Checkpoint mode) {
   if (access_ == Access::read_only) return false;
+  if (index_is_cut()) return cut_failure();
+  const NoWritesAfterACut guard;
   const int code = sqlite3_wal_checkpoint_v2(
       free_pin(), "main", mode == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, nullptr,
       nullptr);
+  if (index_is_cut()) return cut_failure();  // what it answers is about an index of its own
+  if (code != SQLITE_OK && guard.has_refused()) return false;  // another database's was cut: nothing is wrong here
   if (code == SQLITE_OK) {
     // It restarted the WAL itself, holding WAL_CKPT_LOCK.
     if (mode == Checkpoint::truncate && hold_ == Hold::floor) floor_proven_ = true;
@@ -431,12 +457,6 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
   Error error = failure(free_pin(), code, "checkpoint failed");
   if (error.kind() == ErrorKind::busy) return false;
   return error;
-}
-
-Result<void> Database::sync_database() {
-  const int code = file_->pMethods->xSync(file_, SQLITE_SYNC_NORMAL);
-  if (code == SQLITE_OK) return {};
-  return Error(ErrorKind::io, fmt::format("{} cannot be synced (SQLite code {})", path_, code));
 }
 
 bool Database::try_checkpoint_lock() {
@@ -463,38 +483,5 @@ void Database::release_checkpoint_lock() {
   lock_shm(file_, kCheckpointLock, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   checkpoint_lock_held_ = false;
 }
-
-namespace {
-Result<std::uint64_t> raw_size(sqlite3_file* file, const std::string& path, const char* what) {
-  sqlite3_int64 size = 0;
-  const int code = file->pMethods->xFileSize(file, &size);
-  if (code != SQLITE_OK) {
-    return Error(ErrorKind::io, fmt::format("{}{}: its size cannot be read (SQLite code {})", path, what, code));
-  }
-  return static_cast<std::uint64_t>(size);
-}
-
-Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span<std::byte> into,
-                             const std::string& path, const char* what) {
-  if (!file->pMethods) return std::size_t{0};  // no WAL has been opened
-  const auto at = static_cast<sqlite3_int64>(offset);
-  const int code = file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), at);
-  if (code == SQLITE_OK) return into.size();
-  if (code != SQLITE_IOERR_SHORT_READ) {
-    return Error(ErrorKind::io, fmt::format("{}{}: cannot be read (SQLite code {})", path, what, code));
-  }
-  CAIRN_ASSIGN(const std::uint64_t size, raw_size(file, path, what));  // the rest is zeros by now
-  return size <= offset ? 0 : std::min<std::size_t>(into.size(), size - offset);
-}
-}  // namespace
-
-Result<std::size_t> Database::read_wal(std::uint64_t offset, std::span<std::byte> into) {
-  return read_raw(wal_, offset, into, path_, "-wal");
-}
-Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std::byte> into) {
-  return read_raw(file_, offset, into, path_, "");
-}
-Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, ""); }
-Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
 
 }  // namespace cairn::sqlite

@@ -10,7 +10,8 @@
 // pins.
 //
 // Errors: busy (someone is in the way for a moment: try again), not_found (no such file, or an empty one), invalid (not
-// a database, or encrypted), unsupported (rollback mode and no leave to change it), denied, io, corrupt.
+// a database, or encrypted), unsupported (rollback mode and no leave to change it), denied, io, corrupt. Once the -shm
+// was cut under it (base/cut_mappings.h) there is nothing but io, until it is opened anew.
 // One thread at a time.
 #pragma once
 
@@ -74,6 +75,8 @@ class Database {
 
   // The WAL-index as it is now. No system call. busy: no consistent copy for some tries (a writer died, recovery due).
   Result<wal::IndexHeader> look();
+  // It was exchanged for memory that nobody else writes to: nothing that it says is to be believed.
+  bool index_is_cut();
 
   Hold hold() const { return hold_; }
 
@@ -125,6 +128,8 @@ class Database {
   Result<void> open_connections(WalSwitch wal_switch, Reach reach);
   Result<void> read_header();
   Result<void> ensure_wal_mode(WalSwitch wal_switch);
+  Result<wal::IndexHeader> look_at_index();
+  Error cut_failure() const;
   Result<bool> open_pin(sqlite3* connection);
   Result<void> take_hold_alone();
   void end_transaction(sqlite3* connection);
@@ -156,6 +161,8 @@ class Database {
   bool gate_held_ = false;
   bool checkpoint_lock_held_ = false;
   int failed_looks_ = 0;
+  std::uint64_t shm_cuts_seen_ = 0;
+  bool index_is_cut_ = false;
   wal::IndexHeader floor_at_;     // the index when the floor was taken
   bool floor_proven_ = false;     // the one restart has happened, and no checkpointer from before it is left
 };

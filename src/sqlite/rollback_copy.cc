@@ -17,7 +17,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/os.h"
-#include "sqlite/in_place.h"
+#include "sqlite/locked_file.h"
 #include "sqlite/rollback_journal.h"
 #include "wal/wal.h"
 
@@ -27,73 +27,6 @@ namespace {
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr int kLookPauseMs = 2;
-
-// A database file, open in SQLite's file layer. It stays where it is: that layer keeps its address.
-class LockedFile {
- public:
-  static std::unique_ptr<LockedFile> open(int directory, const std::string& name) {
-    std::unique_ptr<LockedFile> opened(new LockedFile(fmt::format("/proc/self/fd/{}/{}", directory, name)));
-    sqlite3_vfs* const files = sqlite3_vfs_find(in_place_vfs());
-    opened->space_.resize(static_cast<std::size_t>(files->szOsFile) / sizeof(std::max_align_t) + 1);
-    constexpr int kHow = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
-    const int code = files->xOpen(files, opened->path_, opened->file(), kHow, nullptr);
-    if (code != SQLITE_OK) opened.reset();  // who reads it as a file finds out why
-    return opened;
-  }
-  ~LockedFile() {
-    if (file()->pMethods != nullptr) {
-      unlock();
-      file()->pMethods->xClose(file());
-    }
-    sqlite3_free_filename(path_);
-  }
-  LockedFile(const LockedFile&) = delete;
-  LockedFile& operator=(const LockedFile&) = delete;
-
-  Result<bool> try_lock() {
-    const int code = methods().xLock(file(), SQLITE_LOCK_SHARED);
-    locked_ = code == SQLITE_OK;
-    if (locked_ || (code & 0xff) == SQLITE_BUSY) return locked_;
-    return failure(code, "locking it");
-  }
-  void unlock() {
-    if (locked_) methods().xUnlock(file(), SQLITE_LOCK_NONE);
-    locked_ = false;
-  }
-  bool is_locked() const { return locked_; }
-  // With the lock: somebody prepares to write.
-  Result<bool> has_writer() {
-    int reserved = 0;
-    const int code = methods().xCheckReservedLock(file(), &reserved);
-    if (code != SQLITE_OK) return failure(code, "looking at its locks");
-    return reserved != 0;
-  }
-  // What is behind the end reads as zeros.
-  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) {
-    constexpr std::size_t kMost = 1 << 24;
-    for (std::size_t at = 0; at < into.size(); at += kMost) {
-      const auto part = into.subspan(at, std::min(kMost, into.size() - at));
-      const int code = methods().xRead(file(), part.data(), static_cast<int>(part.size()),
-                                       static_cast<sqlite3_int64>(offset + at));
-      if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return failure(code, "reading it");
-    }
-    return {};
-  }
-
- private:
-  explicit LockedFile(const std::string& path)
-      : path_(sqlite3_create_filename(path.c_str(), (path + "-journal").c_str(), (path + "-wal").c_str(), 0, nullptr)) {
-  }
-  sqlite3_file* file() { return reinterpret_cast<sqlite3_file*>(space_.data()); }
-  const sqlite3_io_methods& methods() { return *file()->pMethods; }
-  Error failure(int code, const char* what) const {
-    return Error(ErrorKind::io, fmt::format("{}: {} (SQLite code {})", what, sqlite3_errstr(code), code));
-  }
-
-  const char* path_;
-  std::vector<std::max_align_t> space_;
-  bool locked_ = false;
-};
 
 Result<std::optional<wal::DatabaseHeader>> header_of(LockedFile& file) {
   std::array<std::byte, 100> start{};
@@ -158,6 +91,7 @@ class RealCopy final : public RollbackCopy {
   std::optional<FileStamp> journal_stamp_;
   std::optional<FileDescriptor> journal_file_;
   RollbackJournal journal_;
+  LockLimit limit_;  // last: it ends before the file
 };
 
 Result<bool> RealCopy::begin() {
@@ -169,7 +103,11 @@ Result<bool> RealCopy::begin() {
     has_given_up_ = has_given_up_ || monotonic_ms() - began_ms >= how_.wait_ms;
   }
   if (has_given_up_) size_ = stamp_.size;
-  if (how_.lock == RollbackReading::Lock::let_go) file_->unlock();
+  if (how_.lock == RollbackReading::Lock::let_go) {
+    file_->unlock();
+  } else {  // what is read goes to a store, which may stall: nobody may come to read for long
+    limit_.start(*file_, locked_at_ms_ + how_.longest_lock_ms - monotonic_ms());
+  }
   return true;
 }
 
@@ -244,7 +182,6 @@ Result<RealCopy::Found> RealCopy::look_at_rest() {
 }
 
 Result<void> RealCopy::read_at(std::uint64_t offset, std::span<std::byte> into) {
-  if (file_->is_locked() && monotonic_ms() - locked_at_ms_ > how_.longest_lock_ms) file_->unlock();
   CAIRN_TRY(file_->read_at(offset, into));
   if (!journal_file_) return {};
   const std::uint64_t end = offset + into.size(), page_size = journal_.page_size;

@@ -32,7 +32,8 @@ enum class JournalRole {
 Result<JournalRole> role_of_journal(int directory, const std::string& name);
 
 struct RollbackReading {
-  // keep_lock: writers wait with their commits, until the copy goes, but no longer than longest_lock_ms.
+  // keep: writers wait with their commits, until the copy goes, but no longer than longest_lock_ms, whether or not it
+  // is read. What is read later is a state if it still stands still.
   enum class Lock { let_go, keep } lock = Lock::let_go;
   std::int64_t wait_ms = 2'000;          // for a writer to be done
   std::int64_t longest_lock_ms = 10'000;

@@ -141,17 +141,36 @@ TEST_F(RollbackCopyTest, KeptLockKeepsWritersOutUntilItGoes) {
   writer.run("COMMIT");
 }
 
+// Nobody reads meanwhile: where the pages go may have stalled.
 TEST_F(RollbackCopyTest, LockIsNotKeptForLongerThanIsSaid) {
   Writer writer(path_);
   writer.run("CREATE TABLE t(a, b)");
   RollbackReading how;
   how.lock = Lock::keep;
-  how.longest_lock_ms = -1;
+  how.longest_lock_ms = 1'500;
   const auto copy = open(how);
-  read(*copy);
+  writer.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (1, 2)");
+  EXPECT_EQ(writer.try_run("COMMIT"), SQLITE_BUSY);
   EXPECT_TRUE(*copy->stands_still());
-  writer.run("INSERT INTO t VALUES (1, 2)");
+  writer.run("PRAGMA busy_timeout=60000; COMMIT");
   EXPECT_FALSE(*copy->stands_still());
+  EXPECT_EQ(read(*copy).size(), copy->size_bytes());  // it can be read still: that it is no state is known by then
+}
+
+TEST_F(RollbackCopyTest, EachCopyHasALimitOfItsOwn) {
+  Writer writer(path_);
+  writer.run("CREATE TABLE t(a, b)");
+  RollbackReading how;
+  how.lock = Lock::keep;
+  for (int round = 0; round < 3; ++round) {
+    how.longest_lock_ms = 20;
+    const auto first = open(how);
+    how.longest_lock_ms = 600'000;
+    const auto second = open(how);  // what the first one gives back is not this one's
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    EXPECT_EQ(writer.try_run("INSERT INTO t VALUES (1, 2)"), SQLITE_BUSY);
+  }
+  writer.run("INSERT INTO t VALUES (1, 2)");
 }
 
 TEST_F(RollbackCopyTest, TransactionThatHasWrittenIsWaitedFor) {

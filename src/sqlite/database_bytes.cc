@@ -1,0 +1,58 @@
+// The bytes of a live database and of its WAL, through SQLite's own files: a descriptor of ours would drop its locks
+// when it is closed.
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "sqlite/database.h"
+
+namespace cairn::sqlite {
+
+std::int64_t Database::modified_ns() const {
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) != 0) return 0;
+  return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+Result<void> Database::sync_database() {
+  const int code = file_->pMethods->xSync(file_, SQLITE_SYNC_NORMAL);
+  if (code == SQLITE_OK) return {};
+  return Error(ErrorKind::io, fmt::format("{} cannot be synced (SQLite code {})", path_, code));
+}
+
+namespace {
+Result<std::uint64_t> raw_size(sqlite3_file* file, const std::string& path, const char* what) {
+  sqlite3_int64 size = 0;
+  const int code = file->pMethods->xFileSize(file, &size);
+  if (code != SQLITE_OK) {
+    return Error(ErrorKind::io, fmt::format("{}{}: its size cannot be read (SQLite code {})", path, what, code));
+  }
+  return static_cast<std::uint64_t>(size);
+}
+
+Result<std::size_t> read_raw(sqlite3_file* file, std::uint64_t offset, std::span<std::byte> into,
+                             const std::string& path, const char* what) {
+  if (!file->pMethods) return std::size_t{0};  // no WAL has been opened
+  const auto at = static_cast<sqlite3_int64>(offset);
+  const int code = file->pMethods->xRead(file, into.data(), static_cast<int>(into.size()), at);
+  if (code == SQLITE_OK) return into.size();
+  if (code != SQLITE_IOERR_SHORT_READ) {
+    return Error(ErrorKind::io, fmt::format("{}{}: cannot be read (SQLite code {})", path, what, code));
+  }
+  CAIRN_ASSIGN(const std::uint64_t size, raw_size(file, path, what));  // the rest is zeros by now
+  return size <= offset ? 0 : std::min<std::size_t>(into.size(), size - offset);
+}
+}  // namespace
+
+Result<std::size_t> Database::read_wal(std::uint64_t offset, std::span<std::byte> into) {
+  return read_raw(wal_, offset, into, path_, "-wal");
+}
+Result<std::size_t> Database::read_database(std::uint64_t offset, std::span<std::byte> into) {
+  return read_raw(file_, offset, into, path_, "");
+}
+Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, ""); }
+Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
+
+}  // namespace cairn::sqlite
