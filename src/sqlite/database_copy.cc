@@ -233,7 +233,8 @@ Result<bool> LiveCopy::stands_still() {
     sqlite3_sleep(1);
     now = database_->look();
   }
-  if (!now && now.error().kind() == ErrorKind::busy) return false;
+  // Somebody cut the index meanwhile (database.h): the next attempt may find another.
+  if (!now && (now.error().kind() == ErrorKind::busy || database_->index_is_cut())) return false;
   if (!now) return now.error();
   if (now->salts != pinned_->salts) return false;
   const bool is_held_up = std::max(now->backfilled, now->attempted) <= pinned_->max_frame;
