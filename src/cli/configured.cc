@@ -462,7 +462,8 @@ Result<void> Configured::begin() {
   const bool were_watched = std::exchange(all_watched_, watch_->watch(directories));
   if (!watch_->trouble().empty() && said_.insert(watch_->trouble()).second) log_.warn("{}", watch_->trouble());
   const bool same = std::includes(watched_.begin(), watched_.end(), directories.begin(), directories.end());
-  if (!same || (all_watched_ && !were_watched)) {
+  const bool has_more_anyway = !loaded_.found.underway.empty();  // the next look comes soon enough
+  if ((!same && !has_more_anyway) || (all_watched_ && !were_watched)) {
     names_changed_ = true;
     signals_.ring();
   }

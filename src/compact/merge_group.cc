@@ -67,8 +67,17 @@ Result<segment::Footer> MergeDesk::merge(const MergeJob& job, const Readers& rea
   segment::MergeOptions options;
   options.open_scratch = [this] { return open_scratch_file(files_, scratch_); };
   options.stop = stop_;
-  FileSink sink(file);
-  CAIRN_ASSIGN(const segment::Footer footer, segment::merge(std::move(inputs), job.kind, sink, executor_, options));
+  const auto merge_into_file = [&] {
+    FileSink sink(file);
+    return segment::merge(inputs, job.kind, sink, executor_, options);
+  };
+  auto merged = merge_into_file();
+  if (!merged && merged.error().kind() == ErrorKind::io) {  // the disk may have had no room for both
+    options.open_scratch = {};
+    CAIRN_TRY(file.truncate(0));
+    merged = merge_into_file();
+  }
+  CAIRN_ASSIGN(const segment::Footer footer, std::move(merged));
   CAIRN_TRY(file.sync());  // a disk that loses what it is given says so now, and not to who removes the inputs
   return footer;
 }

@@ -53,6 +53,7 @@ class Finder {
     }
     // A walk may take all its time, and the places of what it has found are to be asked for.
     look_at(named_, identity_of, patterns_, begun_ms_ + patience_.all_ms * 3 / 4);
+    carry_what_waits();
     take_named();
     for (Pattern& pattern : patterns_) take_matching(pattern);
     look_at_places();
@@ -109,6 +110,7 @@ class Finder {
     const auto fresh = std::make_shared<WalkUnderway>(name, pattern.components, ways);
     for (const std::shared_ptr<const WalkUnderway>& one : before_.underway) {
       if (!one->is_for(*fresh) || !(one->is_over() || one->gets_on(patience_.step_ms))) continue;
+      asked_.insert(one.get());
       take_walk(pattern, one);
       return true;
     }
@@ -124,12 +126,23 @@ class Finder {
   // As far as it has come.
   void take_walk(Pattern& pattern, const std::shared_ptr<const WalkUnderway>& walk) {
     const bool is_over = walk->is_over();  // before it is asked for all
-    pattern.walked.merge(walk->found());
+    Walked found = walk->found();
+    if (!is_over) found.elsewhere.clear();  // other devices are asked once, and not for each part of where it leads
+    pattern.walked.merge(std::move(found));
     if (is_over) return;
     found_.underway.push_back(walk);
     for (const Way& way : walk->ways()) {
       pattern.walked.failed.insert(way.path);
       pattern.unfinished.insert(way.path);
+    }
+  }
+
+  // What lies behind a search that is not over is not asked for in this look, and its own search goes on.
+  void carry_what_waits() {
+    if (found_.underway.empty()) return;
+    for (const std::shared_ptr<const WalkUnderway>& one : before_.underway) {
+      const bool waits = !asked_.contains(one.get()) && (one->is_over() || one->gets_on(patience_.step_ms));
+      if (waits) found_.underway.push_back(one);
     }
   }
 
@@ -306,6 +319,7 @@ class Finder {
   FoundDatabases found_;
   std::vector<Candidate> candidates_;
   std::vector<const Pattern*> unanswered_;
+  std::set<const WalkUnderway*> asked_;
   std::set<std::string> paths_;
   Texts files_, places_;  // to the path that has it
   Texts real_places_;     // of each replica

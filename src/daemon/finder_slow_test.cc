@@ -68,11 +68,24 @@ TEST_F(FinderSlowTest, ASearchThatGetsNowhereIsGivenUp) {
   ASSERT_THAT(meanwhile.unanswered, SizeIs(1));
   EXPECT_THAT(meanwhile.unanswered[0].sentence, HasSubstr("what lies at " + in + "/*/*.db takes long"));
   ASSERT_EQ(meanwhile.underway, before.underway);
-  std::this_thread::sleep_for(std::chrono::milliseconds(60));
-  const FoundDatabases after = find(kTree, meanwhile, {50, 40'000});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1'100));
+  const FoundDatabases after = find(kTree, meanwhile, {1'000, 40'000});
   EXPECT_THAT(after.databases, SizeIs(1));
   EXPECT_THAT(after.unanswered, IsEmpty());
   EXPECT_THAT(after.underway, IsEmpty());
+}
+
+// A device that is reached by a search which is not over is not asked for then, and its own search is not begun anew.
+TEST_F(FinderSlowTest, ASearchBehindOneThatTakesLongGoesOn) {
+  touch("in/a/x.db");
+  const std::string in = scratch_ / "in", device = MountTable(read_mounts()).device_of(in);
+  const auto under_way = [&](const std::string& on, const std::string& at) {
+    return std::make_shared<WalkUnderway>(fmt::format("files below {}/*/*.db on {}", in, on), steps_of("*/*.db"),
+                                          std::vector<Way>{{at, at}});
+  };
+  FoundDatabases before;
+  before.underway = {under_way(device, in), under_way("another", in + "/mounted")};
+  EXPECT_EQ(find(kTree, before).underway, before.underway);
 }
 
 }  // namespace

@@ -273,7 +273,9 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
   // On this thread alone: it may run at a low priority, and takes no core from capture.
   segment::MergeOptions options;
   options.memory_bytes = kMergeMemoryBytes;
-  options.open_scratch = [this] { return open_unnamed(shared_.files, shared_.kept.merging_path()); };
+  // Where the disk had no room for it and for what is merged, it is made without.
+  const auto open_scratch = [this] { return open_unnamed(shared_.files, shared_.kept.merging_path()); };
+  if (merge_trouble_.words.empty()) options.open_scratch = open_scratch;
   CAIRN_ASSIGN(const auto merge,
                segment::Merge::open(std::move(inputs), kind, sink, shared_.one_at_a_time, options));
   while (true) {

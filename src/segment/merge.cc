@@ -45,6 +45,7 @@ constexpr std::uint64_t kMostPages = 1u << 31;  // in a window; their numbers ar
 // Of the memory for pages, so much more for what is known of the frames of a stretch, and for the pages of it that are
 // on their way to the scratch file.
 constexpr std::uint64_t kStretchShare = 8, kBytesAFrame = 32, kAsideShare = 4;
+constexpr std::uint64_t kScratchTimes = 8;  // as much as that memory may be in the scratch file: disks are small, too
 
 // Neighbouring blocks of an input.
 struct Piece {
@@ -89,7 +90,8 @@ class MergeImpl final : public Merge {
   }
   std::uint64_t frames_at_once(const MergeOptions& options) const {
     if (kind_ == ObjectKind::bundle || !options.open_scratch) return window_pages_;
-    return std::clamp(options.memory_bytes / kStretchShare / kBytesAFrame, window_pages_, kMostPages);
+    const std::uint64_t known = options.memory_bytes / kStretchShare / kBytesAFrame;
+    return std::clamp(std::min(known, kScratchTimes * options.memory_bytes / page_size_), window_pages_, kMostPages);
   }
   ObjectHead head() const;
   RestorePoint squashed_point() const;
@@ -252,6 +254,11 @@ void MergeImpl::add_block(std::vector<Piece>& pieces, std::uint32_t input, std::
 Result<void> MergeImpl::read_piece(const Piece& piece) {
   ObjectReader& input = *inputs_[piece.input];
   std::size_t next = piece.first_wanted;
+  // Of its first block there may be more in front, for windows to come.
+  while (next > 0 && next <= wanted_.size() && wanted_[next - 1].input == piece.input &&
+         input.locate(wanted_[next - 1].entry).block == piece.first_block) {
+    --next;
+  }
   const auto take = [&](std::uint32_t block, std::span<std::byte> bytes) -> Result<void> {
     // Of a block that is read again, what nobody wants was good before.
     const std::uint32_t read_in = std::exchange(block_read_in_[piece.input][block], stretch_number_);

@@ -29,9 +29,9 @@ struct MergeOptions {
   // buffers. When the output of a squash is larger, it is made in as many passes; with a scratch file another quarter
   // as much lies in memory on its way there, and an eighth for what is known of the frames of many passes.
   std::uint64_t memory_bytes = 64ull << 20;
-  // Gives a file for pages that a pass comes across and a later one wants, at most as large as the output; asked once,
-  // and only when there is a second pass. Without it, or while it takes nothing, a block of an input is read again in
-  // each pass that wants a page of it. What it gives back is checked like all else.
+  // Gives a file for pages that a pass comes across and a later one wants: raw, at most 8 times memory_bytes; asked
+  // once, and only when there is a second pass. Without it, or once it takes no more (it gives its room back then), a
+  // block of an input is read again in each pass that wants a page of it. What it gives back is checked like all else.
   OpenScratch open_scratch;
   // The page hashes of the state before the first run (entry i is page i + 1; the lock-byte page: 0). With them the
   // database hash of every run is checked; without, of those runs whose pages the runs before them tell.

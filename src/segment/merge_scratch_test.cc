@@ -59,7 +59,11 @@ struct Disk {
       return {};
     }
     Result<std::uint64_t> size() const override { return std::uint64_t{0}; }
-    Result<void> truncate(std::uint64_t) override { return {}; }
+    Result<void> truncate(std::uint64_t) override {
+      MutexLock lock(disk_.mutex);
+      disk_.bytes.clear();
+      return {};
+    }
     Result<void> sync() override { return {}; }
     void start_writeback(std::uint64_t, std::uint64_t) override {}
 
@@ -109,14 +113,16 @@ struct Squash {
   int most_reads = 0;  // of one block
 };
 
-Squash squash(const History& history, Executor& executor, OpenScratch scratch, std::uint64_t memory_bytes = 512 * 24) {
+Squash squash(const History& history, Executor& executor, OpenScratch scratch, std::uint64_t memory_bytes = 512 * 24,
+              std::size_t runs_each = 1) {
   Mutex mutex;
   std::map<std::uint64_t, std::map<std::uint64_t, int>> reads;
   std::vector<std::unique_ptr<CountingSource>> sources;
   std::vector<std::unique_ptr<ObjectReader>> readers;
   std::vector<ObjectReader*> inputs;
-  for (std::size_t i = 0; i < history.size(); ++i) {
-    sources.push_back(std::make_unique<CountingSource>(history.segment(i), reads[i], mutex));
+  for (std::size_t i = 0; i < history.size(); i += runs_each) {
+    Bytes object = runs_each == 1 ? history.segment(i) : history.bundle(i, i + runs_each);
+    sources.push_back(std::make_unique<CountingSource>(std::move(object), reads[i], mutex));
     readers.push_back(*ObjectReader::open(*sources.back(), "input " + std::to_string(i)));
     inputs.push_back(readers.back().get());
   }
@@ -156,6 +162,12 @@ TEST_F(MergeScratch, NoBlockIsReadTwice) {
   EXPECT_EQ(disk_.opened, 1u);
 }
 
+TEST_F(MergeScratch, NorIsOneOfABundle) {
+  const Squash bundles = squash(history_, *executor_, disk_.opens(), 512 * 125, 5);
+  expect_right(bundles);
+  EXPECT_EQ(bundles.most_reads, 1);
+}
+
 TEST_F(MergeScratch, WhatFitsIntoMemoryNeedsNoFile) {
   expect_right(squash(history_, *executor_, disk_.opens(), 1 << 20));
   EXPECT_EQ(disk_.opened, 0u);
@@ -176,6 +188,8 @@ TEST_F(MergeScratch, ADiskThatIsFullCostsTimeAlone) {
     Disk disk{.room = pages * 512};
     expect_right(squash(history_, *executor_, disk.opens(), 512 * 64));
     EXPECT_LE(disk.written, pages);
+    MutexLock lock(disk.mutex);
+    EXPECT_TRUE(disk.bytes.empty()) << "its room is given back";
   }
 }
 

@@ -40,8 +40,13 @@ void PagesAside::put(std::size_t window, std::uint32_t place, ByteView page) {
   const Result<void> written = file_->write_at(full.offset, full.pages);
   full.pages = {};
   MutexLock lock(mutex_);
-  if (written) windows_[window].written.push_back(std::move(full));
-  else takes_more_ = false;
+  if (written && takes_more_) {
+    windows_[window].written.push_back(std::move(full));
+  } else if (takes_more_) {  // what the disk has no room for, others may be in need of
+    takes_more_ = false;
+    windows_.assign(windows_.size(), {});
+    (void)file_->truncate(0);
+  }
 }
 
 std::size_t PagesAside::extents(std::size_t window) const {

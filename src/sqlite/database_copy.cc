@@ -172,7 +172,7 @@ bool is_no_such_database(const Error& error) {
 }
 
 // While a checkpoint is at work no hold is to be had, and while the last one closes the database no connection.
-constexpr int kBusyTries = 500, kBusyPauseMs = 10;
+constexpr int kBusyTries = 200, kBusyPauseMs = 10;
 template <class Act>
 auto patiently(const Act& act) {
   for (int i = 0;; ++i) {
