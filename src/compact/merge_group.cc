@@ -77,9 +77,9 @@ Result<segment::Footer> MergeDesk::merge(const MergeJob& job, const Readers& rea
     CAIRN_TRY(file.truncate(0));
     merged = merge_into_file();
   }
-  CAIRN_ASSIGN(const segment::Footer footer, std::move(merged));
+  if (!merged) return merged;
   CAIRN_TRY(file.sync());  // a disk that loses what it is given says so now, and not to who removes the inputs
-  return footer;
+  return merged;
 }
 
 Result<void> MergeDesk::publish(const MergeJob& job, const segment::Footer& footer, const File& file,
