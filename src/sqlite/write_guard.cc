@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/cut_mappings.h"
+#include "sqlite/in_place.h"
 
 namespace cairn::sqlite {
 namespace {
@@ -45,9 +46,17 @@ void guard_file(sqlite3* connection) {
   if (file->pMethods == beneath_guard<kKind>) file->pMethods = &guarded;
 }
 
+// Of any other file layer (an application's own, under this library) it is not known what a table of methods may be.
+bool is_sqlites_own(sqlite3* connection) {
+  sqlite3_vfs* layer = nullptr;
+  sqlite3_file_control(connection, "main", SQLITE_FCNTL_VFS_POINTER, static_cast<void*>(&layer));
+  return layer != nullptr && (layer == sqlite3_vfs_find("unix") || layer == sqlite3_vfs_find(in_place_vfs()));
+}
+
 }  // namespace
 
 void guard_writes(sqlite3* connection) {
+  if (!is_sqlites_own(connection)) return;
   guard_file<Kind::database>(connection);
   guard_file<Kind::wal>(connection);
 }
