@@ -31,7 +31,7 @@ exec 8>commands.busy 9>commands.alone
 rollovers() { grep -os '"rollovers":[0-9]*' "$log" | tail -n 1 | tr -dc 0-9; }
 both() { echo "$1" >&8; echo "$1" >&9; }
 rolled_over() {  # now, or after the next commit
-  [ "$(rollovers)" -ge "$1" ] || { both 'UPDATE t SET round = round + 1 WHERE id = 1;'; return 1; }
+  [ "$(rollovers)" -ge "$1" ] || { both 'UPDATE t SET round = round + 1 WHERE id = (SELECT max(id) FROM t);'; return 1; }
 }
 for ((round = 1; round <= 4; round++)); do
   statements $round >statements.$round

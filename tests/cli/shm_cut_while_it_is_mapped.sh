@@ -38,11 +38,8 @@ wait_until is_following backup/other.db
 for round in 1 2 3; do
   start_writer
   write 2000  # the index is longer than one mapping
-  case $round in
-    1) truncate -s 0 app.db-shm ;;
-    2) truncate -s 4096 app.db-shm ;;
-    3) truncate -s 32768 app.db-shm ;;
-  esac
+  # To nothing: with the header left, the next program would take the rest, which is zeros by then, for an index.
+  truncate -s 0 app.db-shm
   add_rows other.db 10
   sleep 0.3
   end_writer
