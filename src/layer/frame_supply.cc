@@ -43,8 +43,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
 
   Shared(const std::vector<const LayerReader*>& layers_in, const RestorePlan& plan_in, Executor& decode_in,
          Executor& transfers_in, std::stop_token stop_in)
-      : layers(layers_in), plan(plan_in), decode(decode_in), transfers(transfers_in), stop(std::move(stop_in)),
-        current(layers.size()) {}
+      : layers(layers_in), plan(plan_in), decode(decode_in), transfers(transfers_in), stop(std::move(stop_in)) {}
 
   const FrameInfo& info(const FrameUse& use) const { return layers[use.layer]->frames()[use.frame]; }
 
@@ -155,9 +154,29 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
 
   // Nobody looks at it any more. One of an unusual size is not kept.
   void give_back(Buffer buffer) EXCLUDES(mutex) {
-    MutexLock lock(mutex);
-    decoded_bytes -= buffer.size_bytes;
-    if (buffer.room.size() <= kUsualBytes) idle.push_back(std::move(buffer));
+    {
+      MutexLock lock(mutex);
+      decoded_bytes -= buffer.size_bytes;
+      if (buffer.room.size() <= kUsualBytes) idle.push_back(std::move(buffer));
+    }
+    pump();
+  }
+
+  // What is given back when the last who has it lets go.
+  struct Lent {
+    Lent(std::shared_ptr<Shared> of, Buffer lent)
+        : shared(std::move(of)), buffer(std::move(lent)), view(buffer.view()) {}
+    ~Lent() { shared->give_back(std::move(buffer)); }
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+
+    std::shared_ptr<Shared> shared;
+    Buffer buffer;
+    ByteView view;
+  };
+  SharedBytes lend(Buffer buffer) {
+    const auto lent = std::make_shared<Lent>(shared_from_this(), std::move(buffer));
+    return {lent, &lent->view};
   }
 
   // The bytes of use `number`, which is the next one. Does itself what nobody has begun.
@@ -211,19 +230,12 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   std::uint64_t fetched_bytes GUARDED_BY(mutex) = 0, decoded_bytes GUARDED_BY(mutex) = 0;
   int under_way GUARDED_BY(mutex) = 0;
   bool cancelled GUARDED_BY(mutex) = false;
-
-  // Of the thread that asks.
-  struct Current {
-    std::optional<std::uint64_t> frame;
-    Buffer buffer;
-  };
-  std::vector<Current> current;  // by layer
-  std::uint64_t asked = 0;       // uses taken
 };
 
 FrameSupply::FrameSupply(const std::vector<const LayerReader*>& layers, const RestorePlan& plan, Executor& decode,
                          Executor& transfers, std::stop_token stop)
-    : shared_(std::make_shared<Shared>(layers, plan, decode, transfers, std::move(stop))) {}
+    : shared_(std::make_shared<Shared>(layers, plan, decode, transfers, std::move(stop))),
+      current_(layers.size()) {}
 
 FrameSupply::~FrameSupply() {
   MutexLock lock(shared_->mutex);
@@ -231,23 +243,21 @@ FrameSupply::~FrameSupply() {
   while (shared_->under_way > 0) shared_->changed.wait(shared_->mutex);
 }
 
-Result<ByteView> FrameSupply::frame(std::size_t layer, std::uint64_t frame) {
-  Shared::Current& current = shared_->current[layer];
-  if (current.frame == frame) return current.buffer.view();
-  const std::uint64_t number = shared_->asked;
+Result<SharedBytes> FrameSupply::frame(std::size_t layer, std::uint64_t frame) {
+  Current& current = current_[layer];
+  if (current.bytes && current.frame == frame) return current.bytes;
   const auto& uses = shared_->plan.uses;
-  if (number >= uses.size() || uses[number].layer != layer || uses[number].frame != frame)
+  if (asked_ >= uses.size() || uses[asked_].layer != layer || uses[asked_].frame != frame)
     return Error(ErrorKind::corrupt, "a layer was replaced while it was restored: try again");
   {
     MutexLock lock(shared_->mutex);
-    shared_->next_use = number;
+    shared_->next_use = asked_;
   }
-  if (current.frame) shared_->give_back(std::exchange(current.buffer, {}));
-  current.frame.reset();
-  CAIRN_ASSIGN(current.buffer, shared_->take(number));
-  current.frame = frame;
-  ++shared_->asked;
-  return current.buffer.view();
+  current.bytes.reset();
+  CAIRN_ASSIGN(Buffer buffer, shared_->take(asked_));
+  current = {frame, shared_->lend(std::move(buffer))};
+  ++asked_;
+  return current.bytes;
 }
 
 }  // namespace cairn::layer

@@ -8,6 +8,7 @@
 
 #include "base/executor.h"
 #include "cairn/error.h"
+#include "layer/file_strand.h"
 #include "layer/restore_plan.h"
 
 namespace cairn::layer {
@@ -22,13 +23,19 @@ class FrameSupply {
   FrameSupply(const FrameSupply&) = delete;
   FrameSupply& operator=(const FrameSupply&) = delete;
 
-  // The bytes of a frame, to be asked for in the order of the plan. Valid until the next one of this layer is asked
-  // for.
-  Result<ByteView> frame(std::size_t layer, std::uint64_t frame);
+  // The bytes of a frame, to be asked for in the order of the plan. Whoever has them may keep them, also beyond the
+  // supply; as long as somebody does they count within the bound.
+  Result<SharedBytes> frame(std::size_t layer, std::uint64_t frame);
 
  private:
   struct Shared;
+  struct Current {
+    std::uint64_t frame = 0;
+    SharedBytes bytes;
+  };
   std::shared_ptr<Shared> shared_;
+  std::vector<Current> current_;  // by layer
+  std::uint64_t asked_ = 0;       // uses taken
 };
 
 }  // namespace cairn::layer

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "base/parallel.h"
 #include "layer/apart.h"
+#include "layer/file_strand.h"
 #include "layer/frame_supply.h"
 #include "layer/history.h"
 #include "layer/lower.h"
@@ -23,7 +25,6 @@
 #include "layer/room.h"
 #include "layer/stored.h"
 #include "layer/tree_writer.h"
-#include "segment/running_hash.h"
 #include "store/counting.h"
 #include "store/file_url.h"
 
@@ -158,12 +159,14 @@ Result<Chain> choose_chain(Store& store, std::string_view name, const LayerResto
   }
 }
 
-// The second walk.
+// The second walk. Names are made in their order by this thread; what is in the files is written beside it, by all
+// cores. A file's last attributes come when all of it is written, and what is told of each name keeps the order.
 class Writing {
  public:
   Writing(const Chain& chain, const RestorePlan& plan, const LayerRestoreOptions& options, FrameSupply& supply,
-          TreeWriter& writer, const OnRestored& on_restored)
-      : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), on_restored_(on_restored) {}
+          TreeWriter& writer, Executor& executor, const OnRestored& on_restored)
+      : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), executor_(executor),
+        on_restored_(on_restored) {}
 
   // How many names there are.
   Result<std::uint64_t> run(const std::optional<std::string>& path) {
@@ -174,18 +177,25 @@ class Writing {
       CAIRN_ASSIGN(std::optional<MergedEntry> entry, merged->next());
       if (!entry) break;
       if (options_.form == LayerForm::merged && entry->indexed.entry.kind == EntryKind::whiteout) continue;
-      const std::string whole_path = entry->indexed.entry.path;
-      if (path) shorten(entry->indexed.entry, above);
-      CAIRN_TRY(write(*entry, whole_path));
-      entry->indexed.entry.path = whole_path;
-      CAIRN_TRY(tell(*entry));
+      Entry made = entry->indexed.entry;
+      if (path) shorten(made, above);
+      CAIRN_TRY(write(std::move(*entry), made));
+      CAIRN_TRY(finish_down_to(kUnfinished));
       ++entries_;
     }
+    CAIRN_TRY(finish_down_to(0));
     CAIRN_TRY(writer_.finish());
     return entries_;
   }
 
  private:
+  // A name that is there, and, of a file, the contents that are still being written.
+  struct Unfinished {
+    MergedEntry merged;
+    std::optional<FileStrand> file;
+    struct ::statx status{};  // of what is no file
+  };
+
   // What was wanted becomes the target itself.
   static void shorten(Entry& entry, std::string_view above) {
     const auto cut = [&](std::string& path) { path.erase(0, std::min(above.size() + 1, path.size())); };
@@ -193,61 +203,93 @@ class Writing {
     if (entry.kind == EntryKind::hard_link) cut(entry.link_target);
   }
 
-  Result<void> write(const MergedEntry& merged, const std::string& whole_path) {
-    const IndexedEntry& indexed = merged.indexed;
-    if (indexed.entry.kind != EntryKind::file) return writer_.add(indexed.entry);
-    if (merged.layer >= chain_.layers.size()) return copy(merged, whole_path);
-    CAIRN_TRY(writer_.begin_file(indexed.entry));
-    if (indexed.entry.size_bytes > 0) CAIRN_TRY(write_contents(merged));
-    return writer_.end_file();
+  Result<void> write(MergedEntry merged, const Entry& made) {
+    if (made.kind == EntryKind::file) {
+      return merged.layer < chain_.layers.size() ? write_file(std::move(merged), made) : copy(merged, made);
+    }
+    // What is told of a link is what its file is, once that is whole.
+    if (made.kind == EntryKind::hard_link) CAIRN_TRY(finish_down_to(0));
+    CAIRN_TRY(writer_.add(made));
+    if (!is_told(merged)) return {};
+    unfinished_.push_back({std::move(merged), std::nullopt});
+    return writer_.status(unfinished_.back().status);
   }
 
-  Result<void> write_contents(const MergedEntry& merged) {
-    const IndexedEntry& indexed = merged.indexed;
-    const LayerReader& layer = *chain_.layers[merged.layer];
+  Result<void> write_file(MergedEntry merged, const Entry& made) {
+    CAIRN_ASSIGN(NewFile file, writer_.begin_file(made));
+    const std::uint64_t size_bytes = made.size_bytes;
+    unfinished_bytes_ += size_bytes;
+    unfinished_.push_back({std::move(merged), FileStrand(executor_, std::move(file))});
+    return size_bytes > 0 ? write_contents(unfinished_.back()) : Result<void>();
+  }
+
+  Result<void> write_contents(Unfinished& unfinished) {
+    const IndexedEntry& indexed = unfinished.merged.indexed;
+    const std::size_t number = unfinished.merged.layer;
+    const LayerReader& layer = *chain_.layers[number];
     const FrameRange range = frames_of(layer, indexed);
-    segment::RunningHash hash;
     std::uint64_t at = indexed.data_offset, left = indexed.entry.size_bytes;
     for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
       if (options_.stop.stop_requested()) return cancelled();
-      CAIRN_ASSIGN(const ByteView bytes, supply_.frame(merged.layer, frame));
+      CAIRN_ASSIGN(SharedBytes bytes, supply_.frame(number, frame));
       const std::uint64_t skip = at - layer.frames()[frame].tar_offset;
-      const ByteView piece = bytes.subspan(skip, std::min<std::uint64_t>(bytes.size() - skip, left));
-      hash.add(piece);
-      CAIRN_TRY(writer_.write(piece));
+      const ByteView piece = bytes->subspan(skip, std::min<std::uint64_t>(bytes->size() - skip, left));
+      unfinished.file->add(std::move(bytes), piece);
       at += piece.size();
       left -= piece.size();
       progress(piece.size());
     }
-    if (hash.value() == indexed.content_hash) return {};
-    return Error(ErrorKind::corrupt, fmt::format("{} is damaged: the contents of '{}' are not those that were read",
-                                                 layer.key(), indexed.entry.path));
+    return {};
+  }
+
+  // In their order, until there are no more than so many, nor too many bytes in them.
+  Result<void> finish_down_to(std::size_t count) {
+    while (unfinished_.size() > count || unfinished_bytes_ > kUnfinishedBytes) {
+      Unfinished oldest = std::move(unfinished_.front());
+      unfinished_.pop_front();
+      CAIRN_TRY(oldest.file ? finish_file(oldest) : tell(oldest.merged, oldest.status));
+    }
+    return {};
+  }
+
+  Result<void> finish_file(Unfinished& unfinished) {
+    const IndexedEntry& indexed = unfinished.merged.indexed;
+    unfinished_bytes_ -= indexed.entry.size_bytes;
+    CAIRN_ASSIGN(const NewFile* file, unfinished.file->finish());
+    if (indexed.entry.size_bytes > 0 && file->content_hash() != indexed.content_hash) {
+      return Error(ErrorKind::corrupt, fmt::format("{} is damaged: the contents of '{}' are not those that were read",
+                                                   chain_.layers[unfinished.merged.layer]->key(), indexed.entry.path));
+    }
+    CAIRN_TRY(writer_.end_file(*file));
+    if (!is_told(unfinished.merged)) return {};
+    struct ::statx status{};
+    CAIRN_TRY(file->status(status));
+    return tell(unfinished.merged, status);
   }
 
   // A file of a lower directory.
-  Result<void> copy(const MergedEntry& merged, const std::string& whole_path) {
+  Result<void> copy(const MergedEntry& merged, Entry made) {
     const LowerDirectory& lower = *chain_.lower[merged.layer - chain_.layers.size()];
-    CAIRN_ASSIGN(const FileDescriptor file, lower.open_file(whole_path));
-    Entry entry = merged.indexed.entry;
-    CAIRN_ASSIGN(entry.holes, holes_of(file.get(), entry.size_bytes));
-    CAIRN_TRY(writer_.begin_file(entry));
+    const std::string& path = merged.indexed.entry.path;
+    CAIRN_ASSIGN(const FileDescriptor from, lower.open_file(path));
+    CAIRN_ASSIGN(made.holes, holes_of(from.get(), made.size_bytes));
+    CAIRN_ASSIGN(NewFile file, writer_.begin_file(made));
     Bytes piece(kCopyBytes);
-    for (std::uint64_t at = 0; at < entry.size_bytes;) {
+    for (std::uint64_t at = 0; at < made.size_bytes;) {
       if (options_.stop.stop_requested()) return cancelled();
-      const auto wanted = std::span(piece).first(std::min<std::uint64_t>(kCopyBytes, entry.size_bytes - at));
-      CAIRN_ASSIGN(const std::size_t got, read_some_at(file.get(), at, wanted, whole_path));
+      const auto wanted = std::span(piece).first(std::min<std::uint64_t>(kCopyBytes, made.size_bytes - at));
+      CAIRN_ASSIGN(const std::size_t got, read_some_at(from.get(), at, wanted, path));
       if (got == 0)
-        return Error(ErrorKind::io, fmt::format("{}/{} became shorter while it was copied", lower.path(), whole_path));
-      CAIRN_TRY(writer_.write(ByteView(piece).first(got)));
+        return Error(ErrorKind::io, fmt::format("{}/{} became shorter while it was copied", lower.path(), path));
+      CAIRN_TRY(file.write(ByteView(piece).first(got)));
       at += got;
     }
-    return writer_.end_file();
+    return writer_.end_file(file);
   }
 
-  Result<void> tell(const MergedEntry& entry) {
-    if (!on_restored_ || entry.layer >= chain_.layers.size()) return {};
-    struct ::statx status{};
-    CAIRN_TRY(writer_.status(status));
+  bool is_told(const MergedEntry& entry) const { return on_restored_ && entry.layer < chain_.layers.size(); }
+
+  Result<void> tell(const MergedEntry& entry, const struct ::statx& status) const {
     return on_restored_(entry, *chain_.layers[entry.layer], status);
   }
 
@@ -260,13 +302,19 @@ class Writing {
 
   static constexpr std::uint64_t kProgressBytes = 1u << 20;
   static constexpr std::uint64_t kCopyBytes = 1u << 20;
+  // Each has a descriptor, and pieces of frames.
+  static constexpr std::size_t kUnfinished = 64;
+  static constexpr std::uint64_t kUnfinishedBytes = 8u << 20;
 
   const Chain& chain_;
   const RestorePlan& plan_;
   const LayerRestoreOptions& options_;
   FrameSupply& supply_;
   TreeWriter& writer_;
+  Executor& executor_;
   const OnRestored& on_restored_;
+  std::deque<Unfinished> unfinished_;
+  std::uint64_t unfinished_bytes_ = 0;
   std::uint64_t done_bytes_ = 0, told_bytes_ = 0, entries_ = 0;
 };
 
@@ -282,7 +330,8 @@ Result<std::uint64_t> write_tree(const Chain& chain, const RestorePlan& plan, co
   CAIRN_ASSIGN(const auto place, RestoreTarget::open(target, overwrite, machine.random));
   FrameSupply supply(chain.layers, plan, machine.decode, machine.transfers, options.stop);
   TreeWriter writer(place->directory(), RestoreTarget::kName, form_of(options));
-  CAIRN_ASSIGN(const std::uint64_t entries, Writing(chain, plan, options, supply, writer, on_restored).run(path));
+  Writing writing(chain, plan, options, supply, writer, machine.decode, on_restored);
+  CAIRN_ASSIGN(const std::uint64_t entries, writing.run(path));
   if (path && entries == 0) return Error(ErrorKind::not_found, fmt::format("there is no '{}'", *path));
   if (options.stop.stop_requested()) return cancelled();
   CAIRN_TRY(place->commit());

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
 #include "layer/confined.h"
@@ -40,11 +39,6 @@ mode_t mode_of(EntryKind kind) {
     case EntryKind::opaque: break;
   }
   return S_IFREG;
-}
-
-bool is_zero(ByteView bytes) {
-  return bytes.empty() ||
-         (bytes[0] == std::byte{} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 // A whiteout as a device is one; in the other forms it is an empty file.
@@ -227,47 +221,20 @@ Result<void> TreeWriter::add_link(const Entry& entry, int parent, const std::str
   return {};
 }
 
-Result<void> TreeWriter::begin_file(const Entry& entry) {
+Result<NewFile> TreeWriter::begin_file(const Entry& entry) {
   CAIRN_ASSIGN(const int parent, parent_of_entry(entry));
   if (form_ != TreeForm::plain) signs_.note(entry, form_ == TreeForm::upper_user_marks);
-  last_parent_ = parent;
-  last_name_ = name_at(entry);
-  const int fd = open_confined(parent, last_name_.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
+  const int fd = open_confined(parent, name_at(entry).c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
   if (fd < 0) return failed(errno, "the file", entry);
-  file_fd_ = FileDescriptor(fd);
-  file_ = entry;
-  file_at_ = 0;
-  file_hole_ = 0;
-  return {};
+  return NewFile(FileDescriptor(fd), entry);
 }
 
-Result<void> TreeWriter::write(ByteView bytes) {
-  while (!bytes.empty()) {
-    while (file_hole_ < file_.holes.size() &&
-           file_.holes[file_hole_].offset + file_.holes[file_hole_].length <= file_at_)
-      ++file_hole_;
-    const bool has_hole = file_hole_ < file_.holes.size();
-    const Hole hole = has_hole ? file_.holes[file_hole_] : Hole{file_.size_bytes, 0};
-    const bool inside = has_hole && file_at_ >= hole.offset;
-    const std::uint64_t end = inside ? hole.offset + hole.length : hole.offset;
-    const ByteView piece = bytes.first(std::min<std::uint64_t>(bytes.size(), end - file_at_));
-    if (piece.empty())
-      return Error(ErrorKind::corrupt, fmt::format("'{}' has more bytes than its size says", file_.path));
-    if (!inside) CAIRN_TRY(write_all_at(file_fd_.get(), file_at_, piece, file_.path));
-    if (inside && !is_zero(piece))
-      return Error(ErrorKind::corrupt, fmt::format("'{}' has bytes where it says that it has a hole", file_.path));
-    file_at_ += piece.size();
-    bytes = bytes.subspan(piece.size());
-  }
-  return {};
-}
-
-Result<void> TreeWriter::end_file() {
-  CAIRN_CHECK(file_at_ == file_.size_bytes);
-  const FileDescriptor fd = std::move(file_fd_);
-  if (!file_.holes.empty() && ::ftruncate(fd.get(), static_cast<off_t>(file_.size_bytes)) != 0)
-    return failed(errno, "the size", file_);
-  return set_attributes(file_, fd.get());
+Result<void> TreeWriter::end_file(const NewFile& file) const {
+  CAIRN_CHECK(file.is_whole());
+  const Entry& entry = file.entry();
+  if (!entry.holes.empty() && ::ftruncate(file.fd(), static_cast<off_t>(entry.size_bytes)) != 0)
+    return failed(errno, "the size", entry);
+  return set_attributes(entry, file.fd());
 }
 
 std::vector<Xattr> TreeWriter::xattrs_of(const Entry& entry) const {
@@ -299,7 +266,7 @@ Result<void> TreeWriter::set_xattrs(const Entry& entry, const std::vector<Xattr>
   return {};
 }
 
-Result<void> TreeWriter::set_attributes(const Entry& entry, int fd) {
+Result<void> TreeWriter::set_attributes(const Entry& entry, int fd) const {
   const StoredOwner owner = owner_of(entry);
   if (::fchown(fd, owner.uid, owner.gid) != 0 && !may_stay(entry))
     return failed(errno, fmt::format("the owner ({}:{})", owner.uid, owner.gid), entry);

@@ -18,6 +18,7 @@
 #include "base/os.h"
 #include "cairn/error.h"
 #include "layer/entry.h"
+#include "layer/new_file.h"
 #include "layer/overlay.h"
 
 struct statx;
@@ -39,12 +40,12 @@ class TreeWriter {
   // have are left out.
   Result<void> add(const Entry& entry);
 
-  // A file: begun, written from the beginning on (bytes in its holes must be zeros), ended.
-  Result<void> begin_file(const Entry& entry);
-  Result<void> write(ByteView bytes);
-  Result<void> end_file();
+  // A file is begun, written to, and ended once all of it is there. Others may be begun and ended meanwhile, also links
+  // to it, and its directory may be complete before: a file gets what it has through its descriptor.
+  Result<NewFile> begin_file(const Entry& entry);
+  Result<void> end_file(const NewFile& file) const;
 
-  // What the system says of the name that came last; of a directory without its last attributes.
+  // What the system says of the name that was added last; of a directory without its last attributes.
   Result<void> status(struct ::statx& status) const;
 
   // All directories get their attributes.
@@ -67,7 +68,7 @@ class TreeWriter {
   Result<void> add_special(const Entry& entry, int parent, const std::string& name);
   Result<void> make_empty_file(const Entry& entry, int parent, const std::string& name);
   Result<void> set_attributes(const Entry& entry, int parent, const std::string& name);
-  Result<void> set_attributes(const Entry& entry, int fd);
+  Result<void> set_attributes(const Entry& entry, int fd) const;
   enum class When { before_mode, after_mode };
   template <class Set>
   Result<void> set_xattrs(const Entry& entry, const std::vector<Xattr>& xattrs, When when, Set set) const;
@@ -84,11 +85,6 @@ class TreeWriter {
   const TreeForm form_;
   std::vector<Level> levels_;
   Signs signs_;
-
-  Entry file_;
-  FileDescriptor file_fd_;
-  std::uint64_t file_at_ = 0;
-  std::size_t file_hole_ = 0;
 
   int last_parent_ = -1;  // where the name that came last is
   std::string last_name_;
