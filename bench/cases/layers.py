@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 from measure.figures import Values
-from measure.machine import Timed, settle_disk
+from measure.machine import Timed, forget, settle_disk
 from measure.trees import change_some, files_of, make_tree, size_of
 
 FILES, MEGABYTES = 13_000, 1_500
@@ -37,10 +37,15 @@ class Layers:
 
     def fresh(self, *names):
         """Out of the way, not deleted: ext4 looks past each inode that was deleted within a minute whenever it makes a
-        file, and a restore behind the removal of 13,000 files is that search and little else."""
+        file, and a restore behind the removal of 13,000 files is that search and little else. Out of the page cache as
+        well: a virtual machine that takes ever new memory is given it by its host, page by page, which takes longer
+        than what is measured and is the same for both sides."""
         for name in filter(lambda name: os.path.exists(self.path(name)), names):
             self.retired += 1
-            os.rename(self.path(name), self.path(f"retired-{self.retired}"))
+            retired = self.path(f"retired-{self.retired}")
+            os.rename(self.path(name), retired)
+            settle_disk()
+            forget(retired)
 
     def sync_command(self, tree=None, store="store", state="state"):
         return [self.cairn, "layer", "sync", tree or self.tree, "--to", self.path(store), "--name", "bench",

@@ -6,6 +6,8 @@ import subprocess
 import threading
 import time
 
+from measure.trees import files_of
+
 
 def describe_machine(directory):
     with open("/proc/cpuinfo", encoding="utf-8") as info:
@@ -30,6 +32,13 @@ def warm(path):
         buffer = bytearray(1 << 20)
         while file.readinto(buffer):
             pass
+
+
+def forget(path):
+    """A file, or all files of a tree, out of the page cache; what is not on the disk yet stays."""
+    for name in files_of(path) if os.path.isdir(path) else [path]:
+        with open(name, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class Timed:

@@ -24,6 +24,10 @@ bool is_cut(const volatile void* address) {
   return is_cut_off(address, seen);
 }
 
+// To a thread sanitizer the exchange of a mapping is a write by the thread that does it, and what another thread reads
+// there at that moment a race. It is what this is about: the page has its old bytes, or is missing, or has zeros.
+__attribute__((no_sanitize("thread"))) char letter_at(const volatile char* place) { return *place; }
+
 class CutMappings : public ::testing::Test {
  protected:
   // Two mappings, as SQLite makes them.
@@ -124,7 +128,7 @@ TEST_F(CutMappings, ManyThreadsMeetItAtOnce) {
     map("app.db-shm");
     cut(0);
     std::vector<std::jthread> all;
-    for (int i = 0; i < 4; ++i) all.emplace_back([this] { EXPECT_EQ(pieces_[1][5000], 0); });
+    for (int i = 0; i < 4; ++i) all.emplace_back([this] { EXPECT_EQ(letter_at(pieces_[1] + 5000), 0); });
     all.clear();
     for (auto* piece : pieces_) ::munmap(const_cast<char*>(piece), kPiece);
   }
