@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/mutex.h"
@@ -25,9 +26,10 @@ struct FileStrand::Shared {
   Mutex mutex;
   ConditionVariable changed;
   std::deque<Piece> waiting GUARDED_BY(mutex);
-  bool at_work GUARDED_BY(mutex) = false;  // somebody writes: `file` is theirs
-  Result<void> outcome GUARDED_BY(mutex);  // behind an error nothing is written
-  NewFile file;
+  bool at_work GUARDED_BY(mutex) = false;   // somebody writes: `file` is theirs
+  bool asked_for GUARDED_BY(mutex) = false;  // the executor has work for this that it has not begun
+  Result<void> outcome GUARDED_BY(mutex);   // behind an error nothing is written
+  std::optional<NewFile> file;              // until the strand ends, whatever the executor still has
 
   // Writes what waits, unless somebody does; of it, at most `limit` pieces.
   void work(std::size_t limit) EXCLUDES(mutex) {
@@ -40,7 +42,7 @@ struct FileStrand::Shared {
         piece = std::move(waiting.front());
         waiting.pop_front();
       }
-      Result<void> written = file.write(piece.bytes);
+      Result<void> written = file->write(piece.bytes);
       piece.owner.reset();
       MutexLock lock(mutex);
       at_work = false;
@@ -50,6 +52,14 @@ struct FileStrand::Shared {
       }
       changed.notify_all();
     }
+  }
+
+  void work_elsewhere() EXCLUDES(mutex) {
+    {
+      MutexLock lock(mutex);
+      asked_for = false;
+    }
+    work(std::numeric_limits<std::size_t>::max());
   }
 
   // Until no more than `pieces` wait, and for none also until nobody writes.
@@ -73,25 +83,29 @@ FileStrand::~FileStrand() {
   MutexLock lock(shared_->mutex);
   shared_->waiting.clear();
   while (shared_->at_work) shared_->changed.wait(shared_->mutex);
+  shared_->file.reset();
 }
 
-void FileStrand::add(SharedBytes owner, ByteView bytes) {
+bool FileStrand::add(SharedBytes owner, ByteView bytes) {
   const bool at_once = bytes.size() <= kAtOnceBytes;
+  bool asks = false;
   {
     MutexLock lock(shared_->mutex);
-    if (!shared_->outcome) return;
+    if (!shared_->outcome) return false;
     shared_->waiting.push_back({std::move(owner), bytes});
+    if (!at_once && !shared_->asked_for) asks = shared_->asked_for = true;
   }
-  if (at_once) return shared_->work_down_to(0);
-  executor_->run([shared = shared_] { shared->work(std::numeric_limits<std::size_t>::max()); });
-  shared_->work_down_to(kWaitingPieces);
+  if (asks) executor_->run([shared = shared_] { shared->work_elsewhere(); });
+  shared_->work_down_to(at_once ? 0 : kWaitingPieces);
+  MutexLock lock(shared_->mutex);
+  return shared_->outcome.has_value();
 }
 
 Result<const NewFile*> FileStrand::finish() {
   shared_->work_down_to(0);
   MutexLock lock(shared_->mutex);
   if (!shared_->outcome) return shared_->outcome.error();
-  return &shared_->file;
+  return &*shared_->file;
 }
 
 }  // namespace cairn::layer

@@ -18,13 +18,13 @@ using SharedBytes = std::shared_ptr<const ByteView>;
 class FileStrand {
  public:
   FileStrand(Executor& executor, NewFile file);  // the executor outlives the strand
-  ~FileStrand();  // waits for what is being written; the rest is let go of
+  ~FileStrand();  // waits for what is being written; the rest is let go of, and the file closed
   FileStrand(FileStrand&&) = default;
   FileStrand& operator=(FileStrand&&) = delete;
 
   // `bytes`, a part of what `owner` holds, follow what was added before. A few pieces wait at most: more make the
-  // caller work, or wait. Errors come with finish().
-  void add(SharedBytes owner, ByteView bytes);
+  // caller work, or wait. False: something could not be written, and nothing will be; finish() says what.
+  bool add(SharedBytes owner, ByteView bytes);
 
   // All that was added is written, or could not be: then what NewFile::write says. The file stays the strand's.
   Result<const NewFile*> finish();

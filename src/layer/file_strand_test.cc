@@ -4,24 +4,18 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <deque>
+#include <filesystem>
 #include <fstream>
 
 #include "layer/test_layers.h"
+#include "support/held_executor.h"
 #include "support/scratch.h"
 
 namespace cairn::layer {
 namespace {
 
 using namespace testing;
-
-// Work that is done when the test says so.
-class HeldExecutor final : public Executor {
- public:
-  void run(std::function<void()> work) override { held_.push_back(std::move(work)); }
-  int width() const override { return 1; }
-  std::deque<std::function<void()>> held_;
-};
+using cairn::testing::HeldExecutor;
 
 class LayerFileStrand : public ::testing::Test {
  protected:
@@ -42,9 +36,9 @@ class LayerFileStrand : public ::testing::Test {
     owner->view = as_bytes(owner->text);
     return {owner, &owner->view};
   }
-  static void add(FileStrand& strand, const std::string& text) {
+  static bool add(FileStrand& strand, const std::string& text) {
     const SharedBytes bytes = shared(text);
-    strand.add(bytes, *bytes);
+    return strand.add(bytes, *bytes);
   }
 
   cairn::testing::Scratch scratch_{"strand"};
@@ -59,7 +53,7 @@ TEST_F(LayerFileStrand, PiecesComeInTheirOrderWhoeverWritesThem) {
     std::size_t at = 0;
     for (int i = 0; i < 40; ++i) {
       const std::size_t size = static_cast<std::size_t>(1 + i * 1777);
-      add(strand, whole.substr(at, size));
+      ASSERT_TRUE(add(strand, whole.substr(at, size)));
       at += size;
     }
     const auto file = strand.finish();
@@ -74,14 +68,17 @@ TEST_F(LayerFileStrand, WhatNobodyBeginsTheCallerWrites) {
   HeldExecutor executor;
   const std::string whole = noise(10 * 100'000, 1);
   FileStrand strand(executor, make(file_of("f", whole.size())));
-  for (std::size_t at = 0; at < whole.size(); at += 100'000) add(strand, whole.substr(at, 100'000));
+  for (std::size_t at = 0; at < whole.size(); at += 100'000) {
+    ASSERT_TRUE(add(strand, whole.substr(at, 100'000)));
+  }
+  EXPECT_EQ(executor.count(), 1u);  // it need not be asked again
   struct ::stat status{};
   ASSERT_EQ(::stat(path().c_str(), &status), 0);
   EXPECT_GE(status.st_size, 6 * 100'000);  // a few pieces wait, and not as many as one likes
   EXPECT_LT(status.st_size, 10 * 100'000);
   ASSERT_TRUE(strand.finish());
   EXPECT_TRUE(contents() == whole);
-  for (const auto& work : executor.held_) work();  // late, and with nothing to do
+  executor.run_all();  // late, and with nothing to do
   EXPECT_TRUE(contents() == whole);
 }
 
@@ -90,9 +87,9 @@ TEST_F(LayerFileStrand, AnErrorComesWithTheEndAndNothingIsWrittenBehindIt) {
   entry.holes = {{100'000, 100'000}};
   HeldExecutor executor;
   FileStrand strand(executor, make(entry));
-  for (int i = 0; i < 3; ++i) add(strand, std::string(100'000, 'x'));
-  for (const auto& work : executor.held_) work();
-  add(strand, "more");
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(add(strand, std::string(100'000, 'x')));
+  executor.run_all();
+  EXPECT_FALSE(add(strand, "more"));
   const auto file = strand.finish();
   ASSERT_FALSE(file);
   EXPECT_EQ(file.error().kind(), ErrorKind::corrupt);
@@ -100,8 +97,14 @@ TEST_F(LayerFileStrand, AnErrorComesWithTheEndAndNothingIsWrittenBehindIt) {
   EXPECT_EQ(contents(), std::string(100'000, 'x'));
 }
 
-TEST_F(LayerFileStrand, WhatIsLetGoOfKeepsNoBytes) {
+std::size_t open_files() {
+  using namespace std::filesystem;
+  return static_cast<std::size_t>(std::distance(directory_iterator("/proc/self/fd"), directory_iterator()));
+}
+
+TEST_F(LayerFileStrand, WhatIsLetGoOfKeepsNoBytesAndNoDescriptor) {
   HeldExecutor executor;
+  const std::size_t open_before = open_files();
   const SharedBytes bytes = shared(std::string(100'000, 'x'));
   {
     FileStrand strand(executor, make(file_of("f", 100'000)));
@@ -109,7 +112,8 @@ TEST_F(LayerFileStrand, WhatIsLetGoOfKeepsNoBytes) {
     EXPECT_GT(bytes.use_count(), 1);
   }
   EXPECT_EQ(bytes.use_count(), 1);
-  for (const auto& work : executor.held_) work();
+  EXPECT_EQ(open_files(), open_before);
+  executor.run_all();
   EXPECT_EQ(contents(), "");
 }
 

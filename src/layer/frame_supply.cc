@@ -149,15 +149,19 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
     if (idle.empty()) return {};
     Buffer buffer = std::move(idle.back());
     idle.pop_back();
+    idle_bytes -= buffer.room.size();
     return buffer;
   }
 
-  // Nobody looks at it any more. One of an unusual size is not kept.
+  // Nobody looks at it any more. One of an unusual size is not kept, nor more than are decoded ahead.
   void give_back(Buffer buffer) EXCLUDES(mutex) {
     {
       MutexLock lock(mutex);
       decoded_bytes -= buffer.size_bytes;
-      if (buffer.room.size() <= kUsualBytes) idle.push_back(std::move(buffer));
+      if (buffer.room.size() <= kUsualBytes && idle_bytes + buffer.room.size() <= kDecodedBytes) {
+        idle_bytes += buffer.room.size();
+        idle.push_back(std::move(buffer));
+      }
     }
     pump();
   }
@@ -228,6 +232,7 @@ struct FrameSupply::Shared : std::enable_shared_from_this<FrameSupply::Shared> {
   std::uint64_t fetch_next GUARDED_BY(mutex) = 0, decode_next GUARDED_BY(mutex) = 0;
   std::uint64_t next_use GUARDED_BY(mutex) = 0;
   std::uint64_t fetched_bytes GUARDED_BY(mutex) = 0, decoded_bytes GUARDED_BY(mutex) = 0;
+  std::uint64_t idle_bytes GUARDED_BY(mutex) = 0;
   int under_way GUARDED_BY(mutex) = 0;
   bool cancelled GUARDED_BY(mutex) = false;
 };

@@ -166,7 +166,7 @@ class Writing {
   Writing(const Chain& chain, const RestorePlan& plan, const LayerRestoreOptions& options, FrameSupply& supply,
           TreeWriter& writer, Executor& executor, const OnRestored& on_restored)
       : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), executor_(executor),
-        on_restored_(on_restored) {}
+        on_restored_(on_restored), newest_frames_(chain.layers.size()) {}
 
   // How many names there are.
   Result<std::uint64_t> run(const std::optional<std::string>& path) {
@@ -180,10 +180,9 @@ class Writing {
       Entry made = entry->indexed.entry;
       if (path) shorten(made, above);
       CAIRN_TRY(write(std::move(*entry), made));
-      CAIRN_TRY(finish_down_to(kUnfinished));
       ++entries_;
     }
-    CAIRN_TRY(finish_down_to(0));
+    CAIRN_TRY(finish_all());
     CAIRN_TRY(writer_.finish());
     return entries_;
   }
@@ -193,7 +192,8 @@ class Writing {
   struct Unfinished {
     MergedEntry merged;
     std::optional<FileStrand> file;
-    struct ::statx status{};  // of what is no file
+    std::uint64_t held_bytes = 0;  // of the frames that it needs and none before it
+    struct ::statx status{};       // of what is no file
   };
 
   // What was wanted becomes the target itself.
@@ -208,19 +208,31 @@ class Writing {
       return merged.layer < chain_.layers.size() ? write_file(std::move(merged), made) : copy(merged, made);
     }
     // What is told of a link is what its file is, once that is whole.
-    if (made.kind == EntryKind::hard_link) CAIRN_TRY(finish_down_to(0));
+    if (made.kind == EntryKind::hard_link) CAIRN_TRY(finish_all());
     CAIRN_TRY(writer_.add(made));
     if (!is_told(merged)) return {};
+    CAIRN_TRY(finish_for(0));
     unfinished_.push_back({std::move(merged), std::nullopt});
     return writer_.status(unfinished_.back().status);
   }
 
   Result<void> write_file(MergedEntry merged, const Entry& made) {
+    const std::uint64_t held_bytes = held_bytes_of(merged);
+    CAIRN_TRY(finish_for(held_bytes));
     CAIRN_ASSIGN(NewFile file, writer_.begin_file(made));
-    const std::uint64_t size_bytes = made.size_bytes;
-    unfinished_bytes_ += size_bytes;
-    unfinished_.push_back({std::move(merged), FileStrand(executor_, std::move(file))});
-    return size_bytes > 0 ? write_contents(unfinished_.back()) : Result<void>();
+    held_bytes_ += held_bytes;
+    unfinished_.push_back({std::move(merged), FileStrand(executor_, std::move(file)), held_bytes});
+    return made.size_bytes > 0 ? write_contents(unfinished_.back()) : Result<void>();
+  }
+
+  std::uint64_t held_bytes_of(const MergedEntry& merged) const {
+    if (merged.indexed.entry.size_bytes == 0) return 0;
+    const FrameRange range = frames_of(*chain_.layers[merged.layer], merged.indexed);
+    std::uint64_t sum = 0;
+    for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
+      if (frame != newest_frames_[merged.layer]) sum += chain_.layers[merged.layer]->frames()[frame].size_bytes;
+    }
+    return sum;
   }
 
   Result<void> write_contents(Unfinished& unfinished) {
@@ -232,9 +244,10 @@ class Writing {
     for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
       if (options_.stop.stop_requested()) return cancelled();
       CAIRN_ASSIGN(SharedBytes bytes, supply_.frame(number, frame));
+      newest_frames_[number] = frame;
       const std::uint64_t skip = at - layer.frames()[frame].tar_offset;
       const ByteView piece = bytes->subspan(skip, std::min<std::uint64_t>(bytes->size() - skip, left));
-      unfinished.file->add(std::move(bytes), piece);
+      if (!unfinished.file->add(std::move(bytes), piece)) return finish_all();  // which says why
       at += piece.size();
       left -= piece.size();
       progress(piece.size());
@@ -242,19 +255,27 @@ class Writing {
     return {};
   }
 
-  // In their order, until there are no more than so many, nor too many bytes in them.
-  Result<void> finish_down_to(std::size_t count) {
-    while (unfinished_.size() > count || unfinished_bytes_ > kUnfinishedBytes) {
-      Unfinished oldest = std::move(unfinished_.front());
-      unfinished_.pop_front();
-      CAIRN_TRY(oldest.file ? finish_file(oldest) : tell(oldest.merged, oldest.status));
-    }
+  // In their order, until there is room for one that holds so much.
+  Result<void> finish_for(std::uint64_t held_bytes) {
+    while (!unfinished_.empty() && (unfinished_.size() == kUnfinished || held_bytes_ + held_bytes > kHeldBytes))
+      CAIRN_TRY(finish_oldest());
     return {};
+  }
+
+  Result<void> finish_all() {
+    while (!unfinished_.empty()) CAIRN_TRY(finish_oldest());
+    return {};
+  }
+
+  Result<void> finish_oldest() {
+    Unfinished oldest = std::move(unfinished_.front());
+    unfinished_.pop_front();
+    held_bytes_ -= oldest.held_bytes;
+    return oldest.file ? finish_file(oldest) : tell(oldest.merged, oldest.status);
   }
 
   Result<void> finish_file(Unfinished& unfinished) {
     const IndexedEntry& indexed = unfinished.merged.indexed;
-    unfinished_bytes_ -= indexed.entry.size_bytes;
     CAIRN_ASSIGN(const NewFile* file, unfinished.file->finish());
     if (indexed.entry.size_bytes > 0 && file->content_hash() != indexed.content_hash) {
       return Error(ErrorKind::corrupt, fmt::format("{} is damaged: the contents of '{}' are not those that were read",
@@ -302,9 +323,10 @@ class Writing {
 
   static constexpr std::uint64_t kProgressBytes = 1u << 20;
   static constexpr std::uint64_t kCopyBytes = 1u << 20;
-  // Each has a descriptor, and pieces of frames.
+  // Each has a descriptor, and frames that are not given back before it is written. A file that holds more by itself
+  // begins when all before it are done.
   static constexpr std::size_t kUnfinished = 64;
-  static constexpr std::uint64_t kUnfinishedBytes = 8u << 20;
+  static constexpr std::uint64_t kHeldBytes = 8u << 20;
 
   const Chain& chain_;
   const RestorePlan& plan_;
@@ -314,7 +336,8 @@ class Writing {
   Executor& executor_;
   const OnRestored& on_restored_;
   std::deque<Unfinished> unfinished_;
-  std::uint64_t unfinished_bytes_ = 0;
+  std::uint64_t held_bytes_ = 0;
+  std::vector<std::optional<std::uint64_t>> newest_frames_;  // by layer
   std::uint64_t done_bytes_ = 0, told_bytes_ = 0, entries_ = 0;
 };
 

@@ -11,15 +11,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <map>
 
-#include "layer/test_layers.h"
-#include "store/counting.h"
+#include "layer/restore_fixture.h"
 #include "store/directory_store.h"
-#include "store/faulty.h"
-#include "support/interrupted_store.h"
-#include "support/scratch.h"
 
 namespace cairn::layer {
 namespace {
@@ -44,11 +39,6 @@ std::map<std::string, std::string> xattrs_of(const std::string& path) {
   return found;
 }
 
-std::string contents_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 // Every name below a directory, sorted, and what it is.
 std::vector<std::string> names_in(const std::string& root) {
   std::vector<std::string> names;
@@ -58,35 +48,6 @@ std::vector<std::string> names_in(const std::string& root) {
   std::ranges::sort(names);
   return names;
 }
-
-class LayerRestore : public ::testing::Test {
- protected:
-  Result<RestoredSync> restore(const std::string& target, const LayerRestoreOptions& options = {},
-                               const OnRestored& on_restored = {}) {
-    return restore_layer(*store_, "web", target, options, {*decode_, *transfers_, random_}, on_restored);
-  }
-  void publish_layers(const std::vector<std::vector<Item>>& layers) {
-    std::vector<MadeLayer> made;
-    for (const auto& items : layers) made.push_back(make_layer(items));
-    publish(*store_, "web", made);
-  }
-  // Nothing beside the target, whatever happened.
-  void expect_only(const std::vector<std::string>& names) {
-    std::vector<std::string> found;
-    for (const auto& entry : fs::directory_iterator(scratch_.path())) found.push_back(entry.path().filename());
-    std::ranges::sort(found);
-    EXPECT_EQ(found, names);
-  }
-  static void needs_root() {
-    if (::geteuid() != 0) GTEST_SKIP() << "owners, devices and trusted attributes need root";
-  }
-
-  cairn::testing::Scratch scratch_{"restore"};
-  std::unique_ptr<Store> store_ = make_memory_store();
-  std::unique_ptr<Executor> decode_ = make_thread_pool(2);
-  std::unique_ptr<Executor> transfers_ = make_thread_pool(4);
-  SeededRandom random_{1};
-};
 
 std::vector<Item> rich_items() {
   std::vector<Item> items{dir("")};
@@ -147,7 +108,7 @@ void expect_tree(const std::string& root, const std::vector<Item>& items) {
     EXPECT_EQ(status.st_gid, entry.gid);
     EXPECT_EQ(status.st_mtim.tv_sec, entry.mtime_s);
     EXPECT_EQ(status.st_mtim.tv_nsec, entry.mtime_ns);
-    EXPECT_TRUE(entry.kind != EntryKind::file || contents_of(path) == contents);
+    EXPECT_TRUE(entry.kind != EntryKind::file || file_text(path) == contents);
     EXPECT_TRUE(entry.kind != EntryKind::symlink || fs::read_symlink(path).string() == entry.link_target);
     if (entry.kind == EntryKind::char_device) {
       EXPECT_TRUE(S_ISCHR(status.st_mode));
@@ -212,7 +173,7 @@ TEST_F(LayerRestore, AnySyncCanBeHad) {
     const auto restored = restore(target, options);
     EXPECT_TRUE(restored) << restored.error().message();
     std::string text;
-    for (const std::string& name : names_in(target)) text += name + "=" + contents_of(target + "/" + name) + " ";
+    for (const std::string& name : names_in(target)) text += name + "=" + file_text(target + "/" + name) + " ";
     return text + std::to_string(restored->result.snapshot.sequence);
   };
   EXPECT_EQ(names({}), "a=2 c=3 3");
@@ -269,7 +230,7 @@ TEST_F(LayerRestore, HolesAreHolesAgain) {
   sparse.entry.holes = {{0, 4u << 20}, {(4u << 20) + 4096, (4u << 20) - 4096}};
   publish_layers({{dir(""), sparse, file("t", std::string(1u << 20, '\0'))}});
   ASSERT_TRUE(restore(scratch_ / "copy"));
-  EXPECT_TRUE(contents_of(scratch_ / "copy/s") == sparse.contents);
+  EXPECT_TRUE(file_text(scratch_ / "copy/s") == sparse.contents);
   EXPECT_LT(status_of(scratch_ / "copy/s").st_blocks, 64);
   EXPECT_GT(status_of(scratch_ / "copy/t").st_blocks, 1000) << "zeros that were no hole";
 }
@@ -320,11 +281,11 @@ TEST_F(LayerRestore, TheStoreAndTheStateAreNotOverwritten) {
     EXPECT_EQ(refused.error().kind(), ErrorKind::conflict) << target;
     EXPECT_THAT(refused.error().message(), HasSubstr("restore to another directory")) << target;
   }
-  EXPECT_EQ(contents_of(scratch_ / "state/state.db"), "kept");
+  EXPECT_EQ(file_text(scratch_ / "state/state.db"), "kept");
   fs::create_directory(scratch_ / "data/stored");
   EXPECT_TRUE(overwrite(scratch_ / "data/stored"));
   EXPECT_TRUE(overwrite(scratch_ / "link"));  // itself, not where it leads
-  EXPECT_EQ(contents_of(scratch_ / "data/stored/a"), "1");
+  EXPECT_EQ(file_text(scratch_ / "data/stored/a"), "1");
 }
 
 // It would change places with the directory, and be emptied with it.
@@ -348,8 +309,8 @@ TEST_F(LayerRestore, WhatIsMountedInTheTargetIsNotHarmed) {
   EXPECT_FALSE(has_begun);
   EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
   EXPECT_THAT(refused.error().message(), HasSubstr("mounted on " + (scratch_ / "copy/deep/a mount")));
-  EXPECT_EQ(contents_of(scratch_ / "copy/old"), "2");
-  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  EXPECT_EQ(file_text(scratch_ / "copy/old"), "2");
+  EXPECT_EQ(file_text(scratch_ / "volume/data"), "3");
   ASSERT_EQ(::umount((scratch_ / "copy/deep/a mount").c_str()), 0);
 
   // Mounted when the restore has begun already.
@@ -360,7 +321,7 @@ TEST_F(LayerRestore, WhatIsMountedInTheTargetIsNotHarmed) {
     return Result<void>();
   });
   EXPECT_EQ(meanwhile.error().kind(), ErrorKind::conflict);
-  EXPECT_EQ(contents_of(scratch_ / "copy/deep/a mount/data"), "3");
+  EXPECT_EQ(file_text(scratch_ / "copy/deep/a mount/data"), "3");
   ASSERT_EQ(::umount((scratch_ / "copy/deep/a mount").c_str()), 0);
 
   // On the target itself.
@@ -376,10 +337,10 @@ TEST_F(LayerRestore, WhatIsMountedInTheTargetIsNotHarmed) {
   const auto stays = restore(scratch_ / "copy", {.overwrite = true});
   EXPECT_EQ(stays.error().kind(), ErrorKind::busy);
   EXPECT_THAT(stays.error().message(), HasSubstr("removing x: something is mounted there"));
-  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  EXPECT_EQ(file_text(scratch_ / "volume/data"), "3");
   ASSERT_EQ(::umount((scratch_ / (left + "/target/x")).c_str()), 0);
   EXPECT_TRUE(restore(scratch_ / "copy", {.overwrite = true}));
-  EXPECT_EQ(contents_of(scratch_ / "volume/data"), "3");
+  EXPECT_EQ(file_text(scratch_ / "volume/data"), "3");
   expect_only({"copy", "empty", "volume"});
 }
 
@@ -414,34 +375,9 @@ TEST_F(LayerRestore, AFailureLeavesTheTargetAsItWas) {
   ASSERT_FALSE(restored);
   EXPECT_EQ(restored.error().kind(), ErrorKind::corrupt);
   EXPECT_THAT(restored.error().message(), HasSubstr("'b'"));
-  EXPECT_EQ(contents_of(target + "/precious"), "precious");
+  EXPECT_EQ(file_text(target + "/precious"), "precious");
   EXPECT_FALSE(restore(scratch_ / "new"));
   expect_only({"copy"});
-}
-
-TEST_F(LayerRestore, StopsWhenAsked) {
-  publish_layers({{dir(""), file("a", noise(3'000'000, 1)), file("b", noise(3'000'000, 2))}});
-  std::stop_source stop;
-  LayerRestoreOptions options{.stop = stop.get_token()};
-  options.progress = [&](std::uint64_t, std::uint64_t) { stop.request_stop(); };
-  const auto restored = restore(scratch_ / "copy", options);
-  ASSERT_FALSE(restored);
-  EXPECT_EQ(restored.error().kind(), ErrorKind::cancelled);
-  expect_only({});
-}
-
-TEST_F(LayerRestore, ProgressGoesUpToTheWhole) {
-  publish_layers({{dir(""), file("a", noise(5'000'000, 1)), file("b", "x")}});
-  std::uint64_t last = 0, whole = 0;
-  LayerRestoreOptions options;
-  options.progress = [&](std::uint64_t done, std::uint64_t total) {
-    EXPECT_GE(done, last);
-    last = done;
-    whole = total;
-  };
-  ASSERT_TRUE(restore(scratch_ / "copy", options));
-  EXPECT_EQ(last, 5'000'001u);
-  EXPECT_EQ(whole, 5'000'001u);
 }
 
 TEST_F(LayerRestore, DryRunTouchesNothing) {
@@ -473,13 +409,13 @@ TEST_F(LayerRestore, OnePathFetchesOnlyWhatItNeeds) {
   publish_layers({items, {file("d50/f50", "newer")}});
   const auto one = restore(scratch_ / "one", {.path = "d50/f51"});
   ASSERT_TRUE(one) << one.error().message();
-  EXPECT_TRUE(contents_of(scratch_ / "one") == items[1 + 50 * 101 + 1 + 51].contents);
+  EXPECT_TRUE(file_text(scratch_ / "one") == items[1 + 50 * 101 + 1 + 51].contents);
   EXPECT_LT(one->result.requests, 20u);
   EXPECT_LT(one->result.fetched_bytes, 8u << 20);
   EXPECT_EQ(one->result.entries, 1u);
 
   ASSERT_TRUE(restore(scratch_ / "newer", {.path = "/d50/f50"}));
-  EXPECT_EQ(contents_of(scratch_ / "newer"), "newer");
+  EXPECT_EQ(file_text(scratch_ / "newer"), "newer");
   ASSERT_TRUE(restore(scratch_ / "directory", {.path = "./d07/"}));
   EXPECT_EQ(names_in(scratch_ / "directory").size(), 100u);
   EXPECT_EQ(restore(scratch_ / "absent", {.path = "d50/nothing"}).error().kind(), ErrorKind::not_found);
@@ -502,7 +438,7 @@ TEST_F(LayerRestore, PathsDeeperThanTheSystemAllows) {
   publish_layers({items});
   const auto restored = restore(scratch_ / "copy");
   ASSERT_TRUE(restored) << restored.error().message();
-  EXPECT_EQ(contents_of(scratch_ / "copy/z"), "at 1400");
+  EXPECT_EQ(file_text(scratch_ / "copy/z"), "at 1400");
   ASSERT_TRUE(restore(scratch_ / "copy", {.overwrite = true}));
   EXPECT_EQ(status_of(scratch_ / "copy/z").st_nlink, 2u);
   expect_only({"copy"});
@@ -512,68 +448,6 @@ TEST_F(LayerRestore, PathsDeeperThanTheSystemAllows) {
   EXPECT_EQ(names_in(scratch_ / "copy").size(), 0u);
 }
 
-TEST_F(LayerRestore, StoresThatFailAreToldOfAndHarmNothing) {
-  publish_layers({{dir(""), file("a", noise(4'000'000, 1))}, {file("b", noise(4'000'000, 2))}});
-  const std::unique_ptr<Store> good = std::move(store_);
-  int complete = 0, failed = 0;
-  for (std::uint64_t seed = 0; seed < 40; ++seed) {
-    FaultPlan plan;
-    SeededRandom random(seed);
-    plan.of(Operation::get).before = 150;
-    plan.of(Operation::get_suffix).before = 150;
-    plan.truncated = 100;
-    plan.flipped = 100;
-    store_ = make_faulty_store(*good, plan, random);
-    // Faults come one call at a time.
-    decode_ = std::make_unique<InlineExecutor>();
-    transfers_ = std::make_unique<InlineExecutor>();
-    const auto restored = restore(scratch_ / "copy");
-    ++(restored ? complete : failed);
-    if (!restored) {
-      EXPECT_FALSE(fs::exists(scratch_ / "copy"));
-      continue;
-    }
-    EXPECT_TRUE(contents_of(scratch_ / "copy/a") == noise(4'000'000, 1));
-    EXPECT_TRUE(contents_of(scratch_ / "copy/b") == noise(4'000'000, 2));
-    fs::remove_all(scratch_ / "copy");
-  }
-  store_.reset();
-  EXPECT_GT(complete, 0);
-  EXPECT_GT(failed, 0);
-}
-
-// The history becomes a new chain, and the objects of the old one go, before any one request of a restore.
-TEST_F(LayerRestore, APruneAtAnyMomentIsPlannedAroundOrSaid) {
-  const MadeLayer before = make_layer({dir(""), file("old", noise(6'000'000, 1))});
-  const MadeLayer after = make_layer({dir(""), file("new", noise(6'000'000, 2))});
-  int around = 0, said = 0;
-  for (std::uint64_t at = 0;; ++at) {
-    store_ = make_memory_store();
-    Manifest manifest = publish(*store_, "web", {before});
-    cairn::testing::InterruptedStore interrupted(*store_, at, [&] {
-      ASSERT_TRUE(store_->put_new(after.meta.object, BytesSource(after.object)));
-      manifest.syncs = {{2, manifest.head().time_ms + 1, SyncKind::full, after.meta, 0, 0}};
-      ASSERT_TRUE(publish_manifest(*store_, manifest, read_manifest(*store_, "web")->etag));
-      ASSERT_TRUE(store_->remove(before.meta.object));
-    });
-    const std::string target = scratch_ / "target";
-    const auto restored = restore_layer(interrupted, "web", target, {}, {*decode_, *transfers_, random_});
-    if (!interrupted.has_happened()) break;
-    if (restored) {
-      const bool is_new = restored->sync.sequence == 2;
-      EXPECT_EQ(names_in(target), std::vector<std::string>{is_new ? "new" : "old"}) << at;
-      around += is_new ? 1 : 0;
-    } else {
-      EXPECT_EQ(restored.error().kind(), ErrorKind::retry_later) << at << ": " << restored.error().message();
-      ++said;
-    }
-    fs::remove_all(target);
-    expect_only({});
-  }
-  EXPECT_GT(around, 0);
-  EXPECT_GT(said, 0);
-}
-
 TEST_F(LayerRestore, ALayerThatTheManifestNamesAndNobodyHasIsDamage) {
   const MadeLayer layer = make_layer({dir("")});
   publish(*store_, "web", {layer});
@@ -581,66 +455,6 @@ TEST_F(LayerRestore, ALayerThatTheManifestNamesAndNobodyHasIsDamage) {
   const auto restored = restore(scratch_ / "target");
   ASSERT_FALSE(restored);
   EXPECT_EQ(restored.error().kind(), ErrorKind::corrupt);
-}
-
-TEST_F(LayerRestore, TellsOfEachNameOnceItIsComplete) {
-  publish_layers({{dir(""), file("a", "1"), gone("b", Mark::file)}, {file("a", "2")}});
-  std::string told;
-  const OnRestored tell = [&](const MergedEntry& entry, const LayerReader&, const auto& status) -> Result<void> {
-    const bool is_file = entry.indexed.entry.kind == EntryKind::file;
-    told += entry.indexed.entry.path + ":" + std::to_string(entry.layer) + ":" +
-            std::to_string(is_file ? status.stx_size : 0) + " ";
-    return {};
-  };
-  ASSERT_TRUE(restore(scratch_ / "copy", {}, tell));
-  EXPECT_EQ(told, ":0:0 a:1:1 b:0:0 ");
-  const auto failed = restore(scratch_ / "other", {}, [](const auto&, const auto&, const auto&) -> Result<void> {
-    return Error(ErrorKind::busy, "no");
-  });
-  EXPECT_EQ(failed.error().kind(), ErrorKind::busy);
-  expect_only({"copy"});
-}
-
-// What is written beside the names changes neither their order nor what is told of them: a stamp that is not the last
-// one would have the next sync read the file again.
-TEST_F(LayerRestore, WhatIsToldOfAFileIsHowItStays) {
-  std::vector<Item> items{dir("")};
-  for (int i = 0; i < 10; ++i) {
-    const std::string folder = "d" + std::to_string(100 + i);
-    items.push_back(dir(folder));
-    items.back().entry.mode = 0500;
-    for (int k = 0; k < 8; ++k) {
-      const std::size_t size = static_cast<std::size_t>(k * k * k) * 3001;
-      items.push_back(file(folder + "/f" + std::to_string(k), noise(size, static_cast<unsigned>(i * 8 + k))));
-      items.back().entry.mtime_s = 1000 + k;
-      items.back().entry.xattrs = {{"user.k", std::to_string(k)}};
-    }
-    items.push_back(symlink(folder + "/g", "f1"));
-    items.push_back(hard_link(folder + "/h", folder + "/f7"));
-  }
-  publish_layers({items});
-  std::vector<std::pair<std::string, struct ::statx>> told;
-  const OnRestored tell = [&](const MergedEntry& entry, const LayerReader&, const auto& status) -> Result<void> {
-    told.emplace_back(entry.indexed.entry.path, status);
-    return {};
-  };
-  ASSERT_TRUE(restore(scratch_ / "copy", {}, tell));
-  ASSERT_EQ(told.size(), items.size());
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    ASSERT_EQ(told[i].first, items[i].entry.path);
-    if (items[i].entry.kind == EntryKind::directory) continue;
-    const std::string path = scratch_ / ("copy/" + told[i].first);
-    struct ::statx now{};
-    ASSERT_EQ(::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &now), 0);
-    const struct ::statx& then = told[i].second;
-    EXPECT_EQ(now.stx_ino, then.stx_ino) << path;
-    EXPECT_EQ(now.stx_size, then.stx_size) << path;
-    EXPECT_EQ(now.stx_mtime.tv_sec, then.stx_mtime.tv_sec) << path;
-    if (items[i].entry.kind == EntryKind::file) { EXPECT_TRUE(contents_of(path) == items[i].contents) << path; }
-    if (path.ends_with("/f7")) continue;  // moved by the link that came later
-    EXPECT_EQ(now.stx_ctime.tv_sec, then.stx_ctime.tv_sec) << path;
-    EXPECT_EQ(now.stx_ctime.tv_nsec, then.stx_ctime.tv_nsec) << path;
-  }
 }
 
 }  // namespace
