@@ -86,8 +86,8 @@ Output::~Output() { drop_temporary(); }
 
 Error Output::exists_already() const {
   return Error(ErrorKind::conflict,
-      fmt::format("{} exists already: add --overwrite to replace it, or --onto to replace "
-                                                "it and fetch only the pages that differ", path_));
+               fmt::format("{} exists already: add --overwrite to replace it, or --onto to replace it and fetch only the "
+                           "pages that differ", path_));
 }
 
 void Output::drop_temporary() {
@@ -180,8 +180,7 @@ void Output::bring_siblings_back() {
 }
 
 // A program has made the database in the very moment in which they were taken away: what is its own comes back, and
-// what
-// lay there before must not lie beside it.
+// what lay there before must not lie beside it.
 void Output::part_siblings() {
   for (const std::string& sibling : aside_) {
     const std::string aside = sibling + std::string(kAside);

@@ -33,8 +33,7 @@ class Output {
 
   // fsync; the old database's -wal, -shm and -journal out of the way; rename; fsync of the folder. On an error all is
   // as it was. conflict: a file has appeared there meanwhile, and nobody said to replace one. In a crash in between,
-  // the old files are complete under their old names or (the siblings) under
-  // "<name>.cairn-old".
+  // the old files are complete under their old names or (the siblings) under "<name>.cairn-old".
   Result<void> commit();
 
  private:
