@@ -86,8 +86,8 @@ Output::~Output() { drop_temporary(); }
 
 Error Output::exists_already() const {
   return Error(ErrorKind::conflict,
-               fmt::format("{} exists already: add --overwrite to replace it, or --onto to replace it and fetch only the "
-                           "pages that differ", path_));
+               fmt::format("{} exists already: add --overwrite to replace it, or --onto to replace it and fetch only "
+                           "the pages that differ", path_));
 }
 
 void Output::drop_temporary() {

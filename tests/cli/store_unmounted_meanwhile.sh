@@ -7,8 +7,8 @@ make_db app.db
 start_replicate app.db --to mount/app.db --interval 10ms --timeout 500ms
 wait_until is_following mount
 add_rows app.db 5
-published() { [ "$(newest_sequence mount/app.db)" -ge "$1" ]; }
-wait_until published 1
+restored_count() { "$CAIRN" restore mount/app.db -o now.db --overwrite && [ "$(count now.db)" = "$1" ]; }
+wait_until restored_count 8  # nothing is on its way any more
 
 mv mount elsewhere
 add_rows app.db 7
@@ -24,7 +24,6 @@ wait "$cairn_pid" || status=$?
 
 rm -r mount && mv elsewhere mount
 start_replicate app.db --to mount/app.db --interval 10ms
-restored_count() { "$CAIRN" restore mount/app.db -o now.db --overwrite && [ "$(count now.db)" = "$1" ]; }
 wait_until restored_count 26
 mv mount elsewhere
 add_rows app.db 1
