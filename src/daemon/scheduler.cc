@@ -311,7 +311,8 @@ void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, 
   want(driven, kTell, awake.judge.is_asked() ? now_us : together(now_us + kTellWithin_us, now_us));
   if (!got_on) return;
   awake.last_got_on_us = now_us;
-  if (part == kCapture) awake.last_life_us = now_us;
+  // Another part that ends while capture does may be the first to see what was captured.
+  if (part == kCapture || mark.captured_commits != before.captured_commits) awake.last_life_us = now_us;
   if (status.has_snapshot && mark.is_same_but_for_commits(before)) {
     if (mark.captured_sequence != before.captured_sequence) want(driven, kPublish, now_us);
     if (mark.published_sequence != before.published_sequence) {
