@@ -250,7 +250,7 @@ FrameSupply::~FrameSupply() {
 
 Result<SharedBytes> FrameSupply::frame(std::size_t layer, std::uint64_t frame) {
   Current& current = current_[layer];
-  if (current.bytes && current.frame == frame) return current.bytes;
+  if (is_current(layer, frame)) return current.bytes;
   const auto& uses = shared_->plan.uses;
   if (asked_ >= uses.size() || uses[asked_].layer != layer || uses[asked_].frame != frame)
     return Error(ErrorKind::corrupt, "a layer was replaced while it was restored: try again");

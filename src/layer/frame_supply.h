@@ -26,6 +26,10 @@ class FrameSupply {
   // The bytes of a frame, to be asked for in the order of the plan. Whoever has them may keep them, also beyond the
   // supply; as long as somebody does they count within the bound.
   Result<SharedBytes> frame(std::size_t layer, std::uint64_t frame);
+  // Whether it is the one that was asked for last, of this layer.
+  bool is_current(std::size_t layer, std::uint64_t frame) const {
+    return current_[layer].bytes && current_[layer].frame == frame;
+  }
 
  private:
   struct Shared;

@@ -166,7 +166,7 @@ class Writing {
   Writing(const Chain& chain, const RestorePlan& plan, const LayerRestoreOptions& options, FrameSupply& supply,
           TreeWriter& writer, Executor& executor, const OnRestored& on_restored)
       : chain_(chain), plan_(plan), options_(options), supply_(supply), writer_(writer), executor_(executor),
-        on_restored_(on_restored), newest_frames_(chain.layers.size()) {}
+        on_restored_(on_restored) {}
 
   // How many names there are.
   Result<std::uint64_t> run(const std::optional<std::string>& path) {
@@ -227,10 +227,11 @@ class Writing {
 
   std::uint64_t held_bytes_of(const MergedEntry& merged) const {
     if (merged.indexed.entry.size_bytes == 0) return 0;
-    const FrameRange range = frames_of(*chain_.layers[merged.layer], merged.indexed);
+    const LayerReader& layer = *chain_.layers[merged.layer];
+    const FrameRange range = frames_of(layer, merged.indexed);
     std::uint64_t sum = 0;
     for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
-      if (frame != newest_frames_[merged.layer]) sum += chain_.layers[merged.layer]->frames()[frame].size_bytes;
+      if (!supply_.is_current(merged.layer, frame)) sum += layer.frames()[frame].size_bytes;
     }
     return sum;
   }
@@ -244,7 +245,6 @@ class Writing {
     for (std::uint64_t frame = range.first; frame <= range.last; ++frame) {
       if (options_.stop.stop_requested()) return cancelled();
       CAIRN_ASSIGN(SharedBytes bytes, supply_.frame(number, frame));
-      newest_frames_[number] = frame;
       const std::uint64_t skip = at - layer.frames()[frame].tar_offset;
       const ByteView piece = bytes->subspan(skip, std::min<std::uint64_t>(bytes->size() - skip, left));
       if (!unfinished.file->add(std::move(bytes), piece)) return finish_all();  // which says why
@@ -337,7 +337,6 @@ class Writing {
   const OnRestored& on_restored_;
   std::deque<Unfinished> unfinished_;
   std::uint64_t held_bytes_ = 0;
-  std::vector<std::optional<std::uint64_t>> newest_frames_;  // by layer
   std::uint64_t done_bytes_ = 0, told_bytes_ = 0, entries_ = 0;
 };
 
