@@ -293,7 +293,13 @@ void Levels::put_merged(const Time& now) {
   Result<std::optional<ObjectInfo>> there = [&]() -> Result<std::optional<ObjectInfo>> {
     CAIRN_TRY(expect_our_replica());
     CAIRN_ASSIGN(const bool goes_on, still_has(waiting_[merged_->level][merged_->sources - 1]));
-    return goes_on ? put(key) : std::optional<ObjectInfo>();
+    if (!goes_on) return std::optional<ObjectInfo>();
+    CAIRN_ASSIGN(auto object, put(key));
+    const LocalRecord record = shared_.local->record();
+    if (object) {
+      CAIRN_TRY(expect_put_beside(shared_.store, key, shared_.options.replica, record.published, record.lineage));
+    }
+    return object;
   }();
   if (there) {
     patience_.reset();

@@ -1,5 +1,6 @@
 // Ordering rules of docs/format.md, "Order", live here:
-//   - a segment is put only when its predecessor is in the store, and, where looking is free, still there;
+//   - a segment is put only when its predecessor is in the store, and, where looking is free, still there; there it
+//     counts only once it lies beside that;
 //   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's"
 //     can be told apart;
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
@@ -180,8 +181,10 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, Sequence(segment->sequence.value - 1),
-                               shared_.local->record().lineage));
+  const Sequence before(segment->sequence.value - 1);
+  const Id128 lineage = shared_.local->record().lineage;
+  const std::string known_by = newest_put_ == before ? newest_etag_ : std::string();
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, before, lineage, known_by));
   CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
@@ -189,6 +192,10 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   }));
   CAIRN_ASSIGN(std::optional<std::string> etag, put(*segment));
   if (!etag) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
+  const std::string key = segment::segment_key(shared_.options.replica, segment->sequence);
+  CAIRN_TRY(expect_put_beside(shared_.store, key, shared_.options.replica, before, lineage, known_by));
+  newest_put_ = segment->sequence;
+  newest_etag_ = *etag;
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
     r.published = segment->sequence;
     r.published_hash = segment->hash_after;

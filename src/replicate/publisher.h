@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "replicate/patience.h"
 #include "replicate/rest.h"
@@ -37,6 +38,8 @@ class Publisher {
   std::int64_t next_summary_us_ = 0;
   std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
+  Sequence newest_put_;      // the segment that was put last, and as what it lies in the store
+  std::string newest_etag_;  // empty: it lay there already
   Time last_time_;
   std::uint64_t put_bytes_ = 0;  // of what was put last
   Time heard_;  // when it was known last that nobody else has published

@@ -188,7 +188,12 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
   }
   if (published < job.sequence) return false;
   CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published, job.lineage));
-  return finish(job);
+  CAIRN_ASSIGN(const bool done, finish(job));
+  if (!done) return false;
+  const auto beside = expect_put_beside(shared_.store, job.key, shared_.options.replica, published, job.lineage);
+  if (beside) return true;
+  give_up(job);
+  return beside.error().as(ErrorKind::cancelled);
 }
 
 // Cuts a part off the buffer, and sends it unless the store has it.

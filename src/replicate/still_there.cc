@@ -25,18 +25,35 @@ Result<Id128> lineage_there(Store& store, const std::string& newest, std::string
   return claim.lineage;
 }
 
+bool has_claim(Store& store, std::string_view replica, const Id128& lineage) {
+  const auto claim = restore::read_metadata(store, replica);
+  return claim ? claim->lineage == lineage : claim.error().kind() == ErrorKind::corrupt;
+}
+
+// How the object under `key` is known; not a head, which also makes sure of its name on the disk.
+Result<std::string> etag_there(Store& store, const std::string& key) {
+  CAIRN_ASSIGN(const Object object, store.get(key, 0, 1));
+  return object.info.etag;
+}
+
 }  // namespace
 
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage) {
+Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage,
+                                std::string_view etag) {
   if (!store.capabilities().looking_is_free) return {};
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
+  if (!etag.empty()) {
+    const auto found = etag_there(store, newest);
+    if (found && *found == etag) return {};
+  }
   const auto there = lineage_there(store, newest, replica, published);
   if (there ? *there == lineage : there.error().kind() == ErrorKind::corrupt) return {};
   if (!there && there.error().kind() != ErrorKind::not_found) return there.error().with("look at " + newest);
-  // It may have been merged into another object, or a person may have removed what is only a summary.
+  // It may have been merged into another object. The claim never comes into a place that is left: what else is of our
+  // lineage may have been put there, before that was noticed.
   const auto head = restore::read_head(store, replica);
-  if (head && head->newest == published && head->lineage == lineage) return {};
+  if (head && head->newest == published && head->lineage == lineage && has_claim(store, replica, lineage)) return {};
   if (!head && head.error().kind() != ErrorKind::not_found) return head.error();
   const bool is_other = there.has_value() || (head && head->lineage != lineage);
   return Error(ErrorKind::retry_later,
@@ -44,6 +61,19 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
                            "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
                            "good, stop, and run again: that tells what can be done.",
                            newest, store.url(), is_other ? "What lies there is of another history. " : ""));
+}
+
+Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica, Sequence published,
+                               const Id128& lineage, std::string_view etag) {
+  if (!store.capabilities().looking_is_free) return {};
+  CAIRN_TRY(expect_still_there(store, replica, published, lineage, etag));
+  const auto put = etag_there(store, key);
+  if (put) return {};
+  if (put.error().kind() != ErrorKind::not_found) return put.error().with("look at " + key);
+  return Error(ErrorKind::retry_later,
+               fmt::format("{} was put, and is not in {}: was something unmounted, moved or mounted there meanwhile? "
+                           "It is put again.",
+                           key, store.url()));
 }
 
 Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer) {

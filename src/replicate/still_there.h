@@ -13,8 +13,16 @@ namespace cairn::replicate {
 // A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
 // What is put into the place that is left can never be restored, and leaves a hole when the right one is back; what is
 // put into another replica ends that one's history. So where looking costs nothing, what was published last has to be
-// there before more is put, and has to be of this lineage. retry_later: it is not.
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage);
+// there before more is put, and has to be of this lineage. `etag`: of what was published last, as it was put from here;
+// empty: not known. retry_later: it is not there.
+Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage,
+                                std::string_view etag = {});
+
+// The folder may go while something is being put, too: then that came into the place that is left, or what was in the
+// right one when it began is away by now. What was put counts once it lies beside what was published before it.
+// retry_later: it does not.
+Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica, Sequence published,
+                               const Id128& lineage, std::string_view etag = {});
 
 // Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
 // applied without an answer. conflict: another writer has gone on with it.

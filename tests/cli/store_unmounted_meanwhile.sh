@@ -46,6 +46,19 @@ wait_until restored_count 28
 [ "$(newest_sequence others/app.db)" = "$newest" ]
 restores_to_state_of others/app.db other.db
 expect 0 "$CAIRN" verify others/app.db
+
+# While commits are on their way: one may be put into the place that is left. It is published all the same.
+ten_commits() { for one in {1..10}; do add_rows app.db 1; done; }
+back() { rm -rf mount && mv -T elsewhere mount; }  # it may be made anew in between
+for round in {1..8}; do
+  ten_commits &
+  writer_pid=$!
+  sleep "0.0$round"
+  mv mount elsewhere
+  wait "$writer_pid"
+  wait_until back
+  wait_until restored_count $((28 + 10 * round))
+done
 stop_replicate
 restores_to_state_of mount/app.db app.db
 expect 0 "$CAIRN" verify mount/app.db
