@@ -84,6 +84,7 @@ Result<void> Capturer::walk(const Time& now) {
     return Error(ErrorKind::busy, shared_.options.database + " was written to, and not by SQLite: comparing anew");
   }
   CAIRN_ASSIGN(index_, database_->look());
+  note_checkpoint_of_others(now);
   if (state_->is_behind() || !state_->is_all_of(index_)) note_waiting(now);
   if (auto kept = keep_hold(now); !kept) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
@@ -220,6 +221,7 @@ Result<void> Capturer::keep_hold(const Time& now) {
     } else if (index_.max_frame > database_->pinned_frame()) {
       bool newest = false;
       if (!pin_may_stay(now)) {
+        note_full_checkpoint(now);
         CAIRN_ASSIGN(newest, move_pin(now));
       }
       if (!newest) wake_us_ = std::min(wake_us_, now.mono_us + kAgain_us);

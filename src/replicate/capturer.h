@@ -79,6 +79,9 @@ class Capturer {
   void drop_pass();
 
   // Rolling over (docs/sqlite.md, "The holds", rule 4).
+  void note_checkpoint_of_others(const Time& now);
+  bool is_left_to_others(const Time& now) const;
+  void note_full_checkpoint(const Time& now);
   Result<void> roll_over_when_due(const Time& now);
   Result<bool> roll_over_quietly(const Time& now);
   Result<void> roll_over_under_gate(const Time& now);
@@ -126,6 +129,12 @@ class Capturer {
   std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
   static constexpr std::int64_t kBetween_us = 20'000;  // two attempts, when nothing keeps them from succeeding
   std::int64_t between_us_ = kBetween_us;
+  FrameNo seen_backfilled_;                  // by anybody, at the last look
+  wal::Salts seen_backfilled_of_;
+  std::optional<std::int64_t> others_checkpointed_us_;  // a WAL that had not grown long
+  std::optional<std::int64_t> full_checkpoint_us_;      // another's was seen to wait
+  std::optional<std::int64_t> grown_long_us_;           // since then the WAL is
+  std::int64_t asked_for_full_us_ = 0;
   FrameNo tried_;                            // up to there a rollover has backfilled, or has tried to
   FrameNo synced_;                           // up to there the database was synced by a rollover
   bool seeks_gate_ = false;                  // asks for the write lock again and again

@@ -16,11 +16,47 @@ constexpr std::uint32_t kLongBackfill = 4 * kShortTail;
 constexpr std::uint32_t kLongTail = 64 * kShortTail;
 constexpr int kQuietTries = 4;
 constexpr std::int64_t kOther_us = 1'000;  // that is how long another's checkpoint is left alone
+constexpr std::int64_t kLeftToOthers_us = 10'000'000;
+constexpr std::int64_t kAskForFull_us = 100'000;
+constexpr std::uint32_t kLeftToOthers = 8;
+
+bool is_recent(const std::optional<std::int64_t>& at_us, std::int64_t for_us, const Time& now) {
+  return at_us && now.mono_us - *at_us < for_us;
+}
 }  // namespace
+
+// An application that checkpoints for itself, before the WAL has grown long, may do so by FULL, RESTART or TRUNCATE.
+// While a checkpoint of ours is at work SQLite does not let these wait, but answers SQLITE_BUSY. So where one is seen
+// the WAL may grow longer, and it is seldom that we are in its way.
+void Capturer::note_checkpoint_of_others(const Time& now) {
+  const FrameNo before = index_.salts == seen_backfilled_of_ ? seen_backfilled_ : FrameNo(0);
+  const bool is_long = index_.max_frame.value >= shared_.options.rollover_frames;
+  if (index_.backfilled > before && !is_long) others_checkpointed_us_ = now.mono_us;
+  seen_backfilled_ = index_.backfilled;
+  seen_backfilled_of_ = index_.salts;
+  if (!is_long) grown_long_us_.reset();
+  else if (!grown_long_us_) grown_long_us_ = now.mono_us;
+}
+
+// Nobody commits, and the pin is not the newest: one of those may be waiting for it. Who is seen nowhere has a moment
+// to show itself.
+void Capturer::note_full_checkpoint(const Time& now) {
+  if (!grown_long_us_ || !is_recent(others_checkpointed_us_, kLeftToOthers_us, now)) return;
+  if (now.mono_us < asked_for_full_us_ + kAskForFull_us) return;
+  asked_for_full_us_ = now.mono_us;
+  if (database_->checkpointer_keeps_writers_waiting()) full_checkpoint_us_ = now.mono_us;
+}
+
+bool Capturer::is_left_to_others(const Time& now) const {
+  if (index_.max_frame.value >= kLeftToOthers * shared_.options.rollover_frames) return false;
+  if (is_recent(full_checkpoint_us_, kLeftToOthers_us, now)) return true;
+  return is_recent(others_checkpointed_us_, kLeftToOthers_us, now) &&
+         is_recent(grown_long_us_, 2 * kAskForFull_us, now);
+}
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
   const bool possible = database_->access() == sqlite::Access::read_write && database_->hold() == sqlite::Hold::pin;
-  const bool long_enough = index_.max_frame.value >= shared_.options.rollover_frames;
+  const bool long_enough = index_.max_frame.value >= shared_.options.rollover_frames && !is_left_to_others(now);
   if (!possible || !long_enough || spool_is_full() || !capture_trouble_.empty() || state_->can_catch_up()) {
     stop_seeking_gate();
     return {};

@@ -331,30 +331,74 @@ TEST_F(RollOverTest, AnApplicationThatCommitsOnCheckpointsInFewPieces) {
   expect_replica_is_current();
 }
 
-// A FULL checkpoint holds the write lock while it waits for the pin: then nothing is committed, and the pin goes.
-TEST_F(RollOverTest, AFullCheckpointWaitsForTwoLooksAtMost) {
-  App app(db_path_);
-  app.must("PRAGMA wal_autocheckpoint=0");
-  start(rolling(100'000, 1000));
-  must_settle();
-  int waits = 0;
-  const auto wait = [&] {
-    capture_after(1'000);
-    return ++waits < 50;
-  };
-  const std::function<bool()> handler = wait;
-  sqlite3_busy_handler(
-      app.handle(), [](void* call, int) { return (*static_cast<const std::function<bool()>*>(call))() ? 1 : 0; },
-      const_cast<std::function<bool()>*>(&handler));
-  for (int checkpoint = 0; checkpoint < 20; ++checkpoint) {
-    for (int i = 0; i < 7; ++i) {
-      app.must(fill(1));
+// An application that asks for FULL checkpoints, and waits for the pin to move.
+class FullCheckpoints : public RollOverTest {
+ protected:
+  void begin(std::uint32_t rollover_frames) {
+    app_.must("PRAGMA wal_autocheckpoint=0");
+    start(rolling(rollover_frames, 1000));
+    must_settle();
+    sqlite3_busy_handler(app_.handle(), [](void* self, int) { return static_cast<FullCheckpoints*>(self)->wait(); },
+                         this);
+  }
+  void commit(int times) {
+    for (int i = 0; i < times; ++i) {
+      app_.must(fill(1));
       ASSERT_NO_FATAL_FAILURE(capture_after(1'000));
     }
-    waits = 0;
-    EXPECT_EQ(app.ask("PRAGMA wal_checkpoint(FULL)"), "0");
-    EXPECT_LE(waits, 2);
   }
+  // How often it looked again.
+  int checkpoint() {
+    waits_ = 0;
+    EXPECT_EQ(app_.ask("PRAGMA wal_checkpoint(FULL)"), "0");
+    return waits_;
+  }
+  std::uint64_t frames() { return replicator_->status().wal_frames; }
+  std::uint64_t rollovers() { return replicator_->status().rollovers; }
+
+  App app_{db_path_};
+
+ private:
+  int wait() {
+    capture_after(1'000);
+    return ++waits_ < 50;
+  }
+  int waits_ = 0;
+};
+
+// It holds the write lock while it waits: then nothing is committed, and the pin goes.
+TEST_F(FullCheckpoints, WaitForTwoLooksAtMost) {
+  begin(100'000);
+  for (int i = 0; i < 20; ++i) {
+    commit(7);
+    EXPECT_LE(checkpoint(), 2);
+  }
+  expect_replica_is_current();
+}
+
+// SQLite does not let it wait while a checkpoint of ours is at work, but answers SQLITE_BUSY.
+TEST_F(FullCheckpoints, AreLeftToTheApplicationThatAsksForThem) {
+  begin(100);
+  while (frames() < 700) {
+    commit(7);
+    checkpoint();
+    commit(1);
+    ASSERT_EQ(rollovers(), 0u) << frames();
+  }
+  for (int i = 0; i < 200 && rollovers() == 0; ++i) commit(7);
+  EXPECT_EQ(rollovers(), 1u) << "it is not left to grow for ever";
+  expect_replica_is_current();
+}
+
+TEST_F(FullCheckpoints, OnceTheyAreNotAskedForAnyMoreTheWalIsRolledOver) {
+  begin(100);
+  commit(7);
+  checkpoint();
+  while (frames() < 300) commit(7);
+  ASSERT_EQ(rollovers(), 0u);
+  now_.mono_us += 10'000'000;
+  for (int i = 0; i < 50 && rollovers() == 0; ++i) commit(1);
+  EXPECT_EQ(rollovers(), 1u);
   expect_replica_is_current();
 }
 

@@ -478,6 +478,11 @@ bool Database::checkpointer_at_work() {
   return false;
 }
 
+bool Database::checkpointer_keeps_writers_waiting() {
+  const auto shm = identify(path_of_database_ + "-shm");
+  return shm && read_lock_table(*shm).writing_and_checkpointing;
+}
+
 void Database::release_checkpoint_lock() {
   if (!checkpoint_lock_held_) return;
   lock_shm(file_, kCheckpointLock, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);

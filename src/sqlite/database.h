@@ -116,6 +116,9 @@ class Database {
   void release_checkpoint_lock();
   // Whether somebody else is checkpointing (or waits for us in the middle of it).
   bool checkpointer_at_work();
+  // Whether it is seen that it is a FULL, RESTART or TRUNCATE: one process holds the write lock, too. Reads a list of
+  // all locks that there are.
+  bool checkpointer_keeps_writers_waiting();
 
   // Raw bytes. Fewer than asked for: the rest is zeros, and the return value says how many were read.
   Result<std::size_t> read_wal(std::uint64_t offset, std::span<std::byte> into);
