@@ -148,6 +148,9 @@ struct ReplicatorStatus {
   std::uint64_t captured_commits = 0;
   bool settled = false;                   // everything committed when last looked is published, and a snapshot is there
   bool captured_all = false;              // everything committed when last looked is captured
+  // The WAL had more than the newest commit when last looked: of a transaction that was being written, or rolled back.
+  // Without that, what is committed later is written to the WAL's file first.
+  bool transaction_begun = true;
   std::uint64_t looks = 0;                // times both were judged anew: to wait for one after a moment
   // Everything that was committed before this request_capture() is part of that sequence, or of an earlier one.
   std::uint64_t answered_request = 0, answered_sequence = 0;

@@ -145,6 +145,9 @@ class Store {
                                   const TakePiece& take);
 
   virtual Result<ObjectInfo> head(std::string_view key) = 0;
+  // The same, but what it shows may have been put a moment ago, and not yet survive a crash of the machine that stores
+  // it. For who put it.
+  virtual Result<ObjectInfo> look(std::string_view key) { return head(key); }
 
   // One page of the objects whose key begins with `prefix` and is greater than `start_after`, at most `limit`
   // (0: the store's own page size). A prefix under which nothing lies gives an empty page, not not_found.

@@ -104,6 +104,11 @@ int link_without_replacing(const char* from, const char* to) {
   return errno == EINVAL ? link_error : errno;  // EINVAL: this file system cannot do that either
 }
 
+int move_without_replacing(const char* from, const char* to) {
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  return errno == EINVAL || errno == ENOSYS ? link_without_replacing(from, to) : errno;
+}
+
 Result<void> make_directories_durably(std::string_view path, int permissions) {
   const std::string name(path);
   if (name.empty()) return Error(ErrorKind::invalid, "a folder with an empty name cannot be made");

@@ -41,6 +41,7 @@ class FakeReplicator final : public Replicator {
     status_.phase = Phase::following;
     status_.captured_all = status_.captured_sequence == committed_;
     ++status_.looks;
+    status_.transaction_begun = !wal_ends_with_commit;
     if (status_.captured_all) {
       status_.answered_request = requests_;
       status_.answered_sequence = status_.captured_sequence;
@@ -127,6 +128,7 @@ class FakeReplicator final : public Replicator {
   std::int64_t publish_again_us = 0;  // after each time; 0: not by itself
   bool capture_at_once = true, store_away = false, capture_always_gets_on = false, compares_in_vain = false;
   bool settles = false;  // as soon as it has published
+  bool wal_ends_with_commit = false;
   std::uint64_t captures = 0, publishes = 0, snapshot_steps = 0, upkeeps = 0, ended_captures = 0;
 
  private:

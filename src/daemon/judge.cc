@@ -82,6 +82,12 @@ StatusWords::StatusWords(const ReplicatorStatus& s)
       store_trouble(s.store_trouble),
       upkeep_trouble(s.upkeep_trouble) {}
 
+bool StatusWords::is_same_but_for_commits(const StatusWords& other) const {
+  StatusWords same = other;
+  same.settled = settled;
+  return same == *this;
+}
+
 // What is asked for is done once a step that began after the question has looked, and captured all that it saw.
 bool Judge::note_capture(const Question& question) {
   if (question.asked == answered_) return false;

@@ -39,6 +39,7 @@ struct StatusWords {
 
   explicit StatusWords(const ReplicatorStatus& status);
   StatusWords() = default;
+  bool is_same_but_for_commits(const StatusWords& other) const;  // which are published or not
   bool operator==(const StatusWords&) const = default;
 };
 

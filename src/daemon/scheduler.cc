@@ -5,7 +5,8 @@
 // wake it, and it could tell nothing new. How far somebody's checkpoint has come, and that a commit is whole of which
 // the WAL was written before, shows in shared memory only. So a database is looked at again after some milliseconds
 // even if no file changes, for a second after its file was written (somebody checkpoints) or its WAL was and no commit
-// came of it yet. Once the commits are seen there is nothing to be waited for, and looks soon become rare.
+// came of it yet. Once the commits are seen there is nothing to be waited for: looks soon become rare while another
+// transaction has begun, and otherwise the next one writes to the WAL's file, which is heard.
 #include "daemon/scheduler.h"
 
 #include <algorithm>
@@ -31,6 +32,7 @@ std::int64_t times(std::size_t count, std::size_t often) { return static_cast<st
 
 // These may be late, so that one waking serves many: nobody waits for what is told, and a merge has seconds.
 constexpr std::int64_t kTellWithin_us = 100'000;
+constexpr std::int64_t kTellCommitsWithin_us = 1'000'000;
 constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
 
 // A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
@@ -58,7 +60,7 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
     : clock_(clock), options_(options), watch_(std::move(watch)), starts_(most_of_a_lane(options.starting_at_once)) {
   const std::array<int, kPoolCount> workers{std::max(options.capture_workers, 1), std::max(options.store_workers, 1),
                                             std::max(options.upkeep_workers, 1), 1, std::max(options.life_workers, 1)};
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
     const bool has_lanes = pool != kCapturers && pool != kTeller;
     queues_.emplace_back(has_lanes ? most_of_a_lane(workers[pool]) : static_cast<std::size_t>(workers[pool]));
@@ -68,7 +70,7 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
 
 // False: the system gives no more threads.
 bool Scheduler::begin() {
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
     while (workers_[pool].threads < workers_[pool].most) {
       if (!hire(pool)) return false;
@@ -80,14 +82,30 @@ bool Scheduler::begin() {
 Scheduler::~Scheduler() {
   std::list<std::thread> threads;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     quitting_ = true;
-    for (Workers& workers : workers_) workers.called.notify_all();
+    for (ConditionVariable& called : called_) called.notify_all();
     threads.splice(threads.end(), threads_);
     threads.splice(threads.end(), left_);
   }
   watch_->ring();
   for (std::thread& thread : threads) thread.join();
+}
+
+Scheduler::Hold::~Hold() {
+  const Calls calls = std::exchange(scheduler_.calls_, {});
+  const bool rings = std::exchange(scheduler_.rings_, false);
+  scheduler_.mutex_.unlock();
+  scheduler_.wake(calls, rings);
+}
+
+void Scheduler::wake_called() { wake(std::exchange(calls_, {}), std::exchange(rings_, false)); }
+
+void Scheduler::wake(const Calls& calls, bool rings) {
+  for (std::size_t pool = 0; pool < kPoolCount; ++pool) {
+    for (int left = calls[pool]; left > 0; --left) called_[pool].notify_one();
+  }
+  if (rings) watch_->ring();
 }
 
 // The thread that waits.
@@ -96,7 +114,7 @@ void Scheduler::wait_loop() {
   while (true) {
     std::int64_t until_us = 0;
     {
-      MutexLock lock(mutex_);
+      Hold hold(*this);
       if (quitting_) return;
       until_us = waits_until_us_ = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
     }
@@ -104,7 +122,7 @@ void Scheduler::wait_loop() {
     const FilesWatch::Wake wake = watch_->wait(std::min(std::max<std::int64_t>(until_us - now_us, 0), kLongestWaitUs));
     const auto changed = wake == FilesWatch::Wake::event ? watch_->drain() : std::map<Id, FilesWatch::What>();
     {
-      MutexLock lock(mutex_);
+      Hold hold(*this);
       waits_until_us_ = 0;
       note_files(changed, mono_us());
       if (changed.empty()) continue;
@@ -155,14 +173,14 @@ void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::i
 void Scheduler::work_loop(Pool pool, std::list<std::thread>::iterator here) {
   while (const std::optional<Work> found = next(pool, here)) {
     work(*found);
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     come_back(pool, found->busy);
   }
 }
 
 // None: this thread is to end. There is one too many when one that was stuck has come back.
 std::optional<Scheduler::Work> Scheduler::next(Pool pool, std::list<std::thread>::iterator here) {
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   Workers& workers = workers_[pool];
   while (!quitting_) {
     if (std::optional<Work> found = take(pool)) return found;
@@ -171,7 +189,8 @@ std::optional<Scheduler::Work> Scheduler::next(Pool pool, std::list<std::thread>
       left_.splice(left_.end(), threads_, here);
       break;
     }
-    workers.called.wait(mutex_);
+    wake_called();  // nobody is told while this one sleeps
+    called_[pool].wait(mutex_);
   }
   return std::nullopt;
 }
@@ -227,13 +246,13 @@ void Scheduler::step(const Work& work) {
     const Judge::Question question = awake.judge.question();
     result = awake.replicator.capture_step(now);
     if (result && awake.judge.note_capture(question)) {
-      MutexLock lock(mutex_);
+      Hold hold(*this);
       ring_all(driven);
     }
     sleeps = result && may_sleep(driven, now) && awake.replicator.may_rest(now);
   }
   const ReplicatorStatus status = awake.replicator.status();
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   if (work.part == kCapture) {
     awake.last_capture_us = now.mono_us;
     const std::pair shown(status.wal_frames, status.captured_commits);
@@ -263,7 +282,7 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   if (state.at == PartState::At::work) return;
   if (due_us <= mono_us()) return enqueue(driven, part);
   timers_.emplace(due_us, driven.id, part);
-  if (due_us < waits_until_us_) watch_->ring();
+  if (due_us < waits_until_us_) rings_ = true;
 }
 
 void Scheduler::enqueue(Driven& driven, Part part) {
@@ -271,7 +290,7 @@ void Scheduler::enqueue(Driven& driven, Part part) {
   if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
   state = {PartState::At::queue, kNever};
   queues_[pool_of(part)].push(lane_of(driven, part), {driven.id, part});
-  workers_[pool_of(part)].called.notify_one();
+  call(pool_of(part));
 }
 
 void Scheduler::rest(Driven& driven, Part part) { driven.parts[part] = {}; }
@@ -289,7 +308,7 @@ void Scheduler::finish(const Work& work, const Result<Step>& result, const Repli
   const std::int64_t now_us = mono_us();
   note(driven, work.part, status, now_us);
   std::int64_t due_us = std::min(result->next_us, wanted_us);
-  if (work.part == kCapture) due_us = std::min(due_us, look_again_us(driven, now_us));
+  if (work.part == kCapture) due_us = std::min(due_us, look_again_us(driven, status, now_us));
   want(driven, work.part, due_us);
 }
 
@@ -306,9 +325,12 @@ void Scheduler::note(Driven& driven, Part part, const ReplicatorStatus& status, 
   const bool got_on = mark != awake.mark;
   if (!got_on && words == awake.words) return;
   const StatusMark before = std::exchange(awake.mark, mark).value_or(StatusMark());
+  const bool only_commits =
+      awake.words && words.is_same_but_for_commits(*awake.words) && mark.is_same_but_for_commits(before);
   awake.words = words;
   ++awake.changes;
-  want(driven, kTell, awake.judge.is_asked() ? now_us : together(now_us + kTellWithin_us, now_us));
+  const std::int64_t within_us = only_commits ? kTellCommitsWithin_us : kTellWithin_us;
+  want(driven, kTell, awake.judge.is_asked() ? now_us : together(now_us + within_us, now_us));
   if (!got_on) return;
   awake.last_got_on_us = now_us;
   // Another part that ends while capture does may be the first to see what was captured.
@@ -340,15 +362,14 @@ bool Scheduler::may_be_waited_for(const Driven& driven, std::int64_t now_us) con
          awake.last_seen_us < awake.last_heard_us - 2 * timing.least_gap_us;
 }
 
-std::int64_t Scheduler::look_again_us(Driven& driven, std::int64_t now_us) {
+std::int64_t Scheduler::look_again_us(Driven& driven, const ReplicatorStatus& status, std::int64_t now_us) {
   const RunTiming& timing = options_.timing;
+  const bool is_awaited = may_be_waited_for(driven, now_us);
   const bool busy = now_us - driven.awake->last_life_us < timing.busy_after_us;
-  set_busy(driven, busy);
-  if (busy) {
+  set_busy(driven, busy && (is_awaited || status.transaction_begun));
+  if (driven.awake->busy) {
     std::int64_t gap_us = timing.busy_look_us * times(busy_, options_.often_busy);
-    if (!may_be_waited_for(driven, now_us)) {
-      gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * (now_us - driven.awake->last_life_us)});
-    }
+    if (!is_awaited) gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * (now_us - driven.awake->last_life_us)});
     return together(now_us + gap_us, now_us);
   }
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
@@ -370,7 +391,7 @@ void Scheduler::ring_all(Driven& driven) {
 }
 
 void Scheduler::ring(const Tended& tended) {
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   if (const auto found = driven_.find(tended.id_); found != driven_.end()) ring_all(*found->second);
 }
 
@@ -385,19 +406,19 @@ void Scheduler::tend(std::shared_ptr<Tended> tended, const std::string& lane, st
   auto made = std::make_unique<Driven>(std::move(tended), lane, stop, std::move(options), sleep_after_us);
   Driven& driven = *made;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     driven.id = driven.tended->id_ = ++last_id_;
     driven.device = std::move(device);
     driven.was_opened = sleep_after_us == 0;  // they are open all together anyway
   }
   const Id id = driven.id;
   const auto ring = [this, id] {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     const auto found = driven_.find(id);
     if (found != driven_.end()) ring_all(*found->second);
   };
   driven.on_stop.emplace(std::move(stop), ring);
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   driven_.emplace(id, std::move(made));
   want(driven, kLife, mono_us());
 }

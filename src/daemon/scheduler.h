@@ -170,7 +170,20 @@ class Scheduler {
     int most = 1;  // at work at once, without those that are replaced
     int threads = 0, running = 0, replaced = 0;
     std::list<Busy> busy;
-    ConditionVariable called;
+  };
+  using Calls = std::array<int, kPoolCount>;
+  // Holds the mutex. Who is called meanwhile is woken once it is free, and not to wait for it.
+  class CAIRN_TSA(scoped_lockable) Hold {
+   public:
+    explicit Hold(Scheduler& scheduler) CAIRN_TSA(acquire_capability(scheduler.mutex_)) : scheduler_(scheduler) {
+      scheduler_.mutex_.lock();
+    }
+    ~Hold() CAIRN_TSA(release_capability());
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    Scheduler& scheduler_;
   };
   // While somebody is stuck there.
   struct Device {
@@ -181,6 +194,9 @@ class Scheduler {
   Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch);
 
   // The threads.
+  void call(Pool pool) REQUIRES(mutex_) { ++calls_[pool]; }
+  void wake_called() REQUIRES(mutex_);
+  void wake(const Calls& calls, bool rings);
   void wait_loop() EXCLUDES(mutex_);
   void work_loop(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
   std::optional<Work> next(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
@@ -234,7 +250,7 @@ class Scheduler {
   void finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) REQUIRES(mutex_);
   void note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
   bool may_be_waited_for(const Driven& driven, std::int64_t now_us) const REQUIRES(mutex_);
-  std::int64_t look_again_us(Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
+  std::int64_t look_again_us(Driven& driven, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t look_asleep_us(const Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   void ring_all(Driven& driven) REQUIRES(mutex_);
   void cancel_timers(Driven& driven) REQUIRES(mutex_);
@@ -257,6 +273,9 @@ class Scheduler {
 
   Mutex mutex_;
   std::array<Workers, kPoolCount> workers_ GUARDED_BY(mutex_);
+  std::array<ConditionVariable, kPoolCount> called_;  // of each pool
+  Calls calls_ GUARDED_BY(mutex_){};                  // that nobody was woken for yet
+  bool rings_ GUARDED_BY(mutex_) = false;             // the bell of the thread that waits, too
   std::map<std::string, Device> devices_ GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<Tended>> to_note_ GUARDED_BY(mutex_);  // that one hangs, or does no more
   ConditionVariable noted_;

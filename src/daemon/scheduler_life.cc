@@ -15,7 +15,7 @@ constexpr std::int64_t kSleepsWithin_us = 10'000'000;  // who has nothing to do;
 void Scheduler::live(Driven& driven) {
   bool is_awake = false;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     is_awake = driven.awake != nullptr;
   }
   is_awake ? close_or_sleep(driven) : open_or_sleep(driven);
@@ -29,7 +29,7 @@ void Scheduler::open_or_sleep(Driven& driven) {
   const bool sleeps = driven.sleep_after_us > 0 && driven.tended->sleeps_on(now, due_us);
   if (sleeps && ends) return end(driven, {});
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     if (sleeps || (!ends && !may_start(driven))) {
       const std::int64_t wanted_us = driven.parts[kLife].due_us;
       rest(driven, kLife);
@@ -44,7 +44,7 @@ void Scheduler::open_or_sleep(Driven& driven) {
   auto awake = std::make_unique<Awake>(**opened, driven.options);
   awake->last_got_on_us = mono_us();
   awake->judge.begin(mono_us());
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   rest(driven, kLife);
   driven.awake = std::move(awake);
   driven.was_opened = true;
@@ -62,13 +62,13 @@ void Scheduler::watch_files(Driven& driven) {
   const std::string path = watch_->resolved_path_of(driven.id);
   std::string device = options_.device_of ? options_.device_of(path) : mounts_.device_of(path);
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     driven.device = std::move(device);
   }
   const int error_number = watch_->error_number_of(driven.id);
   if (error_number == 0) return;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     if (!said_unwatched_.insert(error_number).second) return;
   }
   // Limits are met by thousands at once: the first of them speaks for the rest.
@@ -83,19 +83,19 @@ void Scheduler::close_or_sleep(Driven& driven) {
   std::optional<Result<void>> outcome;
   bool ends_capture = false;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     outcome = driven.outcome;
     ends_capture = outcome && !std::exchange(awake.capture_ended, true);
   }
   if (ends_capture) {
     awake.replicator.end_capture();
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     rest(driven, kLife);
     return put_away_when_still(driven);
   }
   if (outcome) return end(driven, *outcome);
   const bool asleep = !driven.stop.stop_requested() && driven.tended->fall_asleep(clock_.now());
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   rest(driven, kLife);
   driven.quitting = false;
   if (asleep) {
@@ -122,7 +122,7 @@ void Scheduler::cancel_timers(Driven& driven) {
 void Scheduler::end(Driven& driven, const Result<void>& outcome) {
   std::unique_ptr<Driven> gone;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     forget_hang(driven.tended);
     rest(driven, kLife);
     driven.quitting = true;
@@ -147,12 +147,12 @@ void Scheduler::end(Driven& driven, const Result<void>& outcome) {
 void Scheduler::tell(Driven& driven) {
   Awake& awake = *driven.awake;
   const auto ring = [&] {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     ring_all(driven);
   };
   bool has_changed = false;
   {
-    MutexLock lock(mutex_);
+    Hold hold(*this);
     has_changed = std::exchange(awake.told, awake.changes) != awake.changes;
   }
   if (has_changed && driven.options.on_change) driven.options.on_change(awake.replicator.status());
@@ -163,7 +163,7 @@ void Scheduler::tell(Driven& driven) {
   std::optional<Result<void>> verdict;
   if (awake.judge.is_asked()) verdict = awake.judge.verdict(mono_us(), ring);
   if (verdict) conclude(driven, *verdict);
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   const std::int64_t wanted_us = driven.parts[kTell].due_us;
   rest(driven, kTell);
   want(driven, kTell, std::min(wanted_us, awake.judge.is_asked() ? mono_us() + kJudgeUs : kNever));
@@ -173,14 +173,14 @@ void Scheduler::tell(Driven& driven) {
 // No part begins any more.
 void Scheduler::conclude(Driven& driven, const Result<void>& outcome) {
   driven.awake->replicator.end_upkeep();
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   if (!driven.outcome) driven.outcome = outcome;
   driven.quitting = true;
   put_away_when_still(driven);
 }
 
 bool Scheduler::may_sleep(Driven& driven, const Time& now) {
-  MutexLock lock(mutex_);
+  Hold hold(*this);
   const Awake& awake = *driven.awake;
   if (driven.sleep_after_us == 0 || driven.quitting || driven.stop.stop_requested() || awake.judge.is_asked()) {
     return false;

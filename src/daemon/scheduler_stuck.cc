@@ -57,7 +57,7 @@ Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
   const std::int64_t due_us = busy.begun_us + options_.stuck_after_us;
   if (may_be_replaced(pool) && waits_until_us_ > due_us) {
     waits_until_us_ = due_us;
-    watch_->ring();
+    rings_ = true;
   }
   workers.busy.push_front(std::move(busy));
   Work work;
@@ -71,7 +71,7 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   workers.busy.erase(busy);
   if (one.is_replaced) {
     --workers.replaced;
-    watch_->ring();  // for whoever could not be
+    rings_ = true;  // for whoever could not be
   } else {
     --workers.running;
   }
@@ -79,7 +79,7 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   if (!one.is_stuck && one.lane) queues_[pool].done(*one.lane);
   if (one.is_told) note_hang(one.tended);
   if (!one.lane) noted_.notify_all();
-  if (!queues_[pool].is_empty()) workers.called.notify_one();  // the lane may have more
+  if (!queues_[pool].is_empty()) call(pool);  // the lane may have more
 }
 
 // Whether it has moved since it was looked at last.
@@ -137,7 +137,7 @@ bool Scheduler::replace(Pool pool) {
 void Scheduler::leave_lane(Pool pool, Busy& busy) {
   busy.is_stuck = true;
   if (busy.lane) queues_[pool].done(*busy.lane);
-  workers_[pool].called.notify_one();  // the lane may have more
+  call(pool);  // the lane may have more
   if (!busy.device.empty()) ++devices_[busy.device].stuck;
   // Nor does it keep those waiting that were never open.
   if (const auto driven = driven_.find(busy.id); driven != driven_.end()) {
@@ -169,7 +169,7 @@ void Scheduler::leave_device(const std::string& name) {
   for (const auto& [id, part] : waiting) {  // in the state of one in a queue, so it is there still
     Driven& driven = *driven_.at(id);
     queues_[pool_of(part)].push(lane_of(driven, part), {id, part});
-    workers_[pool_of(part)].called.notify_one();
+    call(pool_of(part));
     driven.tended->waits_since_us_ = 0;
     count_hang(*driven.tended);
   }
@@ -190,7 +190,7 @@ void Scheduler::note_hang(const std::shared_ptr<Tended>& tended) {
   count_hang(*tended);
   if (tended->is_over_) return;
   to_note_.push_back(tended);
-  workers_[kTeller].called.notify_one();
+  call(kTeller);
 }
 
 // Nothing is noted of it any more.
@@ -199,7 +199,10 @@ void Scheduler::forget_hang(const std::shared_ptr<Tended>& tended) {
   std::erase(to_note_, tended);
   const auto is_noted = [&](const Busy& busy) { return !busy.lane && busy.tended == tended; };
   const std::list<Busy>& tellers = workers_[kTeller].busy;
-  while (std::any_of(tellers.begin(), tellers.end(), is_noted)) noted_.wait(mutex_);
+  while (std::any_of(tellers.begin(), tellers.end(), is_noted)) {
+    wake_called();
+    noted_.wait(mutex_);
+  }
 }
 
 }  // namespace cairn::daemon

@@ -195,7 +195,7 @@ TEST_F(SchedulerTest, ACommitWakesOnlyWhoHasSomethingToDo) {
 }
 
 // Somebody who checkpoints waits for what shows in shared memory only, and so does a commit of which the WAL was
-// written before; a database whose commits were seen waits for nothing.
+// written before. A database whose commits were seen waits for little, and for nothing if its WAL has no more.
 TEST_F(SchedulerTest, LooksGoOnWhileSomebodyMayWaitForThemAndBecomeRareWhenNobodyDoes) {
   SchedulerOptions options = only_when_woken();
   options.timing.busy_after_us = 3'600'000'000;
@@ -205,6 +205,8 @@ TEST_F(SchedulerTest, LooksGoOnWhileSomebodyMayWaitForThemAndBecomeRareWhenNobod
   Watched& seen = add();
   Watched& checkpointed = add();
   Watched& half_written = add();
+  Watched& whole = add();
+  whole.fake.wal_ends_with_commit = true;
   const auto write_wal = [](const Watched& one) { write(one.database_path() + "-wal"); };
   const auto is_looked_at_often = [](const Watched& one) {
     const std::uint64_t from = one.fake.capture_count();
@@ -220,11 +222,13 @@ TEST_F(SchedulerTest, LooksGoOnWhileSomebodyMayWaitForThemAndBecomeRareWhenNobod
     ASSERT_TRUE(comes_true([&] { return one.status().published_sequence == 1; }));
   }
   const std::uint64_t before = seen.fake.capture_count();
+  const std::uint64_t before_whole = whole.fake.capture_count();
   write(checkpointed.database_path());
   EXPECT_TRUE(is_looked_at_often(checkpointed));
   write_wal(half_written);
   EXPECT_TRUE(is_looked_at_often(half_written));
   EXPECT_LT(seen.fake.capture_count() - before, 50u);
+  EXPECT_LE(whole.fake.capture_count() - before_whole, 1u);  // that had begun when it was published
 }
 
 TEST_F(SchedulerTest, AStoreThatDoesNotAnswerDoesNotHoldUpTheOthers) {

@@ -217,7 +217,8 @@ Result<void> Capturer::keep_hold(const Time& now) {
   const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
     if (state_->is_all_of(index_) && backfilled) {
-      CAIRN_TRY(take_floor());
+      CAIRN_ASSIGN(const bool on_floor, take_floor());
+      if (!on_floor) wake_us_ = std::min(wake_us_, now.mono_us + kAskAgain_us);  // somebody has just that lock
     } else if (index_.max_frame > database_->pinned_frame()) {
       bool newest = false;
       if (!pin_may_stay(now)) {
@@ -437,6 +438,7 @@ void Capturer::report(const Time& now) {
     wal_size_due_us_ = now.mono_us + kSecond_us;
     if (const Result<std::uint64_t> size = database_->wal_size_bytes()) wal_bytes = *size;
   }
+  const Result<bool> more = database_->has_more_than(index_);
   const bool finds_out = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;
@@ -451,6 +453,7 @@ void Capturer::report(const Time& now) {
   s.page_size = state_->page_size();
   s.hold = hold_name(database_->hold());
   s.wal_frames = index_.max_frame.value;
+  s.transaction_begun = !more || *more;
   if (wal_bytes) s.wal_bytes = *wal_bytes;
   if (!capture_trouble_.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
   shared_.capture_settled = has_all;

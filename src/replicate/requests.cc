@@ -1,6 +1,7 @@
 #include "replicate/requests.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/bytes.h"
 #include "fmt/format.h"
@@ -13,6 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::int64_t kRequestLook_us = 1'000'000;
+constexpr std::int64_t kTick_ms = 4'000;  // of the coarsest file system, and more
 constexpr std::string_view kWanted = ".wanted", kTaken = ".taken", kDone = ".done";
 
 std::string folder_of(const std::string& state_directory) { return join_path(state_directory, "requests"); }
@@ -77,13 +79,23 @@ void Requests::open() {
 void Requests::look(const Time& now) {
   if (now.mono_us < next_look_us_) return;
   next_look_us_ = now.mono_us + kRequestLook_us;
-  take_new();
+  if (may_have_new(now)) take_new();
   if (!requests_.empty()) answer();
 }
 
 bool Requests::is_empty() const {
   const auto names = shared_.files.list(directory_);
   return requests_.empty() && names && names->empty();
+}
+
+// A name that is new there changes the time of the directory; but not twice within one tick of its clock.
+bool Requests::may_have_new(const Time& now) {
+  const auto info = shared_.files.info(directory_);
+  if (!info) return true;
+  if (info->modified_ms == listed_ms_) return false;
+  const bool may_change_unseen = std::abs(now.wall_ms - info->modified_ms) < kTick_ms;
+  listed_ms_ = may_change_unseen ? std::nullopt : std::optional(info->modified_ms);
+  return true;
 }
 
 void Requests::take_new() {

@@ -32,6 +32,7 @@ class Requests {
     std::string id;
     std::uint64_t wanted = 0;  // number of the first snapshot that is begun after it was seen
   };
+  bool may_have_new(const Time& now);
   void take_new();
   void answer();
 
@@ -40,6 +41,7 @@ class Requests {
   std::vector<Request> requests_;
   std::string told_;
   std::int64_t next_look_us_ = 0;
+  std::optional<std::int64_t> listed_ms_;  // the time that its directory had when it was listed last
 };
 
 // The side of who asks.

@@ -30,12 +30,6 @@ bool has_claim(Store& store, std::string_view replica, const Id128& lineage) {
   return claim ? claim->lineage == lineage : claim.error().kind() == ErrorKind::corrupt;
 }
 
-// How the object under `key` is known; not a head, which also makes sure of its name on the disk.
-Result<std::string> etag_there(Store& store, const std::string& key) {
-  CAIRN_ASSIGN(const Object object, store.get(key, 0, 1));
-  return object.info.etag;
-}
-
 }  // namespace
 
 Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage,
@@ -44,8 +38,8 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
   if (!etag.empty()) {
-    const auto found = etag_there(store, newest);
-    if (found && *found == etag) return {};
+    const auto found = store.look(newest);
+    if (found && found->etag == etag) return {};
   }
   const auto there = lineage_there(store, newest, replica, published);
   if (there ? *there == lineage : there.error().kind() == ErrorKind::corrupt) return {};
@@ -67,7 +61,7 @@ Result<void> expect_put_beside(Store& store, const std::string& key, std::string
                                const Id128& lineage, std::string_view etag) {
   if (!store.capabilities().looking_is_free) return {};
   CAIRN_TRY(expect_still_there(store, replica, published, lineage, etag));
-  const auto put = etag_there(store, key);
+  const auto put = store.look(key);
   if (put) return {};
   if (put.error().kind() != ErrorKind::not_found) return put.error().with("look at " + key);
   return Error(ErrorKind::retry_later,

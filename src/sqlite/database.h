@@ -125,6 +125,9 @@ class Database {
   Result<std::size_t> read_database(std::uint64_t offset, std::span<std::byte> into);
   Result<std::uint64_t> size_bytes();
   Result<std::uint64_t> wal_size_bytes();
+  // Whether the WAL has more than the newest commit that `index` tells of: a frame behind it, or the beginning of
+  // another WAL. Of a transaction that is being written, or was rolled back. What is written later is not in it.
+  Result<bool> has_more_than(const wal::IndexHeader& index);
 
  private:
   Database() = default;

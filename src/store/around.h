@@ -55,6 +55,9 @@ class StoreAround : public Store {
   Result<ObjectInfo> head(std::string_view key) override {
     return self().around({Operation::head, key}, [&] { return inner().head(key); });
   }
+  Result<ObjectInfo> look(std::string_view key) override {
+    return self().around({Operation::head, key}, [&] { return inner().look(key); });
+  }
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     return self().around({Operation::list, prefix}, [&] { return inner().list(prefix, start_after, limit); });
   }

@@ -268,16 +268,25 @@ Result<void> ObjectFolders::expect_none(std::string_view key) const {
 }
 
 Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, const std::string& from) const {
-  const std::string target = path_of(key);
-  const int error_number = link_without_replacing(from.c_str(), target.c_str());
+  const int error_number = link_without_replacing(from.c_str(), path_of(key).c_str());
   if (error_number == EXDEV) return Placed::other_file_system;
+  CAIRN_TRY(sync_placed(key, error_number));
+  return Placed::yes;
+}
+
+Result<void> ObjectFolders::place_new(std::string_view key, const TemporaryFile& from) const {
+  return sync_placed(key, move_without_replacing(from.path().c_str(), path_of(key).c_str()));
+}
+
+// What came of giving it its name.
+Result<void> ObjectFolders::sync_placed(std::string_view key, int error_number) const {
   if (error_number == EEXIST) {
     CAIRN_TRY(expect_none(key));
     return Error(ErrorKind::conflict, fmt::format("{}: an object was there, and was removed meanwhile", key));
   }
-  if (error_number != 0) return os_error(error_number, "writing " + target);
+  if (error_number != 0) return os_error(error_number, "writing " + path_of(key));
   if (auto synced = sync_folder(key); !synced) return synced.error().as(ErrorKind::maybe_done);
-  return Placed::yes;
+  return {};
 }
 
 Result<void> ObjectFolders::sync_folder(std::string_view key) const {

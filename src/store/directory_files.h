@@ -100,9 +100,12 @@ class ObjectFolders {
   // object is there, but its name could not be synced.
   enum class Placed { yes, other_file_system };
   Result<Placed> place_new(std::string_view key, const std::string& from) const;
+  // The same for a file that nobody needs under its temporary name.
+  Result<void> place_new(std::string_view key, const TemporaryFile& from) const;
   Result<void> sync_folder(std::string_view key) const;
 
  private:
+  Result<void> sync_placed(std::string_view key, int error_number) const;
   Result<void> prepare(std::string_view key) EXCLUDES(mutex_);
   Result<void> make_folders(std::string_view key) REQUIRES(mutex_);
   void forget() EXCLUDES(mutex_);

@@ -1,8 +1,7 @@
 // How an object becomes visible whole, or not at all:
 //
-//   put_new  a file in <folder>/.cairn-tmp/ is written and synced; link() gives it its name, which fails when the
-//   name
-//            is taken; the temporary name goes; the folder is synced.
+//   put_new  a file in <folder>/.cairn-tmp/ is written and synced; it is renamed to its name, which fails when that is
+//            taken (renameat2; where the file system cannot, link() and unlink()); the folder is synced.
 //   put_if   the same, but under a lock on <folder>/.cairn-tmp/lock the etag is compared once more and rename()
 //            replaces the old file. Readers that have the old one open go on reading it.
 //
@@ -87,6 +86,15 @@ class DirectoryStore final : public Store {
     return info;
   }
 
+  Result<ObjectInfo> look(std::string_view key) override {
+    CAIRN_TRY(check_key(key));
+    struct stat status{};
+    if (::stat(folders_.path_of(key).c_str(), &status) != 0)
+      return absent(key, os_error(errno, folders_.path_of(key)));
+    if (!S_ISREG(status.st_mode)) return no_object(key);
+    return object_info(key, status);
+  }
+
   Result<ListPage> list(std::string_view prefix, std::string_view start_after, int limit) override {
     return list_directory(folders_.root(), prefix, start_after, limit, use_);
   }
@@ -131,15 +139,6 @@ class DirectoryStore final : public Store {
   Result<std::vector<UploadInfo>> list_uploads(std::string_view prefix) override { return uploads_.list(prefix); }
 
  private:
-  Result<ObjectInfo> look(std::string_view key) const {
-    CAIRN_TRY(check_key(key));
-    struct stat status{};
-    if (::stat(folders_.path_of(key).c_str(), &status) != 0)
-      return absent(key, os_error(errno, folders_.path_of(key)));
-    if (!S_ISREG(status.st_mode)) return no_object(key);
-    return object_info(key, status);
-  }
-
   struct OpenObject {
     FileDescriptor fd;
     ObjectInfo info;
@@ -176,7 +175,7 @@ class DirectoryStore final : public Store {
     CAIRN_TRY(folders_.expect_none(key));  // place_new decides; this spares the writing
     CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
     CAIRN_ASSIGN(std::string etag, write(temporary, key, body, 0));
-    CAIRN_TRY(folders_.place_new(key, temporary.path()));
+    CAIRN_TRY(folders_.place_new(key, temporary));
     return etag;
   }
 

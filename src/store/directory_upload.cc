@@ -388,7 +388,7 @@ Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std:
     end += part.info.size_bytes;
   }
   CAIRN_ASSIGN(std::string etag, stamp_and_sync(whole.fd(), 0, path));
-  CAIRN_TRY(folders_.place_new(upload.key, whole.path()));
+  CAIRN_TRY(folders_.place_new(upload.key, whole));
   return etag;
 }
 
