@@ -255,14 +255,19 @@ bool Capturer::pin_may_stay(const Time& now) {
 // A RESTART or TRUNCATE that has synced the database goes on to wait for the pin to go, with the write lock. When that
 // is, nothing tells: it shows in shared memory only, and a sync may take seconds in which nothing else happens.
 void Capturer::look_soon_beside_checkpointer(const Time& now) {
-  if (!index_.is_backfill_begun()) return;
+  if (!index_.is_backfill_begun()) {
+    beside_checkpointer_since_us_ = now.mono_us;
+    return;
+  }
   const std::int64_t ask_us = asked_for_checkpointer_us_ + kAskAgain_us;
   if (now.mono_us >= ask_us) {
     asked_for_checkpointer_us_ = now.mono_us;
     is_beside_checkpointer_ = database_->checkpointer_at_work();
     if (!is_beside_checkpointer_) return;  // it has died, or there was none
   }
-  wake_us_ = std::min(wake_us_, is_beside_checkpointer_ ? now.mono_us + kLook_us : ask_us);
+  // Less often beside one that takes very long: it may be stopped for good.
+  const std::int64_t look_us = std::clamp((now.mono_us - beside_checkpointer_since_us_) / 256, kLook_us, kAskAgain_us);
+  wake_us_ = std::min(wake_us_, is_beside_checkpointer_ ? now.mono_us + look_us : ask_us);
 }
 
 // True: to the newest commit. Not when all read marks are in use by older readers, so that ours could only be an old

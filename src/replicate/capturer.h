@@ -120,6 +120,7 @@ class Capturer {
   std::int64_t pin_moved_us_ = 0;
   std::int64_t asked_for_checkpointer_us_ = std::numeric_limits<std::int64_t>::min() / 2;
   bool is_beside_checkpointer_ = false;  // when that was asked last
+  std::int64_t beside_checkpointer_since_us_ = 0;
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t sealed_us_ = 0;  // when the last segment ended

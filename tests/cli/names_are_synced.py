@@ -35,18 +35,19 @@ syncs = [(begun, ended, opened(rest)[0]) for begun, ended, call, rest in events 
 writes = [(ended, opened(rest)[-1]) for _, ended, call, rest in events
           if re.match("p?write|copy_file_range|utimensat", call) and opened(rest)]
 made = {named(rest)[0]: ended for _, ended, call, rest in events if call.startswith("mkdir")}
-names = [(begun, ended, call, *named(rest)) for begun, ended, call, rest in events if re.match("link|rename", call)]
+names = [(begun, ended, call == "link" or "RENAME_NOREPLACE" in rest, *named(rest))
+         for begun, ended, call, rest in events if re.match("link|rename", call)]
 
 def synced(path, after=-1, before=sys.maxsize):
     return any(begun > after and ended < before for begun, ended, what in syncs if what == path)
 
 count, mistakes = 0, []
-for begun, ended, call, source, target in names:
+for begun, ended, leaves_what_is_there, source, target in names:
     if not target.startswith(root + "/") or target.startswith(root + "/.cairn-uploads/"):
         continue
     count += 1
-    if call != "link" and not target.endswith("/metadata.json"):
-        mistakes.append(f"{target} got its name by {call}, which replaces")
+    if not leaves_what_is_there and not target.endswith("/metadata.json"):
+        mistakes.append(f"{target} got its name by a call that replaces")
     last_write = max((at for at, what in writes if what == source and at < begun), default=None)
     if last_write is None:
         mistakes.append(f"{target}: nothing was written to {source}")
