@@ -1,5 +1,6 @@
 // The folder that a replica lies in goes from under a replicator, at every moment that it can go at, and comes back:
-// what is put meanwhile lands in the place that is left, and none of that may count.
+// what is put meanwhile lands in the place that is left, and stays there, and none of that may count. As a file system
+// that is unmounted and mounted again does.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "restore/head.h"
+#include "segment/keys.h"
 #include "store/around.h"
 #include "store/directory_store.h"
 #include "support/stepped_replicator.h"
@@ -24,24 +26,36 @@ constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 class GoingStore final : public StoreAround<GoingStore> {
  public:
   GoingStore(std::unique_ptr<Store> inner, std::filesystem::path folder)
-      : inner_(std::move(inner)), folder_(std::move(folder)), elsewhere_(folder_.string() + ".elsewhere") {}
+      : inner_(std::move(inner)), folder_(std::move(folder)), elsewhere_(folder_.string() + ".elsewhere"),
+        below_(folder_.string() + ".below") {
+    std::filesystem::create_directories(below_);
+  }
 
   void go_before(std::uint64_t request, std::uint64_t requests_away) {
     requests_ = 0;
     goes_at_ = request;
     is_back_at_ = requests_away == kNever ? kNever : request + requests_away;
   }
+  void go() {
+    std::filesystem::rename(folder_, elsewhere_);
+    std::filesystem::rename(below_, folder_);
+  }
   void come_back() {
     if (!std::filesystem::exists(elsewhere_)) return;
-    std::filesystem::remove_all(folder_);
+    std::filesystem::rename(folder_, below_);
     std::filesystem::rename(elsewhere_, folder_);
   }
   std::uint64_t requests() const { return requests_; }
 
+  Result<void> remove(std::string_view key) override {
+    return keeps_all ? Error(ErrorKind::io, "it cannot be removed") : StoreAround::remove(key);
+  }
+  bool keeps_all = false;
+
   Store& inner() const { return *inner_; }
   template <class Call>
   auto around(const StoreCall&, const Call& call) -> decltype(call()) {
-    if (requests_ == goes_at_) std::filesystem::rename(folder_, elsewhere_);
+    if (requests_ == goes_at_) go();
     if (requests_ == is_back_at_) come_back();
     ++requests_;
     return call();
@@ -49,7 +63,7 @@ class GoingStore final : public StoreAround<GoingStore> {
 
  private:
   const std::unique_ptr<Store> inner_;
-  const std::filesystem::path folder_, elsewhere_;
+  const std::filesystem::path folder_, elsewhere_, below_;  // what lies in the place when it is away
   std::uint64_t requests_ = 0, goes_at_ = kNever, is_back_at_ = kNever;
 };
 
@@ -105,6 +119,81 @@ class FolderGoes : public ReplicatorTest {
 
   GoingStore* going_ = nullptr;
 };
+
+TEST_F(FolderGoes, WhatAnEarlierPutHasLeftInItsPlaceIsNotThePredecessor) {
+  follow_new_database();
+  App app(db_path_);
+  app.must(fill(3));
+  must_settle();
+  app.must(fill(3));
+  // Its removal from the place that is left does not come to pass.
+  going_->keeps_all = true;
+  going_->go_before(1, kNever);  // between the look and the put
+  for (int i = 0; i < 5; ++i) ASSERT_FALSE(turn());
+  going_->go_before(kNever, kNever);
+  going_->come_back();
+  now_.mono_us += 60'000'000;
+  must_settle();
+  const auto published = replicator_->status().published_sequence;
+  ASSERT_EQ(published, 2u);
+  going_->go();
+  ASSERT_TRUE(store_->head(segment::segment_key("app", Sequence(published)))) << "none was left";
+  app.must(fill(3));
+  for (int i = 0; i < 50; ++i) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().published_sequence, published);
+  EXPECT_NE(replicator_->status().store_trouble.find("any more"), std::string::npos);
+  going_->come_back();
+  now_.mono_us += 60'000'000;
+  expect_replica_is_current();
+}
+
+// Merged while nobody wrote: then neither the newest segment nor a name that ends there has to be left.
+TEST_F(FolderGoes, ANewestSegmentThatWasMergedHasNotGone) {
+  make_database();
+  auto merging = options();
+  merging.level_windows_ms = {1'000, 10'000, 60'000};
+  merging.replaced_grace_ms = 100'000;
+  start(merging);
+  must_settle();
+  App app(db_path_);
+  for (int i = 0; i < 6; ++i) {
+    app.must(fill(3));
+    must_settle();
+  }
+  const auto newest = segment::segment_key("app", Sequence(replicator_->status().published_sequence));
+  for (int i = 0; i < 1000 && store_->head(newest); ++i) {
+    now_.mono_us += 1'000'000;
+    now_.wall_ms += 1'000;
+    (void)replicator_->upkeep_step(now_);
+    if (i % 50 == 0) ASSERT_FALSE(turn());
+  }
+  ASSERT_FALSE(store_->head(newest)) << "it was not removed";
+  app.must(fill(3));
+  expect_replica_is_current();
+  replicator_->request_snapshot();
+  app.must(fill(3));
+  expect_replica_is_current();
+  stop(StopMode::crash);
+  start(merging);
+  app.must(fill(3));
+  expect_replica_is_current();
+}
+
+// metadata.json is a summary to a person, who may have removed it; without it what is there could be what was left.
+TEST_F(FolderGoes, AClaimThatAPersonHasRemovedIsThereAgainAfterAStart) {
+  make_database();
+  start();
+  must_settle();
+  ASSERT_TRUE(store_->remove(segment::metadata_key("app")));
+  App app(db_path_);
+  app.must(fill(3));
+  for (int i = 0; i < 100; ++i) ASSERT_FALSE(turn());
+  stop(StopMode::crash);
+  start();
+  now_.mono_us += 60'000'000;
+  expect_replica_is_current();
+  EXPECT_TRUE(store_->head(segment::metadata_key("app")));
+}
 
 TEST_F(FolderGoes, AndIsBackLater) { goes_at_every_moment(kNever); }
 TEST_F(FolderGoes, AndIsBackAtTheNextRequest) { goes_at_every_moment(1); }

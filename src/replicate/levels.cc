@@ -295,11 +295,10 @@ void Levels::put_merged(const Time& now) {
     CAIRN_ASSIGN(const bool goes_on, still_has(waiting_[merged_->level][merged_->sources - 1]));
     if (!goes_on) return std::optional<ObjectInfo>();
     CAIRN_ASSIGN(auto object, put(key));
-    const LocalRecord record = shared_.local->record();
-    if (object) {
-      CAIRN_TRY(expect_put_beside(shared_.store, key, shared_.options.replica, record.published, record.lineage));
-    }
-    return object;
+    if (!object) return object;
+    const auto beside = expect_put_beside(shared_.store, key, shared_.options.replica, shared_.local->record());
+    if (beside) return object;
+    return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
   }();
   if (there) {
     patience_.reset();
@@ -318,7 +317,7 @@ void Levels::put_merged(const Time& now) {
 // A merged object is never urgent. Nothing is put beside what is not ours, or where something was taken away.
 Result<void> Levels::expect_our_replica() {
   const LocalRecord record = shared_.local->record();
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, record.published, record.lineage));
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, record));
   CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
   if (claim && claim->lineage == record.lineage) return {};
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");

@@ -181,10 +181,12 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  const Sequence before(segment->sequence.value - 1);
-  const Id128 lineage = shared_.local->record().lineage;
-  const std::string known_by = newest_put_ == before ? newest_etag_ : std::string();
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, before, lineage, known_by));
+  if (!std::exchange(is_claimed_, true)) {
+    if (auto renewed = renew_claim_now(now); !renewed) return (is_claimed_ = false, renewed.error());
+  }
+  const std::string& replica = shared_.options.replica;
+  const std::string known_by = newest_put_.next() == segment->sequence ? newest_etag_ : std::string();
+  CAIRN_TRY(expect_still_there(shared_.store, replica, shared_.local->record(), known_by));
   CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
@@ -192,8 +194,10 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   }));
   CAIRN_ASSIGN(std::optional<std::string> etag, put(*segment));
   if (!etag) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
-  const std::string key = segment::segment_key(shared_.options.replica, segment->sequence);
-  CAIRN_TRY(expect_put_beside(shared_.store, key, shared_.options.replica, before, lineage, known_by));
+  const std::string key = segment::segment_key(replica, segment->sequence);
+  if (auto beside = expect_put_beside(shared_.store, key, replica, shared_.local->record(), known_by); !beside) {
+    return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
+  }
   newest_put_ = segment->sequence;
   newest_etag_ = *etag;
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
@@ -263,6 +267,21 @@ Result<void> Publisher::write_summary(const Time& now) {
   summarize(claim);
   (void)create_claim(shared_.store, shared_.options.replica, claim);
   return {};
+}
+
+Result<void> Publisher::renew_claim_now(const Time& now) {
+  const LocalRecord record = shared_.local->record();
+  Claim claim;
+  claim.lineage = record.lineage;
+  claim.writer = record.writer;
+  claim.host = shared_.options.host;
+  claim.page_size = record.page_size;
+  claim.latest_wal_sequence = record.published.value;
+  claim.last_modified_ms = now.wall_ms;
+  auto renewed = renew_claim(shared_.store, shared_.options.replica, record, claim);
+  // Somebody was faster: the next look tells.
+  if (!renewed && renewed.error().kind() == ErrorKind::conflict) return renewed.error().as(ErrorKind::maybe_done);
+  return renewed;
 }
 
 // conflict: what had been published when the claim was missed first cannot be restored any more.

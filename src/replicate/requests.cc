@@ -15,6 +15,7 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kRequestLook_us = 1'000'000;
 constexpr std::int64_t kTick_ms = 4'000;  // of the coarsest file system, and more
+constexpr std::int64_t kListAgain_us = 60'000'000;  // there may be some that keep no such time
 constexpr std::string_view kWanted = ".wanted", kTaken = ".taken", kDone = ".done";
 
 std::string folder_of(const std::string& state_directory) { return join_path(state_directory, "requests"); }
@@ -92,20 +93,28 @@ bool Requests::is_empty() const {
 bool Requests::may_have_new(const Time& now) {
   const auto info = shared_.files.info(directory_);
   if (!info) return true;
-  if (info->modified_ms == listed_ms_) return false;
+  const bool is_as_listed = info->modified_ms == listed_ms_ && now.mono_us < list_again_us_;
+  if (is_as_listed) return false;
   const bool may_change_unseen = std::abs(now.wall_ms - info->modified_ms) < kTick_ms;
   listed_ms_ = may_change_unseen ? std::nullopt : std::optional(info->modified_ms);
+  list_again_us_ = now.mono_us + kListAgain_us;
   return true;
 }
 
 void Requests::take_new() {
   const auto names = shared_.files.list(directory_);
-  if (!names) return;
+  if (!names) {
+    listed_ms_.reset();
+    return;
+  }
   for (const std::string& name : *names) {
     if (!name.ends_with(kWanted)) continue;
     const std::string id = name.substr(0, name.size() - kWanted.size());
     const std::string path = join_path(directory_, id);
-    if (!shared_.files.rename(in(path, kWanted), in(path, kTaken))) continue;
+    if (!shared_.files.rename(in(path, kWanted), in(path, kTaken))) {
+      listed_ms_.reset();  // it is tried again
+      continue;
+    }
     const auto wanted = read_whole(shared_.files, in(path, kTaken));
     if (wanted && wanted->value("whole", false)) shared_.whole_requested = true;
     MutexLock hold(shared_.mutex);

@@ -41,7 +41,8 @@ class Requests {
   std::vector<Request> requests_;
   std::string told_;
   std::int64_t next_look_us_ = 0;
-  std::optional<std::int64_t> listed_ms_;  // the time that its directory had when it was listed last
+  std::optional<std::int64_t> listed_ms_;  // the time that its directory had when all in it was taken last
+  std::int64_t list_again_us_ = 0;
 };
 
 // The side of who asks.

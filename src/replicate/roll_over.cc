@@ -48,7 +48,9 @@ void Capturer::note_full_checkpoint(const Time& now) {
 }
 
 bool Capturer::is_left_to_others(const Time& now) const {
+  const std::uint64_t wal_bytes = std::uint64_t{index_.max_frame.value} * index_.page_size;
   if (index_.max_frame.value >= kLeftToOthers * shared_.options.rollover_frames) return false;
+  if (wal_bytes >= shared_.options.truncate_wal_bytes / 2) return false;
   if (is_recent(full_checkpoint_us_, kLeftToOthers_us, now)) return true;
   return is_recent(others_checkpointed_us_, kLeftToOthers_us, now) &&
          is_recent(grown_long_us_, 2 * kAskForFull_us, now);

@@ -154,13 +154,14 @@ void SnapshotUpload::drop() {
   there_numbers_.clear();
   newest_part_ = 0;
   sent_bytes_ = 0;
-  drained_ = false;
+  drained_ = is_put_ = false;
   most_parts_.reset();
   copies_.reset();
 }
 
 // True: the snapshot is in the store.
 Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
+  if (is_put_) return lies_there(job);
   if (uploads_) {
     uploads_->try_failed_again();
     CAIRN_TRY(collect_parts(job));
@@ -187,11 +188,16 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
     published = shared_.published;
   }
   if (published < job.sequence) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, published, job.lineage));
-  CAIRN_ASSIGN(const bool done, finish(job));
-  if (!done) return false;
-  const auto beside = expect_put_beside(shared_.store, job.key, shared_.options.replica, published, job.lineage);
+  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, shared_.local->record()));
+  CAIRN_ASSIGN(is_put_, finish(job));
+  return is_put_ ? lies_there(job) : false;
+}
+
+// Where the folder has gone while it was put, what was sent is lost; but that is known only once the folder is back.
+Result<bool> SnapshotUpload::lies_there(SnapshotJob& job) {
+  const auto beside = expect_put_beside(shared_.store, job.key, shared_.options.replica, shared_.local->record());
   if (beside) return true;
+  if (beside.error().kind() != ErrorKind::not_found) return beside.error();
   give_up(job);
   return beside.error().as(ErrorKind::cancelled);
 }

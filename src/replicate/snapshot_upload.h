@@ -61,6 +61,7 @@ class SnapshotUpload {
 
   Result<void> note_intent(const SnapshotJob& job);
   Result<bool> finish(SnapshotJob& job);
+  Result<bool> lies_there(SnapshotJob& job);
   Result<bool> is_ours(const SnapshotJob& job);
   Result<void> published(const SnapshotJob& job, const Time& now);
 
@@ -86,6 +87,7 @@ class SnapshotUpload {
   bool sends_whole_ = false;  // copies have failed: none until a snapshot has been sent whole
   std::uint64_t sent_bytes_ = 0;
   bool drained_ = false;
+  bool is_put_ = false;  // and is looked at until it is seen to lie where it should
 };
 
 }  // namespace cairn::replicate

@@ -25,31 +25,48 @@ Result<Id128> lineage_there(Store& store, const std::string& newest, std::string
   return claim.lineage;
 }
 
-bool has_claim(Store& store, std::string_view replica, const Id128& lineage) {
+// Whether what the store ends with is what was published last, or what was to be next, with all that comes before it.
+bool holds(Store& store, std::string_view replica, const restore::HeadState& head, const LocalRecord& record) {
+  if (head.lineage != record.lineage) return false;
+  if (head.newest == record.published) return true;
+  const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
+                         head.footer.hash_after() == record.intent_hash && head.footer.writer == record.writer;
+  const FirstSnapshot first = head.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
+  return is_intent && expect_restorable(store, replica, head.newest, {}, first).has_value();
+}
+
+// A claim that is garbled is one: it says nothing of another history.
+Result<bool> has_claim(Store& store, std::string_view replica, const Id128& lineage) {
   const auto claim = restore::read_metadata(store, replica);
-  return claim ? claim->lineage == lineage : claim.error().kind() == ErrorKind::corrupt;
+  if (claim) return claim->lineage == lineage;
+  const ErrorKind kind = claim.error().kind();
+  if (kind == ErrorKind::corrupt || kind == ErrorKind::not_found) return kind == ErrorKind::corrupt;
+  return claim.error().with("look at " + segment::metadata_key(replica));
 }
 
 }  // namespace
 
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage,
+Result<void> expect_still_there(Store& store, std::string_view replica, const LocalRecord& record,
                                 std::string_view etag) {
   if (!store.capabilities().looking_is_free) return {};
+  const Sequence published = record.published;
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
   if (!etag.empty()) {
     const auto found = store.look(newest);
     if (found && found->etag == etag) return {};
   }
+  CAIRN_ASSIGN(const bool is_claimed, has_claim(store, replica, record.lineage));
   const auto there = lineage_there(store, newest, replica, published);
-  if (there ? *there == lineage : there.error().kind() == ErrorKind::corrupt) return {};
-  if (!there && there.error().kind() != ErrorKind::not_found) return there.error().with("look at " + newest);
-  // It may have been merged into another object. The claim never comes into a place that is left: what else is of our
-  // lineage may have been put there, before that was noticed.
+  const bool is_ours = there ? *there == record.lineage : there.error().kind() == ErrorKind::corrupt;
+  if (is_ours && is_claimed) return {};
+  const bool is_known = there || is_ours || there.error().kind() == ErrorKind::not_found;
+  if (!is_known) return there.error().with("look at " + newest);
+  // It may have been merged into another object.
   const auto head = restore::read_head(store, replica);
-  if (head && head->newest == published && head->lineage == lineage && has_claim(store, replica, lineage)) return {};
+  if (head && is_claimed && holds(store, replica, *head, record)) return {};
   if (!head && head.error().kind() != ErrorKind::not_found) return head.error();
-  const bool is_other = there.has_value() || (head && head->lineage != lineage);
+  const bool is_other = (there && !is_ours) || (head && head->lineage != record.lineage);
   return Error(ErrorKind::retry_later,
                fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, "
                            "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
@@ -57,17 +74,25 @@ Result<void> expect_still_there(Store& store, std::string_view replica, Sequence
                            newest, store.url(), is_other ? "What lies there is of another history. " : ""));
 }
 
-Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica, Sequence published,
-                               const Id128& lineage, std::string_view etag) {
+Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica,
+                               const LocalRecord& record, std::string_view etag) {
   if (!store.capabilities().looking_is_free) return {};
-  CAIRN_TRY(expect_still_there(store, replica, published, lineage, etag));
+  if (const auto there = expect_still_there(store, replica, record, etag); !there) {
+    const auto is_claimed = has_claim(store, replica, record.lineage);
+    const bool is_away = there.error().kind() == ErrorKind::retry_later && is_claimed && !*is_claimed;
+    if (is_away) (void)store.remove(key);
+    return there.error();
+  }
   const auto put = store.look(key);
   if (put) return {};
-  if (put.error().kind() != ErrorKind::not_found) return put.error().with("look at " + key);
-  return Error(ErrorKind::retry_later,
-               fmt::format("{} was put, and is not in {}: was something unmounted, moved or mounted there meanwhile? "
-                           "It is put again.",
-                           key, store.url()));
+  return put.error().with("look at what was put");
+}
+
+Result<void> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim) {
+  if (!store.capabilities().looking_is_free) return {};
+  CAIRN_ASSIGN(const auto there, read_claim(store, replica));
+  if (there || !expect_restorable(store, replica, record.published, {}, FirstSnapshot::published)) return {};
+  return create_claim(store, replica, claim);
 }
 
 Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer) {

@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "cairn/store.h"
+#include "replicate/claim.h"
+#include "replicate/local_state.h"
 #include "restore/unlisted.h"
 #include "segment/format.h"
 
@@ -13,16 +15,22 @@ namespace cairn::replicate {
 // A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
 // What is put into the place that is left can never be restored, and leaves a hole when the right one is back; what is
 // put into another replica ends that one's history. So where looking costs nothing, what was published last has to be
-// there before more is put, and has to be of this lineage. `etag`: of what was published last, as it was put from here;
-// empty: not known. retry_later: it is not there.
-Result<void> expect_still_there(Store& store, std::string_view replica, Sequence published, const Id128& lineage,
+// there before more is put: the very object, known by its etag as it was put from here ("": not known), or the claim of
+// this lineage, which is never put into a place that is left, and an object that holds that state. What `record` meant
+// to publish next may be there already. retry_later: it is not there.
+Result<void> expect_still_there(Store& store, std::string_view replica, const LocalRecord& record,
                                 std::string_view etag = {});
 
 // The folder may go while something is being put, too: then that came into the place that is left, or what was in the
-// right one when it began is away by now. What was put counts once it lies beside what was published before it.
-// retry_later: it does not.
-Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica, Sequence published,
-                               const Id128& lineage, std::string_view etag = {});
+// right one when it began is away by now. What was put, and is not counted yet, counts once it lies beside what was
+// published before it. retry_later: the replica is away; what came into the place that is left is removed there.
+// not_found: the replica is there, and it is not in it.
+Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica,
+                               const LocalRecord& record, std::string_view etag = {});
+
+// A claim that a person has removed, which is a summary to them, is made anew for whoever begins to publish: where
+// looking is free, and all that was published can be restored from what is there.
+Result<void> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim);
 
 // Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
 // applied without an answer. conflict: another writer has gone on with it.

@@ -29,7 +29,7 @@ using testing::difference_to;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::uint64_t kPartBytes = 600'000;
+constexpr std::uint64_t kPartBytes = 150'000;
 
 LayerOptions options_of(const LayerWorld& world) {
   LayerOptions options = world.options();
@@ -127,7 +127,7 @@ std::map<int, std::uint64_t> arrived(Store& store) {
 void fill(const LayerWorld& world) {
   world.fill();
   world.write("beside the big one, with a name that is longer than what a string holds in itself", "small");
-  world.write("big", LayerWorld::noise(1, (2u << 20) + 12345));
+  world.write("big", LayerWorld::noise(1, (512u << 10) + 12345));
   world.write("behind", "small, and behind the big one");
 }
 
@@ -180,11 +180,13 @@ struct Prepared {
     store.can.copy_part = kind.naming != Naming::never;
     if (kind.layer == Layer::first) return;
     world.write("big", LayerWorld::noise(1, (5u << 20) + 12345));
-    EXPECT_TRUE(world.open(store, options_of(world), {})->sync_layer("web"));
+    options.part_size_bytes = 4 * kPartBytes;
+    EXPECT_TRUE(world.open(store, options, {})->sync_layer("web"));
     std::fstream(world / "big", std::ios::in | std::ios::out | std::ios::binary).seekp(2 << 20) << "changed";
     store.forget_calls();
   }
   const LayerWorld world;
+  LayerOptions options = options_of(world);
   const std::unique_ptr<Store> inner = make_memory_store();
   RecordingStore store{*inner};
 };
@@ -194,7 +196,7 @@ TEST(LayerCrash, EachStepOfTheJournalIsKnown) {
     SCOPED_TRACE(kind.scenario.name);
     Prepared at_hand(kind);
     std::set<std::string> steps;
-    ASSERT_TRUE(at_hand.world.open(at_hand.store, options_of(at_hand.world), note_in(&steps))->sync_layer("web"));
+    ASSERT_TRUE(at_hand.world.open(at_hand.store, at_hand.options, note_in(&steps))->sync_layer("web"));
     EXPECT_EQ(list(steps), kind.scenario.steps);
     const bool may_copy = kind.layer == Layer::increment && kind.naming != Naming::never;
     EXPECT_EQ(at_hand.store.count(Operation::copy_part) > 1, may_copy);
@@ -210,7 +212,7 @@ bool end_and_go_on(const Kind& kind, const At& at) {
   std::uint64_t acknowledged = 0;
   {
     bool ended = false;
-    const auto manager = world.open(store, options_of(world), end_at(at, &ended));
+    const auto manager = world.open(store, at_hand.options, end_at(at, &ended));
     const auto synced = manager->sync_layer("web");
     EXPECT_EQ(synced.has_value(), !ended);
     if (synced || !ended) return false;
@@ -219,7 +221,7 @@ bool end_and_go_on(const Kind& kind, const At& at) {
   }
   const auto there = arrived(store);
   store.forget_calls();
-  const auto manager = world.open(store, options_of(world), {});
+  const auto manager = world.open(store, at_hand.options, {});
   const auto synced = manager->sync_layer("web");
   EXPECT_TRUE(synced) << synced.error().message();
   if (!synced) return false;
@@ -297,7 +299,7 @@ TEST_P(LayerKilled, AtTheStepGoesOnAndSeesWhatHasChangedSince) {
     }
     world.write("behind", "changed");
     world.write("etc/hosts", "changed");
-    if (at.time % 2 == 0) world.write("big", LayerWorld::noise(2, (2u << 20) + 500));
+    if (at.time % 2 == 0) world.write("big", LayerWorld::noise(2, (512u << 10) + 500));
     const auto manager = world.open(*store, options_of(world), {});
     const auto synced = manager->sync_layer("web");
     ASSERT_TRUE(synced) << synced.error().message();
