@@ -126,6 +126,14 @@ Result<void> claim_no_more_than(const AttachContext& c, const Id128& lineage, Se
   return was_replaced ? updated.error().as(ErrorKind::maybe_done) : updated.error();
 }
 
+// What was left without its claim is this one's now.
+Result<void> claim_what_is_adopted(const AttachContext& c, const Id128& lineage, const Time& now) {
+  if (c.options.adopt != Adopt::local) return {};
+  const auto claim = read_claim(c.store, c.options.replica);
+  if (!claim) return claim.error().kind() == ErrorKind::corrupt ? Result<void>{} : claim.error();
+  return *claim ? Result<void>{} : put_claim(c, lineage, 0, now);
+}
+
 Result<Finding> find_no_history(const AttachContext& c) {
   const LocalRecord record = c.local.record();
   const bool adopt = c.options.adopt == Adopt::local;
@@ -364,8 +372,12 @@ Result<Base> attach(const AttachContext& context, const Finding& finding, const 
       if (finding.lineage.is_zero()) return claim_and_begin(context, now);
       CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));
       return begin(context, finding.lineage, finding.begun_ms);
-    case Start::go_on: return go_on(context, finding.head);
-    default: return attach_to_foreign(context, finding);
+    case Start::go_on:
+      CAIRN_TRY(claim_what_is_adopted(context, finding.head.lineage, now));
+      return go_on(context, finding.head);
+    default:
+      CAIRN_TRY(claim_what_is_adopted(context, finding.head.lineage, now));
+      return attach_to_foreign(context, finding);
   }
 }
 

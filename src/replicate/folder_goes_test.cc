@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "restore/head.h"
 #include "segment/keys.h"
@@ -111,6 +113,35 @@ class FolderGoes : public ReplicatorTest {
     EXPECT_LT(moments, 200u);
   }
 
+  // Of another database, with another history, and of the same name.
+  void another_replica_lies_in_its_place(int commits) {
+    const std::string path = (dir_ / "other.db").string();
+    App other(path);
+    other.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
+    auto store = make_directory_store((dir_ / "mount.below").string(), StoreUse::publishing);
+    auto its = options();
+    its.database = path;
+    its.state_directory = (dir_ / "other-state").string();
+    auto opened = Replicator::open(**store, *files_, executor_, random_, its);
+    ASSERT_TRUE(opened) << opened.error().message();
+    std::swap(replicator_, *opened);
+    must_settle();
+    for (int i = 0; i < commits; ++i) {
+      other.must(fill(3));
+      must_settle();
+    }
+    stop();
+  }
+  // The objects in the place that the folder leaves, each with its etag.
+  std::vector<std::string> left_in_its_place() {
+    auto store = make_directory_store((dir_ / "mount.below").string(), StoreUse::reading);
+    std::vector<std::string> objects;
+    const auto page = (*store)->list("");
+    EXPECT_TRUE(page);
+    for (const ObjectInfo& object : page->objects) objects.push_back(object.key + " " + object.etag);
+    return objects;
+  }
+
   Sequence newest_snapshot() {
     const auto head = restore::read_head(*store_, "app");
     EXPECT_TRUE(head && head->has_snapshot);
@@ -193,6 +224,28 @@ TEST_F(FolderGoes, AClaimThatAPersonHasRemovedIsThereAgainAfterAStart) {
   now_.mono_us += 60'000'000;
   expect_replica_is_current();
   EXPECT_TRUE(store_->head(segment::metadata_key("app")));
+}
+
+TEST_F(FolderGoes, WhatIsLeftWithoutItsClaimIsClaimedByWhoAdoptsIt) {
+  follow_new_database();
+  App app(db_path_);
+  app.must(fill(3));
+  must_settle();
+  stop(StopMode::crash);
+  std::filesystem::remove_all(dir_ / "mount/app/snapshots");
+  std::filesystem::remove(dir_ / "mount/app/metadata.json");
+  auto adopting = options();
+  adopting.adopt = Adopt::local;
+  start(adopting);
+  app.must(fill(3));
+  expect_replica_is_current();
+}
+
+TEST_F(FolderGoes, AndAnotherReplicaIsInItsPlaceAndStaysAsItWas) {
+  another_replica_lies_in_its_place(5);
+  const auto were = left_in_its_place();
+  goes_at_every_moment(kNever);
+  EXPECT_EQ(left_in_its_place(), were);
 }
 
 TEST_F(FolderGoes, AndIsBackLater) { goes_at_every_moment(kNever); }

@@ -294,9 +294,11 @@ void Levels::put_merged(const Time& now) {
     CAIRN_TRY(expect_our_replica());
     CAIRN_ASSIGN(const bool goes_on, still_has(waiting_[merged_->level][merged_->sources - 1]));
     if (!goes_on) return std::optional<ObjectInfo>();
-    CAIRN_ASSIGN(auto object, put(key));
+    bool is_new = false;
+    CAIRN_ASSIGN(auto object, put(key, is_new));
     if (!object) return object;
-    const auto beside = expect_put_beside(shared_.store, key, shared_.options.replica, shared_.local->record());
+    const JustPut just_put{key, is_new ? std::string_view(object->etag) : std::string_view()};
+    const auto beside = expect_put_beside(shared_.store, just_put, shared_.options.replica, shared_.local->record());
     if (beside) return object;
     return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
   }();
@@ -345,12 +347,13 @@ Result<bool> Levels::still_has(const KeptObject& source) {
 }
 
 // The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
-Result<std::optional<ObjectInfo>> Levels::put(const std::string& key) {
+Result<std::optional<ObjectInfo>> Levels::put(const std::string& key, bool& is_new) {
   CAIRN_ASSIGN(const auto file, shared_.files.open(shared_.kept.partial_path(), OpenMode::read));
   const EndingSource body(*file, merged_->object.size_bytes, shared_.upkeep_ends);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
   if (hash != merged_->file_hash) return std::optional<ObjectInfo>();  // the disk has lost it: its sources stay there
   auto put = shared_.store.put_new(key, body);
+  is_new = put.has_value();
   if (put) return std::optional(ObjectInfo{key, body.size_bytes(), std::move(*put), 0});
   if (put.error().kind() != ErrorKind::conflict && put.error().kind() != ErrorKind::maybe_done) return put.error();
   auto reader = segment::ObjectReader::open(shared_.store, key);

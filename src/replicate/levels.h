@@ -67,7 +67,7 @@ class Levels {
   void put_merged(const Time& now);
   Result<void> expect_our_replica();
   Result<bool> still_has(const KeptObject& source);
-  Result<std::optional<ObjectInfo>> put(const std::string& key);
+  Result<std::optional<ObjectInfo>> put(const std::string& key, bool& is_new);
   void finish_merged(const std::optional<ObjectInfo>& there);
   std::vector<ReplacedRange> sources_of(const Merged& merged) const;
 

@@ -47,6 +47,7 @@ Result<Step> Publisher::step(const Time& now) {
     if (!attached) return trouble(attached.error(), now);
     if (!*attached) return Step{now.mono_us + kSoon_us};
   }
+  if (auto claimed = renew_claim_when_due(now); !claimed) return trouble(claimed.error(), now);
   const auto spool = shared_.current_spool();
   if (auto published = publish_front(*spool, now); !published) {
     return trouble(published.error(), now);
@@ -181,9 +182,6 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  if (!std::exchange(is_claimed_, true)) {
-    if (auto renewed = renew_claim_now(now); !renewed) return (is_claimed_ = false, renewed.error());
-  }
   const std::string& replica = shared_.options.replica;
   const std::string known_by = newest_put_.next() == segment->sequence ? newest_etag_ : std::string();
   CAIRN_TRY(expect_still_there(shared_.store, replica, shared_.local->record(), known_by));
@@ -192,10 +190,15 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
   }));
-  CAIRN_ASSIGN(std::optional<std::string> etag, put(*segment));
+  Result<std::optional<std::string>> placed = put(*segment);
+  if (!placed && placed.error().kind() == ErrorKind::conflict) {  // unless it is another replica that has the key
+    CAIRN_TRY(expect_still_there(shared_.store, replica, shared_.local->record(), known_by));
+  }
+  CAIRN_ASSIGN(std::optional<std::string> etag, std::move(placed));
   if (!etag) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
   const std::string key = segment::segment_key(replica, segment->sequence);
-  if (auto beside = expect_put_beside(shared_.store, key, replica, shared_.local->record(), known_by); !beside) {
+  const JustPut just_put{key, *etag};
+  if (auto beside = expect_put_beside(shared_.store, just_put, replica, shared_.local->record(), known_by); !beside) {
     return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
   }
   newest_put_ = segment->sequence;
@@ -269,8 +272,9 @@ Result<void> Publisher::write_summary(const Time& now) {
   return {};
 }
 
-Result<void> Publisher::renew_claim_now(const Time& now) {
+Result<void> Publisher::renew_claim_when_due(const Time& now) {
   const LocalRecord record = shared_.local->record();
+  if (is_claimed_ || !record.proven) return {};
   Claim claim;
   claim.lineage = record.lineage;
   claim.writer = record.writer;
@@ -281,7 +285,8 @@ Result<void> Publisher::renew_claim_now(const Time& now) {
   auto renewed = renew_claim(shared_.store, shared_.options.replica, record, claim);
   // Somebody was faster: the next look tells.
   if (!renewed && renewed.error().kind() == ErrorKind::conflict) return renewed.error().as(ErrorKind::maybe_done);
-  return renewed;
+  CAIRN_ASSIGN(is_claimed_, renewed);
+  return {};
 }
 
 // conflict: what had been published when the claim was missed first cannot be restored any more.

@@ -28,7 +28,7 @@ class Publisher {
   Result<void> look_for_others_when_due(const Time& now);
   Result<std::optional<std::string>> put(const SpooledSegment& segment);
   Result<void> write_summary(const Time& now);
-  Result<void> renew_claim_now(const Time& now);
+  Result<void> renew_claim_when_due(const Time& now);
   Result<void> look_for_replica(Sequence published);
   Result<bool> is_ours(const std::string& key, const Source& body);
   Result<Step> trouble(const Error& error, const Time& now);
@@ -45,7 +45,7 @@ class Publisher {
   std::uint64_t put_bytes_ = 0;  // of what was put last
   Time heard_;  // when it was known last that nobody else has published
   bool attached_ = false;
-  bool is_claimed_ = false;  // the claim was looked for before the first put
+  bool is_claimed_ = false;  // there is a claim, or was when it was looked for first
   bool goes_on_from_rest_ = false;  // attached by what was known, without asking the store
 };
 

@@ -87,6 +87,7 @@ class SnapshotUpload {
   bool sends_whole_ = false;  // copies have failed: none until a snapshot has been sent whole
   std::uint64_t sent_bytes_ = 0;
   bool drained_ = false;
+  std::string put_etag_;  // empty: it lay there already
   bool is_put_ = false;  // and is looked at until it is seen to lie where it should
 };
 

@@ -65,8 +65,9 @@ Result<void> expect_still_there(Store& store, std::string_view replica, const Lo
   // It may have been merged into another object.
   const auto head = restore::read_head(store, replica);
   if (head && is_claimed && holds(store, replica, *head, record)) return {};
-  if (!head && head.error().kind() != ErrorKind::not_found) return head.error();
-  const bool is_other = (there && !is_ours) || (head && head->lineage != record.lineage);
+  const bool is_mixed = !head && head.error().kind() == ErrorKind::conflict;  // its claim and its objects disagree
+  if (!head && !is_mixed && head.error().kind() != ErrorKind::not_found) return head.error();
+  const bool is_other = is_mixed || (there && !is_ours) || (head && head->lineage != record.lineage);
   return Error(ErrorKind::retry_later,
                fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, "
                            "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
@@ -74,25 +75,31 @@ Result<void> expect_still_there(Store& store, std::string_view replica, const Lo
                            newest, store.url(), is_other ? "What lies there is of another history. " : ""));
 }
 
-Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica,
-                               const LocalRecord& record, std::string_view etag) {
+Result<void> expect_put_beside(Store& store, const JustPut& put, std::string_view replica, const LocalRecord& record,
+                               std::string_view etag) {
   if (!store.capabilities().looking_is_free) return {};
   if (const auto there = expect_still_there(store, replica, record, etag); !there) {
-    const auto is_claimed = has_claim(store, replica, record.lineage);
-    const bool is_away = there.error().kind() == ErrorKind::retry_later && is_claimed && !*is_claimed;
-    if (is_away) (void)store.remove(key);
+    const auto stray = store.look(put.key);
+    const bool is_it = stray && !put.etag.empty() && stray->etag == put.etag;
+    if (is_it && there.error().kind() == ErrorKind::retry_later) (void)store.remove(put.key);
     return there.error();
   }
-  const auto put = store.look(key);
-  if (put) return {};
-  return put.error().with("look at what was put");
+  const auto found = store.look(put.key);
+  if (!found) return found.error().with("look at what was put");
+  if (put.etag.empty() || found->etag == put.etag) return {};
+  return Error(ErrorKind::not_found, put.key + " is another one than was put");
 }
 
-Result<void> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim) {
-  if (!store.capabilities().looking_is_free) return {};
-  CAIRN_ASSIGN(const auto there, read_claim(store, replica));
-  if (there || !expect_restorable(store, replica, record.published, {}, FirstSnapshot::published)) return {};
-  return create_claim(store, replica, claim);
+Result<bool> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim) {
+  if (!store.capabilities().looking_is_free) return true;
+  const auto there = read_claim(store, replica);
+  if (!there && there.error().kind() != ErrorKind::corrupt) return there.error();
+  if (!there || *there) return true;
+  const auto restorable = expect_restorable(store, replica, record.published, {}, FirstSnapshot::published);
+  if (!restorable && restorable.error().kind() != ErrorKind::conflict) return restorable.error();
+  if (!restorable) return false;
+  CAIRN_TRY(create_claim(store, replica, claim));
+  return true;
 }
 
 Result<void> expect_nobody_else(Store& store, std::string_view replica, Sequence published, const Id128& writer) {

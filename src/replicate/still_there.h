@@ -21,16 +21,21 @@ namespace cairn::replicate {
 Result<void> expect_still_there(Store& store, std::string_view replica, const LocalRecord& record,
                                 std::string_view etag = {});
 
+// What was put, and is not counted yet.
+struct JustPut {
+  const std::string& key;
+  std::string_view etag;  // as the put gave it; "": it lay there already
+};
+
 // The folder may go while something is being put, too: then that came into the place that is left, or what was in the
-// right one when it began is away by now. What was put, and is not counted yet, counts once it lies beside what was
-// published before it. retry_later: the replica is away; what came into the place that is left is removed there.
-// not_found: the replica is there, and it is not in it.
-Result<void> expect_put_beside(Store& store, const std::string& key, std::string_view replica,
-                               const LocalRecord& record, std::string_view etag = {});
+// right one when it began is away by now. It counts once it lies beside what was published before it. retry_later: the
+// replica is away; what was put is removed where it is. not_found: the replica is there, and it is not in it.
+Result<void> expect_put_beside(Store& store, const JustPut& put, std::string_view replica, const LocalRecord& record,
+                               std::string_view etag = {});
 
 // A claim that a person has removed, which is a summary to them, is made anew for whoever begins to publish: where
-// looking is free, and all that was published can be restored from what is there.
-Result<void> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim);
+// looking is free, and all that was published can be restored from what is there. True: there is one.
+Result<bool> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim);
 
 // Whether the history ends with what `writer` has published: `published`, or the one after it, whose put may have been
 // applied without an answer. conflict: another writer has gone on with it.
