@@ -238,20 +238,22 @@ Result<void> Publisher::look_for_others_when_due(const Time& now) {
   return {};
 }
 
+void Publisher::summarize(const LocalRecord& record, const Time& now, Claim& claim) const {
+  claim.writer = record.writer;
+  claim.host = shared_.options.host;
+  claim.page_size = record.page_size;
+  claim.latest_wal_sequence = std::max(claim.latest_wal_sequence, record.published.value);
+  claim.last_modified_ms = now.wall_ms;
+}
+
 // Now and then, and on a clean stop. The replica is whole without it: a failure is no failure, unless the claim is
 // gone because the replica is.
 Result<void> Publisher::write_summary(const Time& now) {
   const LocalRecord record = shared_.local->record();
   next_summary_us_ = now.mono_us + kSummary_us;
   summarized_ = record.published;
-  const auto summarize = [&](Claim& claim) {
-    claim.writer = record.writer;
-    claim.host = shared_.options.host;
-    claim.page_size = record.page_size;
-    claim.latest_wal_sequence = std::max(claim.latest_wal_sequence, record.published.value);
-    claim.last_modified_ms = now.wall_ms;
-  };
-  const auto updated = update_claim(shared_.store, shared_.options.replica, record.lineage, summarize);
+  const auto updated = update_claim(shared_.store, shared_.options.replica, record.lineage,
+                                    [&](Claim& claim) { summarize(record, now, claim); });
   if (updated) missed_at_.reset();
   // conflict: another's, or changed this very moment.
   const bool missed =
@@ -267,7 +269,7 @@ Result<void> Publisher::write_summary(const Time& now) {
   // Only the summary was removed.
   Claim claim;
   claim.lineage = record.lineage;
-  summarize(claim);
+  summarize(record, now, claim);
   (void)create_claim(shared_.store, shared_.options.replica, claim);
   return {};
 }
@@ -277,11 +279,7 @@ Result<void> Publisher::renew_claim_when_due(const Time& now) {
   if (is_claimed_ || !record.proven) return {};
   Claim claim;
   claim.lineage = record.lineage;
-  claim.writer = record.writer;
-  claim.host = shared_.options.host;
-  claim.page_size = record.page_size;
-  claim.latest_wal_sequence = record.published.value;
-  claim.last_modified_ms = now.wall_ms;
+  summarize(record, now, claim);
   auto renewed = renew_claim(shared_.store, shared_.options.replica, record, claim);
   // Somebody was faster: the next look tells.
   if (!renewed && renewed.error().kind() == ErrorKind::conflict) return renewed.error().as(ErrorKind::maybe_done);
