@@ -29,7 +29,7 @@ using testing::difference_to;
 using testing::LayerWorld;
 using testing::RecordingStore;
 
-constexpr std::uint64_t kPartBytes = 160'000;
+constexpr std::uint64_t kPartBytes = 190'000;
 
 LayerOptions options_of(const LayerWorld& world) {
   LayerOptions options = world.options();
