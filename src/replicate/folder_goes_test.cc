@@ -196,7 +196,9 @@ TEST_F(FolderGoes, ANewestSegmentThatWasMergedHasNotGone) {
     now_.mono_us += 1'000'000;
     now_.wall_ms += 1'000;
     (void)replicator_->upkeep_step(now_);
-    if (i % 50 == 0) ASSERT_FALSE(turn());
+    if (i % 50 == 0) {
+      ASSERT_FALSE(turn());
+    }
   }
   ASSERT_FALSE(store_->head(newest)) << "it was not removed";
   app.must(fill(3));
@@ -224,6 +226,41 @@ TEST_F(FolderGoes, AClaimThatAPersonHasRemovedIsThereAgainAfterAStart) {
   now_.mono_us += 60'000'000;
   expect_replica_is_current();
   EXPECT_TRUE(store_->head(segment::metadata_key("app")));
+}
+
+// Killed between its claim and its first snapshot, and started while the folder was away: the claim that it put into the
+// place that is left is as good as that in the folder.
+TEST_F(FolderGoes, NoSegmentIsPutBesideAClaimWhoseFirstSnapshotLiesElsewhere) {
+  make_database();
+  start();
+  while (!store_->head(segment::metadata_key("app"))) ASSERT_TRUE(replicator_->publish_step(now_));
+  stop(StopMode::crash);
+  going_->go();
+  start();
+  must_settle();
+  going_->come_back();
+  App app(db_path_);
+  app.must(fill(3));
+  for (int i = 0; i < 50; ++i) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().published_sequence, 0u);
+  EXPECT_NE(replicator_->status().store_trouble.find("the first snapshot is not in"), std::string::npos)
+      << replicator_->status().store_trouble;
+  EXPECT_FALSE(store_->head(segment::segment_key("app", Sequence(1))));
+  stop();
+  start();
+  app.must(fill(3));
+  expect_replica_is_current();
+}
+
+TEST_F(FolderGoes, ADamagedFirstSnapshotIsThere) {
+  follow_new_database();
+  const auto page = store_->list("app/snapshots/");
+  ASSERT_TRUE(page && page->objects.size() == 1);
+  std::filesystem::resize_file(dir_ / "mount" / page->objects[0].key, page->objects[0].size_bytes / 2);
+  App app(db_path_);
+  app.must(fill(3));
+  must_settle();
+  EXPECT_EQ(replicator_->status().published_sequence, 1u);
 }
 
 TEST_F(FolderGoes, WhatIsLeftWithoutItsClaimIsClaimedByWhoAdoptsIt) {

@@ -297,10 +297,9 @@ void Levels::put_merged(const Time& now) {
     bool is_new = false;
     CAIRN_ASSIGN(auto object, put(key, is_new));
     if (!object) return object;
-    const JustPut just_put{key, is_new ? std::string_view(object->etag) : std::string_view()};
-    const auto beside = expect_put_beside(shared_.store, just_put, shared_.options.replica, shared_.local->record());
-    if (beside) return object;
-    return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
+    CAIRN_ASSIGN(const bool is_there, lies_beside(shared_, {key, is_new ? object->etag : std::string()}));
+    if (!is_there) return Error(ErrorKind::retry_later, "the store lost it on its way");
+    return object;
   }();
   if (there) {
     patience_.reset();
@@ -319,7 +318,7 @@ void Levels::put_merged(const Time& now) {
 // A merged object is never urgent. Nothing is put beside what is not ours, or where something was taken away.
 Result<void> Levels::expect_our_replica() {
   const LocalRecord record = shared_.local->record();
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, record));
+  CAIRN_TRY(expect_still_there(shared_));
   CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
   if (claim && claim->lineage == record.lineage) return {};
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");

@@ -182,9 +182,8 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const auto segment = spool.front();
   if (!segment) return false;
-  const std::string& replica = shared_.options.replica;
   const std::string known_by = newest_put_.next() == segment->sequence ? newest_etag_ : std::string();
-  CAIRN_TRY(expect_still_there(shared_.store, replica, shared_.local->record(), known_by));
+  CAIRN_TRY(expect_still_there(shared_, known_by));
   CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
@@ -192,15 +191,15 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   }));
   Result<std::optional<std::string>> placed = put(*segment);
   if (!placed && placed.error().kind() == ErrorKind::conflict) {  // unless it is another replica that has the key
-    CAIRN_TRY(expect_still_there(shared_.store, replica, shared_.local->record(), known_by));
+    CAIRN_TRY(expect_still_there(shared_, known_by));
   }
   CAIRN_ASSIGN(std::optional<std::string> etag, std::move(placed));
-  if (!etag) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
-  const std::string key = segment::segment_key(replica, segment->sequence);
-  const JustPut just_put{key, *etag};
-  if (auto beside = expect_put_beside(shared_.store, just_put, replica, shared_.local->record(), known_by); !beside) {
-    return beside.error().kind() == ErrorKind::not_found ? beside.error().as(ErrorKind::retry_later) : beside.error();
+  bool is_there = etag.has_value();
+  if (is_there) {
+    const std::string key = segment::segment_key(shared_.options.replica, segment->sequence);
+    CAIRN_ASSIGN(is_there, lies_beside(shared_, {key, *etag}, known_by));
   }
+  if (!is_there) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
   newest_put_ = segment->sequence;
   newest_etag_ = *etag;
   CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
@@ -289,13 +288,8 @@ Result<void> Publisher::renew_claim_when_due(const Time& now) {
 
 // conflict: what had been published when the claim was missed first cannot be restored any more.
 Result<void> Publisher::look_for_replica(Sequence published) {
-  bool has_snapshot = false;
-  {
-    MutexLock hold(shared_.mutex);
-    has_snapshot = shared_.status.has_snapshot;
-  }
   return expect_restorable(shared_.store, shared_.options.replica, published, known_to(shared_.attach_context()),
-                           has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way);
+                           first_snapshot(shared_));
 }
 
 // The etag; empty: it lay there already. Nothing: the store has lost it on its way.

@@ -188,25 +188,23 @@ Result<bool> SnapshotUpload::advance(SnapshotJob& job) {
     published = shared_.published;
   }
   if (published < job.sequence) return false;
-  CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, shared_.local->record()));
   CAIRN_ASSIGN(is_put_, finish(job));
   return is_put_ ? lies_there(job) : false;
 }
 
 // Where the folder has gone while it was put, what was sent is lost; but that is known only once the folder is back.
 Result<bool> SnapshotUpload::lies_there(SnapshotJob& job) {
-  const JustPut put{job.key, put_etag_};
-  const auto beside = expect_put_beside(shared_.store, put, shared_.options.replica, shared_.local->record());
-  if (beside) return true;
-  if (beside.error().kind() != ErrorKind::not_found) return beside.error();
+  CAIRN_ASSIGN(const bool is_there, lies_beside(shared_, {job.key, put_etag_}));
+  if (is_there) return true;
   CAIRN_ASSIGN(const bool ours, is_ours(job));  // under another etag: a file system that rounds its times
   if (ours) return true;
   give_up(job);
-  return beside.error().as(ErrorKind::cancelled);
+  return Error(ErrorKind::cancelled, job.key + " was lost on its way");
 }
 
 // Cuts a part off the buffer, and sends it unless the store has it.
 Result<void> SnapshotUpload::send_part(SnapshotJob& job) {
+  CAIRN_TRY(expect_still_there(shared_));
   if (upload_id_.empty()) {
     CAIRN_ASSIGN(const bool goes_on, resume(job));
     if (!goes_on && buffer_.bytes.size() >= part_bytes_) CAIRN_TRY(begin_upload(job));
@@ -353,6 +351,7 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     if (const auto journalled = journal_.read(); journalled && *journalled) CAIRN_TRY(abort_left_over());
   }
   if (copies_) CAIRN_TRY(check_copied_parts(job));
+  CAIRN_TRY(expect_still_there(shared_));
   CAIRN_TRY(note_intent(job));
   std::vector<PartInfo> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part.info);
@@ -372,7 +371,7 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
       if (ours) return true;
       if (put.error().kind() == ErrorKind::maybe_done) return put.error();
       if (put.error().kind() == ErrorKind::conflict && job.sequence.value == 0) {
-        CAIRN_TRY(expect_still_there(shared_.store, shared_.options.replica, shared_.local->record()));
+        CAIRN_TRY(expect_still_there(shared_));
         return Error(ErrorKind::conflict, job.key + ": another replicator has begun this replica: this one stops. If "
                                           "the local database is the right one, run again with --adopt local; if the "
                                           "replica is, with --adopt remote.");

@@ -26,12 +26,13 @@ Result<Id128> lineage_there(Store& store, const std::string& newest, std::string
 }
 
 // Whether what the store ends with is what was published last, or what was to be next, with all that comes before it.
-bool holds(Store& store, std::string_view replica, const restore::HeadState& head, const LocalRecord& record) {
+bool holds(Store& store, std::string_view replica, const restore::HeadState& head, const LocalRecord& record,
+           FirstSnapshot known) {
   if (head.lineage != record.lineage) return false;
   if (head.newest == record.published) return true;
   const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
                          head.footer.hash_after() == record.intent_hash && head.footer.writer == record.writer;
-  const FirstSnapshot first = head.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
+  const FirstSnapshot first = head.has_snapshot ? FirstSnapshot::published : known;
   return is_intent && expect_restorable(store, replica, head.newest, {}, first).has_value();
 }
 
@@ -46,9 +47,17 @@ Result<bool> has_claim(Store& store, std::string_view replica, const Id128& line
 
 }  // namespace
 
-Result<void> expect_still_there(Store& store, std::string_view replica, const LocalRecord& record,
-                                std::string_view etag) {
+FirstSnapshot first_snapshot(const Shared& shared) {
+  MutexLock hold(shared.mutex);
+  return shared.status.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
+}
+
+Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
+  Store& store = shared.store;
   if (!store.capabilities().looking_is_free) return {};
+  const std::string& replica = shared.options.replica;
+  const FirstSnapshot first = first_snapshot(shared);
+  const LocalRecord record = shared.local->record();
   const Sequence published = record.published;
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
@@ -59,35 +68,39 @@ Result<void> expect_still_there(Store& store, std::string_view replica, const Lo
   CAIRN_ASSIGN(const bool is_claimed, has_claim(store, replica, record.lineage));
   const auto there = lineage_there(store, newest, replica, published);
   const bool is_ours = there ? *there == record.lineage : there.error().kind() == ErrorKind::corrupt;
-  if (is_ours && is_claimed) return {};
+  const bool says_all = published.value > 0 || first == FirstSnapshot::under_way;
+  if (is_ours && is_claimed && says_all) return {};
   const bool is_known = there || is_ours || there.error().kind() == ErrorKind::not_found;
   if (!is_known) return there.error().with("look at " + newest);
   // It may have been merged into another object.
   const auto head = restore::read_head(store, replica);
-  if (head && is_claimed && holds(store, replica, *head, record)) return {};
+  if (head && is_claimed && holds(store, replica, *head, record, first)) return {};
+  const bool is_garbled = !head && head.error().kind() == ErrorKind::corrupt;
+  if (is_garbled && is_claimed && is_ours) return {};  // what is damaged is there
   const bool is_mixed = !head && head.error().kind() == ErrorKind::conflict;  // its claim and its objects disagree
   if (!head && !is_mixed && head.error().kind() != ErrorKind::not_found) return head.error();
   const bool is_other = is_mixed || (there && !is_ours) || (head && head->lineage != record.lineage);
+  const std::string missed = says_all ? newest : "the first snapshot";
   return Error(ErrorKind::retry_later,
                fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, "
                            "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
                            "good, stop, and run again: that tells what can be done.",
-                           newest, store.url(), is_other ? "What lies there is of another history. " : ""));
+                           missed, store.url(), is_other ? "What lies there is of another history. " : ""));
 }
 
-Result<void> expect_put_beside(Store& store, const JustPut& put, std::string_view replica, const LocalRecord& record,
-                               std::string_view etag) {
-  if (!store.capabilities().looking_is_free) return {};
-  if (const auto there = expect_still_there(store, replica, record, etag); !there) {
+Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag) {
+  Store& store = shared.store;
+  if (!store.capabilities().looking_is_free) return true;
+  if (const auto there = expect_still_there(shared, etag); !there) {
     const auto stray = store.look(put.key);
     const bool is_it = stray && !put.etag.empty() && stray->etag == put.etag;
     if (is_it && there.error().kind() == ErrorKind::retry_later) (void)store.remove(put.key);
     return there.error();
   }
   const auto found = store.look(put.key);
+  if (!found && found.error().kind() == ErrorKind::not_found) return false;
   if (!found) return found.error().with("look at what was put");
-  if (put.etag.empty() || found->etag == put.etag) return {};
-  return Error(ErrorKind::not_found, put.key + " is another one than was put");
+  return put.etag.empty() || found->etag == put.etag;
 }
 
 Result<bool> renew_claim(Store& store, std::string_view replica, const LocalRecord& record, const Claim& claim) {
