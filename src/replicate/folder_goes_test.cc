@@ -228,8 +228,8 @@ TEST_F(FolderGoes, AClaimThatAPersonHasRemovedIsThereAgainAfterAStart) {
   EXPECT_TRUE(store_->head(segment::metadata_key("app")));
 }
 
-// Killed between its claim and its first snapshot, and started while the folder was away: its claim in the place that is
-// left is as good as that in the folder.
+// Killed between its claim and its first snapshot, and started while the folder was away: its claim in the place that
+// is left is as good as that in the folder.
 TEST_F(FolderGoes, NoSegmentIsPutBesideAClaimWhoseFirstSnapshotLiesElsewhere) {
   make_database();
   start();
