@@ -252,6 +252,41 @@ TEST_F(FolderGoes, NoSegmentIsPutBesideAClaimWhoseFirstSnapshotLiesElsewhere) {
   expect_replica_is_current();
 }
 
+// It has not gone: that another writer has taken the history over is a refusal, whatever was published from here.
+TEST_F(FolderGoes, WhatAnotherWriterHasGoneOnWithHasNotGone) {
+  make_database();
+  start();
+  must_settle();
+  App app(db_path_);
+  for (int round = 0; round < 2; ++round) {
+    const std::string copy = (dir_ / "copy.db").string();
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    std::filesystem::copy_file(db_path_, copy, std::filesystem::copy_options::overwrite_existing);
+    auto first = std::move(replicator_);
+    auto its = options();
+    its.database = copy;
+    its.state_directory = (dir_ / "copy-state").string();
+    std::filesystem::remove_all(its.state_directory);
+    its.adopt = Adopt::local;
+    start(its);
+    must_settle();
+    App(copy).must(fill(3));
+    must_settle();
+    stop();
+    replicator_ = std::move(first);
+    app.must(fill(2));
+    const auto error = settle();
+    ASSERT_TRUE(error) << round;
+    EXPECT_EQ(error->kind(), ErrorKind::conflict) << round << ": " << error->message();
+    stop(StopMode::crash);
+    auto ours = options();
+    ours.adopt = Adopt::local;
+    start(ours);
+    expect_replica_is_current();
+    ASSERT_GT(replicator_->status().published_sequence, 0u);
+  }
+}
+
 TEST_F(FolderGoes, ADamagedFirstSnapshotIsThere) {
   follow_new_database();
   const auto page = store_->list("app/snapshots/");

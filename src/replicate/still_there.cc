@@ -79,6 +79,8 @@ Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
   if (is_garbled && is_claimed && is_ours) return {};  // what is damaged is there
   const bool is_mixed = !head && head.error().kind() == ErrorKind::conflict;  // its claim and its objects disagree
   if (!head && !is_mixed && head.error().kind() != ErrorKind::not_found) return head.error();
+  const bool is_same_history = head && is_claimed && head->lineage == record.lineage;
+  if (is_same_history) CAIRN_TRY(expect_nobody_else(store, replica, published, record.writer));
   const bool is_other = is_mixed || (there && !is_ours) || (head && head->lineage != record.lineage);
   const std::string missed = says_all ? newest : "the first snapshot";
   return Error(ErrorKind::retry_later,

@@ -23,7 +23,7 @@ FirstSnapshot first_snapshot(const Shared& shared);
 // there before more is put: the very object, known by its etag as it was put from here ("": not known), or the claim of
 // this lineage and an object that holds that state. What was meant to be published next may be there already. With no
 // segment published yet it is the claim, and a snapshot once one is published: a start that found the place that is
-// left empty has put a claim there, too. retry_later: it is not there.
+// left empty has put a claim there, too. retry_later: it is not there. conflict: another writer has gone on with it.
 Result<void> expect_still_there(const Shared& shared, std::string_view etag = {});
 
 // What was put, and is not counted yet.
