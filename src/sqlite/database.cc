@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/cut_mappings.h"
@@ -36,17 +37,12 @@ constexpr int kReadLock0 = 3;
 constexpr int kIndexPage = 32768;  // bytes of the first piece of the WAL-index
 constexpr int kLookTries = 64;
 constexpr int kHoldTries = 32, kGateTries = 32;
+// Of the header only: the tables of the database, which may be many, are neither read nor remembered.
+constexpr const char* kReadSomething = "PRAGMA schema_version";
 
 int lock_shm(sqlite3_file* file, int slot, int flags) { return file->pMethods->xShmLock(file, slot, 1, flags); }
 
 int run(sqlite3* connection, const char* sql) { return sqlite3_exec(connection, sql, nullptr, nullptr, nullptr); }
-
-// Begins a read transaction that stays: the first read takes the read mark.
-int begin_read(sqlite3* connection) {
-  int code = run(connection, "BEGIN");
-  if (code == SQLITE_OK) code = run(connection, "SELECT 1 FROM sqlite_schema LIMIT 1");
-  return code;
-}
 
 ErrorKind kind_of_failure(int code) {
   switch (code & 0xff) {
@@ -127,7 +123,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwi
 
 Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   const char* const vfs = reach == Reach::in_place ? in_place_vfs() : nullptr;
-  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1]};
+  sqlite3** const all[] = {&locks_, &pins_[0].connection, &pins_[1].connection};
   for (sqlite3** connection : all) {
     // Without CREATE: a missing file stays missing. SQLite falls back to read-only where the file is write-protected.
     const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, vfs);
@@ -147,11 +143,11 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
     run(*connection, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=2");
     sqlite3_db_release_memory(*connection);  // 20 pages set aside, 87 KiB, which a cache below three pages does not do
     // One read maps the WAL-index and opens the WAL. A connection that has never read cannot checkpoint.
-    const int code = run(*connection, "SELECT 1 FROM sqlite_schema LIMIT 1");
+    const int code = run(*connection, kReadSomething);
     if (code != SQLITE_OK) return failure(*connection, code, "cannot be read");
   }
   sqlite3_file_control(locks_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal_);
-  for (sqlite3* connection : pins_) guard_writes(connection);
+  for (const Pin& pin : pins_) guard_writes(pin.connection);
   CAIRN_TRY(look());
   wal_identity_ = identify(path_of_database_ + "-wal").value_or(Identity{});
   shm_identity_ = identify(path_of_database_ + "-shm").value_or(Identity{});
@@ -211,14 +207,15 @@ Result<void> Database::ensure_wal_mode(WalSwitch wal_switch) {
 Database::~Database() { close(CloseMode::abandon); }
 
 void Database::close(CloseMode mode) {
-  if (!locks_ && !pins_[0] && !pins_[1]) return;
+  if (!locks_ && !pins_[0].connection && !pins_[1].connection) return;
   if (gate_held_) release_gate();
   if (checkpoint_lock_held_) release_checkpoint_lock();
   end_hold();
   const NoWritesAfterACut guard;
-  const bool checkpoints = mode == CloseMode::tidy && pins_[1] && !index_is_cut();
-  if (checkpoints) sqlite3_db_config(pins_[1], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  sqlite3** const all[] = {&locks_, &pins_[0], &pins_[1]};
+  const bool checkpoints = mode == CloseMode::tidy && pins_[1].connection && !index_is_cut();
+  if (checkpoints) sqlite3_db_config(pins_[1].connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  for (Pin& pin : pins_) sqlite3_finalize(std::exchange(pin.read, nullptr));
+  sqlite3** const all[] = {&locks_, &pins_[0].connection, &pins_[1].connection};
   for (sqlite3** connection : all) {
     sqlite3_close(*connection);
     *connection = nullptr;
@@ -265,21 +262,32 @@ Result<wal::IndexHeader> Database::look_at_index() {
   }
   // Whoever was writing it may have died: the next reader repairs it, so let one of ours read.
   constexpr int kRepairAfter = 20;
-  if (++failed_looks_ % kRepairAfter == 0 && pins_[0] != nullptr) {
-    if (sqlite3* reader = free_pin(); sqlite3_get_autocommit(reader)) {
-      (void)begin_read(reader);
-      end_transaction(reader);
-    }
+  if (++failed_looks_ % kRepairAfter == 0 && pins_[0].connection != nullptr && !free_pin().has_begun()) {
+    (void)free_pin().begin();
+    free_pin().end();
   }
   return Error(ErrorKind::busy, fmt::format("{}: the WAL-index is being written", path_));
 }
 
-// A read transaction on `connection` that is a pin for certain: true. False: it may be lock 0, and was ended again.
-Result<bool> Database::open_pin(sqlite3* connection) {
+int Database::Pin::begin() {
+  int code = SQLITE_OK;
+  if (read == nullptr) {
+    code = sqlite3_prepare_v3(connection, kReadSomething, -1, SQLITE_PREPARE_PERSISTENT, &read, nullptr);
+  }
+  if (code == SQLITE_OK) code = sqlite3_step(read);
+  return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+bool Database::Pin::has_begun() const { return read != nullptr && sqlite3_stmt_busy(read) != 0; }
+
+void Database::Pin::end() { sqlite3_reset(read); }
+
+// A read transaction that is a pin for certain: true. False: it may be lock 0, and was ended again.
+Result<bool> Database::open_pin(Pin& pin) {
   CAIRN_ASSIGN(const wal::IndexHeader before, look());
-  if (const int code = begin_read(connection); code != SQLITE_OK) {
-    Error error = failure(connection, code, "cannot begin to read");
-    end_transaction(connection);
+  if (const int code = pin.begin(); code != SQLITE_OK) {
+    Error error = failure(pin.connection, code, "cannot begin to read");
+    pin.end();
     if (error.kind() == ErrorKind::busy) return false;
     return error;
   }
@@ -288,12 +296,8 @@ Result<bool> Database::open_pin(sqlite3* connection) {
     pinned_frame_ = std::min(before.max_frame, newest_mark(*after));
     return true;
   }
-  end_transaction(connection);
+  pin.end();
   return false;
-}
-
-void Database::end_transaction(sqlite3* connection) {
-  if (!sqlite3_get_autocommit(connection)) run(connection, "ROLLBACK");
 }
 
 bool Database::lock_floor() {
@@ -303,7 +307,7 @@ bool Database::lock_floor() {
 void Database::unlock_floor() { lock_shm(file_, kReadLock0, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED); }
 
 void Database::end_hold() {
-  if (hold_ == Hold::pin) end_transaction(pins_[current_pin_]);
+  if (hold_ == Hold::pin) pins_[current_pin_].end();
   if (hold_ == Hold::floor) unlock_floor();
   hold_ = Hold::none;
 }
@@ -394,7 +398,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
   auto agreed = upto ? Result<void>() : Result<void>(upto.error());
   if (agreed && before_release) agreed = before_release(*upto);
   if (!agreed) {  // the old hold stays, and what is known of it
-    end_transaction(free_pin());
+    free_pin().end();
     pinned_frame_ = held_frame;
     return agreed.error();
   }
@@ -444,9 +448,8 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
   if (access_ == Access::read_only) return false;
   if (index_is_cut()) return cut_failure();
   const NoWritesAfterACut guard;
-  const int code = sqlite3_wal_checkpoint_v2(
-      free_pin(), "main", mode == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, nullptr,
-      nullptr);
+  const int how = mode == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE;
+  const int code = sqlite3_wal_checkpoint_v2(free_pin().connection, "main", how, nullptr, nullptr);
   if (index_is_cut()) return cut_failure();  // what it answers is about an index of its own
   if (code != SQLITE_OK && guard.has_refused()) return false;  // another database's was cut: nothing is wrong here
   if (code == SQLITE_OK) {
@@ -454,7 +457,7 @@ Result<bool> Database::checkpoint(Checkpoint mode) {
     if (mode == Checkpoint::truncate && hold_ == Hold::floor) floor_proven_ = true;
     return true;
   }
-  Error error = failure(free_pin(), code, "checkpoint failed");
+  Error error = failure(free_pin().connection, code, "checkpoint failed");
   if (error.kind() == ErrorKind::busy) return false;
   return error;
 }

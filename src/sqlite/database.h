@@ -27,6 +27,7 @@
 
 struct sqlite3;
 struct sqlite3_file;
+struct sqlite3_stmt;
 
 namespace cairn::sqlite {
 
@@ -136,15 +137,22 @@ class Database {
   Result<void> ensure_wal_mode(WalSwitch wal_switch);
   Result<wal::IndexHeader> look_at_index();
   Error cut_failure() const;
-  Result<bool> open_pin(sqlite3* connection);
+  // A connection whose read transaction is a statement that has begun: as long as it has not ended, it stays.
+  struct Pin {
+    sqlite3* connection = nullptr;
+    sqlite3_stmt* read = nullptr;
+    int begin();  // an SQLite code; the first read takes the read mark
+    bool has_begun() const;
+    void end();
+  };
+  Result<bool> open_pin(Pin& pin);
   Result<void> take_hold_alone();
-  void end_transaction(sqlite3* connection);
   void end_hold();
   bool restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us);
   bool blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us);
   bool lock_floor();
   void unlock_floor();
-  sqlite3* free_pin() const { return pins_[1 - current_pin_]; }
+  Pin& free_pin() { return pins_[1 - current_pin_]; }
   Error failure(sqlite3* connection, int code, const char* what) const;
 
   std::string path_;
@@ -155,7 +163,7 @@ class Database {
   wal::DatabaseHeader header_;
 
   sqlite3* locks_ = nullptr;
-  sqlite3* pins_[2] = {nullptr, nullptr};
+  Pin pins_[2];
   sqlite3_file* file_ = nullptr;  // of locks_: locks, shared memory, database bytes
   sqlite3_file* wal_ = nullptr;   // of locks_
 
