@@ -1,12 +1,14 @@
 // A part is at rest (with a timer), in a queue, or at work. want() is the only way from rest to anywhere; what wants a
 // part that is at work is kept, and looked at when its step has ended.
 //
-// The thread that waits leaves inotify alone for a moment after each event: while applications write, every write would
-// wake it, and it could tell nothing new. How far somebody's checkpoint has come, and that a commit is whole of which
-// the WAL was written before, shows in shared memory only. So a database is looked at again after some milliseconds
-// even if no file changes, for a second after its file was written (somebody checkpoints) or its WAL was and no commit
-// came of it yet. Once the commits are seen there is nothing to be waited for: looks soon become rare while another
-// transaction has begun, and otherwise the next one writes to the WAL's file, which is heard.
+// The thread that waits leaves inotify alone for a moment after each event: while applications write, every write
+// would wake it, and it could tell nothing new. The moment is the longer the more are open, up to 20 ms. How far
+// somebody's checkpoint has come, and that a commit is whole of which the WAL was written before, shows in shared
+// memory only. So a database is looked at again after some milliseconds even if no file changes, for a second after
+// its file was written (somebody checkpoints) or its WAL was and no commit came of it yet; each time a quarter later,
+// which is as much longer as a checkpoint may take for it. Once the commits are seen there is nothing to be waited
+// for: looks soon become rare while another transaction has begun, and otherwise the next one writes to the WAL's
+// file, which is heard.
 #include "daemon/scheduler.h"
 
 #include <algorithm>
@@ -34,6 +36,9 @@ std::int64_t times(std::size_t count, std::size_t often) { return static_cast<st
 constexpr std::int64_t kTellWithin_us = 100'000;
 constexpr std::int64_t kTellCommitsWithin_us = 1'000'000;
 constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
+
+// What is due in more than so many ticks may be later by one; and how long a tick may get.
+constexpr std::int64_t kTicks = 8, kMostTick_us = 20'000;
 
 // A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
 std::int64_t together(std::int64_t due_us, std::int64_t now_us) {
@@ -111,26 +116,37 @@ void Scheduler::wake(const Calls& calls, bool rings) {
 // The thread that waits.
 
 void Scheduler::wait_loop() {
+  std::int64_t deaf_until_us = 0;  // 0: it listens
   while (true) {
-    std::int64_t until_us = 0;
+    std::int64_t until_us = kNever;
     {
       Hold hold(*this);
       if (quitting_) return;
-      until_us = waits_until_us_ = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
+      until_us = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
+      if (deaf_until_us > 0) until_us = std::min(until_us, deaf_until_us);
+      waits_until_us_ = until_us;
     }
+    const std::int64_t wait_us = std::clamp<std::int64_t>(until_us - mono_us(), 0, kLongestWaitUs);
+    const bool listens = deaf_until_us == 0;
+    const FilesWatch::Wake wake = listens ? watch_->wait(wait_us) : watch_->wait_for_bell(wait_us);
     const std::int64_t now_us = mono_us();
-    const FilesWatch::Wake wake = watch_->wait(std::min(std::max<std::int64_t>(until_us - now_us, 0), kLongestWaitUs));
-    const auto changed = wake == FilesWatch::Wake::event ? watch_->drain() : std::map<Id, FilesWatch::What>();
-    {
-      Hold hold(*this);
-      waits_until_us_ = 0;
-      note_files(changed, mono_us());
-      if (changed.empty()) continue;
-      const std::int64_t due_us = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
-      until_us = waits_until_us_ = std::min(due_us, mono_us() + options_.timing.least_gap_us);
-    }
-    watch_->wait_for_bell(until_us - mono_us());
+    const bool hears = listens ? wake == FilesWatch::Wake::event : now_us >= deaf_until_us;
+    const auto changed = hears ? watch_->drain() : std::map<Id, FilesWatch::What>();
+    Hold hold(*this);
+    waits_until_us_ = 0;
+    note_files(changed, now_us);
+    if (hears) deaf_until_us = changed.empty() ? 0 : next_tick_us(now_us + options_.timing.least_gap_us);
   }
+}
+
+// What comes together at the same moments costs one waking each. Few are not kept waiting for that.
+std::int64_t Scheduler::tick_us() const {
+  return std::min(options_.timing.least_gap_us * times(awake_, options_.often_busy), kMostTick_us);
+}
+
+std::int64_t Scheduler::next_tick_us(std::int64_t from_us) const {
+  const std::int64_t tick = std::max<std::int64_t>(tick_us(), 1);
+  return (from_us + tick - 1) / tick * tick;
 }
 
 // When the next one rings.
@@ -276,6 +292,7 @@ bool Scheduler::still_awaits_database(Driven& driven) {
 
 void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
+  if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = next_tick_us(due_us);
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
   if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
   state.due_us = due_us;
@@ -359,7 +376,7 @@ bool Scheduler::may_be_waited_for(const Driven& driven, std::int64_t now_us) con
   const Awake& awake = *driven.awake;
   const RunTiming& timing = options_.timing;
   return !watch_->is_watched(driven.id) || now_us - awake.database_written_us < timing.busy_after_us ||
-         awake.last_seen_us < awake.last_heard_us - 2 * timing.least_gap_us;
+         awake.last_seen_us < awake.last_heard_us - 2 * tick_us();
 }
 
 std::int64_t Scheduler::look_again_us(Driven& driven, const ReplicatorStatus& status, std::int64_t now_us) {
@@ -369,7 +386,9 @@ std::int64_t Scheduler::look_again_us(Driven& driven, const ReplicatorStatus& st
   set_busy(driven, busy && (is_awaited || status.transaction_begun));
   if (driven.awake->busy) {
     std::int64_t gap_us = timing.busy_look_us * times(busy_, options_.often_busy);
-    if (!is_awaited) gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * (now_us - driven.awake->last_life_us)});
+    const std::int64_t quiet_us = now_us - driven.awake->last_life_us;
+    if (!is_awaited) gap_us = std::max({gap_us, 10 * timing.busy_look_us, 3 * quiet_us});
+    if (is_awaited && watch_->is_watched(driven.id)) gap_us = std::max(gap_us, quiet_us / 4);
     return together(now_us + gap_us, now_us);
   }
   const std::int64_t idle_us = timing.idle_look_us * times(awake_, options_.often_looked_at);
