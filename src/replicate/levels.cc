@@ -317,10 +317,9 @@ void Levels::put_merged(const Time& now) {
 
 // A merged object is never urgent. Nothing is put beside what is not ours, or where something was taken away.
 Result<void> Levels::expect_our_replica() {
-  const LocalRecord record = shared_.local->record();
-  CAIRN_TRY(expect_still_there(shared_));
+  if (shared_.store.capabilities().looking_is_free) return expect_still_there(shared_);
   CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
-  if (claim && claim->lineage == record.lineage) return {};
+  if (claim && claim->lineage == shared_.local->record().lineage) return {};
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");
 }
 

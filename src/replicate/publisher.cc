@@ -294,6 +294,8 @@ Result<void> Publisher::look_for_replica(Sequence published) {
 
 // The etag; empty: it lay there already. Nothing: the store has lost it on its way.
 Result<std::optional<std::string>> Publisher::put(const SpooledSegment& segment) {
+  const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
+  if (segment.bytes) return put(key, BytesSource(*segment.bytes));
   CAIRN_ASSIGN(auto file, shared_.files.open(segment.path, OpenMode::read));
   const FileSource body(*file, segment.size_bytes);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
@@ -303,7 +305,10 @@ Result<std::optional<std::string>> Publisher::put(const SpooledSegment& segment)
                              "what it held is taken from the database again",
                              segment.path));
   }
-  const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
+  return put(key, body);
+}
+
+Result<std::optional<std::string>> Publisher::put(const std::string& key, const Source& body) {
   auto put = shared_.store.put_new(key, body);
   if (put) return std::optional(std::move(*put));
   const ErrorKind kind = put.error().kind();
@@ -332,6 +337,7 @@ void Publisher::finish() {
 Result<Step> Publisher::trouble(const Error& error, const Time& now) {
   const auto wait_us = patience_.wait_us(error, shared_.random);
   if (!wait_us) return error;
+  if (const auto spool = shared_.current_spool()) spool->forget_bytes();
   not_before_us_ = now.mono_us + *wait_us;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();

@@ -5,8 +5,7 @@ namespace cairn::replicate {
 Result<std::unique_ptr<SegmentOutput>> SegmentOutput::open(const Shared& shared, Spool& spool,
                                                            const segment::ObjectHead& head) {
   std::unique_ptr<SegmentOutput> output(new SegmentOutput(spool));
-  CAIRN_ASSIGN(auto file, spool.begin());
-  output->sink_.begin(std::move(file));
+  output->sink_.begin_unless_small([&spool] { return spool.begin(); });
   CAIRN_ASSIGN(output->writer_,
                segment::SegmentWriter::open(head, output->sink_, shared.executor, shared.options.segment_level,
                                             spool.scratch(shared.options.pages_in_memory)));

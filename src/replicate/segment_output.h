@@ -1,4 +1,4 @@
-// A segment being written into the spool's partial file.
+// A segment being written: into the spool's partial file, unless it is small.
 #pragma once
 
 #include <functional>

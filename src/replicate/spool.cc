@@ -24,6 +24,7 @@ SpooledSegment described(const segment::Footer& footer, std::string path, const 
           .path = std::move(path),
           .size_bytes = written.size_bytes,
           .file_hash = written.hash,
+          .bytes = written.bytes,
           .time_ms = footer.last_time_ms,
           .hash_before = footer.hash_before,
           .hash_after = footer.hash_after(),
@@ -44,7 +45,7 @@ Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path,
     return Error(ErrorKind::corrupt, fmt::format("{} belongs to another replica", path));
   }
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(source));
-  return described(footer, path, {size, hash});
+  return described(footer, path, {size, hash, nullptr});
 }
 
 bool is_of(const SpooledSegment& segment, const segment::Footer& published) {
@@ -145,13 +146,28 @@ ScratchSpace Spool::scratch(std::size_t most_in_memory) {
 
 Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& written) {
   SpooledSegment segment = described(footer, path_of(footer.last), written);
-  CAIRN_TRY(files_.rename(partial_path(), segment.path));
+  CAIRN_TRY(written.bytes ? write_small(segment.path, *written.bytes) : files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
+  if (!segments_.empty()) segment.bytes.reset();  // it will wait
   if (waiting_.since_ms > 0) segment.oldest_ms = waiting_.since_ms;
   grow(segment.size_bytes);
   commits_ += segment.commit_count;
   segments_.push_back(std::move(segment));
   return {};
+}
+
+// Under its own name: of what a killed process has written half of, all is checked.
+Result<void> Spool::write_small(const std::string& path, ByteView bytes) {
+  CAIRN_ASSIGN(auto file, or_say_why(files_.open(path, OpenMode::write)));
+  auto written = file->truncate(0);
+  if (written) written = file->write_at(0, bytes);
+  if (!written) (void)files_.remove(path);
+  return written;
+}
+
+void Spool::forget_bytes() {
+  MutexLock lock(mutex_);
+  if (!segments_.empty()) segments_.front().bytes.reset();
 }
 
 void Spool::note_waiting(std::int64_t since_ms, std::uint64_t commits) {

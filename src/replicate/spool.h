@@ -22,6 +22,7 @@ struct SpooledSegment {
   Sequence sequence;
   std::string path;
   std::uint64_t size_bytes = 0, file_hash = 0;
+  std::shared_ptr<const Bytes> bytes;  // what is in the file, while it is likely to be wanted; null: look there
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
@@ -46,7 +47,7 @@ class Spool {
   };
   static Result<LeftOver> left_over(FileSystem& files, const std::string& directory, Sequence published);
 
-  // An empty file to write the next segment to; add() takes it over, or give_up() removes it.
+  // An empty file to write the next segment to, if it is not small; add() takes it over, or give_up() removes it.
   Result<std::unique_ptr<File>> begin();
   void give_up();
   // For lists of pages that are too long for memory, by the thread that adds. Does not outlive the spool.
@@ -63,6 +64,8 @@ class Spool {
   // letting go leaves it. What lies before it came back with a power loss, and may be of states that were never
   // published: it is no source of merges.
   void pop_published(Sequence published, const segment::Footer* newest) EXCLUDES(mutex_);
+  // The front is not published at once: what it has is in its file only.
+  void forget_bytes() EXCLUDES(mutex_);
   // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
@@ -88,6 +91,7 @@ class Spool {
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
   std::string partial_path() const;
+  Result<void> write_small(const std::string& path, ByteView bytes);
 
   FileSystem& files_;
   const std::string directory_;

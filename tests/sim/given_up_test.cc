@@ -78,7 +78,7 @@ class Captured {
     const BytesSource source(bytes);
     const auto reader = segment::ObjectReader::open(source, "segment");
     ASSERT_TRUE(reader) << reader.error().message();
-    ASSERT_TRUE(spool->add((*reader)->footer(), {bytes.size(), *hash_of_file(source)}));
+    ASSERT_TRUE(spool->add((*reader)->footer(), {bytes.size(), *hash_of_file(source), nullptr}));
   }
 
  public:
