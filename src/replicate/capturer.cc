@@ -204,6 +204,7 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   restart_wait_until_us_ = gate_until_us_ = -1;
   seeks_gate_ = false;
   capture_trouble_.clear();
+  begun_us_ = -1;
 }
 
 void Capturer::close(StopMode mode) {
@@ -327,8 +328,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   const bool too_large = state_->has_unended() && state_->waiting_bytes() > shared_.options.spool_limit_bytes / 4;
   const bool may_fit = capture_trouble_.empty() || now.mono_us >= next_capture_us_;
   if (too_large && may_fit) return state_->ends_with_a_look() ? end_segment(now) : seal(now);
-  const std::int64_t due_us =
-      capture_trouble_.empty() ? std::min(next_capture_us_, sealed_us_ + interval_us(now)) : next_capture_us_;
+  const std::int64_t due_us = capture_trouble_.empty() ? segment_due_us(now) : next_capture_us_;
   bool due = now.mono_us >= due_us || requests_taken_ != requests_;
   // While the store is away the WAL itself is the spool's overflow: it is pinned, and captured once, later.
   if (due && spool_is_full()) due = false;
@@ -341,6 +341,16 @@ Result<void> Capturer::capture_when_due(const Time& now) {
   }
   requests_taken_ = requests_;
   return end_segment(now);
+}
+
+// What comes after quiet is a segment at once. While commits go on, the first that is in none yet waits an interval for
+// others to go with it: no longer than one that comes just behind a segment has to wait in any case.
+std::int64_t Capturer::segment_due_us(const Time& now) {
+  const std::int64_t interval = interval_us(now);
+  if (begun_us_ < 0) begun_us_ = now.mono_us;
+  const std::int64_t due_us = std::min(next_capture_us_, sealed_us_ + interval);
+  const bool goes_on = begun_us_ - sealed_us_ < interval;
+  return goes_on ? std::max(due_us, begun_us_ + interval) : due_us;
 }
 
 // All that is committed is captured and becomes a segment, unless a pass is reading: then it waits for that as one.
@@ -366,6 +376,7 @@ Result<void> Capturer::seal(const Time& now) {
   state_->end_in_backlog();
   sealed_us_ = now.mono_us;
   next_capture_us_ = now.mono_us + interval_us(now);
+  begun_us_ = -1;
   if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
   return catch_up(now);
 }

@@ -65,6 +65,7 @@ class Capturer {
   Result<void> catch_up(const Time& now);
   Result<void> make_spool_durable_when_due(const Time& now);
   std::int64_t interval_us(const Time& now);
+  std::int64_t segment_due_us(const Time& now);
   bool spool_is_full() const;
 
   // Resting.
@@ -123,7 +124,8 @@ class Capturer {
   std::int64_t beside_checkpointer_since_us_ = 0;
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
-  std::int64_t sealed_us_ = 0;  // when the last segment ended
+  std::int64_t sealed_us_ = std::numeric_limits<std::int64_t>::min() / 2;  // when the last segment ended
+  std::int64_t begun_us_ = -1;  // when what is in no segment yet was seen first; -1: there is nothing
   Sequence waits_first_;        // what is to be published next, and since when that has been so
   std::int64_t waits_since_us_ = 0;
   std::int64_t next_roll_us_ = 0;
