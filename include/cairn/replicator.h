@@ -53,7 +53,7 @@ struct ReplicatorOptions {
   std::string replica;              // path inside the store, "" for its root
   std::string state_directory;      // of this database and replica alone; made when absent
   std::string host;                 // for people, in the claim
-  std::int64_t interval_ms = 1000;  // at most one publish per interval while changes go on; >= 0
+  std::int64_t interval_ms = 1000;  // a commit waits so long at most for others to go with it, while some do; >= 0
   AllowWalSwitch wal_switch = AllowWalSwitch::yes;
   Adopt adopt = Adopt::none;
   std::uint32_t rollover_frames = 1000;   // WAL length at which Cairn checkpoints and lets it restart

@@ -203,7 +203,9 @@ void add_replicate(CLI::App& app, Run& run) {
                       "URL of the replica; with several databases, of the folder\n"
                       "that gets one replica a file name.\n"
                       "Default: <DB>-cairn beside the database")->type_name("URL");
-  command->add_option("--interval", options->interval, "at most one publish per interval while changes go on")
+  command->add_option("--interval", options->interval,
+                      "at most one publish per interval while changes go on;\n"
+                      "the first change after quiet is published at once")
       ->type_name("TIME")
       ->capture_default_str();
   command->add_option("--levels", options->levels,

@@ -316,7 +316,11 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
 
 Result<void> Capturer::capture_when_due(const Time& now) {
   const bool all_read = state_->is_all_of(index_);
-  if (all_read && !state_->has_unended()) return {};
+  if (all_read && !state_->has_unended()) {
+    begun_us_ = -1;
+    return {};
+  }
+  if (begun_us_ < 0) begun_us_ = now.mono_us;
   // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it
   // waiting.
   if (database_->hold() != sqlite::Hold::floor) stuck_since_us_ = -1;
@@ -347,7 +351,6 @@ Result<void> Capturer::capture_when_due(const Time& now) {
 // others to go with it: no longer than one that comes just behind a segment has to wait in any case.
 std::int64_t Capturer::segment_due_us(const Time& now) {
   const std::int64_t interval = interval_us(now);
-  if (begun_us_ < 0) begun_us_ = now.mono_us;
   const std::int64_t due_us = std::min(next_capture_us_, sealed_us_ + interval);
   const bool goes_on = begun_us_ - sealed_us_ < interval;
   return goes_on ? std::max(due_us, begun_us_ + interval) : due_us;

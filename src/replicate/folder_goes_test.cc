@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <string>
 #include <utility>
@@ -53,13 +54,15 @@ class GoingStore final : public StoreAround<GoingStore> {
     return keeps_all ? Error(ErrorKind::io, "it cannot be removed") : StoreAround::remove(key);
   }
   bool keeps_all = false;
+  std::function<void()> meanwhile;  // once, at this request
+  std::uint64_t meanwhile_at = 0;
 
   Store& inner() const { return *inner_; }
   template <class Call>
   auto around(const StoreCall&, const Call& call) -> decltype(call()) {
     if (requests_ == goes_at_) go();
     if (requests_ == is_back_at_) come_back();
-    ++requests_;
+    if (++requests_ == meanwhile_at && meanwhile) std::exchange(meanwhile, {})();
     return call();
   }
 
@@ -285,6 +288,49 @@ TEST_F(FolderGoes, WhatAnotherWriterHasGoneOnWithHasNotGone) {
     expect_replica_is_current();
     ASSERT_GT(replicator_->status().published_sequence, 0u);
   }
+}
+
+// A snapshot is looked after by another thread than segments: what is published between two of its requests is ours.
+TEST_F(FolderGoes, WhatIsPublishedWhileASnapshotIsLookedForIsOurs) {
+  make_database();
+  start();
+  must_settle();
+  App app(db_path_);
+  std::uint64_t moments = 0;
+  for (std::uint64_t at = 1; at < 200; ++at) {
+    SCOPED_TRACE(at);
+    stop(StopMode::crash);
+    std::filesystem::remove_all(dir_ / "mount/app");
+    std::filesystem::remove_all(dir_ / "state");
+    start();
+    must_settle();
+    replicator_->request_snapshot();  // of sequence 0, which makes the check go the long way
+    going_->go_before(kNever, kNever);
+    going_->meanwhile_at = at;
+    going_->meanwhile = [&] {
+      for (int i = 0; i < 2; ++i) {
+        app.must(fill(1));
+        now_.mono_us += 20'000;
+        ASSERT_TRUE(replicator_->capture_step(now_));
+        ASSERT_TRUE(replicator_->publish_step(now_));
+      }
+    };
+    for (int i = 0; i < 30; ++i) {
+      now_.mono_us += 20'000;
+      ASSERT_TRUE(replicator_->capture_step(now_));
+      const auto done = replicator_->snapshot_step(now_);
+      ASSERT_TRUE(done) << done.error().message();
+    }
+    const bool was_meanwhile = !going_->meanwhile;
+    going_->meanwhile = {};
+    EXPECT_EQ(replicator_->status().store_trouble, "");
+    EXPECT_EQ(replicator_->status().snapshots_published, 2u) << "none was thrown away";
+    ASSERT_FALSE(HasFailure());
+    if (!was_meanwhile) break;
+    EXPECT_EQ(replicator_->status().published_sequence, 2u);
+    ++moments;
+  }
+  EXPECT_GE(moments, 5u);
 }
 
 TEST_F(FolderGoes, ADamagedFirstSnapshotIsThere) {

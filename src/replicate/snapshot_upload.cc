@@ -345,13 +345,13 @@ Result<bool> SnapshotUpload::finish(SnapshotJob& job) {
     give_up(job);  // the database has become smaller since the upload was begun, or other parts of it are copied
     return Error(ErrorKind::cancelled, job.key + ": its upload has more parts than it needs");
   }
+  CAIRN_TRY(expect_still_there(shared_));
   if (upload_id_.empty()) {
     sent_bytes_ = buffer_.bytes.size();
     // What an earlier process had begun in parts has become small enough to go whole.
     if (const auto journalled = journal_.read(); journalled && *journalled) CAIRN_TRY(abort_left_over());
   }
   if (copies_) CAIRN_TRY(check_copied_parts(job));
-  CAIRN_TRY(expect_still_there(shared_));
   CAIRN_TRY(note_intent(job));
   std::vector<PartInfo> parts;
   for (const auto& [number, part] : parts_) parts.push_back(part.info);

@@ -45,19 +45,11 @@ Result<bool> has_claim(Store& store, std::string_view replica, const Id128& line
   return claim.error().with("look at " + segment::metadata_key(replica));
 }
 
-}  // namespace
-
-FirstSnapshot first_snapshot(const Shared& shared) {
-  MutexLock hold(shared.mutex);
-  return shared.status.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
-}
-
-Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
+// As of `record`.
+Result<void> expect_there(const Shared& shared, const LocalRecord& record, std::string_view etag) {
   Store& store = shared.store;
-  if (!store.capabilities().looking_is_free) return {};
   const std::string& replica = shared.options.replica;
   const FirstSnapshot first = first_snapshot(shared);
-  const LocalRecord record = shared.local->record();
   const Sequence published = record.published;
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
@@ -88,6 +80,25 @@ Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
                            "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
                            "good, stop, and run again: that tells what can be done.",
                            missed, store.url(), is_other ? "What lies there is of another history. " : ""));
+}
+
+}  // namespace
+
+FirstSnapshot first_snapshot(const Shared& shared) {
+  MutexLock hold(shared.mutex);
+  return shared.status.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
+}
+
+// What is published from here meanwhile is nobody else's: then it is looked at anew.
+Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
+  if (!shared.store.capabilities().looking_is_free) return {};
+  while (true) {
+    const LocalRecord before = shared.local->record();
+    Result<void> there = expect_there(shared, before, etag);
+    if (there) return {};
+    const LocalRecord after = shared.local->record();
+    if (after.published == before.published && after.intent == before.intent) return there;
+  }
 }
 
 Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag) {
