@@ -40,11 +40,13 @@ constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
 // What is due in more than so many ticks may be later by one; and how long a tick may get.
 constexpr std::int64_t kTicks = 8, kMostTick_us = 20'000;
 
-// A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
-std::int64_t together(std::int64_t due_us, std::int64_t now_us) {
-  const std::int64_t grain_us = std::max<std::int64_t>((due_us - now_us) / 4, 1);
+std::int64_t rounded_up(std::int64_t due_us, std::int64_t grain_us) {
+  grain_us = std::max<std::int64_t>(grain_us, 1);
   return (due_us + grain_us - 1) / grain_us * grain_us;
 }
+
+// A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
+std::int64_t together(std::int64_t due_us, std::int64_t now_us) { return rounded_up(due_us, (due_us - now_us) / 4); }
 
 }  // namespace
 
@@ -135,18 +137,13 @@ void Scheduler::wait_loop() {
     Hold hold(*this);
     waits_until_us_ = 0;
     note_files(changed, now_us);
-    if (hears) deaf_until_us = changed.empty() ? 0 : next_tick_us(now_us + options_.timing.least_gap_us);
+    if (hears) deaf_until_us = changed.empty() ? 0 : rounded_up(now_us + options_.timing.least_gap_us, tick_us());
   }
 }
 
 // What comes together at the same moments costs one waking each. Few are not kept waiting for that.
 std::int64_t Scheduler::tick_us() const {
   return std::min(options_.timing.least_gap_us * times(awake_, options_.often_busy), kMostTick_us);
-}
-
-std::int64_t Scheduler::next_tick_us(std::int64_t from_us) const {
-  const std::int64_t tick = std::max<std::int64_t>(tick_us(), 1);
-  return (from_us + tick - 1) / tick * tick;
 }
 
 // When the next one rings.
@@ -292,7 +289,7 @@ bool Scheduler::still_awaits_database(Driven& driven) {
 
 void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
-  if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = next_tick_us(due_us);
+  if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = rounded_up(due_us, tick_us());
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
   if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
   state.due_us = due_us;

@@ -242,7 +242,6 @@ class Scheduler {
 
   // What is due, and when.
   std::int64_t tick_us() const REQUIRES(mutex_);
-  std::int64_t next_tick_us(std::int64_t from_us) const REQUIRES(mutex_);
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
   void note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) REQUIRES(mutex_);
   std::optional<Work> take(Pool pool) REQUIRES(mutex_);

@@ -36,6 +36,7 @@ class FileSink final : public segment::Sink {
  public:
   using Open = std::function<Result<std::unique_ptr<File>>()>;
   void begin(std::unique_ptr<File> file) { file_ = std::move(file); }
+  // The file is opened when there is more than stays in memory: else finish() gives the bytes.
   void begin_unless_small(Open open) { open_ = std::move(open); }
   Result<void> write(ByteView bytes) override {
     if (waiting_.size() + bytes.size() > kMostWaiting) CAIRN_TRY(flush());

@@ -2,6 +2,7 @@
 // is put at once, from memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 

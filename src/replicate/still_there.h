@@ -15,6 +15,7 @@ namespace cairn::replicate {
 
 enum class FirstSnapshot { published, under_way };
 
+// As it is known here: it is in the store, or on its way.
 FirstSnapshot first_snapshot(const Shared& shared);
 
 // A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
