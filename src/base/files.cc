@@ -244,6 +244,14 @@ Result<Bytes> read_file(FileSystem& fs, const std::string& path) {
   return bytes;
 }
 
+Result<void> write_file(FileSystem& fs, const std::string& path, ByteView bytes) {
+  CAIRN_ASSIGN(auto file, fs.open(path, OpenMode::write));
+  auto written = file->truncate(0);
+  if (written) written = file->write_at(0, bytes);
+  if (!written) (void)fs.remove(path);
+  return written;
+}
+
 Result<void> write_file_durably(FileSystem& fs, const std::string& path, ByteView bytes) {
   const std::string temporary = path + ".tmp";
   CAIRN_TRY(fs.remove(temporary));

@@ -91,6 +91,8 @@ Result<std::unique_ptr<File>> open_unnamed(FileSystem& fs, const std::string& pa
 // Fills `into`; io: the file ends before that.
 Result<void> read_whole(const File& file, std::uint64_t offset, std::span<std::byte> into);
 Result<Bytes> read_file(FileSystem& fs, const std::string& path);
+// Under its own name, not synced: who is killed meanwhile leaves a part of it, on an error nothing is left.
+Result<void> write_file(FileSystem& fs, const std::string& path, ByteView bytes);
 // Temporary file, sync, rename, sync of the folder: afterwards `path` holds all of `bytes`, or (on error) is as before.
 Result<void> write_file_durably(FileSystem& fs, const std::string& path, ByteView bytes);
 

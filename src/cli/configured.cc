@@ -32,6 +32,8 @@ namespace cairn::cli {
 namespace {
 
 constexpr std::int64_t kLookMs = 30'000;          // for names that come or go without being told
+constexpr std::int64_t kSeldomLookMs = 600'000;   // the same, at most, where a look at many is much work,
+constexpr std::int64_t kShareOfLooks = 500;       // which is to take a five-hundredth of a core
 constexpr std::int64_t kUnwatchedLookMs = 2'000;
 constexpr std::int64_t kStoreLookMs = 1'000;      // while one is in trouble
 constexpr std::int64_t kLeastGapUs = 200'000;     // between two looks because of names
@@ -153,7 +155,9 @@ int Configured::run() {
     telling_.try_again();
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
     const std::int64_t often_ms = std::clamp(20 * look_took_ms, kUnwatchedLookMs, kLookMs);
-    const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? kLookMs : often_ms;
+    const std::int64_t most_seldom_ms = loaded_.found.underway.empty() ? kSeldomLookMs : kLookMs;
+    const std::int64_t seldom_ms = std::clamp(kShareOfLooks * look_took_ms, kLookMs, most_seldom_ms);
+    const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? seldom_ms : often_ms;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
     service_manager_.beat();
     const std::int64_t most_ms = stopping_ ? kStoppingLookMs : beat_ms;

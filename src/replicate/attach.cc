@@ -45,6 +45,8 @@ restore::Known known_to(const AttachContext& c) {
 
 namespace {
 
+constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
+
 std::string place(const AttachContext& c) {
   return c.options.replica.empty() ? c.store.url() : fmt::format("{}/{}", c.store.url(), c.options.replica);
 }
@@ -57,7 +59,10 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
   base.writer = c.local.record().writer;
-  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
+  // A put into a folder takes a moment, and what a kill in that moment costs is read from that folder.
+  const std::uint64_t soon_compared_bytes = c.store.capabilities().looking_is_free ? kSoonCompared_bytes : 0;
+  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool,
+                                       soon_compared_bytes));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }

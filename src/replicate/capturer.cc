@@ -67,6 +67,7 @@ void Capturer::take(Base& base) {
 
 Result<void> Capturer::walk(const Time& now) {
   settled_ = false;
+  if (state_->spool().count() == 0) sync_due_us_ = -1;
   if (!database_) {
     CAIRN_TRY(open_database(now));
     // Without a start that succeeded there is nothing to follow from.
@@ -113,6 +114,7 @@ Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, sync_due_us_);
     return {};
   }
+  sync_due_us_ = now.mono_us + kSync_us;  // should it fail
   CAIRN_TRY(state_->spool().make_durable());
   sync_due_us_ = -1;
   return {};
@@ -208,6 +210,7 @@ void Capturer::let_go(sqlite::CloseMode mode) {
 }
 
 void Capturer::close(StopMode mode) {
+  if (state_ && mode == StopMode::tidy) (void)state_->spool().write_front();  // else the next start compares
   let_go(mode == StopMode::tidy ? sqlite::CloseMode::tidy : sqlite::CloseMode::abandon);
 }
 

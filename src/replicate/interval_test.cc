@@ -1,5 +1,5 @@
-// When a commit becomes a segment: at once after quiet, within an interval while commits go on; and a small one, which
-// is put at once, from memory.
+// When a commit becomes a segment: at once after quiet, within an interval while commits go on; and the file of a small
+// one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -94,17 +94,6 @@ TEST_F(Interval, WhatIsAskedForDoesNotWait) {
   replicator_->request_capture();
   pass(40);
   EXPECT_EQ(published(), 2u);
-}
-
-TEST_F(Interval, ASmallSegmentIsPutAlthoughTheDiskHasLostItsFile) {
-  App app(db_path_);
-  app.must(fill(1));
-  ASSERT_TRUE(replicator_->capture_step(now_));
-  ASSERT_EQ(replicator_->status().spool_segments, 1u);
-  fs::remove(spool() / "00000000000000000001.wal.zst");
-  pass(40);
-  EXPECT_EQ(published(), 1u);
-  expect_replica_is_current();
 }
 
 TEST_F(Interval, OfASmallSegmentNothingIsLeftOnAFullDisk) {

@@ -14,6 +14,7 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
+constexpr std::uint64_t kMostInMemory_bytes = 64 << 10;
 constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.
@@ -108,8 +109,15 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
                     .page_size = segment.page_size,
                     .etag = std::move(etag)};
   MutexLock hold(mutex_);
-  const bool has_room = size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
-  if (!has_levels() || !has_room || !files_.rename(segment.path, object.path)) {
+  bool is_kept = has_levels() && size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
+  if (is_kept && segment.bytes && in_memory_bytes_ + object.size_bytes <= kMostInMemory_bytes) {
+    object.bytes = segment.bytes;
+    in_memory_bytes_ += object.size_bytes;
+  } else if (is_kept) {
+    is_kept = segment.bytes ? write_file(files_, object.path, *segment.bytes).has_value()
+                            : files_.rename(segment.path, object.path).has_value();
+  }
+  if (!is_kept) {
     (void)files_.remove(segment.path);
     return;
   }
@@ -124,7 +132,7 @@ Result<void> Kept::begin_anew(Sequence fence) {
   MutexLock hold(mutex_);
   fence_ = fence;
   taken_.clear();
-  size_bytes_ = 0;
+  size_bytes_ = in_memory_bytes_ = 0;
   return {};
 }
 
@@ -160,15 +168,18 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
     kept.push_back(std::move(object));
   }
   MutexLock hold(mutex_);
-  // Taken by this process already, and just found by name.
-  const Sequence newest = kept.empty() ? Sequence(0) : kept.back().last;
-  for (const KeptObject& object : taken_) {
+  // Taken by this process already: just found by name, or in memory, or newer than the look at the names.
+  for (KeptObject& object : std::exchange(taken_, {})) {
     const auto same = std::ranges::find(kept, object.path, &KeptObject::path);
-    if (same != kept.end()) same->etag = object.etag;
+    if (same != kept.end()) {
+      same->etag = object.etag;
+      continue;
+    }
+    found_bytes += object.size_bytes;
+    kept.push_back(std::move(object));
   }
-  std::erase_if(taken_, [&](const KeptObject& object) { return object.last <= newest; });
+  std::ranges::sort(kept, {}, &KeptObject::first);
   size_bytes_ = found_bytes;
-  for (const KeptObject& object : taken_) size_bytes_ += object.size_bytes;
   return kept;
 }
 
@@ -182,17 +193,29 @@ Sequence Kept::fence() const {
   return fence_;
 }
 
-Result<void> Kept::add_merged(const KeptObject& object) {
-  CAIRN_TRY(files_.rename(partial_path(), object.path));
+Result<void> Kept::add_merged(KeptObject& object) {
+  if (object.bytes) CAIRN_TRY(write_file(files_, object.path, *object.bytes));
+  else CAIRN_TRY(files_.rename(partial_path(), object.path));
+  object.bytes.reset();
   MutexLock hold(mutex_);
   size_bytes_ += object.size_bytes;
   return {};
 }
 
+Result<void> Kept::write_down(KeptObject& object) {
+  if (!object.bytes) return {};
+  CAIRN_TRY(write_file(files_, object.path, *object.bytes));
+  object.bytes.reset();
+  MutexLock hold(mutex_);
+  in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);
+  return {};
+}
+
 void Kept::let_go(const KeptObject& object) {
-  (void)files_.remove(object.path);
+  if (!object.bytes) (void)files_.remove(object.path);
   MutexLock hold(mutex_);
   size_bytes_ -= std::min(size_bytes_, object.size_bytes);
+  if (object.bytes) in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);
 }
 
 std::uint64_t Kept::size_bytes() const {

@@ -2,10 +2,12 @@
 // they have become part of a wider one. So merging reads nothing from the store.
 //
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
-// store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes.
+// store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes. What
+// was put from memory stays there until it is merged, some 64 KiB of it: a kill takes that from the merged objects too.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,7 @@ struct KeptObject {
   std::uint32_t page_size = 0;
   std::int64_t since_us = 0;  // when it was seen here first
   std::string etag{};         // what the store called it; empty: not known (an earlier process put it)
+  std::shared_ptr<const Bytes> bytes{};  // all of it, and there is no file; null: it is in the file
 };
 
 KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes);
@@ -56,8 +59,10 @@ class Kept {
   std::string merging_path() const { return join_path(directory_, "merging"); }  // a scratch file's, for a moment
   std::string removals_path() const { return join_path(directory_, "removals"); }
   std::string path_of(int level, Sequence first, Sequence last) const;
-  // The partial file becomes `object`.
-  Result<void> add_merged(const KeptObject& object) EXCLUDES(mutex_);
+  // What is in memory gets its file, or the partial file becomes it.
+  Result<void> add_merged(KeptObject& object) EXCLUDES(mutex_);
+  // What is in memory gets its file: nothing merges it soon.
+  Result<void> write_down(KeptObject& object) EXCLUDES(mutex_);
   void let_go(const KeptObject& object) EXCLUDES(mutex_);
   std::uint64_t size_bytes() const EXCLUDES(mutex_);
 
@@ -72,7 +77,7 @@ class Kept {
   const std::string directory_;
   mutable Mutex mutex_;
   std::vector<KeptObject> taken_ GUARDED_BY(mutex_);
-  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, in_memory_bytes_ GUARDED_BY(mutex_) = 0;
   Sequence fence_ GUARDED_BY(mutex_);
 };
 

@@ -46,20 +46,42 @@ std::int64_t window_of(std::int64_t time_ms, std::int64_t window_ms) {
   return time_ms / window_ms - (time_ms % window_ms < 0);
 }
 
-// A file that stops being read when upkeep is to end, however slow the store that it goes to.
+// One that stops being read when upkeep is to end, however slow the store that it goes to.
 class EndingSource final : public Source {
  public:
-  EndingSource(const File& file, std::uint64_t size_bytes, const std::atomic<bool>& ends)
-      : file_(file, size_bytes), ends_(ends) {}
-  std::uint64_t size_bytes() const override { return file_.size_bytes(); }
+  EndingSource(const Source& source, const std::atomic<bool>& ends) : source_(source), ends_(ends) {}
+  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
   Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
     if (ends_) return Error(ErrorKind::cancelled, "upkeep is to end");
-    return file_.read_at(offset, into);
+    return source_.read_at(offset, into);
   }
 
  private:
-  const FileSource file_;
+  const Source& source_;
   const std::atomic<bool>& ends_;
+};
+
+// What is kept, or is to be, wherever it is.
+class KeptSource final : public Source {
+ public:
+  static Result<std::unique_ptr<KeptSource>> open(FileSystem& files, const std::string& path,
+                                                  std::shared_ptr<const Bytes> bytes, std::uint64_t size_bytes) {
+    std::unique_ptr<KeptSource> source(new KeptSource(std::move(bytes), size_bytes));
+    if (source->bytes_) return source;
+    CAIRN_ASSIGN(source->file_, files.open(path, OpenMode::read));
+    return source;
+  }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    return bytes_ ? BytesSource(*bytes_).read_at(offset, into) : FileSource(*file_, size_bytes_).read_at(offset, into);
+  }
+
+ private:
+  KeptSource(std::shared_ptr<const Bytes> bytes, std::uint64_t size_bytes)
+      : bytes_(std::move(bytes)), size_bytes_(size_bytes) {}
+  const std::shared_ptr<const Bytes> bytes_;
+  std::unique_ptr<File> file_;
+  const std::uint64_t size_bytes_;
 };
 
 }  // namespace
@@ -84,9 +106,13 @@ Step Levels::step(const Time& now) {
   return Step{std::min(next_us(now), now.mono_us + kNoWindow_us)};
 }
 
-// What is known of removals goes on in the next process.
+// What is known of removals goes on in the next process, and what was to be merged.
 void Levels::close() {
   if (loaded_ && removals_.count() > 0) (void)removals_.save();
+  for (KeptObject& object : shared_.kept.taken()) (void)shared_.kept.write_down(object);  // else it is not merged
+  for (auto& list : waiting_) {
+    for (KeptObject& object : list) (void)shared_.kept.write_down(object);
+  }
 }
 
 bool Levels::load(const Time& now) {
@@ -110,7 +136,7 @@ bool Levels::load(const Time& now) {
 void Levels::take_new(const Time& now) {
   for (KeptObject& object : shared_.kept.taken()) {
     object.since_us = now.mono_us;
-    waiting_[0].push_back(std::move(object));
+    wait_for(0, std::move(object));
   }
   if (!merged_) keep_within_limit();
 }
@@ -214,6 +240,7 @@ void Levels::merge_next(const Time& now) {
 void Levels::pass_on(std::size_t level, std::size_t count) {
   if (level + 1 == level_count()) return let_go(level, count);
   for (; count > 0; --count) {
+    (void)shared_.kept.write_down(waiting_[level].front());  // it will wait for long
     wait_for(level + 1, std::move(waiting_[level].front()));
     waiting_[level].pop_front();
   }
@@ -250,25 +277,27 @@ void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
   const int number = static_cast<int>(level) + 1;
   KeptObject object =
       describe_kept(*footer, number, shared_.kept.path_of(number, footer->first, footer->last), written.size_bytes);
+  object.bytes = written.bytes;
   merged_ = Merged{level, count, written.hash, std::move(object), std::move(*footer)};
 }
 
 Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t count, WrittenFile& written) {
-  std::deque<std::unique_ptr<File>> files;
-  std::deque<FileSource> sources;
+  std::deque<std::unique_ptr<KeptSource>> sources;
   std::vector<std::unique_ptr<segment::ObjectReader>> readers;
   std::vector<segment::ObjectReader*> inputs;
   for (std::size_t i = 0; i < count; ++i) {
     const KeptObject& object = waiting_[level][i];
-    CAIRN_ASSIGN(files.emplace_back(), shared_.files.open(object.path, OpenMode::read));
-    sources.emplace_back(*files.back(), object.size_bytes);
-    CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(sources.back(), object.path));
+    CAIRN_ASSIGN(sources.emplace_back(),
+                 KeptSource::open(shared_.files, object.path, object.bytes, object.size_bytes));
+    CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(*sources.back(), object.path));
     inputs.push_back(readers.back().get());
   }
   FileSink sink;
-  CAIRN_ASSIGN(auto partial, shared_.files.open(shared_.kept.partial_path(), OpenMode::write));
-  CAIRN_TRY(partial->truncate(0));
-  sink.begin(std::move(partial));
+  sink.begin_unless_small([this]() -> Result<std::unique_ptr<File>> {
+    CAIRN_ASSIGN(auto partial, shared_.files.open(shared_.kept.partial_path(), OpenMode::write));
+    CAIRN_TRY(partial->truncate(0));
+    return partial;
+  });
   const auto kind = is_bundle(level) ? segment::ObjectKind::bundle : segment::ObjectKind::squashed;
   // On this thread alone: it may run at a low priority, and takes no core from capture.
   segment::MergeOptions options;
@@ -346,8 +375,10 @@ Result<bool> Levels::still_has(const KeptObject& source) {
 
 // The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
 Result<std::optional<ObjectInfo>> Levels::put(const std::string& key, bool& is_new) {
-  CAIRN_ASSIGN(const auto file, shared_.files.open(shared_.kept.partial_path(), OpenMode::read));
-  const EndingSource body(*file, merged_->object.size_bytes, shared_.upkeep_ends);
+  const KeptObject& object = merged_->object;
+  CAIRN_ASSIGN(const auto made,
+               KeptSource::open(shared_.files, shared_.kept.partial_path(), object.bytes, object.size_bytes));
+  const EndingSource body(*made, shared_.upkeep_ends);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
   if (hash != merged_->file_hash) return std::optional<ObjectInfo>();  // the disk has lost it: its sources stay there
   auto put = shared_.store.put_new(key, body);
@@ -365,7 +396,7 @@ Result<std::optional<ObjectInfo>> Levels::put(const std::string& key, bool& is_n
 }
 
 void Levels::finish_merged(const std::optional<ObjectInfo>& there) {
-  const Merged merged = *std::exchange(merged_, std::nullopt);
+  Merged merged = *std::exchange(merged_, std::nullopt);
   if (!there) return let_go(merged.level, merged.sources);
   if (is_bundle(merged.level)) {
     removals_.add({merged.object.level, merged.object.first, merged.object.last, there->size_bytes, there->etag,

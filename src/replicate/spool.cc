@@ -54,7 +54,8 @@ bool is_of(const SpooledSegment& segment, const segment::Footer& published) {
          published.last_time_ms == segment.time_ms;
 }
 
-Result<std::unique_ptr<File>> or_say_why(Result<std::unique_ptr<File>> opened) {
+template <class Value>
+Result<Value> or_say_why(Result<Value> opened) {
   if (opened || opened.error().kind() != ErrorKind::not_found) return opened;
   return opened.error().as(ErrorKind::io).with(
       "the state directory was removed or renamed while cairn is at work with it: end cairn and start it again");
@@ -63,9 +64,9 @@ Result<std::unique_ptr<File>> or_say_why(Result<std::unique_ptr<File>> opened) {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                           Kept& kept, SharedSpool* shared) {
+                                           Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes) {
   CAIRN_TRY(files.make_directories(directory));
-  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared));
+  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared, soon_compared_bytes));
   CAIRN_TRY(spool->load(lineage));
   return spool;
 }
@@ -146,9 +147,12 @@ ScratchSpace Spool::scratch(std::size_t most_in_memory) {
 
 Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& written) {
   SpooledSegment segment = described(footer, path_of(footer.last), written);
-  CAIRN_TRY(written.bytes ? write_small(segment.path, *written.bytes) : files_.rename(partial_path(), segment.path));
+  const bool is_small = segment.bytes != nullptr;
+  const bool waits = count() > 0 || std::uint64_t{segment.page_size} * segment.page_count > soon_compared_bytes_;
+  if (waits) CAIRN_TRY(write_front());  // no file may lack the one before it
+  if (is_small && waits) CAIRN_TRY(write_down(segment));
+  if (!is_small) CAIRN_TRY(files_.rename(partial_path(), segment.path));
   MutexLock lock(mutex_);
-  if (!segments_.empty()) segment.bytes.reset();  // it will wait
   if (waiting_.since_ms > 0) segment.oldest_ms = waiting_.since_ms;
   grow(segment.size_bytes);
   commits_ += segment.commit_count;
@@ -157,17 +161,16 @@ Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& writte
 }
 
 // Under its own name: of what a killed process has written half of, all is checked.
-Result<void> Spool::write_small(const std::string& path, ByteView bytes) {
-  CAIRN_ASSIGN(auto file, or_say_why(files_.open(path, OpenMode::write)));
-  auto written = file->truncate(0);
-  if (written) written = file->write_at(0, bytes);
-  if (!written) (void)files_.remove(path);
-  return written;
+Result<void> Spool::write_down(SpooledSegment& segment) {
+  if (!segment.bytes) return {};
+  CAIRN_TRY(or_say_why(write_file(files_, segment.path, *segment.bytes)));
+  segment.bytes.reset();
+  return {};
 }
 
-void Spool::forget_bytes() {
+Result<void> Spool::write_front() {
   MutexLock lock(mutex_);
-  if (!segments_.empty()) segments_.front().bytes.reset();
+  return segments_.empty() ? Result<void>() : write_down(segments_.front());
 }
 
 void Spool::note_waiting(std::int64_t since_ms, std::uint64_t commits) {
@@ -241,6 +244,7 @@ std::uint64_t Spool::size_bytes() const {
 }
 
 Result<void> Spool::make_durable() {
+  CAIRN_TRY(write_front());
   std::deque<SpooledSegment> due;
   {
     MutexLock lock(mutex_);

@@ -1,5 +1,6 @@
 // Segments that are captured and not yet published: files <sequence>.wal.zst in the state directory, in order. They
-// survive a killed process as they are; make_durable() makes them survive a power loss.
+// survive a killed process as they are; make_durable() makes them survive a power loss. A small one that waits for
+// nothing is put from memory and gets no file, if what a kill then costs is little: a comparison of that database.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct SpooledSegment {
   Sequence sequence;
   std::string path;
   std::uint64_t size_bytes = 0, file_hash = 0;
-  std::shared_ptr<const Bytes> bytes;  // what is in the file, while it is likely to be wanted; null: look there
+  std::shared_ptr<const Bytes> bytes;  // all of it, and there is no file; null: it is in the file
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
@@ -36,9 +37,10 @@ class Kept;
 class Spool {
  public:
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
-  // all behind them are removed. `kept` gets what has been published.
+  // all behind them are removed. `kept` gets what has been published. Of a database of up to `soon_compared_bytes` a
+  // small segment that nothing waits before has no file.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                             Kept& kept, SharedSpool* shared);
+                                             Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes);
   ~Spool();
 
   // What lies there and is not published, by its name alone: before it is known what the store holds.
@@ -64,8 +66,8 @@ class Spool {
   // letting go leaves it. What lies before it came back with a power loss, and may be of states that were never
   // published: it is no source of merges.
   void pop_published(Sequence published, const segment::Footer* newest) EXCLUDES(mutex_);
-  // The front is not published at once: what it has is in its file only.
-  void forget_bytes() EXCLUDES(mutex_);
+  // The front is not published at once: what it has gets its file, if it has none. On an error it stays in memory.
+  Result<void> write_front() EXCLUDES(mutex_);
   // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
@@ -84,19 +86,24 @@ class Spool {
   Result<void> make_durable() EXCLUDES(mutex_);
 
  private:
-  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared)
-      : files_(files), directory_(std::move(directory)), kept_(kept), shared_(shared) {}
+  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes)
+      : files_(files),
+        directory_(std::move(directory)),
+        kept_(kept),
+        shared_(shared),
+        soon_compared_bytes_(soon_compared_bytes) {}
   void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
   std::string partial_path() const;
-  Result<void> write_small(const std::string& path, ByteView bytes);
+  Result<void> write_down(SpooledSegment& segment);
 
   FileSystem& files_;
   const std::string directory_;
   Kept& kept_;
   SharedSpool* const shared_;
+  const std::uint64_t soon_compared_bytes_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;

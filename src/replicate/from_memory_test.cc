@@ -1,0 +1,285 @@
+// A small segment that is put into a folder at once needs no file beside the one there: what a kill, a stop, a full
+// disk or a store that is away makes of it, and of its merging.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include "store/directory_store.h"
+#include "support/stepped_replicator.h"
+#include "support/watched_disk.h"
+
+namespace cairn {
+namespace {
+
+using replicator_test::App;
+using replicator_test::LimitedFiles;
+using replicator_test::ReplicatorTest;
+namespace fs = std::filesystem;
+
+class FromMemory : public ReplicatorTest {
+ protected:
+  FromMemory() {
+    auto limited = std::make_unique<LimitedFiles>(std::move(files_));
+    disk_ = limited.get();
+    files_ = std::move(limited);
+    open_store();
+  }
+  ~FromMemory() override { stop(StopMode::crash); }
+
+  void open_store() {
+    fs::create_directories(folder());
+    auto store = make_directory_store(folder(), StoreUse::publishing);
+    ASSERT_TRUE(store) << store.error().message();
+    store_ = std::move(*store);
+  }
+  // With a commit that is captured, and not published.
+  void capture_one() {
+    follow_new_database();
+    App(db_path_).must(fill(1));
+    capture();
+    ASSERT_EQ(replicator_->status().spool_segments, 1u);
+  }
+  void capture() {
+    now_.mono_us += 20'000;
+    const auto step = replicator_->capture_step(now_);
+    ASSERT_TRUE(step) << step.error().message();
+  }
+  void take_store_away() { fs::rename(folder(), folder() + ".elsewhere"); }
+  void bring_store_back() {
+    fs::remove_all(folder());
+    fs::rename(folder() + ".elsewhere", folder());
+    now_.mono_us += 60'000'000;  // it had been told to wait
+  }
+
+  std::string folder() const { return (dir_ / "store").string(); }
+  std::ptrdiff_t files_in(const std::string& below) const {
+    if (!fs::exists(dir_ / "state" / below)) return 0;
+    const auto is_file = [](const fs::directory_entry& entry) { return entry.is_regular_file(); };
+    return std::ranges::count_if(fs::recursive_directory_iterator(dir_ / "state" / below), is_file);
+  }
+  std::uint64_t published() const { return replicator_->status().published_sequence; }
+  std::uint64_t reconciles() const { return replicator_->status().reconciles; }
+
+  LimitedFiles* disk_ = nullptr;
+};
+
+TEST_F(FromMemory, WhatIsPutAtOnceHasNoFile) {
+  capture_one();
+  EXPECT_EQ(files_in("spool"), 0);
+  ASSERT_FALSE(turn());
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(files_in("spool"), 0);
+  EXPECT_EQ(files_in("kept/0"), 0);
+  EXPECT_EQ(replicator_->status().spool_bytes, 0u);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemory, AFullDiskIsNotInItsWay) {
+  follow_new_database();
+  disk_->room = 0;
+  App(db_path_).must(fill(1));
+  ASSERT_FALSE(turn());
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(replicator_->status().database_trouble, "");
+  disk_->room = ~0ull;
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemory, WhatAStoreDoesNotTakeGetsItsFile) {
+  capture_one();
+  take_store_away();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  ASSERT_NE(replicator_->status().store_trouble, "");
+  EXPECT_EQ(files_in("spool"), 1);
+  stop(StopMode::crash);
+  bring_store_back();
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(reconciles(), 0u) << "nothing had to be compared";
+}
+
+TEST_F(FromMemory, WhatAStoreThatHangsDoesNotTakeGetsItsFile) {
+  capture_one();
+  for (int i = 0; i < 110; ++i) capture();  // 2.2 s, in which nothing is published
+  EXPECT_EQ(files_in("spool"), 1);
+  stop(StopMode::crash);
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(reconciles(), 0u);
+}
+
+TEST_F(FromMemory, OneBehindItGivesBothTheirFiles) {
+  capture_one();
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3; ++i) capture();
+  ASSERT_EQ(replicator_->status().spool_segments, 2u);
+  EXPECT_EQ(files_in("spool"), 2);
+  stop(StopMode::crash);
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_EQ(reconciles(), 0u);
+}
+
+TEST_F(FromMemory, NoFileLacksTheOneBeforeIt) {
+  capture_one();
+  disk_->room = 0;
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3; ++i) capture();
+  EXPECT_EQ(replicator_->status().spool_segments, 1u) << "the WAL keeps the second";
+  EXPECT_EQ(replicator_->status().database_trouble, "the disk is full");
+  EXPECT_EQ(files_in("spool"), 0);
+  disk_->room = ~0ull;
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u);
+}
+
+TEST_F(FromMemory, KilledBeforeItIsPutAndTheDatabaseGoesOn) {
+  capture_one();
+  stop(StopMode::crash);
+  {
+    App app(db_path_);
+    app.must(fill(2));
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    app.must(fill(1));
+  }
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u) << "the difference, and nothing more";
+}
+
+TEST_F(FromMemory, KilledBeforeItIsPutAndNothingElse) {
+  capture_one();
+  stop(StopMode::crash);
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+}
+
+TEST_F(FromMemory, KilledBeforeItIsPutAndTheRowIsRemovedAgain) {
+  capture_one();
+  stop(StopMode::crash);
+  App(db_path_).must("DELETE FROM t WHERE id = (SELECT max(id) FROM t)");
+  start();
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemory, AStopInOrderGivesItItsFile) {
+  capture_one();
+  stop();
+  EXPECT_EQ(files_in("spool"), 1);
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+}
+
+TEST_F(FromMemory, ALargeDatabaseIsNotComparedForIt) {
+  {
+    App app(db_path_);
+    app.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(1));
+    app.must("CREATE TABLE large(v); INSERT INTO large VALUES (zeroblob(70000000))");
+  }
+  start();
+  must_settle();
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
+  EXPECT_EQ(files_in("spool"), 1);
+  expect_replica_is_current();
+}
+
+// Merging: what is in memory, and what a stop or a kill makes of it.
+
+class FromMemoryMerged : public FromMemory {
+ protected:
+  FromMemoryMerged() {
+    windows_ = options();
+    windows_.level_windows_ms = {10'000, 100'000, 1'000'000};
+    windows_.snapshot_interval_ms = 0;
+    now_.wall_ms -= now_.wall_ms % 1'000'000;
+    make_database();
+    begin();
+  }
+  void begin() {
+    start(windows_);
+    must_settle();
+    replicator_->upkeep_step(now_);
+  }
+  void publish(int count) {
+    for (int i = 0; i < count; ++i) {
+      App(db_path_).must(fill(1));
+      must_settle();
+      replicator_->upkeep_step(now_);
+    }
+  }
+  void pass_a_window() {
+    now_.mono_us += 11'000'000;
+    now_.wall_ms += 11'000;
+    for (int i = 0; i < 5; ++i) replicator_->upkeep_step(now_);
+  }
+  std::uint64_t merged() const { return replicator_->status().merged_objects; }
+
+  ReplicatorOptions windows_;
+};
+
+TEST_F(FromMemoryMerged, NothingHasAFileUntilItIsMerged) {
+  publish(6);
+  EXPECT_EQ(files_in("kept/0"), 0);
+  EXPECT_EQ(replicator_->status().kept_objects, 6u);
+  pass_a_window();
+  EXPECT_EQ(merged(), 1u);
+  EXPECT_EQ(files_in("kept/1"), 1);
+  EXPECT_EQ(replicator_->status().kept_objects, 1u);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemoryMerged, AStopInOrderKeepsItForTheNextProcess) {
+  publish(6);
+  stop();
+  EXPECT_EQ(files_in("kept/0"), 6);
+  begin();
+  pass_a_window();
+  EXPECT_EQ(merged(), 1u);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemoryMerged, WhatAKillHasTakenIsNotMergedAndWhatFollowsIs) {
+  publish(6);
+  stop(StopMode::crash);
+  EXPECT_EQ(files_in("kept/0"), 0);
+  begin();
+  publish(6);
+  pass_a_window();
+  EXPECT_EQ(merged(), 1u);
+  EXPECT_EQ(files_in("kept/1"), 1);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemoryMerged, WhatIsTooMuchForMemoryHasFiles) {
+  for (int i = 0; i < 12; ++i) {
+    App(db_path_).must(fill(60));  // about 13 KiB compressed
+    must_settle();
+    replicator_->upkeep_step(now_);
+  }
+  EXPECT_GT(files_in("kept/0"), 0);
+  EXPECT_LT(files_in("kept/0"), 12);
+  pass_a_window();
+  EXPECT_EQ(merged(), 1u);
+  EXPECT_EQ(files_in("kept/0"), 0);
+  publish(5);
+  EXPECT_EQ(files_in("kept/0"), 0) << "there is room in memory again";
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemoryMerged, TooFewToBeMergedGetFilesForTheNextLevel) {
+  publish(2);
+  pass_a_window();
+  EXPECT_EQ(merged(), 0u);
+  EXPECT_EQ(files_in("kept/0"), 2);
+  expect_replica_is_current();
+}
+
+}  // namespace
+}  // namespace cairn
