@@ -145,6 +145,12 @@ std::int64_t boot_ms() {
   return now.tv_sec * kMsPerSecond + now.tv_nsec / 1'000'000;
 }
 
+std::int64_t thread_cpu_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
+
 Time SystemClock::now() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
   const auto since_start = std::chrono::steady_clock::now().time_since_epoch();

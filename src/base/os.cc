@@ -108,7 +108,10 @@ int move_without_replacing(const char* from, const char* to) {
   if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
   const int error_number = errno;
   const bool cannot = error_number == EINVAL || error_number == ENOSYS || has_no_links(error_number);
-  return cannot ? link_without_replacing(from, to) : error_number;
+  if (!cannot) return error_number;
+  const int linked = link_without_replacing(from, to);
+  if (linked == 0) (void)::unlink(from);
+  return linked;
 }
 
 Result<void> make_directories_durably(std::string_view path, int permissions) {

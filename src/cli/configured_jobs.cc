@@ -15,6 +15,7 @@
 #include "daemon/judge.h"
 #include "daemon/retention.h"
 #include "daemon/store_url.h"
+#include "segment/zstd_block.h"
 
 namespace cairn::cli {
 
@@ -382,6 +383,7 @@ daemon::FleetView ConfiguredJobs::view() const {
   daemon::FleetView view = wanted_;
   view.now_ms = now.wall_ms;
   view.restores = restored_;
+  view.compression_cpu_us = segment::compression_cpu_us();
   view.still_ms = came_round_us_ == 0 ? 0 : (now.mono_us - came_round_us_) / 1000;
   view.gone = gone_;
   const auto failing = [&](const std::string& name) REQUIRES(mutex_) -> std::optional<daemon::Failing> {

@@ -199,6 +199,7 @@ Result<ControlJson> status_result(const FleetView& view, const std::vector<std::
   json["config"] = view.config;
   json["stopping"] = view.is_stopping;
   json["restored"] = view.restores;
+  json["compression_cpu_ms"] = view.compression_cpu_us / 1000;
   json["databases"] = ControlJson::array();
   const auto is_wanted = [&](const std::string& path) {
     return only.empty() || std::find(only.begin(), only.end(), path) != only.end();

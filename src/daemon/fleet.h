@@ -66,6 +66,7 @@ struct FleetView {
   std::vector<DatabaseView> databases;  // by path
   std::vector<LayerView> layers;        // by name
   std::map<std::string, Totals> gone;   // by store: counted of databases that are not there any more
+  std::int64_t compression_cpu_us = 0;    // of this process, on segments, snapshots and what is merged
   std::uint64_t restores = 0;           // databases that were missing and are there again (restore_if_missing)
 };
 

@@ -148,18 +148,21 @@ std::int64_t Scheduler::tick_us() const {
 
 // When the next one rings.
 std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
-  while (!timers_.empty()) {
-    const auto [due_us, id, part] = *timers_.begin();
-    if (due_us > now_us) return due_us;
-    timers_.erase(timers_.begin());
-    Driven& driven = *driven_.at(id);
-    if (driven.quitting) {  // no part begins any more: one in a queue would be there when the database has gone
-      driven.parts[part].due_us = kNever;
-    } else {
-      enqueue(driven, part);
+  std::int64_t next_us = kNever;
+  for (std::set<Timer>& timers : timers_) {
+    while (!timers.empty() && std::get<0>(*timers.begin()) <= now_us) {
+      const auto [due_us, id, part] = *timers.begin();
+      timers.erase(timers.begin());
+      Driven& driven = *driven_.at(id);
+      if (driven.quitting) {  // no part begins any more: one in a queue would be there when the database has gone
+        driven.parts[part].due_us = kNever;
+      } else {
+        enqueue(driven, part);
+      }
     }
+    if (!timers.empty()) next_us = std::min(next_us, std::get<0>(*timers.begin()));
   }
-  return kNever;
+  return next_us;
 }
 
 void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) {
@@ -291,17 +294,17 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
   if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = rounded_up(due_us, tick_us());
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
-  if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
+  if (state.at == PartState::At::rest && state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
   state.due_us = due_us;
   if (state.at == PartState::At::work) return;
   if (due_us <= mono_us()) return enqueue(driven, part);
-  timers_.emplace(due_us, driven.id, part);
+  timers_of(part).emplace(due_us, driven.id, part);
   if (due_us < waits_until_us_) rings_ = true;
 }
 
 void Scheduler::enqueue(Driven& driven, Part part) {
   PartState& state = driven.parts[part];
-  if (state.at == PartState::At::rest && state.due_us != kNever) timers_.erase({state.due_us, driven.id, part});
+  if (state.at == PartState::At::rest && state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
   state = {PartState::At::queue, kNever};
   queues_[pool_of(part)].push(lane_of(driven, part), {driven.id, part});
   call(pool_of(part));

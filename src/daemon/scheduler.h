@@ -139,6 +139,7 @@ class Scheduler {
   using Id = FilesWatch::Id;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   enum Part { kCapture, kPublish, kSnapshot, kUpkeep, kTell, kLife, kPartCount };
+  using Timer = std::tuple<std::int64_t, Id, Part>;  // when it rings
   struct PartState {
     enum class At : std::uint8_t { rest, queue, work } at = At::rest;
     std::int64_t due_us = kNever;  // at rest: when its timer rings; at work: when somebody wants it next
@@ -241,6 +242,7 @@ class Scheduler {
   void put_away_when_still(Driven& driven) REQUIRES(mutex_);
 
   // What is due, and when.
+  std::set<Timer>& timers_of(Part part) REQUIRES(mutex_) { return timers_[part == kLife ? 0 : 1]; }
   std::int64_t tick_us() const REQUIRES(mutex_);
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
   void note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) REQUIRES(mutex_);
@@ -283,7 +285,8 @@ class Scheduler {
   std::unordered_map<Id, std::unique_ptr<Driven>> driven_ GUARDED_BY(mutex_);
   Id last_id_ GUARDED_BY(mutex_) = 0;
   std::size_t busy_ GUARDED_BY(mutex_) = 0, awake_ GUARDED_BY(mutex_) = 0;  // how many something is going on with
-  std::set<std::tuple<std::int64_t, Id, Part>> timers_ GUARDED_BY(mutex_);
+  // Of those who sleep, which are many and seldom change, and of what is done for the others.
+  std::array<std::set<Timer>, 2> timers_ GUARDED_BY(mutex_);
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
   FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time

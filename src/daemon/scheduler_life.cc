@@ -112,9 +112,10 @@ void Scheduler::close_or_sleep(Driven& driven) {
 }
 
 void Scheduler::cancel_timers(Driven& driven) {
-  for (int part = 0; part < kPartCount; ++part) {
+  for (int number = 0; number < kPartCount; ++number) {
+    const Part part = static_cast<Part>(number);
     PartState& state = driven.parts[part];
-    if (state.due_us != kNever) timers_.erase({state.due_us, driven.id, static_cast<Part>(part)});
+    if (state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
     state.due_us = kNever;
   }
 }

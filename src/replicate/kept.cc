@@ -48,6 +48,33 @@ std::optional<KeptObject> read_kept(FileSystem& files, const std::string& path, 
   return describe_kept(footer, level, path, *size);
 }
 
+class BytesInMemory final : public Source {
+ public:
+  explicit BytesInMemory(std::shared_ptr<const Bytes> bytes) : bytes_(std::move(bytes)), source_(*bytes_) {}
+  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    return source_.read_at(offset, into);
+  }
+
+ private:
+  const std::shared_ptr<const Bytes> bytes_;
+  const BytesSource source_;
+};
+
+class WholeFile final : public Source {
+ public:
+  WholeFile(std::unique_ptr<File> file, std::uint64_t size_bytes)
+      : file_(std::move(file)), source_(*file_, size_bytes) {}
+  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
+  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
+    return source_.read_at(offset, into);
+  }
+
+ private:
+  const std::unique_ptr<File> file_;
+  const FileSource source_;
+};
+
 }  // namespace
 
 KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes) {
@@ -191,6 +218,12 @@ std::vector<KeptObject> Kept::taken() {
 Sequence Kept::fence() const {
   MutexLock hold(mutex_);
   return fence_;
+}
+
+Result<std::unique_ptr<Source>> Kept::open(const KeptObject& object, const std::string& path) const {
+  if (object.bytes) return std::make_unique<BytesInMemory>(object.bytes);
+  CAIRN_ASSIGN(auto file, files_.open(path, OpenMode::read));
+  return std::make_unique<WholeFile>(std::move(file), object.size_bytes);
 }
 
 Result<void> Kept::add_merged(KeptObject& object) {

@@ -59,6 +59,8 @@ class Kept {
   std::string merging_path() const { return join_path(directory_, "merging"); }  // a scratch file's, for a moment
   std::string removals_path() const { return join_path(directory_, "removals"); }
   std::string path_of(int level, Sequence first, Sequence last) const;
+  // What it holds: from memory, or from the file at `path`, where it is or is being made.
+  Result<std::unique_ptr<Source>> open(const KeptObject& object, const std::string& path) const;
   // What is in memory gets its file, or the partial file becomes it.
   Result<void> add_merged(KeptObject& object) EXCLUDES(mutex_);
   // What is in memory gets its file: nothing merges it soon.

@@ -61,29 +61,6 @@ class EndingSource final : public Source {
   const std::atomic<bool>& ends_;
 };
 
-// What is kept, or is to be, wherever it is.
-class KeptSource final : public Source {
- public:
-  static Result<std::unique_ptr<KeptSource>> open(FileSystem& files, const std::string& path,
-                                                  std::shared_ptr<const Bytes> bytes, std::uint64_t size_bytes) {
-    std::unique_ptr<KeptSource> source(new KeptSource(std::move(bytes), size_bytes));
-    if (source->bytes_) return source;
-    CAIRN_ASSIGN(source->file_, files.open(path, OpenMode::read));
-    return source;
-  }
-  std::uint64_t size_bytes() const override { return size_bytes_; }
-  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
-    return bytes_ ? BytesSource(*bytes_).read_at(offset, into) : FileSource(*file_, size_bytes_).read_at(offset, into);
-  }
-
- private:
-  KeptSource(std::shared_ptr<const Bytes> bytes, std::uint64_t size_bytes)
-      : bytes_(std::move(bytes)), size_bytes_(size_bytes) {}
-  const std::shared_ptr<const Bytes> bytes_;
-  std::unique_ptr<File> file_;
-  const std::uint64_t size_bytes_;
-};
-
 }  // namespace
 
 Levels::Levels(Shared& shared)
@@ -282,13 +259,12 @@ void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
 }
 
 Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t count, WrittenFile& written) {
-  std::deque<std::unique_ptr<KeptSource>> sources;
+  std::vector<std::unique_ptr<Source>> sources;
   std::vector<std::unique_ptr<segment::ObjectReader>> readers;
   std::vector<segment::ObjectReader*> inputs;
   for (std::size_t i = 0; i < count; ++i) {
     const KeptObject& object = waiting_[level][i];
-    CAIRN_ASSIGN(sources.emplace_back(),
-                 KeptSource::open(shared_.files, object.path, object.bytes, object.size_bytes));
+    CAIRN_ASSIGN(sources.emplace_back(), shared_.kept.open(object, object.path));
     CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(*sources.back(), object.path));
     inputs.push_back(readers.back().get());
   }
@@ -375,9 +351,7 @@ Result<bool> Levels::still_has(const KeptObject& source) {
 
 // The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
 Result<std::optional<ObjectInfo>> Levels::put(const std::string& key, bool& is_new) {
-  const KeptObject& object = merged_->object;
-  CAIRN_ASSIGN(const auto made,
-               KeptSource::open(shared_.files, shared_.kept.partial_path(), object.bytes, object.size_bytes));
+  CAIRN_ASSIGN(const auto made, shared_.kept.open(merged_->object, shared_.kept.partial_path()));
   const EndingSource body(*made, shared_.upkeep_ends);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
   if (hash != merged_->file_hash) return std::optional<ObjectInfo>();  // the disk has lost it: its sources stay there

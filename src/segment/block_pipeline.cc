@@ -29,8 +29,8 @@ struct BlockPipeline::Job {
 
 namespace {
 
-// Idle ones stay while there is a pipeline; after the last one, one of the ordinary kind, so that a small segment now
-// and then does not make one anew.
+// Idle ones stay while there is a pipeline; after the last one, one of each of the ordinary levels, so that a small
+// segment now and then, or a few that are merged, do not make one anew.
 class Compressors {
  public:
   static std::shared_ptr<Compressors> of_process() {
@@ -51,7 +51,6 @@ class Compressors {
       if (level > kOrdinaryLevel || idle.empty()) continue;
       idle_[level].push_back(std::move(idle.back()));
       idle.pop_back();
-      return;
     }
   }
 

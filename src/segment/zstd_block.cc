@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
+#include <atomic>
+
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 
 namespace cairn::segment {
 namespace {
@@ -23,7 +26,11 @@ bool has_expected_header(ByteView frame) {
          (descriptor & (kDescriptorReserved | kDescriptorDictionary)) == std::byte{};
 }
 
+std::atomic<std::int64_t> g_compression_cpu_us = 0;
+
 }  // namespace
+
+std::int64_t compression_cpu_us() { return g_compression_cpu_us; }
 
 bool is_valid_level(int level) { return level >= ZSTD_minCLevel() && level <= ZSTD_maxCLevel(); }
 
@@ -37,9 +44,11 @@ BlockCompressor::BlockCompressor(int level) : context_(ZSTD_createCCtx()) {
 }
 
 Result<Bytes> BlockCompressor::compress(ByteView raw) {
+  const std::int64_t begun_us = thread_cpu_us();
   std::size_t bound = ZSTD_compressBound(raw.size());
   if (scratch_.size() < bound) scratch_.resize(bound);
   std::size_t size = ZSTD_compress2(context_.get(), scratch_.data(), scratch_.size(), raw.data(), raw.size());
+  g_compression_cpu_us += thread_cpu_us() - begun_us;
   if (ZSTD_isError(size))
     return Error(ErrorKind::io, fmt::format("cannot compress a block of {} bytes: {}; is memory short?", raw.size(),
                                             ZSTD_getErrorName(size)));

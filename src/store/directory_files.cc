@@ -182,7 +182,7 @@ Result<FileDescriptor> lock_file(const std::string& path, int open_flags, LockMo
 }
 
 TemporaryFile::~TemporaryFile() {
-  if (fd_.is_open()) (void)::unlink(path_.c_str());
+  if (fd_.is_open() && !path_.empty()) (void)::unlink(path_.c_str());
 }
 
 Result<TemporaryFile> TemporaryFile::create(const std::string& temporary_folder, std::string_view path) {
@@ -274,8 +274,10 @@ Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, con
   return Placed::yes;
 }
 
-Result<void> ObjectFolders::place_new(std::string_view key, const TemporaryFile& from) const {
-  return sync_placed(key, move_without_replacing(from.path().c_str(), path_of(key).c_str()));
+Result<void> ObjectFolders::place_new(std::string_view key, TemporaryFile& from) const {
+  const int error_number = move_without_replacing(from.path().c_str(), path_of(key).c_str());
+  if (error_number == 0) from.has_moved();
+  return sync_placed(key, error_number);
 }
 
 // What came of giving it its name.

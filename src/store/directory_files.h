@@ -57,6 +57,8 @@ class TemporaryFile {
 
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
+  // It was given another name instead.
+  void has_moved() { path_.clear(); }
 
  private:
   TemporaryFile(FileDescriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -101,7 +103,7 @@ class ObjectFolders {
   enum class Placed { yes, other_file_system };
   Result<Placed> place_new(std::string_view key, const std::string& from) const;
   // The same for a file that nobody needs under its temporary name.
-  Result<void> place_new(std::string_view key, const TemporaryFile& from) const;
+  Result<void> place_new(std::string_view key, TemporaryFile& from) const;
   Result<void> sync_folder(std::string_view key) const;
 
  private:

@@ -37,6 +37,8 @@ namespace cairn {
 
 namespace {
 
+constexpr std::uint64_t kLittle_bytes = 1 << 20;
+
 class DirectoryStore final : public Store {
  public:
   DirectoryStore(std::string root, StoreUse use) : use_(use), folders_(std::move(root)), uploads_(folders_) {}
@@ -172,8 +174,9 @@ class DirectoryStore final : public Store {
   }
 
   Result<std::string> write_new(std::string_view key, const Source& body) {
-    CAIRN_TRY(folders_.expect_none(key));  // place_new decides; this spares the writing
-    CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
+    // place_new decides; this spares the writing, where that is much.
+    if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
+    CAIRN_ASSIGN(TemporaryFile temporary, make_temporary(key));
     CAIRN_ASSIGN(std::string etag, write(temporary, key, body, 0));
     CAIRN_TRY(folders_.place_new(key, temporary));
     return etag;

@@ -374,7 +374,7 @@ Result<std::string> DirectoryUploads::place(const Upload& upload, std::span<cons
 Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std::span<const Part> parts) {
   const std::string path = folders_.path_of(upload.key);
   CAIRN_ASSIGN(const std::uint64_t slot_bytes, upload.slot_bytes());
-  CAIRN_ASSIGN(const TemporaryFile whole, TemporaryFile::create(folders_.temporary_folder_of(upload.key), path));
+  CAIRN_ASSIGN(TemporaryFile whole, TemporaryFile::create(folders_.temporary_folder_of(upload.key), path));
   std::uint64_t end = 0;
   for (const Part& part : parts) {
     if (part.in_slot()) {

@@ -40,8 +40,9 @@ class Writer {
  public:
   void gauge(const char* name, const char* help, double value) { one(MetricType::Gauge, name, help, value); }
   void counter(const char* name, const char* help, std::uint64_t value) {
-    one(MetricType::Counter, name, help, static_cast<double>(value));
+    counter(name, help, static_cast<double>(value));
   }
+  void counter(const char* name, const char* help, double value) { one(MetricType::Counter, name, help, value); }
   // `add` puts its series into it.
   using Add = std::function<void(Labels, double)>;
   void family(MetricType type, const char* name, const char* help, const std::function<void(const Add&)>& each) {
@@ -165,6 +166,8 @@ void write_work(Writer& out, const FleetView& view, const Totals& all) {
   out.counter("cairn_replaced_objects_total", "Objects removed because a merged one has what they had.",
               all.replaced_objects);
   out.counter("cairn_restores_total", "Databases restored by this process.", view.restores);
+  out.counter("cairn_compression_cpu_seconds_total", "Time of processors that compressing took.",
+              static_cast<double>(view.compression_cpu_us) / kUsPerSecond);
   out.counter("cairn_reconciles_total", "Comparisons of a whole database with its published state.", all.reconciles);
   out.counter("cairn_rollovers_total", "Checkpoints by Cairn that let a WAL begin anew.", all.rollovers);
   out.counter("cairn_wal_restarts_total", "Times that a WAL began anew.", all.wal_restarts);

@@ -225,6 +225,7 @@ TEST_F(PagesTest, EachMetricHasTheValueOfItsOwnField) {
   database(1).status.spool_bytes = database(1).status.wal_bytes = database(1).status.kept_bytes = 100'000;
   fleet_.now.prices = *parse_prices("write=1,received=2");
   fleet_.now.restores = 83;
+  fleet_.now.compression_cpu_us = 84'250'000;
   const std::string metrics = "\n" + ask("/metrics").body;
   const std::string one = "{database=\"/srv/a.db\"} ", store = "{store=\"s3://bucket\"} ";
   for (const std::string& line : {
@@ -235,7 +236,8 @@ TEST_F(PagesTest, EachMetricHasTheValueOfItsOwnField) {
            std::string("snapshots_total 64"), std::string("merged_objects_total 65"),
            std::string("merged_bytes_total 6607"), std::string("replaced_objects_total 67"),
            std::string("reconciles_total 68"), std::string("rollovers_total 69"), std::string("wal_restarts_total 71"),
-           std::string("restores_total 83"), std::string("max_last_durable_commit_age_seconds 9.5"),
+           std::string("restores_total 83"), std::string("compression_cpu_seconds_total 84.25"),
+           std::string("max_last_durable_commit_age_seconds 9.5"),
            "store_sent_bytes_total" + store + "7801", "store_received_bytes_total" + store + "500000000",
            "store_retries_total" + store + "79", "store_cost_dollars_total" + store + "3",
            "database_lag_seconds" + one + "3", "database_lag_commits" + one + "11",
