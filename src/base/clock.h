@@ -23,7 +23,7 @@ inline constexpr std::int64_t kLongestWaitUs = 3'600'000'000;  // keeps sums of 
 std::int64_t monotonic_ms();
 // Of a clock that goes on while the machine sleeps: for who must not go on with what it knew before that.
 std::int64_t boot_ms();
-// For what is only told: the time of processors that the calling thread has had.
+// The time of processors that the calling thread has had: to be told, or to be moderate by.
 std::int64_t thread_cpu_us();
 
 class Clock {

@@ -32,8 +32,7 @@ namespace cairn::cli {
 namespace {
 
 constexpr std::int64_t kLookMs = 30'000;          // for names that come or go without being told
-constexpr std::int64_t kSeldomLookMs = 600'000;   // the same, at most, where a look at many is much work,
-constexpr std::int64_t kShareOfLooks = 500;       // which is to take a five-hundredth of a core
+constexpr std::int64_t kSeldomLookMs = 600'000;   // the same, where a look computes long: a five-hundredth of the time
 constexpr std::int64_t kUnwatchedLookMs = 2'000;
 constexpr std::int64_t kStoreLookMs = 1'000;      // while one is in trouble
 constexpr std::int64_t kLeastGapUs = 200'000;     // between two looks because of names
@@ -150,13 +149,13 @@ int Configured::run() {
   service_manager_.tell_ready(what_there_is());
   telling_.want(loaded_.config.http);
   std::thread names([this] { wait_for_names(); });
-  std::int64_t looked_us = clock_.now().mono_us, look_took_ms = 0;
+  std::int64_t looked_us = clock_.now().mono_us, look_took_ms = 0, look_cost_ms = 0;
   while (!stopping_ || !supervisor_.is_idle()) {
     telling_.try_again();
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
     const std::int64_t often_ms = std::clamp(20 * look_took_ms, kUnwatchedLookMs, kLookMs);
-    const std::int64_t most_seldom_ms = loaded_.found.underway.empty() ? kSeldomLookMs : kLookMs;
-    const std::int64_t seldom_ms = std::clamp(kShareOfLooks * look_took_ms, kLookMs, most_seldom_ms);
+    const std::int64_t longest_gap_ms = loaded_.found.underway.empty() ? kSeldomLookMs : kLookMs;
+    const std::int64_t seldom_ms = std::clamp(500 * look_cost_ms, kLookMs, longest_gap_ms);
     const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? seldom_ms : often_ms;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
     service_manager_.beat();
@@ -168,10 +167,11 @@ int Configured::run() {
     if (stopping_) give_up_on_stuck_stop();
     const bool due = looks_for_names() && clock_.now().mono_us - looked_us >= look_ms * 1000;
     if (stopping_ || (!names_changed_.exchange(false) && !due)) continue;
-    const std::int64_t begun_us = clock_.now().mono_us;
+    const std::int64_t begun_us = clock_.now().mono_us, computed_us = thread_cpu_us();
     look();
     looked_us = clock_.now().mono_us;
     look_took_ms = (looked_us - begun_us) / 1000;
+    look_cost_ms = (thread_cpu_us() - computed_us) / 1000;
   }
   end_control();
   quitting_ = true;

@@ -59,10 +59,11 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
   base.writer = c.local.record().writer;
-  // A put into a folder takes a moment, and what a kill in that moment costs is read from that folder.
-  const std::uint64_t soon_compared_bytes = c.store.capabilities().looking_is_free ? kSoonCompared_bytes : 0;
+  // A put into a folder of this machine takes a moment, and is over when the process is; what a kill in that moment
+  // costs is read from that folder.
+  const std::uint64_t most_without_file_bytes = c.store.capabilities().is_of_this_machine ? kSoonCompared_bytes : 0;
   CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool,
-                                       soon_compared_bytes));
+                                       most_without_file_bytes));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }

@@ -67,7 +67,6 @@ void Capturer::take(Base& base) {
 
 Result<void> Capturer::walk(const Time& now) {
   settled_ = false;
-  if (state_->spool().count() == 0) sync_due_us_ = -1;
   if (!database_) {
     CAIRN_TRY(open_database(now));
     // Without a start that succeeded there is nothing to follow from.
@@ -109,14 +108,21 @@ Result<void> Capturer::walk(const Time& now) {
 // Not before a hold moves: an application may be waiting for that, and a disk may take long. What a power loss takes of
 // the spool in between, the database itself still has, and the next start finds it by comparing.
 Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
-  if (sync_due_us_ < 0 || seeks_gate_ || restart_wait_until_us_ >= 0) return {};  // that is over in a moment
+  if (state_->spool().is_durable()) {
+    sync_due_us_ = -1;
+    spool_trouble_.clear();
+    return {};
+  }
+  if (sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
+  if (seeks_gate_ || restart_wait_until_us_ >= 0) return {};  // that is over in a moment
   if (now.mono_us < sync_due_us_) {
     wake_us_ = std::min(wake_us_, sync_due_us_);
     return {};
   }
   sync_due_us_ = now.mono_us + kSync_us;  // should it fail
-  CAIRN_TRY(state_->spool().make_durable());
-  sync_due_us_ = -1;
+  const auto durable = state_->spool().make_durable();
+  if (!durable && durable.error().kind() != ErrorKind::io) return durable;
+  spool_trouble_ = durable ? std::string() : durable.error().message();
   return {};
 }
 
@@ -129,6 +135,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     retry_at_us_ = now.mono_us + kSecond_us;
     return Step{retry_at_us_};
   }
+  if (state_) (void)state_->spool().write_front();  // what is in the way may last
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   let_others_checkpoint();
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
@@ -209,8 +216,13 @@ void Capturer::let_go(sqlite::CloseMode mode) {
   begun_us_ = -1;
 }
 
+void Capturer::end() {
+  let_others_checkpoint();
+  if (state_) (void)state_->spool().write_front();  // else the next start compares
+}
+
 void Capturer::close(StopMode mode) {
-  if (state_ && mode == StopMode::tidy) (void)state_->spool().write_front();  // else the next start compares
+  if (mode == StopMode::tidy) end();
   let_go(mode == StopMode::tidy ? sqlite::CloseMode::tidy : sqlite::CloseMode::abandon);
 }
 
@@ -414,7 +426,6 @@ Result<bool> Capturer::capture(Ends ends, const Time& now) {
   CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, ends, now));
   if (outcome == ScanOutcome::nothing) return false;
   if (outcome != ScanOutcome::hole) {
-    if (ends == Ends::yes && sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
     return true;
   }
   start_ = Start::go_on;
@@ -436,7 +447,6 @@ Result<void> Capturer::catch_up(const Time& now) {
   if (caught_up) {
     capture_trouble_.clear();
     wake_us_ = now.mono_us;
-    if (sync_due_us_ < 0) sync_due_us_ = now.mono_us + kSync_us;
   } else if (caught_up.error().kind() == ErrorKind::io) {
     capture_trouble_ = caught_up.error().message();  // it waits where it is
     return {};
@@ -464,7 +474,7 @@ void Capturer::report(const Time& now) {
   const bool finds_out = pass_ && pass_->goal() != PassGoal::snapshot;
   MutexLock hold(shared_.mutex);
   ReplicatorStatus& s = shared_.status;
-  s.database_trouble = capture_trouble_;
+  s.database_trouble = capture_trouble_.empty() ? spool_trouble_ : capture_trouble_;
   s.database_trouble_kind = ErrorKind::io;
   s.phase = shared_.footing != Footing::firm   ? Phase::attaching
             : !finds_out                       ? Phase::following
@@ -477,7 +487,7 @@ void Capturer::report(const Time& now) {
   s.wal_frames = index_.max_frame.value;
   s.transaction_begun = !more || *more;
   if (wal_bytes) s.wal_bytes = *wal_bytes;
-  if (!capture_trouble_.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
+  if (!s.database_trouble.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
   shared_.capture_settled = has_all;
   ++shared_.capture_looks;
   if (!shared_.capture_settled || s.phase != Phase::following) return;

@@ -31,6 +31,8 @@ class Capturer {
   std::optional<RestMark> rest_mark(const Time& now);
   // The checkpoint lock, which is held between two steps at times, is free.
   void let_others_checkpoint();
+  // The same, and there are no more steps: what is captured and not published has its file.
+  void end();
   void close(StopMode mode);
 
  private:
@@ -129,7 +131,7 @@ class Capturer {
   Sequence waits_first_;        // what is to be published next, and since when that has been so
   std::int64_t waits_since_us_ = 0;
   std::int64_t next_roll_us_ = 0;
-  std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take
+  std::int64_t sync_due_us_ = -1;            // the spool has what a power loss may take, or a kill
   static constexpr std::int64_t kBetween_us = 20'000;  // two attempts, when nothing keeps them from succeeding
   std::int64_t between_us_ = kBetween_us;
   FrameNo seen_backfilled_;                  // by anybody, at the last look
@@ -154,6 +156,7 @@ class Capturer {
   std::int64_t waiting_since_ms_ = 0;  // when it was seen first that something is in no segment yet; 0: nothing is
   std::int64_t wal_size_due_us_ = 0;   // when the size of the WAL's file is looked at again
   std::string capture_trouble_;   // why what is committed stays in the WAL for now
+  std::string spool_trouble_;     // why what is captured is not yet safe from a power loss
   std::int64_t wake_us_ = 0;
   bool truncated_on_this_floor_ = false;
   bool settled_ = false;  // all that this step saw is captured

@@ -21,6 +21,7 @@ struct WrittenFile {
   std::uint64_t size_bytes = 0, hash = 0;
   std::shared_ptr<const Bytes> bytes;  // all of it, and there is no file; null: it is in the file
 };
+
 inline Result<std::uint64_t> hash_of_file(const Source& file) {
   segment::RunningHash hash;
   Bytes piece(std::min<std::uint64_t>(file.size_bytes(), 1u << 20));
@@ -48,6 +49,7 @@ class FileSink final : public segment::Sink {
   Result<WrittenFile> finish() {
     if (!file_ && open_) {
       hash_.add(waiting_);
+      waiting_.shrink_to_fit();
       return WrittenFile{waiting_.size(), hash_.value(), std::make_shared<const Bytes>(std::move(waiting_))};
     }
     CAIRN_TRY(flush());

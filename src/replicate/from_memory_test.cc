@@ -7,6 +7,7 @@
 #include <string>
 
 #include "store/directory_store.h"
+#include "support/recording_store.h"
 #include "support/stepped_replicator.h"
 #include "support/watched_disk.h"
 
@@ -176,6 +177,64 @@ TEST_F(FromMemory, AStopInOrderGivesItItsFile) {
   EXPECT_EQ(published(), 1u);
 }
 
+TEST_F(FromMemory, AStopThatCannotEndItsPutGivesItItsFile) {
+  capture_one();
+  replicator_->end_capture();
+  EXPECT_EQ(files_in("spool"), 1);
+}
+
+TEST_F(FromMemory, ADatabaseThatIsGoneGivesItItsFile) {
+  capture_one();
+  fs::rename(db_path_, db_path_ + ".gone");
+  capture();
+  EXPECT_EQ(files_in("spool"), 1) << "nobody else has what was committed";
+  fs::rename(db_path_ + ".gone", db_path_);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemory, WhatAComparisonHasFoundGetsItsFile) {
+  follow_new_database();
+  stop(StopMode::crash);
+  App(db_path_).must(fill(1) + "; PRAGMA wal_checkpoint(TRUNCATE)");
+  start();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  for (int i = 0; i < 150; ++i) capture();  // nothing is published
+  ASSERT_EQ(replicator_->status().spool_segments, 1u);
+  EXPECT_EQ(files_in("spool"), 1);
+  expect_replica_is_current();
+}
+
+TEST_F(FromMemory, ADiskThatStaysFullIsTold) {
+  capture_one();
+  disk_->room = 0;
+  for (int i = 0; i < 150; ++i) capture();
+  EXPECT_EQ(replicator_->status().database_trouble, "the disk is full");
+  for (int i = 0; i < 150; ++i) {
+    capture();
+    ASSERT_EQ(replicator_->status().database_trouble, "the disk is full") << "all the time";
+  }
+  ASSERT_FALSE(turn());
+  EXPECT_EQ(published(), 1u);
+  ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().database_trouble, "");
+  disk_->room = ~0ull;
+  expect_replica_is_current();
+}
+
+// What a network's file system was asked for may come to pass when the process is gone: then it has to be known for its
+// own, byte for byte.
+TEST_F(FromMemory, InAFolderOfAnotherMachineItHasAFile) {
+  const std::unique_ptr<Store> folder = std::move(store_);
+  auto of_another = std::make_unique<testing::RecordingStore>(*folder);
+  EXPECT_TRUE(of_another->can.is_of_this_machine);
+  of_another->can.is_of_this_machine = false;
+  store_ = std::move(of_another);
+  capture_one();
+  EXPECT_EQ(files_in("spool"), 1);
+  expect_replica_is_current();
+  stop();
+}
+
 TEST_F(FromMemory, ALargeDatabaseIsNotComparedForIt) {
   {
     App app(db_path_);
@@ -270,6 +329,25 @@ TEST_F(FromMemoryMerged, WhatIsTooMuchForMemoryHasFiles) {
   EXPECT_EQ(files_in("kept/0"), 0);
   publish(5);
   EXPECT_EQ(files_in("kept/0"), 0) << "there is room in memory again";
+  expect_replica_is_current();
+}
+
+// Left by a process whose machine lost power: the store never had it, or has lost it, too.
+TEST_F(FromMemoryMerged, AFileOfTheSameNumberIsNotTakenForWhatWasPublished) {
+  publish(4);
+  stop();
+  const fs::path kept = dir_ / "state" / "kept" / "0";
+  const auto name = [](int number) { return fmt::format("{0:020}-{0:020}.kept", number); };
+  ASSERT_TRUE(fs::exists(kept / name(4)));
+  fs::copy_file(kept / name(4), kept / name(5));
+  start(windows_);
+  App(db_path_).must(fill(1));
+  must_settle();  // before what is kept was looked at
+  ASSERT_EQ(published(), 5u);
+  for (int i = 0; i < 5; ++i) replicator_->upkeep_step(now_);
+  EXPECT_FALSE(fs::exists(kept / name(5)));
+  pass_a_window();
+  EXPECT_EQ(merged(), 1u);
   expect_replica_is_current();
 }
 

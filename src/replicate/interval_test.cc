@@ -96,6 +96,17 @@ TEST_F(Interval, WhatIsAskedForDoesNotWait) {
   EXPECT_EQ(published(), 2u);
 }
 
+TEST_F(Interval, ASmallSegmentIsPutAlthoughTheDiskHasLostItsFile) {
+  App app(db_path_);
+  app.must(fill(1));
+  ASSERT_TRUE(replicator_->capture_step(now_));
+  ASSERT_EQ(replicator_->status().spool_segments, 1u);
+  fs::remove(spool() / "00000000000000000001.wal.zst");
+  pass(40);
+  EXPECT_EQ(published(), 1u);
+  expect_replica_is_current();
+}
+
 TEST_F(Interval, OfASmallSegmentNothingIsLeftOnAFullDisk) {
   App app(db_path_);
   disk_->room = 100;

@@ -14,7 +14,7 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
-constexpr std::uint64_t kMostInMemory_bytes = 64 << 10;
+constexpr std::uint64_t kMostInMemory_bytes = 32 << 10;
 constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.
@@ -137,15 +137,15 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
                     .etag = std::move(etag)};
   MutexLock hold(mutex_);
   bool is_kept = has_levels() && size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
-  if (is_kept && segment.bytes && in_memory_bytes_ + object.size_bytes <= kMostInMemory_bytes) {
+  if (is_kept && !segment.has_file && in_memory_bytes_ + object.size_bytes <= kMostInMemory_bytes) {
     object.bytes = segment.bytes;
     in_memory_bytes_ += object.size_bytes;
   } else if (is_kept) {
-    is_kept = segment.bytes ? write_file(files_, object.path, *segment.bytes).has_value()
-                            : files_.rename(segment.path, object.path).has_value();
+    is_kept = segment.has_file ? files_.rename(segment.path, object.path).has_value()
+                               : write_file(files_, object.path, *segment.bytes).has_value();
   }
   if (!is_kept) {
-    (void)files_.remove(segment.path);
+    if (segment.has_file) (void)files_.remove(segment.path);
     return;
   }
   size_bytes_ += object.size_bytes;
@@ -167,7 +167,6 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   CAIRN_TRY(files_.remove(partial_path()));
   CAIRN_TRY(files_.remove(merging_path()));
   std::vector<KeptObject> found;
-  std::uint64_t found_bytes = 0;
   for (int level = 0; level <= kMostLevels; ++level) {
     CAIRN_ASSIGN(const auto names, names_in(files_, folder_of(level)));
     for (const std::string& name : names) {
@@ -191,22 +190,17 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
       (void)files_.remove(object.path);
       continue;
     }
-    found_bytes += object.size_bytes;
     kept.push_back(std::move(object));
   }
   MutexLock hold(mutex_);
-  // Taken by this process already: just found by name, or in memory, or newer than the look at the names.
-  for (KeptObject& object : std::exchange(taken_, {})) {
-    const auto same = std::ranges::find(kept, object.path, &KeptObject::path);
-    if (same != kept.end()) {
-      same->etag = object.etag;
-      continue;
-    }
-    found_bytes += object.size_bytes;
-    kept.push_back(std::move(object));
+  // What this process has published is not what was found under its name: taken() has it.
+  for (const KeptObject& object : taken_) {
+    std::erase_if(kept, [&](const KeptObject& found) { return found.path == object.path; });
+    if (object.bytes) (void)files_.remove(object.path);
   }
-  std::ranges::sort(kept, {}, &KeptObject::first);
-  size_bytes_ = found_bytes;
+  size_bytes_ = 0;
+  for (const KeptObject& object : kept) size_bytes_ += object.size_bytes;
+  for (const KeptObject& object : taken_) size_bytes_ += object.size_bytes;
   return kept;
 }
 

@@ -3,7 +3,7 @@
 //
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
 // store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes. What
-// was put from memory stays there until it is merged, some 64 KiB of it: a kill takes that from the merged objects too.
+// was put from memory stays there until it is merged, 32 KiB of it: a kill takes that from the merged objects too.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ class Kept {
   // Makes the folder; without levels it is emptied, too.
   Result<void> open();
 
-  // Whoever publishes. Takes over the file of a published segment, or removes it.
+  // Whoever publishes. Takes over a published segment, or removes its file.
   void take(const SpooledSegment& segment, std::string etag) EXCLUDES(mutex_);
   // The history goes on from somewhere else than here: what is kept is let go of. `fence` is the first sequence that
   // this state directory will publish (Levels says what for); it survives a power loss once this returns.

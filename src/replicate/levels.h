@@ -35,7 +35,7 @@ class Levels {
     std::size_t size = 0;
     bool is_closed = false;  // nothing more comes to it
   };
-  // A merged object in the partial file, on its way into the store.
+  // A merged object, in memory or in the partial file, on its way into the store.
   struct Merged {
     std::size_t level = 0;  // index into waiting_: of what it was made of
     std::size_t sources = 0;

@@ -337,7 +337,7 @@ void Publisher::finish() {
 Result<Step> Publisher::trouble(const Error& error, const Time& now) {
   const auto wait_us = patience_.wait_us(error, shared_.random);
   if (!wait_us) return error;
-  if (const auto spool = shared_.current_spool()) (void)spool->write_front();  // else it stays in memory
+  if (const auto spool = shared_.current_spool()) (void)spool->put_front_aside();  // else it stays in memory
   not_before_us_ = now.mono_us + *wait_us;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();

@@ -71,7 +71,7 @@ class ReplicatorImpl final : public Replicator {
     return step;
   }
   void end_upkeep() override { shared_.upkeep_ends = true; }
-  void end_capture() override { capturer_.let_others_checkpoint(); }
+  void end_capture() override { capturer_.end(); }
   void request_snapshot() override { shared_.snapshot_requested = true; }
   std::uint64_t request_capture() override { return ++shared_.capture_requests; }
   std::string database_path() const override { return shared_.options.database; }

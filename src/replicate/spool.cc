@@ -64,9 +64,9 @@ Result<Value> or_say_why(Result<Value> opened) {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                           Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes) {
+                                           Kept& kept, SharedSpool* shared, std::uint64_t most_without_file_bytes) {
   CAIRN_TRY(files.make_directories(directory));
-  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared, soon_compared_bytes));
+  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared, most_without_file_bytes));
   CAIRN_TRY(spool->load(lineage));
   return spool;
 }
@@ -147,11 +147,17 @@ ScratchSpace Spool::scratch(std::size_t most_in_memory) {
 
 Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& written) {
   SpooledSegment segment = described(footer, path_of(footer.last), written);
-  const bool is_small = segment.bytes != nullptr;
-  const bool waits = count() > 0 || std::uint64_t{segment.page_size} * segment.page_count > soon_compared_bytes_;
-  if (waits) CAIRN_TRY(write_front());  // no file may lack the one before it
-  if (is_small && waits) CAIRN_TRY(write_down(segment));
-  if (!is_small) CAIRN_TRY(files_.rename(partial_path(), segment.path));
+  const bool is_first = count() == 0;
+  const std::uint64_t database_bytes = std::uint64_t{segment.page_size} * segment.page_count;
+  if (!is_first) CAIRN_TRY(put_front_aside());  // no file may lack the one before it
+  if (!segment.bytes) {
+    CAIRN_TRY(files_.rename(partial_path(), segment.path));
+  } else if (is_first && database_bytes <= most_without_file_bytes_) {
+    segment.has_file = false;
+  } else {
+    CAIRN_TRY(or_say_why(write_file(files_, segment.path, *segment.bytes)));
+    if (!is_first) segment.bytes.reset();  // it will wait
+  }
   MutexLock lock(mutex_);
   if (waiting_.since_ms > 0) segment.oldest_ms = waiting_.since_ms;
   grow(segment.size_bytes);
@@ -161,16 +167,20 @@ Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& writte
 }
 
 // Under its own name: of what a killed process has written half of, all is checked.
-Result<void> Spool::write_down(SpooledSegment& segment) {
-  if (!segment.bytes) return {};
-  CAIRN_TRY(or_say_why(write_file(files_, segment.path, *segment.bytes)));
-  segment.bytes.reset();
+Result<void> Spool::write_front() {
+  MutexLock lock(mutex_);
+  if (segments_.empty() || segments_.front().has_file) return {};
+  SpooledSegment& front = segments_.front();
+  CAIRN_TRY(or_say_why(write_file(files_, front.path, *front.bytes)));
+  front.has_file = true;
   return {};
 }
 
-Result<void> Spool::write_front() {
+Result<void> Spool::put_front_aside() {
+  CAIRN_TRY(write_front());
   MutexLock lock(mutex_);
-  return segments_.empty() ? Result<void>() : write_down(segments_.front());
+  if (!segments_.empty() && segments_.front().has_file) segments_.front().bytes.reset();
+  return {};
 }
 
 void Spool::note_waiting(std::int64_t since_ms, std::uint64_t commits) {
@@ -202,13 +212,17 @@ std::deque<SpooledSegment> Spool::all() const {
 }
 
 void Spool::pop(std::string etag) {
-  MutexLock lock(mutex_);
-  if (segments_.empty()) return;
-  shrink(segments_.front().size_bytes);
-  commits_ -= segments_.front().commit_count;
+  std::optional<SpooledSegment> published;
+  {
+    MutexLock lock(mutex_);
+    if (segments_.empty()) return;
+    published = std::move(segments_.front());
+    segments_.pop_front();
+    shrink(published->size_bytes);
+    commits_ -= published->commit_count;
+  }
   // One that stays is known for published at the next start, and let go of then.
-  kept_.take(segments_.front(), std::move(etag));
-  segments_.pop_front();
+  kept_.take(*published, std::move(etag));
 }
 
 void Spool::pop_published(Sequence published, const segment::Footer* newest) {
@@ -241,6 +255,11 @@ std::size_t Spool::count() const {
 std::uint64_t Spool::size_bytes() const {
   MutexLock lock(mutex_);
   return size_bytes_;
+}
+
+bool Spool::is_durable() const {
+  MutexLock lock(mutex_);
+  return segments_.empty() || (segments_.back().sequence <= durable_ && segments_.back().has_file);
 }
 
 Result<void> Spool::make_durable() {

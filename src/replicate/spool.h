@@ -23,7 +23,8 @@ struct SpooledSegment {
   Sequence sequence;
   std::string path;
   std::uint64_t size_bytes = 0, file_hash = 0;
-  std::shared_ptr<const Bytes> bytes;  // all of it, and there is no file; null: it is in the file
+  std::shared_ptr<const Bytes> bytes;  // all of it, while it is likely to be wanted; null: look into the file
+  bool has_file = true;                // no: it is in memory only
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
@@ -37,10 +38,10 @@ class Kept;
 class Spool {
  public:
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
-  // all behind them are removed. `kept` gets what has been published. Of a database of up to `soon_compared_bytes` a
-  // small segment that nothing waits before has no file.
+  // all behind them are removed. `kept` gets what has been published. Of a database of up to `most_without_file_bytes`
+  // a small segment that nothing waits before has no file.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                             Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes);
+                                             Kept& kept, SharedSpool* shared, std::uint64_t most_without_file_bytes);
   ~Spool();
 
   // What lies there and is not published, by its name alone: before it is known what the store holds.
@@ -66,8 +67,10 @@ class Spool {
   // letting go leaves it. What lies before it came back with a power loss, and may be of states that were never
   // published: it is no source of merges.
   void pop_published(Sequence published, const segment::Footer* newest) EXCLUDES(mutex_);
-  // The front is not published at once: what it has gets its file, if it has none. On an error it stays in memory.
+  // The front is not published at once: it gets its file, if it has none.
   Result<void> write_front() EXCLUDES(mutex_);
+  // The same, and it leaves memory. On an error it stays there.
+  Result<void> put_front_aside() EXCLUDES(mutex_);
   // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
@@ -82,16 +85,19 @@ class Spool {
   };
   Unpublished unpublished() const EXCLUDES(mutex_);
 
+  // No: something was added that a power loss may take, or a kill.
+  bool is_durable() const EXCLUDES(mutex_);
   // Everything added so far survives a power loss once this returns. Called by the thread that adds.
   Result<void> make_durable() EXCLUDES(mutex_);
 
  private:
-  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared, std::uint64_t soon_compared_bytes)
+  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared,
+        std::uint64_t most_without_file_bytes)
       : files_(files),
         directory_(std::move(directory)),
         kept_(kept),
         shared_(shared),
-        soon_compared_bytes_(soon_compared_bytes) {}
+        most_without_file_bytes_(most_without_file_bytes) {}
   void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
@@ -103,7 +109,7 @@ class Spool {
   const std::string directory_;
   Kept& kept_;
   SharedSpool* const shared_;
-  const std::uint64_t soon_compared_bytes_;
+  const std::uint64_t most_without_file_bytes_;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;

@@ -3,10 +3,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -25,6 +28,7 @@ namespace {
 constexpr std::size_t kChunkBytes = 1 << 20;
 constexpr std::uint64_t kWritebackBytes = 8 << 20;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+constexpr std::uint32_t kZfsMagic = 0x2fc12fc1, kBcachefsMagic = 0xca451a4e;  // not in the kernel's list
 constexpr auto kLockPatience = std::chrono::seconds(10);
 constexpr auto kLockPause = std::chrono::milliseconds(2);
 
@@ -293,6 +297,15 @@ Result<void> ObjectFolders::sync_placed(std::string_view key, int error_number) 
 
 Result<void> ObjectFolders::sync_folder(std::string_view key) const {
   return sync_directory_at(folder_of(key).c_str());
+}
+
+bool lies_on_this_machine(const std::string& folder) {
+  static constexpr std::array<std::uint32_t, 8> kOwn{
+      EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+      F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, kZfsMagic,         kBcachefsMagic};
+  struct statfs status{};
+  return ::statfs(folder.c_str(), &status) == 0 &&
+         std::ranges::find(kOwn, static_cast<std::uint32_t>(status.f_type)) != kOwn.end();
 }
 
 void sweep_leftovers(const std::string& temporary_folder) {

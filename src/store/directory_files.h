@@ -120,6 +120,10 @@ class ObjectFolders {
   std::set<std::string, std::less<>> durable_ GUARDED_BY(mutex_);  // their names are synced
 };
 
+// On one of the usual file systems of disks and memory. Nothing else is known of: a network's may carry out what it was
+// asked for when who has asked is gone.
+bool lies_on_this_machine(const std::string& folder);
+
 // Removes what crashed processes left in a temporary folder more than a day ago, as far as that is possible.
 void sweep_leftovers(const std::string& temporary_folder);
 

@@ -52,6 +52,7 @@ class DirectoryStore final : public Store {
     can.late_names = true;
     can.max_parts = kMaxPartNumber;
     can.looking_is_free = true;
+    can.is_of_this_machine = lies_on_this_machine(folders_.root());
     return can;
   }
 

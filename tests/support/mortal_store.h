@@ -15,6 +15,13 @@ class MortalStore final : public StoreAround<MortalStore> {
   MortalStore(Store& inner, Life& life, SeededRandom& random) : inner_(inner), life_(life), random_(random) {}
 
   std::uint64_t calls() const { return calls_; }
+  // As a folder of the machine: looking costs nothing, and a small segment is put from memory.
+  bool is_folder = false;
+  StoreCapabilities capabilities() const override {
+    StoreCapabilities can = inner_.capabilities();
+    can.looking_is_free = can.is_of_this_machine = is_folder;
+    return can;
+  }
 
   Store& inner() const { return inner_; }
   // The call, unless the process is dead; the last one may or may not have its effect, and nobody sees the answer.

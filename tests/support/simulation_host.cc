@@ -30,6 +30,7 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   files_ = std::make_unique<CrashFileSystem>(directory_, life_, disk_random_);
   faulty_ = make_faulty_store(store, plan_, store_random_);
   store_ = std::make_unique<MortalStore>(*faulty_, life_, store_random_);
+  store_->is_folder = random.chance(1, 2);
   options_.database = std::move(database);
   options_.replica = "replica";
   options_.state_directory = directory_ + "/state";
