@@ -149,6 +149,7 @@ class Capturer {
   bool file_times_tell_ = true;              // no: they have changed once although nothing was written
   bool compares_for_times_ = false;
   int quiet_tries_ = 0;                      // before that
+  std::uint32_t quiet_left_ = 0;             // to be backfilled after the last of them
   std::int64_t stuck_since_us_ = -1;         // on a floor with frames to pin
   std::int64_t restart_wait_until_us_ = -1;  // holding the checkpoint lock until then
   std::int64_t retry_at_us_ = 0;

@@ -50,7 +50,8 @@ class Kept {
   // this state directory will publish (Levels says what for); it survives a power loss once this returns.
   Result<void> begin_anew(Sequence fence) EXCLUDES(mutex_);
 
-  // Whoever merges. What an earlier process has left of this history, ascending; the rest is removed.
+  // Whoever merges. What an earlier process has left of this history, ascending, without what was taken since; the rest
+  // is removed.
   Result<std::vector<KeptObject>> load(const Id128& lineage, Sequence published) EXCLUDES(mutex_);
   // What was taken since this was called last, ascending.
   std::vector<KeptObject> taken() EXCLUDES(mutex_);

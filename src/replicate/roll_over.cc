@@ -2,6 +2,7 @@
 // the rest of it backfilled, and a floor taken in place of the pin (docs/sqlite.md, "The holds", rule 4).
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "replicate/capturer.h"
 #include "replicate/write_lock_counts.h"
@@ -14,7 +15,8 @@ constexpr std::int64_t kGatePatience_us = 10'000;  // an application's RESTART t
 constexpr std::uint32_t kShortTail = 64;           // frames
 constexpr std::uint32_t kLongBackfill = 4 * kShortTail;
 constexpr std::uint32_t kLongTail = 64 * kShortTail;
-constexpr int kQuietTries = 4;
+constexpr std::uint32_t kLittleLeft = kShortTail / 4;
+constexpr int kQuietTries = 6;
 constexpr std::int64_t kOther_us = 1'000;  // that is how long another's checkpoint is left alone
 constexpr std::int64_t kLeftToOthers_us = 10'000'000;
 constexpr std::int64_t kAskForFull_us = 100'000;
@@ -73,8 +75,11 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
   } else {
     const FrameNo before = index_.backfilled;
     CAIRN_ASSIGN(const bool done, roll_over_quietly(now));
-    // What is committed while a long tail is backfilled and synced is a shorter one.
-    const bool little_left = frames_to_backfill() <= kShortTail && frames_out_of_reach() <= kLongBackfill;
+    // What is committed while a long tail is backfilled and synced is a shorter one, until that takes as long as a
+    // commit. With a short one the lock is held for less than a millisecond, and a writer who meets it sleeps once.
+    const std::uint32_t left = frames_to_backfill(), left_before = std::exchange(quiet_left_, left);
+    const bool is_short = left <= kLittleLeft || (left <= kShortTail && left > left_before / 2);
+    const bool little_left = is_short && frames_out_of_reach() <= kLongBackfill;
     seeks_gate_ = !done && (little_left || ++quiet_tries_ >= kQuietTries);
     if (done || seeks_gate_) quiet_tries_ = 0;
     const bool in_vain = index_.backfilled == before;  // somebody else is checkpointing
@@ -137,6 +142,7 @@ Result<void> Capturer::backfill(const Time& now) {
   if (index_.all_backfilled() || index_.backfilled == synced_) return {};
   CAIRN_TRY(database_->sync_database());
   synced_ = index_.backfilled;
+  CAIRN_ASSIGN(index_, database_->look());  // what was committed meanwhile is left for the next
   return {};
 }
 

@@ -15,6 +15,7 @@ class ShortLife {
  public:
   explicit ShortLife(std::uint64_t seed)
       : random_(seed), host_(*store_, scratch_ / "app.db", scratch_ / "host", random_) {
+    host_.store_is_folder(seed % 2 == 1);
     host_.options().interval_ms = 0;
     host_.options().rollover_frames = 12;
     host_.options().level_windows_ms = {1'000, 5'000, 20'000};

@@ -59,6 +59,7 @@ class Captured {
     const auto loaded = kept->load(builder_.lineage(), published);
     EXPECT_TRUE(loaded) << loaded.error().message();
     for (const KeptObject& object : *loaded) found.push_back(object.last);
+    for (const KeptObject& object : kept->taken()) found.push_back(object.last);
     return found;
   }
 

@@ -83,6 +83,7 @@ class Host {
     may_delete_ = may;
     set_rights();
   }
+  void store_is_folder(bool is) { store_->is_folder = is; }
   // Calls `look` with the store as it is listed here, which fails at nothing meanwhile.
   template <class Look>
   void look_without_faults(const Look& look) {
