@@ -100,8 +100,8 @@ struct StoreCapabilities {
   bool multipart = true;             // begin_upload .. complete_new
   bool copy_part = true;             // copy_part
   bool leaves_out_parts = true;      // complete_new takes fewer parts than were put; else that is invalid
-  // A folder of a file system of this machine: no call of a process is carried out after that has ended.
-  bool is_of_this_machine = false;
+  // The last put went to a file system of this machine: what a process has begun there is over when that has ended.
+  bool puts_on_this_machine = false;
   bool looking_is_free = false;      // head is a call to this machine, not a request that takes time and is paid for
   bool late_names = false;           // complete_new may be told another key than begin_upload was: the object gets that
   std::uint64_t max_put_bytes = 5ull << 30;

@@ -45,8 +45,6 @@ restore::Known known_to(const AttachContext& c) {
 
 namespace {
 
-constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
-
 std::string place(const AttachContext& c) {
   return c.options.replica.empty() ? c.store.url() : fmt::format("{}/{}", c.store.url(), c.options.replica);
 }
@@ -59,11 +57,7 @@ Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
   base.writer = c.local.record().writer;
-  // A put into a folder of this machine takes a moment, and is over when the process is; what a kill in that moment
-  // costs is read from that folder.
-  const std::uint64_t most_without_file_bytes = c.store.capabilities().is_of_this_machine ? kSoonCompared_bytes : 0;
-  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool,
-                                       most_without_file_bytes));
+  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }

@@ -20,11 +20,7 @@ constexpr std::int64_t kRunsOfAnOutage = 20;  // a segment holds this part of th
 constexpr std::int64_t kSync_us = 2'000'000;
 
 std::string hold_name(sqlite::Hold hold) {
-  switch (hold) {
-    case sqlite::Hold::pin: return "pin";
-    case sqlite::Hold::floor: return "floor";
-    default: return "none";
-  }
+  return hold == sqlite::Hold::pin ? "pin" : hold == sqlite::Hold::floor ? "floor" : "none";
 }
 
 }  // namespace
@@ -67,6 +63,7 @@ void Capturer::take(Base& base) {
 
 Result<void> Capturer::walk(const Time& now) {
   settled_ = false;
+  if (state_->spool().is_durable()) sync_due_us_ = -1;  // what it was due for has been published
   if (!database_) {
     CAIRN_TRY(open_database(now));
     // Without a start that succeeded there is nothing to follow from.
@@ -109,7 +106,6 @@ Result<void> Capturer::walk(const Time& now) {
 // the spool in between, the database itself still has, and the next start finds it by comparing.
 Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
   if (state_->spool().is_durable()) {
-    sync_due_us_ = -1;
     spool_trouble_.clear();
     return {};
   }
@@ -123,6 +119,7 @@ Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
   const auto durable = state_->spool().make_durable();
   if (!durable && durable.error().kind() != ErrorKind::io) return durable;
   spool_trouble_ = durable ? std::string() : durable.error().message();
+  if (!durable) shared_.set_status([](ReplicatorStatus& s) { ++s.database_errors[std::size_t(ErrorKind::io)]; });
   return {};
 }
 
@@ -135,9 +132,9 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
     retry_at_us_ = now.mono_us + kSecond_us;
     return Step{retry_at_us_};
   }
-  if (state_) (void)state_->spool().write_front();  // what is in the way may last
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   let_others_checkpoint();
+  if (state_) (void)state_->spool().write_front();  // what is in the way may last
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && (database_->hold() == sqlite::Hold::none || database_->index_is_cut());
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -487,7 +484,7 @@ void Capturer::report(const Time& now) {
   s.wal_frames = index_.max_frame.value;
   s.transaction_begun = !more || *more;
   if (wal_bytes) s.wal_bytes = *wal_bytes;
-  if (!s.database_trouble.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
+  if (!capture_trouble_.empty()) ++s.database_errors[static_cast<std::size_t>(ErrorKind::io)];
   shared_.capture_settled = has_all;
   ++shared_.capture_looks;
   if (!shared_.capture_settled || s.phase != Phase::following) return;

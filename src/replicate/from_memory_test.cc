@@ -227,8 +227,7 @@ TEST_F(FromMemory, ADiskThatStaysFullIsTold) {
 TEST_F(FromMemory, InAFolderOfAnotherMachineItHasAFile) {
   const std::unique_ptr<Store> folder = std::move(store_);
   auto of_another = std::make_unique<testing::RecordingStore>(*folder);
-  EXPECT_TRUE(of_another->can.is_of_this_machine);
-  of_another->can.is_of_this_machine = false;
+  of_another->can.puts_on_this_machine = false;
   store_ = std::move(of_another);
   capture_one();
   EXPECT_EQ(files_in("spool"), 1);

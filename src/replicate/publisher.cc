@@ -26,6 +26,7 @@ namespace cairn::replicate {
 namespace {
 constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
+constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
 constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
@@ -180,6 +181,9 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 
 // True: one was published.
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
+  // A put into a folder of this machine takes a moment, and is over when the process is; what a kill in that moment
+  // costs is read from that folder.
+  spool.may_do_without_file(shared_.store.capabilities().puts_on_this_machine ? kSoonCompared_bytes : 0);
   const auto segment = spool.front();
   if (!segment) return false;
   const std::string known_by = newest_put_.next() == segment->sequence ? newest_etag_ : std::string();

@@ -78,7 +78,8 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     // What is committed while a long tail is backfilled and synced is a shorter one, until that takes as long as a
     // commit. With a short one the lock is held for less than a millisecond, and a writer who meets it sleeps once.
     const std::uint32_t left = frames_to_backfill(), left_before = std::exchange(quiet_left_, left);
-    const bool is_short = left <= kLittleLeft || (left <= kShortTail && left > left_before / 2);
+    const bool shrinks = quiet_tries_ == 0 || left <= left_before / 2;
+    const bool is_short = left <= kLittleLeft || (left <= kShortTail && !shrinks);
     const bool little_left = is_short && frames_out_of_reach() <= kLongBackfill;
     seeks_gate_ = !done && (little_left || ++quiet_tries_ >= kQuietTries);
     if (done || seeks_gate_) quiet_tries_ = 0;

@@ -64,9 +64,9 @@ Result<Value> or_say_why(Result<Value> opened) {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                           Kept& kept, SharedSpool* shared, std::uint64_t most_without_file_bytes) {
+                                           Kept& kept, SharedSpool* shared) {
   CAIRN_TRY(files.make_directories(directory));
-  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared, most_without_file_bytes));
+  std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared));
   CAIRN_TRY(spool->load(lineage));
   return spool;
 }

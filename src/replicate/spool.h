@@ -3,6 +3,7 @@
 // nothing is put from memory and gets no file, if what a kill then costs is little: a comparison of that database.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -38,10 +39,9 @@ class Kept;
 class Spool {
  public:
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
-  // all behind them are removed. `kept` gets what has been published. Of a database of up to `most_without_file_bytes`
-  // a small segment that nothing waits before has no file.
+  // all behind them are removed. `kept` gets what has been published.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                             Kept& kept, SharedSpool* shared, std::uint64_t most_without_file_bytes);
+                                             Kept& kept, SharedSpool* shared);
   ~Spool();
 
   // What lies there and is not published, by its name alone: before it is known what the store holds.
@@ -49,6 +49,10 @@ class Spool {
     std::uint64_t segments = 0, size_bytes = 0;
   };
   static Result<LeftOver> left_over(FileSystem& files, const std::string& directory, Sequence published);
+
+  // From now on, of a database of up to so many bytes a small segment that nothing waits before has no file. At first
+  // all have. Any thread.
+  void may_do_without_file(std::uint64_t most_bytes) { most_without_file_bytes_ = most_bytes; }
 
   // An empty file to write the next segment to, if it is not small; add() takes it over, or give_up() removes it.
   Result<std::unique_ptr<File>> begin();
@@ -91,25 +95,19 @@ class Spool {
   Result<void> make_durable() EXCLUDES(mutex_);
 
  private:
-  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared,
-        std::uint64_t most_without_file_bytes)
-      : files_(files),
-        directory_(std::move(directory)),
-        kept_(kept),
-        shared_(shared),
-        most_without_file_bytes_(most_without_file_bytes) {}
+  Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared)
+      : files_(files), directory_(std::move(directory)), kept_(kept), shared_(shared) {}
   void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
   std::string path_of(Sequence sequence) const;
   std::string partial_path() const;
-  Result<void> write_down(SpooledSegment& segment);
 
   FileSystem& files_;
   const std::string directory_;
   Kept& kept_;
   SharedSpool* const shared_;
-  const std::uint64_t most_without_file_bytes_;
+  std::atomic<std::uint64_t> most_without_file_bytes_ = 0;
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;

@@ -15,9 +15,6 @@ namespace cairn::segment {
 bool is_valid_level(int level);
 
 // Compresses one block at a time. Costs about 1.5 MiB at level 3 with blocks of 256 KiB; made once, used for many.
-// The time of processors, in microseconds, that this process has spent compressing blocks. Any thread.
-std::int64_t compression_cpu_us();
-
 class BlockCompressor {
  public:
   explicit BlockCompressor(int level);
@@ -31,6 +28,9 @@ class BlockCompressor {
   std::unique_ptr<ZSTD_CCtx, Free> context_;
   Bytes scratch_;  // the result is copied out of it, so that a waiting block occupies only its compressed size
 };
+
+// The time of processors, in microseconds, that this process has spent compressing blocks. Any thread.
+std::int64_t compression_cpu_us();
 
 // Decompresses blocks that may be damaged.
 class BlockDecompressor {

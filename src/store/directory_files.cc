@@ -299,12 +299,12 @@ Result<void> ObjectFolders::sync_folder(std::string_view key) const {
   return sync_directory_at(folder_of(key).c_str());
 }
 
-bool lies_on_this_machine(const std::string& folder) {
+bool lies_on_this_machine(int fd) {
   static constexpr std::array<std::uint32_t, 8> kOwn{
       EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,       BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
       F2FS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, kZfsMagic,         kBcachefsMagic};
   struct statfs status{};
-  return ::statfs(folder.c_str(), &status) == 0 &&
+  return ::fstatfs(fd, &status) == 0 &&
          std::ranges::find(kOwn, static_cast<std::uint32_t>(status.f_type)) != kOwn.end();
 }
 

@@ -122,7 +122,7 @@ class ObjectFolders {
 
 // On one of the usual file systems of disks and memory. Nothing else is known of: a network's may carry out what it was
 // asked for when who has asked is gone.
-bool lies_on_this_machine(const std::string& folder);
+bool lies_on_this_machine(int fd);
 
 // Removes what crashed processes left in a temporary folder more than a day ago, as far as that is possible.
 void sweep_leftovers(const std::string& temporary_folder);

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -52,7 +53,7 @@ class DirectoryStore final : public Store {
     can.late_names = true;
     can.max_parts = kMaxPartNumber;
     can.looking_is_free = true;
-    can.is_of_this_machine = lies_on_this_machine(folders_.root());
+    can.puts_on_this_machine = puts_on_this_machine_;
     return can;
   }
 
@@ -179,6 +180,7 @@ class DirectoryStore final : public Store {
     if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
     CAIRN_ASSIGN(TemporaryFile temporary, make_temporary(key));
     CAIRN_ASSIGN(std::string etag, write(temporary, key, body, 0));
+    puts_on_this_machine_ = lies_on_this_machine(temporary.fd());
     CAIRN_TRY(folders_.place_new(key, temporary));
     return etag;
   }
@@ -229,6 +231,7 @@ class DirectoryStore final : public Store {
   }
 
   const StoreUse use_;
+  std::atomic<bool> puts_on_this_machine_ = false;
   ObjectFolders folders_;
   DirectoryUploads uploads_;
 };

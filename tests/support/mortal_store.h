@@ -19,7 +19,7 @@ class MortalStore final : public StoreAround<MortalStore> {
   bool is_folder = false;
   StoreCapabilities capabilities() const override {
     StoreCapabilities can = inner_.capabilities();
-    can.looking_is_free = can.is_of_this_machine = is_folder;
+    can.looking_is_free = can.puts_on_this_machine = is_folder;
     return can;
   }
 
