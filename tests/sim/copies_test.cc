@@ -15,6 +15,7 @@ class CopyingLife {
  public:
   explicit CopyingLife(std::uint64_t seed, bool leaves_out_parts = false)
       : random_(seed), host_(rules_, scratch_ / "app.db", scratch_ / "host", random_) {
+    host_.store_is_folder(false);  // its looks would fail as well, and each costs up to 30 s
     rules_.min_part_bytes = 100 << 10;  // of twelve blocks five or six are copied
     rules_.leaves_out_parts = leaves_out_parts;
     host_.options().part_bytes = 200 << 10;
@@ -58,6 +59,7 @@ class CopyingLife {
   }
 
   Host& host() { return host_; }
+  const std::string& trouble() const { return trouble_; }
   std::uint64_t calls() { return host_.files().changing_calls() + host_.store_calls(); }
   PartRulesStore& rules() { return rules_; }
 
@@ -132,7 +134,7 @@ TEST(Copies, AStoreThatFailsAtAnythingCostsNoMoreThanTime) {
     CopyingLife life(seed, seed % 2 == 0);
     ASSERT_TRUE(life.begin());
     life.host().store_faults().set_all({.before = 100, .after = 50, .lost = 30, .denied = 0});
-    ASSERT_TRUE(life.copy()) << seed;
+    ASSERT_TRUE(life.copy()) << seed << ": " << life.trouble();
     copied += life.host().replicator().status().snapshot_copied_bytes;
     life.host().heal();
     ASSERT_EQ(life.end_well(), "") << seed;
