@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/open_file_source.h"
+
 namespace cairn::layer {
 namespace {
 
@@ -17,21 +19,6 @@ int number_of(std::string_view name) {
   if (name.starts_with(kPrefix)) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), number);
   return number;
 }
-
-// A file that lives as long as somebody reads it.
-class OpenPart final : public Source {
- public:
-  OpenPart(std::unique_ptr<File> file, std::uint64_t size_bytes)
-      : file_(std::move(file)), source_(*file_, size_bytes) {}
-  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
-  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
-    return source_.read_at(offset, into);
-  }
-
- private:
-  std::unique_ptr<File> file_;
-  FileSource source_;
-};
 
 Result<std::uint64_t> hash_of_part(const Source& source) {
   constexpr std::uint64_t kChunkBytes = 1u << 20;
@@ -77,7 +64,7 @@ Result<std::shared_ptr<const Source>> Spool::find(const JournaledPart& part) {
   if (!file) return file.error();
   CAIRN_ASSIGN(const std::uint64_t size, (*file)->size());
   if (size != part.size_bytes) return none;
-  auto source = std::make_shared<const OpenPart>(std::move(*file), size);
+  auto source = std::make_shared<const OpenFileSource>(std::move(*file), size);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_part(*source));
   if (hash != part.hash) return none;
   return std::shared_ptr<const Source>(std::move(source));

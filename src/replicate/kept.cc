@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/open_file_source.h"
 #include "fmt/format.h"
 #include "replicate/checked_line.h"
 #include "segment/keys.h"
@@ -59,20 +60,6 @@ class BytesInMemory final : public Source {
  private:
   const std::shared_ptr<const Bytes> bytes_;
   const BytesSource source_;
-};
-
-class WholeFile final : public Source {
- public:
-  WholeFile(std::unique_ptr<File> file, std::uint64_t size_bytes)
-      : file_(std::move(file)), source_(*file_, size_bytes) {}
-  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
-  Result<void> read_at(std::uint64_t offset, std::span<std::byte> into) const override {
-    return source_.read_at(offset, into);
-  }
-
- private:
-  const std::unique_ptr<File> file_;
-  const FileSource source_;
 };
 
 }  // namespace
@@ -217,7 +204,7 @@ Sequence Kept::fence() const {
 Result<std::unique_ptr<Source>> Kept::open(const KeptObject& object, const std::string& path) const {
   if (object.bytes) return std::make_unique<BytesInMemory>(object.bytes);
   CAIRN_ASSIGN(auto file, files_.open(path, OpenMode::read));
-  return std::make_unique<WholeFile>(std::move(file), object.size_bytes);
+  return std::make_unique<OpenFileSource>(std::move(file), object.size_bytes);
 }
 
 Result<void> Kept::add_merged(KeptObject& object) {
