@@ -48,6 +48,11 @@ enum class Adopt { none, local };
 // and sent, because what lies there may be damaged.
 enum class CopyUnchanged { no, yes };
 
+// The windows of merging (ReplicatorOptions::level_windows_ms) that suit a store: ten seconds, a minute, 5 and 20
+// minutes, one and six hours, so that a restore takes few requests. Where looking is free there are none to be saved,
+// and an object for each ten seconds is left out.
+std::vector<std::int64_t> default_level_windows_ms(const StoreCapabilities& store);
+
 struct ReplicatorOptions {
   std::string database;             // path; symbolic links are followed
   std::string replica;              // path inside the store, "" for its root
@@ -77,8 +82,9 @@ struct ReplicatorOptions {
   // Of what is published, neighbours of one such window of time become one object: of the first window's at level 1,
   // those of the second window at level 2, ... Each window is a multiple of the one before. The first is a bundle,
   // which keeps every restore point, and so is each that is shorter than an hour; the last one, of several, and those
-  // of an hour and more have one restore point a window (squashed). Empty: nothing is merged.
-  std::vector<std::int64_t> level_windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
+  // of an hour and more have one restore point a window (squashed). Empty: nothing is merged. By default what suits
+  // object storage.
+  std::vector<std::int64_t> level_windows_ms = default_level_windows_ms(StoreCapabilities());
   std::uint64_t merged_limit_bytes = 256ull << 20;  // no merged object is larger
   // Of what is published, so much stays on the local disk until it is merged; what does not fit is not merged.
   std::uint64_t kept_limit_bytes = 512ull << 20;

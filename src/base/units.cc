@@ -65,9 +65,10 @@ Result<std::uint64_t> parse_size_bytes(std::string_view text) {
                fmt::format("'{}' is not a size: write it like 512KiB, 100MiB, 1.5GiB or 10MB", text));
 }
 
-Result<std::vector<std::int64_t>> parse_windows(std::string_view text) {
+Result<std::optional<std::vector<std::int64_t>>> parse_windows(std::string_view text) {
+  if (text == "auto") return std::optional<std::vector<std::int64_t>>();
   std::vector<std::int64_t> windows_ms;
-  if (text == "none") return windows_ms;
+  if (text == "none") return std::optional(windows_ms);
   while (true) {
     const std::size_t comma = std::min(text.find(','), text.size());
     std::string_view one = text.substr(0, comma);
@@ -78,7 +79,7 @@ Result<std::vector<std::int64_t>> parse_windows(std::string_view text) {
     text.remove_prefix(comma + 1);
   }
   CAIRN_TRY(check_windows(windows_ms));
-  return windows_ms;
+  return std::optional(std::move(windows_ms));
 }
 
 Result<void> check_windows(std::span<const std::int64_t> windows_ms) {

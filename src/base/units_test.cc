@@ -32,7 +32,8 @@ TEST(Units, Sizes) {
 TEST(Units, WindowsOfTime) {
   EXPECT_EQ(parse_windows("30s,5m, 1h").value(), (std::vector<std::int64_t>{30'000, 300'000, 3'600'000}));
   EXPECT_EQ(parse_windows("1m").value(), std::vector<std::int64_t>{60'000});
-  EXPECT_TRUE(parse_windows("none").value().empty());
+  EXPECT_EQ(parse_windows("none").value(), std::vector<std::int64_t>());
+  EXPECT_EQ(parse_windows("auto").value(), std::nullopt);
   for (const char* bad : {"", "0", "30s,", ",30s", "5m,30s", "30s,30s", "30s,45s", "30s;5m",
                           "1s,2s,4s,8s,16s,32s,64s,128s,256s,512s"}) {
     EXPECT_FALSE(parse_windows(bad)) << bad;

@@ -35,7 +35,8 @@ Json database_json(const daemon::FoundDatabase& database) {
   json["spool_limit_bytes"] = database.settings.spool_limit_bytes;
   json["segment_level"] = database.settings.segment_level;
   json["snapshot_level"] = database.settings.snapshot_level;
-  json["level_windows_ms"] = database.settings.level_windows_ms;
+  const auto& windows_ms = database.settings.level_windows_ms;
+  json["level_windows_ms"] = windows_ms ? Json(*windows_ms) : Json("auto");
   json["kept_limit_bytes"] = database.settings.kept_limit_bytes;
   json["snapshot_interval_ms"] = database.settings.snapshot_interval_ms;
   json["retention"] = daemon::retention_text(database.settings.retention);

@@ -41,7 +41,7 @@ With --exec, signals go to the program, and its exit status is cairn's. With --c
 struct ReplicateCommand {
   std::vector<std::string> databases;
   std::string to, interval = "1s", timeout, exec, state_root, adopt, prices, config;
-  std::string levels = "10s,1m,5m,20m,1h,6h", snapshot_interval = "24h";
+  std::string levels = "auto", snapshot_interval = "24h";
   std::string retention = "keep-all=24h,hourly=720,daily=365,monthly=all";
   bool once = false, no_wal_switch = false, restore_if_missing = false, json = false;
 };
@@ -52,7 +52,7 @@ Result<ReplicationOptions> common_options(const ReplicateCommand& options, const
   Result<std::int64_t> interval = parse_duration_ms(options.interval);
   if (!interval) return interval.error().with("--interval");
   common.interval_ms = *interval;
-  Result<std::vector<std::int64_t>> windows = parse_windows(options.levels);
+  Result<std::optional<std::vector<std::int64_t>>> windows = parse_windows(options.levels);
   if (!windows) return windows.error().with("--levels");
   common.level_windows_ms = std::move(*windows);
   Result<std::int64_t> snapshot_interval = parse_duration_ms(options.snapshot_interval);
@@ -212,7 +212,8 @@ void add_replicate(CLI::App& app, Run& run) {
                       "what is published in such a window of time is merged into\n"
                       "one object, in larger windows again; those of an hour and\n"
                       "more, and the last one, keep one state a window beside the\n"
-                      "others. none: no merging")
+                      "others. none: no merging. auto: 10s,1m,5m,20m,1h,6h; in a\n"
+                      "folder, where requests cost nothing, the same without 10s")
       ->type_name("TIMES")
       ->capture_default_str();
   add_snapshots_and_retention(*command, *options);

@@ -37,6 +37,10 @@ std::string text_of(const std::optional<PriceList>& prices) {
                  prices->stored_gb_month);
 }
 
+std::string text_of(const std::optional<std::vector<std::int64_t>>& windows_ms) {
+  return windows_ms ? fmt::format("{}", fmt::join(*windows_ms, ",")) : "auto";
+}
+
 // What databases share that may be slow or away: a server and bucket, or a folder above.
 std::string store_of(const std::string& replica) {
   const std::string place = daemon::place_of(replica).value_or(replica);
@@ -143,7 +147,7 @@ daemon::Job ConfiguredJobs::job_of(DatabaseJob database) {
   daemon::Job job;
   job.name = database.path;
   job.settings = text_of(database.replica, database.state_root, s.interval_ms, s.wal_switch, s.spool_limit_bytes,
-                         s.segment_level, s.snapshot_level, fmt::format("{}", fmt::join(s.level_windows_ms, ",")),
+                         s.segment_level, s.snapshot_level, text_of(s.level_windows_ms),
                          s.kept_limit_bytes, s.snapshot_interval_ms, s.restore_if_missing,
                          daemon::retention_text(s.retention), database.stop_timeout_ms, database.sleep_after_ms,
                          text_of(database.prices));

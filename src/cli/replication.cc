@@ -128,6 +128,7 @@ Result<void> Replication::open_replicator() {
   if (options_.retention) {
     CAIRN_ASSIGN(options.pruner, make_pruner(*options_.retention, system_.clock, system_.readers(options_.url)));
   }
+  if (!options_.level_windows_ms) options.level_windows_ms = default_level_windows_ms(store_->capabilities());
   CAIRN_ASSIGN(replicator_, Replicator::open(*store_, *system_.files, *system_.executor, system_.random, options));
   return {};
 }
@@ -145,7 +146,7 @@ ReplicatorOptions Replication::replicator_options() const {
   options.segment_level = options_.segment_level;
   options.snapshot_level = options_.snapshot_level;
   options.copy_unchanged = options_.copy_unchanged;
-  options.level_windows_ms = options_.level_windows_ms;
+  if (options_.level_windows_ms) options.level_windows_ms = *options_.level_windows_ms;
   options.kept_limit_bytes = options_.kept_limit_bytes;
   options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };

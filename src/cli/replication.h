@@ -37,7 +37,7 @@ struct ReplicationOptions {
   std::uint64_t spool_limit_bytes = ReplicatorOptions().spool_limit_bytes;
   int segment_level = ReplicatorOptions().segment_level, snapshot_level = ReplicatorOptions().snapshot_level;
   CopyUnchanged copy_unchanged = CopyUnchanged::yes;
-  std::vector<std::int64_t> level_windows_ms = ReplicatorOptions().level_windows_ms;
+  std::optional<std::vector<std::int64_t>> level_windows_ms;  // none: default_level_windows_ms() of the store
   std::uint64_t kept_limit_bytes = ReplicatorOptions().kept_limit_bytes;
   std::int64_t snapshot_interval_ms = ReplicatorOptions().snapshot_interval_ms;
   // Whether the store is asked, before anything else, if it can be used at all.

@@ -245,7 +245,7 @@ void Parser::read_settings(const TomlSection& section, DatabaseSettings& setting
   section.read_number("segment_level", settings.segment_level, 1, 19);
   section.read_number("snapshot_level", settings.snapshot_level, 1, 19);
   if (const auto levels = section.text("levels")) {
-    Result<std::vector<std::int64_t>> windows = parse_windows(*levels);
+    Result<std::optional<std::vector<std::int64_t>>> windows = parse_windows(*levels);
     if (windows) settings.level_windows_ms = std::move(*windows);
     else section.complain("levels", windows.error().with("levels").message());
   }

@@ -26,7 +26,7 @@ struct DatabaseSettings {
   bool wal_switch = true;
   std::uint64_t spool_limit_bytes = 100ull << 20;
   int segment_level = 1, snapshot_level = 3;
-  std::vector<std::int64_t> level_windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
+  std::optional<std::vector<std::int64_t>> level_windows_ms;  // none: default_level_windows_ms() of the store
   std::uint64_t kept_limit_bytes = 512ull << 20;
   std::int64_t snapshot_interval_ms = 86'400'000;
   bool restore_if_missing = false;  // of a path: before it is followed

@@ -81,7 +81,7 @@ TEST(Config, WhatIsNotSaidIsTheDefault) {
   EXPECT_EQ(database.spool_limit_bytes, 100u << 20);
   EXPECT_EQ(database.segment_level, 1);
   EXPECT_EQ(database.snapshot_level, 3);
-  EXPECT_EQ(database.level_windows_ms, ReplicatorOptions().level_windows_ms);
+  EXPECT_EQ(database.level_windows_ms, std::nullopt);
   EXPECT_EQ(database.kept_limit_bytes, 512u << 20);
   EXPECT_EQ(database.snapshot_interval_ms, 86'400'000);
   EXPECT_EQ(retention_text(database.retention), retention_text(PrunePolicy()));

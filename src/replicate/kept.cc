@@ -15,7 +15,7 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
-constexpr std::uint64_t kMostInMemory_bytes = 32 << 10;
+constexpr std::uint64_t kMostInMemory_bytes = 96 << 10;
 constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.
@@ -182,7 +182,7 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   MutexLock hold(mutex_);
   // What this process has published is not what was found under its name: taken() has it.
   for (const KeptObject& object : taken_) {
-    std::erase_if(kept, [&](const KeptObject& found) { return found.path == object.path; });
+    std::erase_if(kept, [&](const KeptObject& other) { return other.path == object.path; });
     if (object.bytes) (void)files_.remove(object.path);
   }
   size_bytes_ = 0;

@@ -1,5 +1,6 @@
 // What is published is merged by time, from the local disk alone; what a bundle replaces goes after a while; and
 // whatever happens to clocks, store and process, every restore point stays what it was.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "replicate/levels_fixture.h"
@@ -335,6 +336,15 @@ TEST_F(Levels, AFileThatAPowerLossHasGarbledIsNotMerged) {
   publish();
   rest();
   expect_every_state();
+}
+
+TEST(LevelWindows, WhereLookingIsFreeAnObjectForEachTenSecondsIsLeftOut) {
+  StoreCapabilities store;
+  EXPECT_THAT(default_level_windows_ms(store),
+              ::testing::ElementsAre(10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000));
+  store.looking_is_free = true;
+  EXPECT_THAT(default_level_windows_ms(store),
+              ::testing::ElementsAre(60'000, 300'000, 1'200'000, 3'600'000, 21'600'000));
 }
 
 TEST_F(Levels, WindowsThatAreNoMultiplesAreRefused) {

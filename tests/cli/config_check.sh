@@ -15,6 +15,7 @@ j = json.load(open(sys.argv[1]))
 d = {x["database"]: x for x in j["databases"]}
 assert d["/srv/app/app.db"]["replica"].startswith("s3://my-bucket/elsewhere/app.db?"), d
 assert d["/srv/shop/orders.db"]["interval_ms"] == 100 and d["/srv/app/app.db"]["interval_ms"] == 1000
+assert d["/srv/app/app.db"]["level_windows_ms"] == "auto", d
 l = {x["container"]: x for x in j["layers"]}
 assert l["web_2"]["lower"] == ["/srv/image/rootfs"] and l["web_2"]["quiet_ms"] == 10000
 assert j["state_dir"] and j["stop_timeout_ms"] == 30000' "$out"
