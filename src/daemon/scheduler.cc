@@ -2,7 +2,7 @@
 // part that is at work is kept, and looked at when its step has ended.
 //
 // The thread that waits leaves inotify alone for a moment after each event: while applications write, every write
-// would wake it, and it could tell nothing new. The moment is the longer the more are open, up to 20 ms. How far
+// would wake it, and it could tell nothing new. The moment is the longer the more are open, up to 30 ms. How far
 // somebody's checkpoint has come, and that a commit is whole of which the WAL was written before, shows in shared
 // memory only. So a database is looked at again after some milliseconds even if no file changes, for a second after
 // its file was written (somebody checkpoints) or its WAL was and no commit came of it yet; each time a quarter later,
@@ -38,7 +38,7 @@ constexpr std::int64_t kTellCommitsWithin_us = 1'000'000;
 constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
 
 // What is due in more than so many ticks may be later by one; and how long a tick may get.
-constexpr std::int64_t kTicks = 8, kMostTick_us = 20'000;
+constexpr std::int64_t kTicks = 8, kMostTick_us = 30'000;
 
 std::int64_t rounded_up(std::int64_t due_us, std::int64_t grain_us) {
   grain_us = std::max<std::int64_t>(grain_us, 1);
