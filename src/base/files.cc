@@ -285,7 +285,9 @@ std::string parent_directory(std::string_view path) {
 }
 
 std::string join_path(std::string_view directory, std::string_view name) {
-  std::string path(directory);
+  std::string path;
+  path.reserve(directory.size() + 1 + name.size());
+  path.append(directory);
   if (!path.empty() && path.back() != '/') path.push_back('/');
   return path.append(name);
 }

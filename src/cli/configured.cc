@@ -155,7 +155,7 @@ int Configured::run() {
     const std::int64_t longest_ms = jobs_.look_at_stores() ? kStoreLookMs : kLookMs;
     const std::int64_t often_ms = std::clamp(20 * look_took_ms, kUnwatchedLookMs, kLookMs);
     const std::int64_t longest_gap_ms = loaded_.found.underway.empty() ? kSeldomLookMs : kLookMs;
-    const std::int64_t seldom_ms = std::clamp(500 * look_cost_ms, kLookMs, longest_gap_ms);
+    const std::int64_t seldom_ms = std::clamp(1000 * look_cost_ms, kLookMs, longest_gap_ms);
     const std::int64_t look_ms = is_all_watched() || !looks_for_names() ? seldom_ms : often_ms;
     const std::int64_t beat_ms = service_manager_.beat_ms().value_or(kLookMs);
     service_manager_.beat();

@@ -34,8 +34,8 @@ std::int64_t times(std::size_t count, std::size_t often) { return static_cast<st
 
 // These may be late, so that one waking serves many: nobody waits for what is told, and a merge has seconds.
 constexpr std::int64_t kTellWithin_us = 100'000;
-constexpr std::int64_t kTellCommitsWithin_us = 1'000'000;
-constexpr std::int64_t kUpkeepWithin_us = 1'000'000;
+constexpr std::int64_t kTellCommitsWithin_us = 3'000'000;
+constexpr std::int64_t kUpkeepWithin_us = 5'000'000;
 
 // What is due in more than so many ticks may be later by one; and how long a tick may get.
 constexpr std::int64_t kTicks = 8, kMostTick_us = 30'000;
@@ -228,7 +228,7 @@ std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
       Work work = begin_work(pool, {driven.tended, lane, device_of(driven, part), id});
       work.driven = &driven;
       work.part = part;
-      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.busy_after_us;
+      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.idle_look_us;
       return work;
     }
     queues_[pool].done(lane);
@@ -294,7 +294,11 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
   if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = rounded_up(due_us, tick_us());
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
-  if (state.at == PartState::At::rest && state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
+  if (state.at == PartState::At::rest && state.due_us != kNever) {
+    const bool is_soon_enough = due_us > mono_us() && state.due_us <= rounded_up(due_us, tick_us());
+    if (is_soon_enough) return;
+    timers_of(part).erase({state.due_us, driven.id, part});
+  }
   state.due_us = due_us;
   if (state.at == PartState::At::work) return;
   if (due_us <= mono_us()) return enqueue(driven, part);

@@ -334,19 +334,20 @@ Result<Finding> find_history(const AttachContext& c, const restore::HeadState& h
 }
 
 // A spool that follows what was published, or an empty one.
-bool follows(const Spool& spool, const LocalRecord& record) {
+bool follows(const Spool& spool, Sequence published, std::uint64_t hash) {
   const auto front = spool.front();
-  return !front || (front->sequence == record.published.next() && front->hash_before == record.published_hash);
+  return !front || (front->sequence == published.next() && front->hash_before == hash);
 }
 
 // Of a spool that goes on being added to.
-Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& head, Spool& spool) {
-  const LocalRecord record = c.local.record();
-  if (head.newest == record.published) return true;
-  // The store is ahead by the one segment that was meant to be put: it must be the one that the spool begins with.
+Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& head, Sequence presumed, Spool& spool) {
+  if (head.newest == c.local.record().published) return head.newest == presumed;
+  // The store is ahead by the one segment that was meant to be put: it must be what capture stands on, or the one that
+  // the spool begins with.
   const auto front = spool.front();
   const std::uint64_t head_hash = head.footer.hash_after();
-  if (!front || front->sequence != head.newest || front->hash_after != head_hash) return false;
+  const bool is_front = front && front->sequence == head.newest && front->hash_after == head_hash;
+  if (head.newest != presumed && !is_front) return false;
   CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
     r.published = head.newest;
     r.published_hash = head_hash;
@@ -395,9 +396,14 @@ Result<std::optional<Base>> presume(const AttachContext& context, const Time& no
   CAIRN_ASSIGN(Base base, open_base(context, record.lineage));
   base.start = Start::go_on;
   base.spool->pop_published(record.published, nullptr);
+  // That what was meant to be put has been may not be noted yet.
+  const bool is_put = record.intent == record.published.next() && record.captured >= record.intent &&
+                      follows(*base.spool, record.intent, record.intent_hash);
+  base.published = is_put ? record.intent : record.published;
+  const std::uint64_t hash = is_put ? record.intent_hash : record.published_hash;
   // A power loss may have taken what was remembered last: only the store can tell then.
-  if (!follows(*base.spool, record)) return std::optional<Base>();
-  CAIRN_ASSIGN(const bool known, settle_hashes(context, base, record.published, record.published_hash));
+  if (!follows(*base.spool, base.published, hash)) return std::optional<Base>();
+  CAIRN_ASSIGN(const bool known, settle_hashes(context, base, base.published, hash));
   if (!known) return std::optional<Base>();
   return std::optional(std::move(base));
 }
@@ -405,7 +411,7 @@ Result<std::optional<Base>> presume(const AttachContext& context, const Time& no
 Result<bool> confirm(const AttachContext& context, const Finding& finding, const Presumption& presumed, Spool& spool,
                      const Time& now) {
   if (finding.start != presumed.start) return false;
-  if (finding.start == Start::go_on) return confirm_history(context, finding.head, spool);
+  if (finding.start == Start::go_on) return confirm_history(context, finding.head, presumed.published, spool);
   if (finding.start != Start::begin) return false;
   if (!finding.lineage.is_zero()) {
     CAIRN_TRY(claim_no_more_than(context, finding.lineage, Sequence(0)));

@@ -33,6 +33,7 @@ struct Base {
   std::uint64_t hash = 0;       // of that state
   std::uint32_t page_size = 0;  // 0 with Start::begin
   std::int64_t begun_ms = 0;    // with Start::begin: the time that the claim says, and that names the first snapshot
+  Sequence published;           // by presume(): what the store is taken to end with
   bool has_snapshot = false;    // some restore is possible at all
   std::string previous_host;    // with must_equal: who wrote last, for the message
   std::unique_ptr<Spool> spool;
@@ -76,6 +77,7 @@ struct Presumption {
   Start start = Start::begin;
   Id128 lineage;
   std::int64_t begun_ms = 0;
+  Sequence published;
 };
 // True: it is so, and capture goes on as it began. False: it is otherwise, and nothing has been changed; what was
 // captured meanwhile does not follow what the store holds. `spool` is what capture adds to.

@@ -231,8 +231,7 @@ Result<void> CapturedState::become(sqlite::Database& database, Sequence sequence
 // Where we are, for a next process. Not synced: what a power loss takes of it costs a reconcile. But that the database
 // continues this history, which a person may have decided, is synced once.
 Result<void> CapturedState::save(const sqlite::Database& database) {
-  const Sync sync = shared_.local->record().proven ? Sync::no : Sync::yes;
-  return shared_.local->update(sync, [&](LocalRecord& r) {
+  const auto change = [&](LocalRecord& r) {
     r.captured = sequence_;
     r.captured_hash = hash_;
     r.page_size = page_size_;
@@ -243,7 +242,10 @@ Result<void> CapturedState::save(const sqlite::Database& database) {
     r.has_position = true;
     r.proven = true;
     r.rests = false;
-  });
+  };
+  if (!shared_.local->record().proven) return shared_.local->update(Sync::yes, change);
+  const auto front = spool_->front();
+  return front && !front->has_file ? shared_.local->note_captured(change) : shared_.local->update(Sync::no, change);
 }
 
 }  // namespace cairn::replicate

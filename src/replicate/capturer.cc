@@ -116,7 +116,8 @@ Result<void> Capturer::make_spool_durable_when_due(const Time& now) {
     return {};
   }
   sync_due_us_ = now.mono_us + kSync_us;  // should it fail
-  const auto durable = state_->spool().make_durable();
+  auto durable = state_->spool().make_durable();
+  if (durable) durable = shared_.local->write_down();
   if (!durable && durable.error().kind() != ErrorKind::io) return durable;
   spool_trouble_ = durable ? std::string() : durable.error().message();
   if (!durable) shared_.set_status([](ReplicatorStatus& s) { ++s.database_errors[std::size_t(ErrorKind::io)]; });
@@ -134,7 +135,7 @@ Result<Step> Capturer::trouble(const Error& error, const Time& now) {
   }
   if (kind == ErrorKind::conflict || (!passes && !followed_once_)) return error;
   let_others_checkpoint();
-  if (state_) (void)state_->spool().write_front();  // what is in the way may last
+  shared_.write_front();  // what is in the way may last
   // A hold that was lost half-way is not repaired but begun anew: reopening compares every page.
   const bool lost = database_ && (database_->hold() == sqlite::Hold::none || database_->index_is_cut());
   if (lost || kind == ErrorKind::corrupt) let_go(sqlite::CloseMode::abandon);
@@ -215,7 +216,7 @@ void Capturer::let_go(sqlite::CloseMode mode) {
 
 void Capturer::end() {
   let_others_checkpoint();
-  if (state_) (void)state_->spool().write_front();  // else the next start compares
+  shared_.write_front();  // else the next start compares
 }
 
 void Capturer::close(StopMode mode) {

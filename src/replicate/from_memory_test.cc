@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "replicate/local_state.h"
 #include "segment/keys.h"
 #include "store/directory_store.h"
 #include "support/recording_store.h"
@@ -18,6 +19,8 @@ namespace {
 using replicator_test::App;
 using replicator_test::LimitedFiles;
 using replicator_test::ReplicatorTest;
+using replicate::LocalRecord;
+using replicate::LocalState;
 namespace fs = std::filesystem;
 
 class FromMemory : public ReplicatorTest {
@@ -47,6 +50,19 @@ class FromMemory : public ReplicatorTest {
     now_.mono_us += 20'000;
     const auto step = replicator_->capture_step(now_);
     ASSERT_TRUE(step) << step.error().message();
+  }
+  // Until capture follows what is remembered.
+  void follow_without_store() {
+    start();
+    for (int i = 0; i < 200 && replicator_->status().captured_sequence == 0; ++i) {
+      (void)replicator_->publish_step(now_);
+      capture();
+    }
+    ASSERT_EQ(replicator_->status().captured_sequence, 1u);
+  }
+  LocalRecord noted() {
+    auto record = LocalState::read_record(*files_, (dir_ / "state").string());
+    return record ? *record : LocalRecord{};
   }
   void take_store_away() { fs::rename(folder(), folder() + ".elsewhere"); }
   void bring_store_back() {
@@ -246,6 +262,73 @@ TEST_F(FromMemory, ALargeDatabaseIsNotComparedForIt) {
   App(db_path_).must(fill(1));
   for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
   EXPECT_EQ(files_in("spool"), 1);
+  expect_replica_is_current();
+}
+
+// What is noted of a put is written with the note of the next one, or when none follows: until then a kill leaves the
+// intent, and what the store holds.
+
+TEST_F(FromMemory, AKillThatTakesTheNoteOfAPutCostsNoComparison) {
+  capture_one();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  ASSERT_EQ(published(), 1u);
+  stop(StopMode::crash);
+  ASSERT_EQ(noted().published.value, 0u);
+  start();
+  must_settle();
+  App(db_path_).must(fill(1));
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_EQ(reconciles(), 0u);
+}
+
+TEST_F(FromMemory, ThatOneWasPutIsNotedWhenNoneFollows) {
+  capture_one();
+  const auto step = replicator_->publish_step(now_);
+  ASSERT_TRUE(step);
+  EXPECT_EQ(noted().published.value, 0u);
+  ASSERT_LE(step->next_us, now_.mono_us + 2'000'000);
+  now_.mono_us = step->next_us;
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  EXPECT_EQ(noted().published.value, 1u);
+  EXPECT_EQ(noted().captured.value, 1u);
+}
+
+TEST_F(FromMemory, ThatOneWasPutIsNotedByAStop) {
+  capture_one();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  stop();
+  EXPECT_EQ(noted().published.value, 1u);
+}
+
+// What was meant to be put is taken to have been, until the store says whether it was.
+TEST_F(FromMemory, AfterAKillWithTheStoreAwayCaptureGoesOnFromWhatWasPut) {
+  capture_one();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  stop(StopMode::crash);
+  take_store_away();
+  follow_without_store();
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 100; ++i) capture();
+  EXPECT_EQ(replicator_->status().captured_sequence, 2u);
+  bring_store_back();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_EQ(reconciles(), 0u);
+}
+
+TEST_F(FromMemory, AfterAKillWithTheStoreAwayWhatWasNotPutAfterAllIsComparedAnew) {
+  capture_one();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  stop(StopMode::crash);
+  ASSERT_TRUE(fs::remove(folder() + "/" + segment::segment_key(options().replica, Sequence(1))));
+  take_store_away();
+  follow_without_store();
+  bring_store_back();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+  EXPECT_EQ(reconciles(), 1u);
+  App(db_path_).must(fill(1));
   expect_replica_is_current();
 }
 

@@ -141,6 +141,7 @@ Result<void> LocalState::write(Sync sync) {
   ++generation_;
   const std::size_t slot = sync == Sync::yes ? next_synced_slot_ : kSyncedSlots;
   CAIRN_TRY(file_->write_at(slot * kSlotBytes, encode(record_, generation_)));
+  is_noted_only_ = false;
   if (sync == Sync::no) return {};
   CAIRN_TRY(file_->sync());
   next_synced_slot_ = (next_synced_slot_ + 1) % kSyncedSlots;

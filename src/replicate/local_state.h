@@ -97,16 +97,45 @@ class LocalState {
     return write(sync);
   }
 
+  // Two notes that the file may get later: with the next that is written, or by write_down(). What is captured, where the
+  // intent to put it is still to come: until then a next process finds what was captured before, which is in the WAL
+  // still. What is published, unless `at_once`: until then the intent says that it may be.
+  template <class Change>
+  Result<void> note_captured(Change change) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    change(record_);
+    return note(record_.captured > record_.intent);
+  }
+  Result<void> note_published(Sequence sequence, std::uint64_t hash, bool at_once) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    record_.published = sequence;
+    record_.published_hash = hash;
+    return note(!at_once);
+  }
+  bool is_written_down() const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return !is_noted_only_;
+  }
+  Result<void> write_down() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return is_noted_only_ ? write(Sync::no) : Result<void>();
+  }
+
  private:
   explicit LocalState(std::unique_ptr<File> file) : file_(std::move(file)) {}
   Result<void> read();
   Result<void> write(Sync sync) REQUIRES(mutex_);
+  Result<void> note(bool later) REQUIRES(mutex_) {
+    is_noted_only_ = later;
+    return later ? Result<void>() : write(Sync::no);
+  }
 
   std::unique_ptr<File> file_;
   mutable Mutex mutex_;
   LocalRecord record_ GUARDED_BY(mutex_);
   std::uint64_t generation_ GUARDED_BY(mutex_) = 0;
   std::size_t next_synced_slot_ GUARDED_BY(mutex_) = 0;
+  bool is_noted_only_ GUARDED_BY(mutex_) = false;  // the file has not all of it yet
 };
 
 }  // namespace cairn::replicate

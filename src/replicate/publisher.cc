@@ -24,6 +24,7 @@
 
 namespace cairn::replicate {
 namespace {
+constexpr std::int64_t kWriteDown_us = 2'000'000;
 constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
@@ -59,8 +60,10 @@ Result<Step> Publisher::step(const Time& now) {
     patience_.reset();
     shared_.set_status([](ReplicatorStatus& s) { s.store_trouble.clear(); });
     not_before_us_ = next_turn_us(*spool, now);
-    return Step{spool->count() > 0 ? not_before_us_ : now.mono_us + kNothingDue_us};
+    if (spool->count() > 0) return Step{not_before_us_};
+    return Step{now.mono_us + (shared_.local->is_written_down() ? kNothingDue_us : kWriteDown_us)};
   }
+  (void)shared_.local->write_down();
   return Step{now.mono_us + kNothingDue_us};
 }
 
@@ -206,10 +209,7 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   if (!is_there) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
   newest_put_ = segment->sequence;
   newest_etag_ = *etag;
-  CAIRN_TRY(shared_.local->update(Sync::no, [&](LocalRecord& r) {
-    r.published = segment->sequence;
-    r.published_hash = segment->hash_after;
-  }));
+  CAIRN_TRY(shared_.local->note_published(segment->sequence, segment->hash_after, segment->has_file));
   {
     MutexLock hold(shared_.mutex);
     shared_.published = segment->sequence;
@@ -341,7 +341,7 @@ void Publisher::finish() {
 Result<Step> Publisher::trouble(const Error& error, const Time& now) {
   const auto wait_us = patience_.wait_us(error, shared_.random);
   if (!wait_us) return error;
-  if (const auto spool = shared_.current_spool()) (void)spool->put_front_aside();  // else it stays in memory
+  if (const auto spool = shared_.current_spool(); spool && spool->put_front_aside()) (void)shared_.local->write_down();
   not_before_us_ = now.mono_us + *wait_us;
   shared_.set_status([&](ReplicatorStatus& s) {
     s.store_trouble = error.message();

@@ -124,6 +124,7 @@ class ReplicatorImpl final : public Replicator {
     if (mode == StopMode::tidy) {
       levels_.close();
       publisher_.finish();
+      (void)shared_.local->write_down();
     }
     shared_.local.reset();
     shared_.lock.reset();

@@ -120,6 +120,10 @@ struct Shared {
     MutexLock hold(mutex);
     return spool;
   }
+  // What waits in memory gets its file, and the note that it is captured goes with it.
+  void write_front() {
+    if (const auto waiting = current_spool(); waiting && waiting->write_front()) (void)local->write_down();
+  }
   std::shared_ptr<SnapshotJob> current_job() const EXCLUDES(mutex) {
     MutexLock hold(mutex);
     return job;

@@ -4,14 +4,13 @@
 
 #include "fmt/format.h"
 #include "replicate/kept.h"
+#include "segment/keys.h"
 #include "segment/reader.h"
 
 namespace cairn::replicate {
 namespace {
 
 constexpr std::string_view kSuffix = ".wal.zst";
-
-std::string file_name(Sequence sequence) { return fmt::format("{:020}{}", sequence.value, kSuffix); }
 
 std::uint64_t commits_in(const segment::Footer& footer) {
   std::uint64_t commits = 0;
@@ -92,7 +91,7 @@ Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& d
   if (!names) return names.error();
   LeftOver left;
   for (const std::string& name : *names) {
-    if (!name.ends_with(kSuffix) || name <= file_name(published)) continue;
+    if (!name.ends_with(kSuffix) || name <= segment::segment_name(published)) continue;
     CAIRN_ASSIGN(auto file, files.open(join_path(directory, name), OpenMode::read));
     CAIRN_ASSIGN(const std::uint64_t size, file->size());
     left.size_bytes += size;
@@ -126,7 +125,7 @@ Result<void> Spool::load(const Id128& lineage) {
   return removed ? files_.sync_directory(directory_) : Result<void>();  // their numbers are used again, as in clear()
 }
 
-std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, file_name(sequence)); }
+std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, segment::segment_name(sequence)); }
 
 std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
 

@@ -24,7 +24,10 @@ Result<bool> Capturer::presume_when_due(const Time& now) {
     shared_.footing = can ? Footing::presumed : Footing::none;
     if (base && !can) shared_.may_presume = false;
     if (can) {
-      shared_.presumption = {.start = (*base)->start, .lineage = (*base)->lineage, .begun_ms = (*base)->begun_ms};
+      shared_.presumption = {.start = (*base)->start,
+                             .lineage = (*base)->lineage,
+                             .begun_ms = (*base)->begun_ms,
+                             .published = (*base)->published};
       shared_.spool = std::move((*base)->spool);
     }
   }

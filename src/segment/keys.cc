@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/clock.h"
+#include "base/files.h"
 
 namespace cairn::segment {
 namespace {
@@ -19,7 +21,14 @@ constexpr std::size_t kMaxLevelDigits = 3;
 // A replica's path with exactly one slash after it; nothing for the store's root.
 std::string joined(std::string_view replica, std::string_view rest) {
   while (!replica.empty() && replica.back() == '/') replica.remove_suffix(1);
-  return replica.empty() ? std::string(rest) : fmt::format("{}/{}", replica, rest);
+  return join_path(replica, rest);
+}
+
+// fmt::format("{:020}"), which takes a hundred times as long: of one segment this is asked for a dozen times.
+std::array<char, kSequenceDigits> digits_of(std::uint64_t number) {
+  std::array<char, kSequenceDigits> digits;
+  for (std::size_t at = digits.size(); at-- > 0; number /= 10) digits[at] = static_cast<char>('0' + number % 10);
+  return digits;
 }
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
@@ -93,8 +102,13 @@ std::string snapshot_key(std::string_view replica, std::int64_t time_ms, Sequenc
                                      kSnapshotSuffix));
 }
 
+std::string segment_name(Sequence sequence) {
+  const auto digits = digits_of(sequence.value);
+  return std::string(digits.begin(), digits.end()).append(kSegmentSuffix);
+}
+
 std::string segment_key(std::string_view replica, Sequence sequence) {
-  return joined(replica, fmt::format("wal/{:020}{}", sequence.value, kSegmentSuffix));
+  return joined(replica, "wal/" + segment_name(sequence));
 }
 
 std::string merged_key(std::string_view replica, int level, Sequence first, Sequence last) {

@@ -33,6 +33,7 @@ struct ObjectName {
 std::string metadata_key(std::string_view replica);
 std::string snapshot_key(std::string_view replica, std::int64_t time_ms, Sequence sequence);
 std::string segment_key(std::string_view replica, Sequence sequence);
+std::string segment_name(Sequence sequence);  // the last part of it
 std::string merged_key(std::string_view replica, int level, Sequence first, Sequence last);
 
 // The record of the `number`th prune, and the number that such a key says.
