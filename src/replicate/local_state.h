@@ -97,9 +97,9 @@ class LocalState {
     return write(sync);
   }
 
-  // Two notes that the file may get later: with the next that is written, or by write_down(). What is captured, where the
-  // intent to put it is still to come: until then a next process finds what was captured before, which is in the WAL
-  // still. What is published, unless `at_once`: until then the intent says that it may be.
+  // Two notes that the file may get later: with the next that is written, or by write_down(). What is captured, where
+  // the intent to put it is still to come: until then a next process finds what was captured before, which is in the
+  // WAL still. What is published, unless `at_once`: until then the intent says that it may be.
   template <class Change>
   Result<void> note_captured(Change change) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
