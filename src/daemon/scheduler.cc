@@ -228,7 +228,9 @@ std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
       Work work = begin_work(pool, {driven.tended, lane, device_of(driven, part), id});
       work.driven = &driven;
       work.part = part;
-      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= options_.timing.idle_look_us;
+      const RunTiming& timing = options_.timing;
+      const std::int64_t quiet_us = watch_->is_watched(id) ? timing.idle_look_us : timing.busy_after_us;
+      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= quiet_us;
       return work;
     }
     queues_[pool].done(lane);

@@ -143,8 +143,10 @@ Result<Finding> find_no_history(const AttachContext& c) {
     CAIRN_ASSIGN(claim, read_claim(c.store, c.options.replica));
   }
   const bool was_ours = !claim || claim->lineage == record.lineage;
-  // The claim is put before the first snapshot is begun, whose hash the record has: without a claim it has vanished.
-  const bool had_begun = record.published.value > 0 || (!claim && record.published_hash != 0);
+  // The claim is put before the first snapshot is begun, whose hash the record has, and before any segment: without a
+  // claim it has vanished.
+  const bool had_put = record.published_hash != 0 || record.intent.value > 0;
+  const bool had_begun = record.published.value > 0 || (!claim && had_put);
   if (was_ours && had_begun && !adopt) {
     const std::string had = record.published.value > 0
                                 ? fmt::format("{} segments have been published to it", record.published.value)

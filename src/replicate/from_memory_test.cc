@@ -301,6 +301,28 @@ TEST_F(FromMemory, ThatOneWasPutIsNotedByAStop) {
   EXPECT_EQ(noted().published.value, 1u);
 }
 
+// Without its claim the store is not the one that segments were put into.
+TEST_F(FromMemory, AnEmptyFolderIsRefusedAfterAKillBesideTheFirstSnapshot) {
+  make_database();
+  start();
+  for (int i = 0; i < 200 && published() == 0; ++i) {
+    App(db_path_).must(fill(1));
+    ASSERT_TRUE(replicator_->publish_step(now_));
+    capture();
+  }
+  ASSERT_EQ(published(), 1u);
+  ASSERT_FALSE(replicator_->status().has_snapshot);
+  stop(StopMode::crash);
+  ASSERT_EQ(noted().published.value, 0u);
+  fs::remove_all(folder());
+  open_store();
+  start();
+  const auto step = replicator_->publish_step(now_);
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().kind(), ErrorKind::conflict) << step.error().message();
+  EXPECT_TRUE(fs::is_empty(folder()));
+}
+
 // What was meant to be put is taken to have been, until the store says whether it was.
 TEST_F(FromMemory, AfterAKillWithTheStoreAwayCaptureGoesOnFromWhatWasPut) {
   capture_one();

@@ -94,6 +94,7 @@ class LocalState {
   Result<void> update(Sync sync, Change change) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     change(record_);
+    is_noted_only_ = true;
     return write(sync);
   }
 
@@ -126,7 +127,7 @@ class LocalState {
   Result<void> read();
   Result<void> write(Sync sync) REQUIRES(mutex_);
   Result<void> note(bool later) REQUIRES(mutex_) {
-    is_noted_only_ = later;
+    is_noted_only_ = true;
     return later ? Result<void>() : write(Sync::no);
   }
 

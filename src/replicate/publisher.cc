@@ -63,8 +63,8 @@ Result<Step> Publisher::step(const Time& now) {
     if (spool->count() > 0) return Step{not_before_us_};
     return Step{now.mono_us + (shared_.local->is_written_down() ? kNothingDue_us : kWriteDown_us)};
   }
-  (void)shared_.local->write_down();
-  return Step{now.mono_us + kNothingDue_us};
+  const bool is_written = shared_.local->write_down().has_value();
+  return Step{now.mono_us + (is_written ? kNothingDue_us : kWriteDown_us)};
 }
 
 // True: what the store says is what capture stands on from now on. False: capture has to do something first.
