@@ -77,7 +77,7 @@ struct Presumption {
   Start start = Start::begin;
   Id128 lineage;
   std::int64_t begun_ms = 0;
-  Sequence published;
+  Sequence published;  // what the store is taken to end with
 };
 // True: it is so, and capture goes on as it began. False: it is otherwise, and nothing has been changed; what was
 // captured meanwhile does not follow what the store holds. `spool` is what capture adds to.

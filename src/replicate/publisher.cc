@@ -24,7 +24,7 @@
 
 namespace cairn::replicate {
 namespace {
-constexpr std::int64_t kWriteDown_us = 2'000'000;
+constexpr std::int64_t kWriteDown_us = 2'000'000;  // what is only noted, when nothing else writes it
 constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
 constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
