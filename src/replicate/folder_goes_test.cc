@@ -51,15 +51,23 @@ class GoingStore final : public StoreAround<GoingStore> {
   std::uint64_t requests() const { return requests_; }
 
   Result<void> remove(std::string_view key) override {
+    ++removed;
     return keeps_all ? Error(ErrorKind::io, "it cannot be removed") : StoreAround::remove(key);
   }
   bool keeps_all = false;
+  std::uint64_t removed = 0;
+  std::uint64_t look_fails_at = kNever;  // the next look from this request on, as on a network that is in trouble
   std::function<void()> meanwhile;  // once, at this request
   std::uint64_t meanwhile_at = 0;
 
   Store& inner() const { return *inner_; }
   template <class Call>
-  auto around(const StoreCall&, const Call& call) -> decltype(call()) {
+  auto around(const StoreCall& what, const Call& call) -> decltype(call()) {
+    const bool puts = what.operation == Operation::put_new || what.operation == Operation::put_if;
+    if (!puts && requests_ >= look_fails_at) {
+      look_fails_at = kNever;
+      return Error(ErrorKind::retry_later, "it cannot be looked at");
+    }
     if (requests_ == goes_at_) go();
     if (requests_ == is_back_at_) come_back();
     if (++requests_ == meanwhile_at && meanwhile) std::exchange(meanwhile, {})();
@@ -179,6 +187,30 @@ TEST_F(FolderGoes, WhatAnEarlierPutHasLeftInItsPlaceIsNotThePredecessor) {
   going_->come_back();
   now_.mono_us += 60'000'000;
   expect_replica_is_current();
+}
+
+// That it cannot be looked at says nothing of where it is. What was put stays: others may rest on it already.
+TEST_F(FolderGoes, WhatCannotBeLookedAtHasNotGone) {
+  follow_new_database();
+  App app(db_path_);
+  std::uint64_t failed = 0;
+  for (std::uint64_t at = 0; at < 200; ++at) {
+    SCOPED_TRACE(at);
+    app.must(fill(3));
+    replicator_->request_snapshot();
+    going_->go_before(kNever, kNever);  // they are counted from here
+    going_->look_fails_at = at;
+    for (int i = 0; i < 50; ++i) ASSERT_FALSE(turn());
+    const bool has_failed = going_->look_fails_at == kNever;
+    going_->look_fails_at = kNever;
+    now_.mono_us += 60'000'000;  // it had been told to wait
+    expect_replica_is_current();
+    ASSERT_EQ(going_->removed, 0u);
+    if (!has_failed) break;
+    ++failed;
+  }
+  EXPECT_GE(failed, 10u);
+  EXPECT_LT(failed, 200u);
 }
 
 // Merged while nobody wrote: then neither the newest segment nor a name that ends there has to be left.

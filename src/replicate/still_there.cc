@@ -45,8 +45,8 @@ Result<bool> has_claim(Store& store, std::string_view replica, const Id128& line
   return claim.error().with("look at " + segment::metadata_key(replica));
 }
 
-// As of `record`.
-Result<void> expect_there(const Shared& shared, const LocalRecord& record, std::string_view etag) {
+// That the replica is away as of `record`, in words; empty: it is there.
+Result<std::string> missed(const Shared& shared, const LocalRecord& record, std::string_view etag) {
   Store& store = shared.store;
   const std::string& replica = shared.options.replica;
   const FirstSnapshot first = first_snapshot(shared);
@@ -55,31 +55,41 @@ Result<void> expect_there(const Shared& shared, const LocalRecord& record, std::
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
   if (!etag.empty()) {
     const auto found = store.look(newest);
-    if (found && found->etag == etag) return {};
+    if (found && found->etag == etag) return std::string();
   }
   CAIRN_ASSIGN(const bool is_claimed, has_claim(store, replica, record.lineage));
   const auto there = lineage_there(store, newest, replica, published);
   const bool is_ours = there ? *there == record.lineage : there.error().kind() == ErrorKind::corrupt;
   const bool says_all = published.value > 0 || first == FirstSnapshot::under_way;
-  if (is_ours && is_claimed && says_all) return {};
+  if (is_ours && is_claimed && says_all) return std::string();
   const bool is_known = there || is_ours || there.error().kind() == ErrorKind::not_found;
   if (!is_known) return there.error().with("look at " + newest);
   // It may have been merged into another object.
   const auto head = restore::read_head(store, replica);
-  if (head && is_claimed && holds(store, replica, *head, record, first)) return {};
+  if (head && is_claimed && holds(store, replica, *head, record, first)) return std::string();
   const bool is_garbled = !head && head.error().kind() == ErrorKind::corrupt;
-  if (is_garbled && is_claimed && is_ours) return {};  // what is damaged is there
+  if (is_garbled && is_claimed && is_ours) return std::string();  // what is damaged is there
   const bool is_mixed = !head && head.error().kind() == ErrorKind::conflict;  // its claim and its objects disagree
   if (!head && !is_mixed && head.error().kind() != ErrorKind::not_found) return head.error();
   const bool is_same_history = head && is_claimed && head->lineage == record.lineage;
   if (is_same_history) CAIRN_TRY(expect_nobody_else(store, replica, published, record.writer));
   const bool is_other = is_mixed || (there && !is_ours) || (head && head->lineage != record.lineage);
-  const std::string missed = says_all ? newest : "the first snapshot";
-  return Error(ErrorKind::retry_later,
-               fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, "
-                           "moved or mounted there? {}Nothing more is published until it is back; if it is gone for "
-                           "good, stop, and run again: that tells what can be done.",
-                           missed, store.url(), is_other ? "What lies there is of another history. " : ""));
+  const std::string what = says_all ? newest : "the first snapshot";
+  return fmt::format("{} is not in {} any more, although it was published from here: was something unmounted, moved or "
+                     "mounted there? {}Nothing more is published until it is back; if it is gone for good, stop, and "
+                     "run again: that tells what can be done.",
+                     what, store.url(), is_other ? "What lies there is of another history. " : "");
+}
+
+// What is published from here meanwhile is nobody else's: then it is looked at anew.
+Result<std::string> missed(const Shared& shared, std::string_view etag) {
+  while (true) {
+    const LocalRecord before = shared.local->record();
+    Result<std::string> away = missed(shared, before, etag);
+    if (away && away->empty()) return away;
+    const LocalRecord after = shared.local->record();
+    if (after.published == before.published && after.intent == before.intent) return away;
+  }
 }
 
 }  // namespace
@@ -89,26 +99,21 @@ FirstSnapshot first_snapshot(const Shared& shared) {
   return shared.status.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
 }
 
-// What is published from here meanwhile is nobody else's: then it is looked at anew.
 Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
   if (!shared.store.capabilities().looking_is_free) return {};
-  while (true) {
-    const LocalRecord before = shared.local->record();
-    Result<void> there = expect_there(shared, before, etag);
-    if (there) return {};
-    const LocalRecord after = shared.local->record();
-    if (after.published == before.published && after.intent == before.intent) return there;
-  }
+  CAIRN_ASSIGN(std::string away, missed(shared, etag));
+  if (away.empty()) return {};
+  return Error(ErrorKind::retry_later, std::move(away));
 }
 
 Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag) {
   Store& store = shared.store;
   if (!store.capabilities().looking_is_free) return true;
-  if (const auto there = expect_still_there(shared, etag); !there) {
+  CAIRN_ASSIGN(std::string away, missed(shared, etag));  // a look that failed says nothing: what was put stays
+  if (!away.empty()) {
     const auto stray = store.look(put.key);
-    const bool is_it = stray && !put.etag.empty() && stray->etag == put.etag;
-    if (is_it && there.error().kind() == ErrorKind::retry_later) (void)store.remove(put.key);
-    return there.error();
+    if (stray && !put.etag.empty() && stray->etag == put.etag) (void)store.remove(put.key);
+    return Error(ErrorKind::retry_later, std::move(away));
   }
   const auto found = store.look(put.key);
   if (!found && found.error().kind() == ErrorKind::not_found) return false;

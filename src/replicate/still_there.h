@@ -35,7 +35,8 @@ struct JustPut {
 
 // The folder may go while something is being put, too: then that came into the place that is left, or what was in the
 // right one when it began is away by now. It counts once it lies beside what was published before it. False: the
-// replica is there, and it is not in it. retry_later: the replica is away; what was put is removed where it is.
+// replica is there, and it is not in it. retry_later: the replica is away, and what was put is removed where it is. Any
+// error of a look: nothing is removed, since others may rest on it by now, as a prune does on a newer snapshot.
 Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag = {});
 
 // A claim that a person has removed, which is a summary to them, is made anew for whoever begins to publish: where
