@@ -53,6 +53,14 @@ bool has_no_links(int error_number) {
   return error_number == EPERM || error_number == EOPNOTSUPP || error_number == ENOSYS || error_number == EMLINK;
 }
 
+int link_below(int folder, const char* from, const char* to) {
+  if (::linkat(folder, from, folder, to, 0) == 0) return 0;
+  const int link_error = errno;
+  if (!has_no_links(link_error)) return link_error;
+  if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0) return 0;
+  return errno == EINVAL ? link_error : errno;  // EINVAL: this file system cannot do that either
+}
+
 }  // namespace
 
 Error os_error(int error_number, std::string_view what) {
@@ -96,21 +104,15 @@ Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::str
   return {};
 }
 
-int link_without_replacing(const char* from, const char* to) {
-  if (::link(from, to) == 0) return 0;
-  const int link_error = errno;
-  if (!has_no_links(link_error)) return link_error;
-  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
-  return errno == EINVAL ? link_error : errno;  // EINVAL: this file system cannot do that either
-}
+int link_without_replacing(const char* from, const char* to) { return link_below(AT_FDCWD, from, to); }
 
-int move_without_replacing(const char* from, const char* to) {
-  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+int move_without_replacing(int folder, const char* from, const char* to) {
+  if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0) return 0;
   const int error_number = errno;
   const bool cannot = error_number == EINVAL || error_number == ENOSYS || has_no_links(error_number);
   if (!cannot) return error_number;
-  const int linked = link_without_replacing(from, to);
-  if (linked == 0) (void)::unlink(from);
+  const int linked = link_below(folder, from, to);
+  if (linked == 0) (void)::unlinkat(folder, from, 0);
   return linked;
 }
 
@@ -139,13 +141,22 @@ Result<void> make_directories_durably(std::string_view path, int permissions) {
   return os_error(error_number, fmt::format("making the folder {}", path));
 }
 
-Result<void> sync_directory_at(const char* path) {
+Result<FileDescriptor> open_directory(const char* path) {
   FileDescriptor directory(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.is_open()) return os_error(errno, fmt::format("opening the folder {}", path));
+  return directory;
+}
+
+Result<void> sync_directory(const FileDescriptor& directory, std::string_view path) {
   // Some network and FUSE file systems have nothing to sync in a folder, and say EINVAL.
   if (::fsync(directory.get()) != 0 && errno != EINVAL)
     return os_error(errno, fmt::format("syncing the folder {}", path));
   return {};
+}
+
+Result<void> sync_directory_at(const char* path) {
+  CAIRN_ASSIGN(const FileDescriptor directory, open_directory(path));
+  return sync_directory(directory, path);
 }
 
 void lower_priority_of_this_thread() {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -90,8 +91,13 @@ std::int64_t modified_ns(const struct stat& status) {
   return status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec;
 }
 
+// Each look at an object writes one.
 std::string etag_of(const struct stat& status) {
-  return fmt::format("{:x}-{:x}", modified_ns(status), status.st_size);
+  std::array<char, 2 * 17 + 1> text;
+  char* end = std::to_chars(text.begin(), text.end(), modified_ns(status), 16).ptr;
+  *end++ = '-';
+  end = std::to_chars(end, text.end(), status.st_size, 16).ptr;
+  return {text.begin(), end};
 }
 
 ObjectInfo object_info(std::string_view key, const struct stat& status) {
@@ -186,13 +192,17 @@ Result<FileDescriptor> lock_file(const std::string& path, int open_flags, LockMo
 }
 
 TemporaryFile::~TemporaryFile() {
-  if (fd_.is_open() && !path_.empty()) (void)::unlink(path_.c_str());
+  if (fd_.is_open() && !name_.empty()) (void)::unlinkat(folder_, name_.c_str(), 0);
 }
 
-Result<TemporaryFile> TemporaryFile::create(const std::string& temporary_folder, std::string_view path) {
-  std::string temporary = join_path(temporary_folder, SystemRandom().id().hex());
-  CAIRN_ASSIGN(FileDescriptor fd, open_file(temporary, O_RDWR | O_CREAT | O_EXCL, fmt::format("writing {}", path)));
-  return TemporaryFile(std::move(fd), std::move(temporary));
+Result<TemporaryFile> TemporaryFile::create(const OpenFolder& folder, std::string_view path) {
+  std::string name = join_path(kTemporaryFolder, SystemRandom().id().hex());
+  int fd = -1;
+  do {
+    fd = ::openat(folder.fd.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return os_error(errno, fmt::format("writing {}", path));
+  return TemporaryFile(folder.fd.get(), FileDescriptor(fd), std::move(name));
 }
 
 std::string ObjectFolders::path_of(std::string_view key) const { return join_path(root_, key); }
@@ -201,6 +211,12 @@ std::string ObjectFolders::folder_of(std::string_view key) const { return parent
 
 std::string ObjectFolders::temporary_folder_of(std::string_view key) const {
   return join_path(folder_of(key), kTemporaryFolder);
+}
+
+Result<OpenFolder> ObjectFolders::open_folder(std::string_view key) const {
+  std::string path = folder_of(key);
+  CAIRN_ASSIGN(FileDescriptor fd, open_directory(path.c_str()));
+  return OpenFolder{std::move(fd), std::move(path)};
 }
 
 Result<void> ObjectFolders::prepare(std::string_view key) {
@@ -274,24 +290,26 @@ Result<void> ObjectFolders::expect_none(std::string_view key) const {
 Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, const std::string& from) const {
   const int error_number = link_without_replacing(from.c_str(), path_of(key).c_str());
   if (error_number == EXDEV) return Placed::other_file_system;
-  CAIRN_TRY(sync_placed(key, error_number));
+  CAIRN_TRY(expect_placed(key, error_number));
+  if (auto synced = sync_folder(key); !synced) return synced.error().as(ErrorKind::maybe_done);
   return Placed::yes;
 }
 
-Result<void> ObjectFolders::place_new(std::string_view key, TemporaryFile& from) const {
-  const int error_number = move_without_replacing(from.path().c_str(), path_of(key).c_str());
+Result<void> ObjectFolders::place_new(std::string_view key, const OpenFolder& folder, TemporaryFile& from) const {
+  const std::string name(key.substr(key.rfind('/') + 1));
+  const int error_number = move_without_replacing(folder.fd.get(), from.name().c_str(), name.c_str());
   if (error_number == 0) from.has_moved();
-  return sync_placed(key, error_number);
+  CAIRN_TRY(expect_placed(key, error_number));
+  if (auto synced = sync_directory(folder.fd, folder.path); !synced) return synced.error().as(ErrorKind::maybe_done);
+  return {};
 }
 
-// What came of giving it its name.
-Result<void> ObjectFolders::sync_placed(std::string_view key, int error_number) const {
+Result<void> ObjectFolders::expect_placed(std::string_view key, int error_number) const {
   if (error_number == EEXIST) {
     CAIRN_TRY(expect_none(key));
     return Error(ErrorKind::conflict, fmt::format("{}: an object was there, and was removed meanwhile", key));
   }
   if (error_number != 0) return os_error(error_number, "writing " + path_of(key));
-  if (auto synced = sync_folder(key); !synced) return synced.error().as(ErrorKind::maybe_done);
   return {};
 }
 

@@ -44,8 +44,15 @@ Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_vi
 enum class LockMode { shared, exclusive };
 Result<FileDescriptor> lock_file(const std::string& path, int open_flags, LockMode mode);
 
-// A file with a random name in a folder's temporary folder. Its name is gone when this object is; after a crash it
-// stays behind, invisible, until a later put finds it to be older than a day.
+// A folder of objects that one of them is being put into: what is done by its names is done in this one, whatever
+// comes to lie under its path meanwhile.
+struct OpenFolder {
+  FileDescriptor fd;
+  std::string path;
+};
+
+// A file with a random name in a folder's temporary folder. Its name is gone when this object is, which the folder
+// outlives; after a crash it stays behind, invisible, until a later put finds it to be older than a day.
 class TemporaryFile {
  public:
   TemporaryFile(TemporaryFile&& other) noexcept = default;
@@ -53,18 +60,20 @@ class TemporaryFile {
   ~TemporaryFile();
 
   // `path` is where it is to go, for the message.
-  static Result<TemporaryFile> create(const std::string& temporary_folder, std::string_view path);
+  static Result<TemporaryFile> create(const OpenFolder& folder, std::string_view path);
 
   int fd() const { return fd_.get(); }
-  const std::string& path() const { return path_; }
+  const std::string& name() const { return name_; }  // below the folder
   // It was given another name instead.
-  void has_moved() { path_.clear(); }
+  void has_moved() { name_.clear(); }
 
  private:
-  TemporaryFile(FileDescriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  TemporaryFile(int folder, FileDescriptor fd, std::string name)
+      : folder_(folder), fd_(std::move(fd)), name_(std::move(name)) {}
 
+  int folder_;
   FileDescriptor fd_;
-  std::string path_;
+  std::string name_;
 };
 
 // The folders that objects go to, made when they are first needed.
@@ -76,6 +85,7 @@ class ObjectFolders {
   std::string path_of(std::string_view key) const;
   std::string folder_of(std::string_view key) const;
   std::string temporary_folder_of(std::string_view key) const;
+  Result<OpenFolder> open_folder(std::string_view key) const;
 
   // Runs `work`, which makes files in the key's folder, after seeing to it that the folder exists, that its name and
   // those above it survive a crash, and that it has a temporary folder. When the folder turns out to have been
@@ -102,12 +112,13 @@ class ObjectFolders {
   // object is there, but its name could not be synced.
   enum class Placed { yes, other_file_system };
   Result<Placed> place_new(std::string_view key, const std::string& from) const;
-  // The same for a file that nobody needs under its temporary name.
-  Result<void> place_new(std::string_view key, TemporaryFile& from) const;
+  // The same for a file that nobody needs under its temporary name, in the key's folder.
+  Result<void> place_new(std::string_view key, const OpenFolder& folder, TemporaryFile& from) const;
   Result<void> sync_folder(std::string_view key) const;
 
  private:
-  Result<void> sync_placed(std::string_view key, int error_number) const;
+  // Of the errno that giving it its name has ended with.
+  Result<void> expect_placed(std::string_view key, int error_number) const;
   Result<void> prepare(std::string_view key) EXCLUDES(mutex_);
   Result<void> make_folders(std::string_view key) REQUIRES(mutex_);
   void forget() EXCLUDES(mutex_);

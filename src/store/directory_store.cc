@@ -178,32 +178,33 @@ class DirectoryStore final : public Store {
   Result<std::string> write_new(std::string_view key, const Source& body) {
     // place_new decides; this spares the writing, where that is much.
     if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
-    CAIRN_ASSIGN(TemporaryFile temporary, make_temporary(key));
-    CAIRN_ASSIGN(std::string etag, write(temporary, key, body, 0));
+    const std::string path = folders_.path_of(key);
+    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+    CAIRN_ASSIGN(TemporaryFile temporary, TemporaryFile::create(folder, path));
+    CAIRN_ASSIGN(std::string etag, write(temporary, path, body, 0));
     puts_on_this_machine_ = lies_on_this_machine(temporary.fd());
-    CAIRN_TRY(folders_.place_new(key, temporary));
+    CAIRN_TRY(folders_.place_new(key, folder, temporary));
     return etag;
   }
 
   Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag,
                               std::int64_t after_ns) {
-    CAIRN_ASSIGN(const TemporaryFile temporary, make_temporary(key));
-    CAIRN_ASSIGN(std::string new_etag, write(temporary, key, body, after_ns));
+    const std::string path = folders_.path_of(key);
+    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+    CAIRN_ASSIGN(const TemporaryFile temporary, TemporaryFile::create(folder, path));
+    CAIRN_ASSIGN(std::string new_etag, write(temporary, path, body, after_ns));
     CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
     CAIRN_TRY(expect_etag(key, etag));
-    const std::string target = folders_.path_of(key);
-    if (::rename(temporary.path().c_str(), target.c_str()) != 0) return os_error(errno, "replacing " + target);
-    if (auto synced = folders_.sync_folder(key); !synced) return synced.error().as(ErrorKind::maybe_done);
+    const std::string name(key.substr(key.rfind('/') + 1));
+    if (::renameat(folder.fd.get(), temporary.name().c_str(), folder.fd.get(), name.c_str()) != 0)
+      return os_error(errno, "replacing " + path);
+    if (auto synced = sync_directory(folder.fd, folder.path); !synced)
+      return synced.error().as(ErrorKind::maybe_done);
     return new_etag;
   }
 
-  Result<TemporaryFile> make_temporary(std::string_view key) const {
-    return TemporaryFile::create(folders_.temporary_folder_of(key), folders_.path_of(key));
-  }
-
-  Result<std::string> write(const TemporaryFile& temporary, std::string_view key, const Source& body,
-                            std::int64_t after_ns) {
-    const std::string path = folders_.path_of(key);
+  static Result<std::string> write(const TemporaryFile& temporary, std::string_view path, const Source& body,
+                                   std::int64_t after_ns) {
     CAIRN_TRY(write_source(temporary.fd(), 0, body, path));
     return stamp_and_sync(temporary.fd(), after_ns, path);
   }

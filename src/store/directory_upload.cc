@@ -374,7 +374,8 @@ Result<std::string> DirectoryUploads::place(const Upload& upload, std::span<cons
 Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std::span<const Part> parts) {
   const std::string path = folders_.path_of(upload.key);
   CAIRN_ASSIGN(const std::uint64_t slot_bytes, upload.slot_bytes());
-  CAIRN_ASSIGN(TemporaryFile whole, TemporaryFile::create(folders_.temporary_folder_of(upload.key), path));
+  CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(upload.key));
+  CAIRN_ASSIGN(TemporaryFile whole, TemporaryFile::create(folder, path));
   std::uint64_t end = 0;
   for (const Part& part : parts) {
     if (part.in_slot()) {
@@ -388,7 +389,7 @@ Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std:
     end += part.info.size_bytes;
   }
   CAIRN_ASSIGN(std::string etag, stamp_and_sync(whole.fd(), 0, path));
-  CAIRN_TRY(folders_.place_new(upload.key, whole));
+  CAIRN_TRY(folders_.place_new(upload.key, folder, whole));
   return etag;
 }
 
