@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/signals.h"
+#include "sqlite/database.h"
 
 namespace cairn::cli {
 namespace {
@@ -160,6 +161,7 @@ int main(int argc, char** argv) {
   // What is larger goes back to the system when it is freed. Left to itself, glibc keeps the buffers of a snapshot's
   // parts, some 24 MiB in each of its arenas.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  cairn::sqlite::leave_memory_uncounted();
   cairn::cli::open_closed_streams();
   cairn::survive_cut_shm_files();  // whoever may write to a database's files may cut the one that is mapped here
   return cairn::cli::run_command({argv + 1, argv + argc});

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <ctime>
 
@@ -58,10 +59,13 @@ void Notifier::drain(const std::function<void(std::uint32_t mask, std::string_vi
 }
 
 void Notifier::drain(const std::function<void(int watch, std::uint32_t mask, std::string_view name)>& see) {
-  alignas(inotify_event) std::array<char, 4096> buffer;
-  ssize_t got = 0;
-  while (is_watching() && (got = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0) {
-    for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
+  constexpr std::size_t kLargest = sizeof(inotify_event) + NAME_MAX + 1;
+  alignas(inotify_event) std::array<char, 4096 + kLargest> buffer;
+  bool is_full = is_watching();  // there may be more
+  while (is_full) {
+    const ssize_t got = ::read(inotify_.get(), buffer.data(), buffer.size());
+    is_full = got > 0 && static_cast<std::size_t>(got) > buffer.size() - kLargest;
+    for (std::size_t at = 0; got > 0 && at < static_cast<std::size_t>(got);) {
       inotify_event event;
       std::memcpy(&event, buffer.data() + at, sizeof event);
       see(event.wd, event.mask, event.len == 0 ? "" : buffer.data() + at + sizeof event);

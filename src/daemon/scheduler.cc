@@ -294,16 +294,18 @@ bool Scheduler::still_awaits_database(Driven& driven) {
 
 void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
-  if (due_us != kNever && due_us - mono_us() > kTicks * tick_us()) due_us = rounded_up(due_us, tick_us());
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
+  const std::int64_t now_us = mono_us(), tick_us = this->tick_us();
+  if (due_us != kNever && due_us - now_us > kTicks * tick_us) due_us = rounded_up(due_us, tick_us);
+  if (due_us >= state.due_us) return;
   if (state.at == PartState::At::rest && state.due_us != kNever) {
-    const bool is_soon_enough = due_us > mono_us() && state.due_us <= rounded_up(due_us, tick_us());
+    const bool is_soon_enough = due_us > now_us && state.due_us <= rounded_up(due_us, tick_us);
     if (is_soon_enough) return;
     timers_of(part).erase({state.due_us, driven.id, part});
   }
   state.due_us = due_us;
   if (state.at == PartState::At::work) return;
-  if (due_us <= mono_us()) return enqueue(driven, part);
+  if (due_us <= now_us) return enqueue(driven, part);
   timers_of(part).emplace(due_us, driven.id, part);
   if (due_us < waits_until_us_) rings_ = true;
 }

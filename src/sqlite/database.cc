@@ -96,6 +96,8 @@ Result<Identity> identify(const std::string& path) {
   return Identity{static_cast<std::uint64_t>(info.st_dev), static_cast<std::uint64_t>(info.st_ino)};
 }
 
+void leave_memory_uncounted() { ::sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+
 std::uint32_t library_version() { return static_cast<std::uint32_t>(sqlite3_libversion_number()); }
 
 Error Database::failure(sqlite3* connection, int code, const char* what) const {

@@ -54,6 +54,10 @@ Result<Identity> identify(const std::string& path);
 // SQLite's version, 3040001 for 3.40.1: of the library this program runs with.
 std::uint32_t library_version();
 
+// For a whole process, before it uses SQLite: nobody asks how much memory that has. Counting takes a lock that all
+// connections share, at each allocation.
+void leave_memory_uncounted();
+
 class Database {
  public:
   static Result<std::unique_ptr<Database>> open(const std::string& path, WalSwitch wal_switch,
@@ -127,7 +131,8 @@ class Database {
   Result<std::uint64_t> size_bytes();
   Result<std::uint64_t> wal_size_bytes();
   // Whether the WAL has more than the newest commit that `index` tells of: a frame behind it, or the beginning of
-  // another WAL. Of a transaction that is being written, or was rolled back. What is written later is not in it.
+  // another WAL. Of a transaction that is being written, or was rolled back. What is written later is not in it, nor
+  // what was begun anew since a look by which not all of it was in the database file.
   Result<bool> has_more_than(const wal::IndexHeader& index);
 
  private:

@@ -56,13 +56,18 @@ Result<std::uint64_t> Database::size_bytes() { return raw_size(file_, path_, "")
 Result<std::uint64_t> Database::wal_size_bytes() { return raw_size(wal_, path_, "-wal"); }
 
 Result<bool> Database::has_more_than(const wal::IndexHeader& index) {
+  // It is begun anew only when all of it is in the database file.
+  const std::uint64_t at = wal::frame_offset(FrameNo(index.max_frame.value + 1), index.page_size);
+  if (!index.all_backfilled()) {
+    CAIRN_ASSIGN(const std::uint64_t size_bytes, wal_size_bytes());
+    if (size_bytes <= at) return false;
+  }
   std::array<std::byte, wal::kHeaderSize> bytes;
   CAIRN_ASSIGN(const std::size_t got, read_wal(0, bytes));
   if (got == 0) return false;
   const auto header = wal::parse_header(bytes);
   if (!header || header->salts != index.salts || index.page_size == 0) return true;
   std::array<std::byte, wal::kFrameHeaderSize> next;
-  const std::uint64_t at = wal::frame_offset(FrameNo(index.max_frame.value + 1), index.page_size);
   CAIRN_TRY(read_wal(at, next));
   const wal::FrameHeader frame = wal::parse_frame_header(next);
   return frame.page.value != 0 && (frame.salts == index.salts || frame.salts == wal::Salts{});

@@ -82,8 +82,8 @@ TEST_F(WalHasMore, OfWhatWasRolledBackUntilItIsWrittenOver) {
 
 TEST_F(WalHasMore, WhenItHasBegunAnew) {
   fill(5);
-  const auto before = look();
   run("PRAGMA wal_checkpoint(RESTART)");
+  const auto before = look();
   fill(1);
   EXPECT_TRUE(has_more_than(before));
   EXPECT_FALSE(has_more_than(look()));
