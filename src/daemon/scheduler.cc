@@ -40,11 +40,6 @@ constexpr std::int64_t kUpkeepWithin_us = 5'000'000;
 // What is due in more than so many ticks may be later by one; and how long a tick may get.
 constexpr std::int64_t kTicks = 8, kMostTick_us = 30'000;
 
-std::int64_t rounded_up(std::int64_t due_us, std::int64_t grain_us) {
-  grain_us = std::max<std::int64_t>(grain_us, 1);
-  return (due_us + grain_us - 1) / grain_us * grain_us;
-}
-
 // A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
 std::int64_t together(std::int64_t due_us, std::int64_t now_us) { return rounded_up(due_us, (due_us - now_us) / 4); }
 
@@ -75,46 +70,6 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
   }
 }
 
-// False: the system gives no more threads.
-bool Scheduler::begin() {
-  Hold hold(*this);
-  for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
-    while (workers_[pool].threads < workers_[pool].most) {
-      if (!hire(pool)) return false;
-    }
-  }
-  return start_thread(threads_.emplace(threads_.end()), [this] { wait_loop(); });
-}
-
-Scheduler::~Scheduler() {
-  std::list<std::thread> threads;
-  {
-    Hold hold(*this);
-    quitting_ = true;
-    for (ConditionVariable& called : called_) called.notify_all();
-    threads.splice(threads.end(), threads_);
-    threads.splice(threads.end(), left_);
-  }
-  watch_->ring();
-  for (std::thread& thread : threads) thread.join();
-}
-
-Scheduler::Hold::~Hold() {
-  const Calls calls = std::exchange(scheduler_.calls_, {});
-  const bool rings = std::exchange(scheduler_.rings_, false);
-  scheduler_.mutex_.unlock();
-  scheduler_.wake(calls, rings);
-}
-
-void Scheduler::wake_called() { wake(std::exchange(calls_, {}), std::exchange(rings_, false)); }
-
-void Scheduler::wake(const Calls& calls, bool rings) {
-  for (std::size_t pool = 0; pool < kPoolCount; ++pool) {
-    for (int left = calls[pool]; left > 0; --left) called_[pool].notify_one();
-  }
-  if (rings) watch_->ring();
-}
-
 // The thread that waits.
 
 void Scheduler::wait_loop() {
@@ -124,7 +79,9 @@ void Scheduler::wait_loop() {
     {
       Hold hold(*this);
       if (quitting_) return;
-      until_us = std::min(ring_timers(mono_us()), look_at_busy(mono_us()));
+      const std::int64_t now_us = mono_us();
+      until_us = std::min(ring_timers(now_us), look_at_busy(now_us));
+      until_us = std::min(until_us, when_to_help(now_us));
       if (deaf_until_us > 0) until_us = std::min(until_us, deaf_until_us);
       waits_until_us_ = until_us;
     }
@@ -136,6 +93,7 @@ void Scheduler::wait_loop() {
     const auto changed = hears ? watch_->drain() : std::map<Id, FilesWatch::What>();
     Hold hold(*this);
     waits_until_us_ = 0;
+    help_capturers(now_us);
     note_files(changed, now_us);
     if (hears) deaf_until_us = changed.empty() ? 0 : rounded_up(now_us + options_.timing.least_gap_us, tick_us());
   }
@@ -185,31 +143,6 @@ void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::i
 }
 
 // The workers.
-
-void Scheduler::work_loop(Pool pool, std::list<std::thread>::iterator here) {
-  while (const std::optional<Work> found = next(pool, here)) {
-    work(*found);
-    Hold hold(*this);
-    come_back(pool, found->busy);
-  }
-}
-
-// None: this thread is to end. There is one too many when one that was stuck has come back.
-std::optional<Scheduler::Work> Scheduler::next(Pool pool, std::list<std::thread>::iterator here) {
-  Hold hold(*this);
-  Workers& workers = workers_[pool];
-  while (!quitting_) {
-    if (std::optional<Work> found = take(pool)) return found;
-    if (workers.threads - workers.replaced > workers.most) {
-      --workers.threads;
-      left_.splice(left_.end(), threads_, here);
-      break;
-    }
-    wake_called();  // nobody is told while this one sleeps
-    called_[pool].wait(mutex_);
-  }
-  return std::nullopt;
-}
 
 std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
   if (workers_[pool].running >= workers_[pool].most) return std::nullopt;

@@ -170,6 +170,7 @@ class Scheduler {
   struct Workers {
     int most = 1;  // at work at once, without those that are replaced
     int threads = 0, running = 0, replaced = 0;
+    int sleeping = 0, called = 0;  // of those who sleep, how many are woken
     std::list<Busy> busy;
   };
   using Calls = std::array<int, kPoolCount>;
@@ -195,12 +196,14 @@ class Scheduler {
   Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_ptr<FilesWatch> watch);
 
   // The threads.
-  void call(Pool pool) REQUIRES(mutex_) { ++calls_[pool]; }
+  void call(Pool pool) REQUIRES(mutex_);
+  void wake_one(Pool pool) REQUIRES(mutex_);
   void wake_called() REQUIRES(mutex_);
   void wake(const Calls& calls, bool rings);
   void wait_loop() EXCLUDES(mutex_);
   void work_loop(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
-  std::optional<Work> next(Pool pool, std::list<std::thread>::iterator here) EXCLUDES(mutex_);
+  std::optional<Work> next(Pool pool, std::list<std::thread>::iterator here, const std::optional<Work>& done)
+      EXCLUDES(mutex_);
   void work(const Work& work) EXCLUDES(mutex_);
   void step(const Work& work) EXCLUDES(mutex_);
   bool still_awaits_database(Driven& driven);
@@ -245,6 +248,8 @@ class Scheduler {
   std::set<Timer>& timers_of(Part part) REQUIRES(mutex_) { return timers_[part == kLife ? 0 : 1]; }
   std::int64_t tick_us() const REQUIRES(mutex_);
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
+  void help_capturers(std::int64_t now_us) REQUIRES(mutex_);
+  std::int64_t when_to_help(std::int64_t now_us) REQUIRES(mutex_);
   void note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) REQUIRES(mutex_);
   std::optional<Work> take(Pool pool) REQUIRES(mutex_);
   void want(Driven& driven, Part part, std::int64_t due_us) REQUIRES(mutex_);
@@ -288,6 +293,7 @@ class Scheduler {
   // Of those who sleep, which are many and seldom change, and of what is done for the others.
   std::array<std::set<Timer>, 2> timers_ GUARDED_BY(mutex_);
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
+  std::int64_t help_at_us_ GUARDED_BY(mutex_) = kNever;  // when one more captures what is in its queue still
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
   FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
   int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep

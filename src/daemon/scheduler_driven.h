@@ -1,6 +1,7 @@
 // What the Scheduler keeps of a database: for its own files.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -15,6 +16,11 @@
 #include "daemon/scheduler.h"
 
 namespace cairn::daemon {
+
+inline std::int64_t rounded_up(std::int64_t due_us, std::int64_t grain_us) {
+  grain_us = std::max<std::int64_t>(grain_us, 1);
+  return (due_us + grain_us - 1) / grain_us * grain_us;
+}
 
 // What there is of it only while it is open.
 struct Scheduler::Awake {

@@ -6,10 +6,8 @@
 #include <time.h>
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
-#include "base/os.h"
 #include "daemon/scheduler_driven.h"
 
 namespace cairn::daemon {
@@ -22,30 +20,6 @@ std::int64_t time_of(clockid_t clock) {
 }
 
 }  // namespace
-
-bool Scheduler::start_thread(std::list<std::thread>::iterator here, std::function<void()> run) {
-  try {
-    *here = std::thread(std::move(run));
-  } catch (const std::system_error&) {
-    threads_.erase(here);
-    return false;
-  }
-  return true;
-}
-
-// False: the system gives no thread.
-bool Scheduler::hire(Pool pool) {
-  if (quitting_) return false;
-  for (std::thread& thread : left_) thread.join();  // they are on their last line
-  left_.clear();
-  const auto here = threads_.emplace(threads_.end());
-  const bool started = start_thread(here, [this, pool, here] {
-    if (pool == kKeepers) lower_priority_of_this_thread();
-    work_loop(pool, here);
-  });
-  if (started) ++workers_[pool].threads;
-  return started;
-}
 
 Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
   Workers& workers = workers_[pool];
@@ -79,7 +53,7 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   if (!one.is_stuck && one.lane) queues_[pool].done(*one.lane);
   if (one.is_told) note_hang(one.tended);
   if (!one.lane) noted_.notify_all();
-  if (!queues_[pool].is_empty()) call(pool);  // the lane may have more
+  if (pool != kCapturers && !queues_[pool].is_empty()) call(pool);  // the lane may have more than this thread takes
 }
 
 // Whether it has moved since it was looked at last.

@@ -42,6 +42,8 @@ class DeadDisk {
   std::atomic<int> inside = 0, most_inside = 0, entered = 0;
 };
 
+constexpr std::int64_t kHelped_us = 20'000;  // after so long at least
+
 class OnDisk final : public Tended {
  public:
   OnDisk(std::string path, DeadDisk* disk) : fake(std::move(path)), disk_(disk) {
@@ -268,12 +270,35 @@ TEST_F(SchedulerStuckTest, StoresThatHangKeepNoOtherWaitingHoweverMany) {
   for (const auto& one : hung) EXPECT_TRUE(comes_true([&] { return is_captured(one); }));
 }
 
+// A second thread comes when the first takes long over one capture, and not before.
+TEST_F(SchedulerStuckTest, WhoTakesLongToCaptureIsHelped) {
+  stands_ = true;
+  open();
+  const All hung = make_hung(1);
+  tend(hung[0]);
+  ASSERT_TRUE(comes_true([&] { return disk_.inside == 1; }));
+  All others;
+  for (int i = 0; i < 20; ++i) {
+    others.push_back(make("well" + std::to_string(i)));
+    tend(others.back());
+  }
+  for (const auto& one : others) ASSERT_TRUE(comes_true([&] { return one->opened == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (const auto& one : others) EXPECT_EQ(one->fake.capture_count(), 0);
+  ASSERT_NO_FATAL_FAILURE(pass(kHelped_us));
+  for (const auto& one : others) EXPECT_TRUE(comes_true([&] { return is_captured(one); }));
+  EXPECT_EQ(disk_.inside, 1);
+  EXPECT_EQ(hung[0]->hangs_since_us(), 0);
+}
+
 TEST_F(SchedulerStuckTest, NoMoreThanThereAreWorkersAreAtWorkAlsoWhenThoseThatHungAreBack) {
   stands_ = true;
   open();
   const std::ptrdiff_t threads_before = threads();
   const All hung = make_hung(4);
   for (const auto& one : hung) tend(one);
+  ASSERT_TRUE(comes_true([&] { return disk_.inside == 1; }));
+  ASSERT_NO_FATAL_FAILURE(pass(kHelped_us));
   ASSERT_TRUE(comes_true([&] { return disk_.inside == 2; }));
   ASSERT_NO_FATAL_FAILURE(pass(options_.stuck_after_us));
   ASSERT_TRUE(comes_true([&] { return disk_.inside == 4; }));
