@@ -151,6 +151,26 @@ TEST_P(StoreConformance, PutNewNeverReplaces) {
   EXPECT_EQ(store().head("a")->etag, *etag);
 }
 
+TEST_P(StoreConformance, PutBesideAnotherIsPutOnlyIfThatOneLiesThere) {
+  const auto put_beside = [&](std::string_view key, const Beside& beside) {
+    return store().put_new_beside(key, BytesSource(as_bytes(std::string_view("new"))), beside);
+  };
+  EXPECT_EQ(outcome(put_beside("app/2", {"app/1", "none"})), "not_found");
+  const auto etag = put_new("app/1", "first");
+  ASSERT_TRUE(etag);
+  EXPECT_EQ(outcome(put_beside("app/2", {"app/1", *etag + "0"})), "not_found");
+  EXPECT_EQ(outcome(put_beside("app/2", {"app/0", *etag})), "not_found");
+  EXPECT_EQ(keys(), (std::vector<std::string>{"app/1"}));
+  const auto second = put_beside("app/2", {"app/1", *etag});
+  ASSERT_TRUE(second) << second.error().message();
+  EXPECT_EQ(text_of("app/2"), "new");
+  EXPECT_EQ(store().head("app/2")->etag, *second);
+  EXPECT_EQ(outcome(put_beside("app/2", {"app/1", *etag})), "conflict");
+  ASSERT_TRUE(store().remove("app/1"));
+  EXPECT_EQ(outcome(put_beside("app/3", {"app/1", *etag})), "not_found");
+  EXPECT_EQ(keys(), (std::vector<std::string>{"app/2"}));
+}
+
 TEST_P(StoreConformance, WhatIsNotThereIsNotFound) {
   put_all({"dir/object"});
   for (const char* key : {"none", "dir", "dir/none", "dir/object2", "dir/objec", "dir/object/below"}) {

@@ -109,6 +109,11 @@ struct StoreCapabilities {
   int max_parts = 10000;  // as far as it is known: a store may be found to take fewer when a part is put (invalid)
 };
 
+// An object as it is known from when it was put.
+struct Beside {
+  std::string_view key, etag;
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -124,6 +129,11 @@ class Store {
   // list shows it whole; after any failure the key is either absent or holds all of `body` (maybe_done), or
   // somebody else's object (conflict).
   virtual Result<std::string> put_new(std::string_view key, const Source& body) = 0;
+
+  // The same, if `beside`, whose key is in the same folder, lies there; not_found: it does not, and nothing was put. A
+  // directory has the new one come to lie in the very folder in which the other was seen, whatever is mounted or moved
+  // there meanwhile; in other stores, places do not go, and it is looked for first.
+  virtual Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside);
 
   // Replaces the object under `key` if its etag still is `etag`; conflict: it is another one, or gone.
   // Returns the new etag.

@@ -189,22 +189,26 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   spool.may_do_without_file(shared_.store.capabilities().puts_on_this_machine ? kSoonCompared_bytes : 0);
   const auto segment = spool.front();
   if (!segment) return false;
-  const std::string known_by = newest_put_.next() == segment->sequence ? newest_etag_ : std::string();
-  CAIRN_TRY(expect_still_there(shared_, known_by));
+  const bool goes_beside_newest = may_go_beside_newest(segment->sequence);
+  if (!goes_beside_newest) CAIRN_TRY(expect_still_there(shared_));
   CAIRN_TRY(look_for_others_when_due(now));
   CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
     r.intent = segment->sequence;
     r.intent_hash = segment->hash_after;
   }));
   Result<std::optional<std::string>> placed = put(*segment);
+  if (!placed && placed.error().kind() == ErrorKind::not_found && goes_beside_newest) {
+    newest_etag_.clear();  // merged into another object by now, or away: that is found the long way
+    return publish_front(spool, now);
+  }
   if (!placed && placed.error().kind() == ErrorKind::conflict) {  // unless it is another replica that has the key
-    CAIRN_TRY(expect_still_there(shared_, known_by));
+    CAIRN_TRY(expect_still_there(shared_));
   }
   CAIRN_ASSIGN(std::optional<std::string> etag, std::move(placed));
   bool is_there = etag.has_value();
-  if (is_there) {
+  if (is_there && (etag->empty() || !goes_beside_newest)) {
     const std::string key = segment::segment_key(shared_.options.replica, segment->sequence);
-    CAIRN_ASSIGN(is_there, lies_beside(shared_, {key, *etag}, known_by));
+    CAIRN_ASSIGN(is_there, lies_beside(shared_, {key, *etag}));
   }
   if (!is_there) return Error(ErrorKind::retry_later, "the store lost the segment on its way");
   newest_put_ = segment->sequence;
@@ -296,10 +300,14 @@ Result<void> Publisher::look_for_replica(Sequence published) {
                            first_snapshot(shared_));
 }
 
+// Where the replica may go from under us, it is still there if what was put last is.
+bool Publisher::may_go_beside_newest(Sequence sequence) const {
+  return shared_.store.capabilities().looking_is_free && newest_put_.next() == sequence && !newest_etag_.empty();
+}
+
 // The etag; empty: it lay there already. Nothing: the store has lost it on its way.
 Result<std::optional<std::string>> Publisher::put(const SpooledSegment& segment) {
-  const std::string key = segment::segment_key(shared_.options.replica, segment.sequence);
-  if (segment.bytes) return put(key, BytesSource(*segment.bytes));
+  if (segment.bytes) return put(segment.sequence, BytesSource(*segment.bytes));
   CAIRN_ASSIGN(auto file, shared_.files.open(segment.path, OpenMode::read));
   const FileSource body(*file, segment.size_bytes);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
@@ -309,11 +317,16 @@ Result<std::optional<std::string>> Publisher::put(const SpooledSegment& segment)
                              "what it held is taken from the database again",
                              segment.path));
   }
-  return put(key, body);
+  return put(segment.sequence, body);
 }
 
-Result<std::optional<std::string>> Publisher::put(const std::string& key, const Source& body) {
-  auto put = shared_.store.put_new(key, body);
+Result<std::optional<std::string>> Publisher::put(Sequence sequence, const Source& body) {
+  Store& store = shared_.store;
+  const std::string key = segment::segment_key(shared_.options.replica, sequence);
+  auto put = [&] {
+    if (!may_go_beside_newest(sequence)) return store.put_new(key, body);
+    return store.put_new_beside(key, body, {segment::segment_key(shared_.options.replica, newest_put_), newest_etag_});
+  }();
   if (put) return std::optional(std::move(*put));
   const ErrorKind kind = put.error().kind();
   if (kind != ErrorKind::conflict && kind != ErrorKind::maybe_done) return put.error().with("publish " + key);

@@ -27,8 +27,9 @@ class Publisher {
   Result<bool> publish_front(Spool& spool, const Time& now);
   std::int64_t next_turn_us(const Spool& spool, const Time& now);
   Result<void> look_for_others_when_due(const Time& now);
+  bool may_go_beside_newest(Sequence sequence) const;
   Result<std::optional<std::string>> put(const SpooledSegment& segment);
-  Result<std::optional<std::string>> put(const std::string& key, const Source& body);
+  Result<std::optional<std::string>> put(Sequence sequence, const Source& body);
   void summarize(const LocalRecord& record, const Time& now, Claim& claim) const;
   Result<void> write_summary(const Time& now);
   Result<void> renew_claim_when_due(const Time& now);

@@ -46,17 +46,13 @@ Result<bool> has_claim(Store& store, std::string_view replica, const Id128& line
 }
 
 // That the replica is away as of `record`, in words; empty: it is there.
-Result<std::string> missed(const Shared& shared, const LocalRecord& record, std::string_view etag) {
+Result<std::string> missed(const Shared& shared, const LocalRecord& record) {
   Store& store = shared.store;
   const std::string& replica = shared.options.replica;
   const FirstSnapshot first = first_snapshot(shared);
   const Sequence published = record.published;
   const std::string newest =
       published.value > 0 ? segment::segment_key(replica, published) : segment::metadata_key(replica);
-  if (!etag.empty()) {
-    const auto found = store.look(newest);
-    if (found && found->etag == etag) return std::string();
-  }
   CAIRN_ASSIGN(const bool is_claimed, has_claim(store, replica, record.lineage));
   const auto there = lineage_there(store, newest, replica, published);
   const bool is_ours = there ? *there == record.lineage : there.error().kind() == ErrorKind::corrupt;
@@ -82,10 +78,10 @@ Result<std::string> missed(const Shared& shared, const LocalRecord& record, std:
 }
 
 // What is published from here meanwhile is nobody else's: then it is looked at anew.
-Result<std::string> missed(const Shared& shared, std::string_view etag) {
+Result<std::string> missed(const Shared& shared) {
   while (true) {
     const LocalRecord before = shared.local->record();
-    Result<std::string> away = missed(shared, before, etag);
+    Result<std::string> away = missed(shared, before);
     if (away && away->empty()) return away;
     const LocalRecord after = shared.local->record();
     if (after.published == before.published && after.intent == before.intent) return away;
@@ -99,17 +95,17 @@ FirstSnapshot first_snapshot(const Shared& shared) {
   return shared.status.has_snapshot ? FirstSnapshot::published : FirstSnapshot::under_way;
 }
 
-Result<void> expect_still_there(const Shared& shared, std::string_view etag) {
+Result<void> expect_still_there(const Shared& shared) {
   if (!shared.store.capabilities().looking_is_free) return {};
-  CAIRN_ASSIGN(std::string away, missed(shared, etag));
+  CAIRN_ASSIGN(std::string away, missed(shared));
   if (away.empty()) return {};
   return Error(ErrorKind::retry_later, std::move(away));
 }
 
-Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag) {
+Result<bool> lies_beside(const Shared& shared, const JustPut& put) {
   Store& store = shared.store;
   if (!store.capabilities().looking_is_free) return true;
-  CAIRN_ASSIGN(std::string away, missed(shared, etag));  // a look that failed says nothing: what was put stays
+  CAIRN_ASSIGN(std::string away, missed(shared));  // a look that failed says nothing: what was put stays
   if (!away.empty()) {
     const auto stray = store.look(put.key);
     if (stray && !put.etag.empty() && stray->etag == put.etag) (void)store.remove(put.key);

@@ -21,11 +21,12 @@ FirstSnapshot first_snapshot(const Shared& shared);
 // A folder may go from under us while we replicate: it is unmounted, moved away, or another one is mounted over it.
 // What is put into the place that is left can never be restored, and leaves a hole when the right one is back; what is
 // put into another replica ends that one's history. So where looking costs nothing, what was published last has to be
-// there before more is put: the very object, known by its etag as it was put from here ("": not known), or the claim of
-// this lineage and an object that holds that state. What was meant to be published next may be there already. With no
-// segment published yet it is the claim, and a snapshot once one is published: a start that found the place that is
-// left empty has put a claim there, too. retry_later: it is not there. conflict: another writer has gone on with it.
-Result<void> expect_still_there(const Shared& shared, std::string_view etag = {});
+// there before more is put: a segment goes into the folder of the one that was put just before it, or not at all
+// (Store::put_new_beside); for everything else the claim of this lineage, and an object that holds that state, are
+// looked for here. What was meant to be published next may be there already. With no segment published yet it is the
+// claim, and a snapshot once one is published: a start that found the place that is left empty has put a claim there,
+// too. retry_later: it is not there. conflict: another writer has gone on with it.
+Result<void> expect_still_there(const Shared& shared);
 
 // What was put, and is not counted yet.
 struct JustPut {
@@ -37,7 +38,7 @@ struct JustPut {
 // right one when it began is away by now. It counts once it lies beside what was published before it. False: the
 // replica is there, and it is not in it. retry_later: the replica is away, and what was put is removed where it is. Any
 // error of a look: nothing is removed, since others may rest on it by now, as a prune does on a newer snapshot.
-Result<bool> lies_beside(const Shared& shared, const JustPut& put, std::string_view etag = {});
+Result<bool> lies_beside(const Shared& shared, const JustPut& put);
 
 // A claim that a person has removed, which is a summary to them, is made anew for whoever begins to publish: where
 // looking is free, and all that was published can be restored from what is there. True: there is one.

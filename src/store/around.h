@@ -38,6 +38,10 @@ class StoreAround : public Store {
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     return self().around({Operation::put_new, key, 0, body.size_bytes()}, [&] { return inner().put_new(key, body); });
   }
+  Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside) override {
+    return self().around({Operation::put_new, key, 0, body.size_bytes()},
+                         [&] { return inner().put_new_beside(key, body, beside); });
+  }
   Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
     return self().around({Operation::put_if, key, 0, body.size_bytes()},
                          [&] { return inner().put_if(key, body, etag); });

@@ -205,6 +205,8 @@ Result<TemporaryFile> TemporaryFile::create(const OpenFolder& folder, std::strin
   return TemporaryFile(folder.fd.get(), FileDescriptor(fd), std::move(name));
 }
 
+std::string file_name_of(std::string_view key) { return std::string(key.substr(key.rfind('/') + 1)); }
+
 std::string ObjectFolders::path_of(std::string_view key) const { return join_path(root_, key); }
 
 std::string ObjectFolders::folder_of(std::string_view key) const { return parent_directory(path_of(key)); }
@@ -296,8 +298,7 @@ Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, con
 }
 
 Result<void> ObjectFolders::place_new(std::string_view key, const OpenFolder& folder, TemporaryFile& from) const {
-  const std::string name(key.substr(key.rfind('/') + 1));
-  const int error_number = move_without_replacing(folder.fd.get(), from.name().c_str(), name.c_str());
+  const int error_number = move_without_replacing(folder.fd.get(), from.name().c_str(), file_name_of(key).c_str());
   if (error_number == 0) from.has_moved();
   CAIRN_TRY(expect_placed(key, error_number));
   if (auto synced = sync_directory(folder.fd, folder.path); !synced) return synced.error().as(ErrorKind::maybe_done);

@@ -76,6 +76,9 @@ class TemporaryFile {
   std::string name_;
 };
 
+// In its folder.
+std::string file_name_of(std::string_view key);
+
 // The folders that objects go to, made when they are first needed.
 class ObjectFolders {
  public:

@@ -59,7 +59,23 @@ class DirectoryStore final : public Store {
 
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     CAIRN_TRY(check_key(key));
-    return folders_.with_folder(key, [&] { return write_new(key, body); });
+    return folders_.with_folder(key, [&]() -> Result<std::string> {
+      CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+      return write_new(key, body, folder);
+    });
+  }
+
+  // No folder is made: where the other object is, there is one.
+  Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside) override {
+    CAIRN_TRY(check_key(key));
+    CAIRN_TRY(check_key(beside.key));
+    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+    struct stat status{};
+    const bool is_there = folders_.folder_of(beside.key) == folder.path &&
+                          ::fstatat(folder.fd.get(), file_name_of(beside.key).c_str(), &status, 0) == 0 &&
+                          S_ISREG(status.st_mode) && etag_of(status) == beside.etag;
+    if (!is_there) return no_object(beside.key);
+    return write_new(key, body, folder);
   }
 
   Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
@@ -175,11 +191,10 @@ class DirectoryStore final : public Store {
     return Error(ErrorKind::corrupt, fmt::format("{}: the file got shorter while it was read", object.info.key));
   }
 
-  Result<std::string> write_new(std::string_view key, const Source& body) {
+  Result<std::string> write_new(std::string_view key, const Source& body, const OpenFolder& folder) {
     // place_new decides; this spares the writing, where that is much.
     if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
     const std::string path = folders_.path_of(key);
-    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
     CAIRN_ASSIGN(TemporaryFile temporary, TemporaryFile::create(folder, path));
     CAIRN_ASSIGN(std::string etag, write(temporary, path, body, 0));
     puts_on_this_machine_ = lies_on_this_machine(temporary.fd());
@@ -195,8 +210,7 @@ class DirectoryStore final : public Store {
     CAIRN_ASSIGN(std::string new_etag, write(temporary, path, body, after_ns));
     CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
     CAIRN_TRY(expect_etag(key, etag));
-    const std::string name(key.substr(key.rfind('/') + 1));
-    if (::renameat(folder.fd.get(), temporary.name().c_str(), folder.fd.get(), name.c_str()) != 0)
+    if (::renameat(folder.fd.get(), temporary.name().c_str(), folder.fd.get(), file_name_of(key).c_str()) != 0)
       return os_error(errno, "replacing " + path);
     if (auto synced = sync_directory(folder.fd, folder.path); !synced)
       return synced.error().as(ErrorKind::maybe_done);

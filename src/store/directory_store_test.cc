@@ -218,6 +218,36 @@ TEST_F(DirectoryStoreTest, FolderRemovedByHandIsMadeAgain) {
   EXPECT_EQ(text_of("a/b/c"), "error: not_found");
 }
 
+// A folder that goes while something is put takes that with it.
+TEST_F(DirectoryStoreTest, WhatIsPutBesideAnotherGoesWhereThatOneLies) {
+  class Moving final : public Source {
+   public:
+    explicit Moving(std::string folder) : folder_(std::move(folder)) {}
+    std::uint64_t size_bytes() const override { return 3; }
+    Result<void> read_at(std::uint64_t, std::span<std::byte> into) const override {
+      std::filesystem::rename(folder_, folder_ + ".moved");
+      std::filesystem::create_directories(folder_ + "/.cairn-tmp");
+      std::fill(into.begin(), into.end(), std::byte{'x'});
+      return {};
+    }
+
+   private:
+    std::string folder_;
+  };
+  const auto etag = put_new("app/wal/1", "first");
+  ASSERT_TRUE(etag);
+  const auto put = store_->put_new_beside("app/wal/2", Moving(root_ + "/app/wal"), {"app/wal/1", *etag});
+  ASSERT_TRUE(put) << put.error().message();
+  EXPECT_EQ(text_of("app/wal/2"), "error: not_found");
+  EXPECT_EQ(text_of("app/wal.moved/1"), "first");
+  EXPECT_EQ(text_of("app/wal.moved/2"), "xxx");
+  EXPECT_TRUE(std::filesystem::is_empty(root_ + "/app/wal/.cairn-tmp"));
+  const BytesSource third(as_bytes(std::string_view("3")));
+  const auto next = store_->put_new_beside("app/wal/3", third, {"app/wal/2", *put});
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().kind(), ErrorKind::not_found);
+}
+
 TEST_F(DirectoryStoreTest, LeftoversOlderThanADayAreSweptByALaterPut) {
   ASSERT_TRUE(put_new("a/b", "1"));
   const std::string old_file = root_ + "/a/.cairn-tmp/00112233445566778899aabbccddeeff";

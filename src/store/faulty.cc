@@ -31,6 +31,9 @@ class FaultyStore final : public StoreAround<FaultyStore> {
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     return run(Operation::put_new, key, [&] { return made(key, inner_.put_new(key, body)); });
   }
+  Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside) override {
+    return run(Operation::put_new, key, [&] { return made(key, inner_.put_new_beside(key, body, beside)); });
+  }
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override {
     return run(Operation::get, key, [&] { return spoil(inner_.get(key, offset, length)); });
   }

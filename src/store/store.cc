@@ -8,6 +8,12 @@
 
 namespace cairn {
 
+Result<std::string> Store::put_new_beside(std::string_view key, const Source& body, const Beside& beside) {
+  CAIRN_ASSIGN(const ObjectInfo there, look(beside.key));
+  if (there.etag == beside.etag) return put_new(key, body);
+  return Error(ErrorKind::not_found, std::string(beside.key) + ": it is another object");
+}
+
 // As a run of gets.
 Result<ObjectInfo> Store::read(std::string_view key, std::uint64_t offset, std::uint64_t length,
                                const TakePiece& take) {
