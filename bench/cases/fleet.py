@@ -19,7 +19,7 @@ from measure.machine import settle_disk
 from measure.twin import Twin
 
 QUIET_S = 15
-BUSY_S = 20
+BUSY_S = 60
 SIDE_S = 10      # of each side, with and without what is in trouble
 SIDES = 3
 SLOW_MS = 4000   # a slow store's, each time

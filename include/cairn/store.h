@@ -130,9 +130,9 @@ class Store {
   // somebody else's object (conflict).
   virtual Result<std::string> put_new(std::string_view key, const Source& body) = 0;
 
-  // The same, if `beside`, whose key is in the same folder, lies there; not_found: it does not, and nothing was put. A
-  // directory has the new one come to lie in the very folder in which the other was seen, whatever is mounted or moved
-  // there meanwhile; in other stores, places do not go, and it is looked for first.
+  // The same, if `beside`, whose key is in the same folder, lies there; not_found: it does not, and nothing was put. In
+  // a directory the new one comes to lie in the very folder in which the other was seen; if something else is found
+  // under that folder's path afterwards, it is maybe_done. In other stores places do not go: it is looked for first.
   virtual Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside);
 
   // Replaces the object under `key` if its etag still is `etag`; conflict: it is another one, or gone.

@@ -142,9 +142,12 @@ Result<void> make_directories_durably(std::string_view path, int permissions) {
 }
 
 Result<FileDescriptor> open_directory(const char* path) {
-  FileDescriptor directory(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.is_open()) return os_error(errno, fmt::format("opening the folder {}", path));
-  return directory;
+  int fd = -1;
+  do {
+    fd = ::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return os_error(errno, fmt::format("opening the folder {}", path));
+  return FileDescriptor(fd);
 }
 
 Result<void> sync_directory(const FileDescriptor& directory, std::string_view path) {

@@ -66,8 +66,8 @@ std::string boot_id();
 // As many descriptors as this process may have, it may have from now on.
 void raise_descriptor_limit();
 
-// The names in a directory survive a crash.
 Result<FileDescriptor> open_directory(const char* path);
+// The names in a directory survive a crash.
 Result<void> sync_directory(const FileDescriptor& directory, std::string_view path);
 Result<void> sync_directory_at(const char* path);
 

@@ -9,8 +9,8 @@
 namespace cairn::daemon {
 namespace {
 
-// So long what is to be captured waits for a thread that is at work before another is woken.
-constexpr std::int64_t kAlone_us = 5'000;
+// Who is at a capture for longer than that does not come soon.
+constexpr std::int64_t kSoon_us = 5'000;
 
 }  // namespace
 
@@ -46,18 +46,22 @@ Scheduler::Hold::~Hold() {
 }
 
 // Captures are short, and many fall on one tick: who is at one takes the next, too. To wake a second thread for them
-// costs more than they do, and both get into each other's way. One that takes long is helped: see help_capturers().
+// costs more than they do, and both get into each other's way. If it does not come soon, the others are woken: see
+// help_capturers().
 void Scheduler::call(Pool pool) {
-  Workers& workers = workers_[pool];
-  if (pool != kCapturers || workers.running + workers.called == 0) return wake_one(pool);
-  const std::int64_t help_us = when_to_help(mono_us());
+  if (pool != kCapturers) return wake_one(pool);
+  const Workers& workers = workers_[pool];
+  const std::int64_t now_us = mono_us();
+  const bool has_begun_now = !workers.busy.empty() && now_us - workers.busy.front().begun_us < kSoon_us;
+  if (workers.called == 0 && !has_begun_now) return wake_one(pool);
+  const std::int64_t help_us = when_to_help(now_us);
   if (help_us >= waits_until_us_) return;
   waits_until_us_ = help_us;
   rings_ = true;
 }
 
 void Scheduler::wake_one(Pool pool) {
-  if (workers_[pool].sleeping == workers_[pool].called) return;  // they look at the queue before they sleep
+  if (workers_[pool].sleeping == workers_[pool].called) return;  // all look at the queue before they sleep again
   ++workers_[pool].called;
   ++calls_[pool];
 }
@@ -71,17 +75,18 @@ void Scheduler::wake(const Calls& calls, bool rings) {
   if (rings) watch_->ring();
 }
 
-// With what has been in the queue since before that thread has waited.
+// With what is in the queue after the thread that waits has waited.
 void Scheduler::help_capturers(std::int64_t now_us) {
   const bool is_waited_for = !queues_[kCapturers].is_empty();
   if (is_waited_for && now_us < help_at_us_) return;
   help_at_us_ = kNever;
-  if (is_waited_for) wake_one(kCapturers);
+  for (int sleeping = workers_[kCapturers].sleeping; is_waited_for && sleeping > 0; --sleeping) wake_one(kCapturers);
 }
 
+// Not before the next tick, for which that thread is awake anyway.
 std::int64_t Scheduler::when_to_help(std::int64_t now_us) {
   if (queues_[kCapturers].is_empty()) return kNever;
-  if (help_at_us_ == kNever) help_at_us_ = rounded_up(now_us + kAlone_us, tick_us());
+  if (help_at_us_ == kNever) help_at_us_ = rounded_up(now_us + kSoon_us, tick_us());
   return help_at_us_;
 }
 

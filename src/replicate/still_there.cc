@@ -26,14 +26,17 @@ Result<Id128> lineage_there(Store& store, const std::string& newest, std::string
 }
 
 // Whether what the store ends with is what was published last, or what was to be next, with all that comes before it.
-bool holds(Store& store, std::string_view replica, const restore::HeadState& head, const LocalRecord& record,
-           FirstSnapshot known) {
+Result<bool> holds(Store& store, std::string_view replica, const restore::HeadState& head, const LocalRecord& record,
+                   FirstSnapshot known) {
   if (head.lineage != record.lineage) return false;
   if (head.newest == record.published) return true;
   const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
                          head.footer.hash_after() == record.intent_hash && head.footer.writer == record.writer;
+  if (!is_intent) return false;
   const FirstSnapshot first = head.has_snapshot ? FirstSnapshot::published : known;
-  return is_intent && expect_restorable(store, replica, head.newest, {}, first).has_value();
+  const auto restorable = expect_restorable(store, replica, head.newest, {}, first);
+  if (!restorable && restorable.error().kind() != ErrorKind::conflict) return restorable.error();
+  return restorable.has_value();
 }
 
 // A claim that is garbled is one: it says nothing of another history.
@@ -62,7 +65,10 @@ Result<std::string> missed(const Shared& shared, const LocalRecord& record) {
   if (!is_known) return there.error().with("look at " + newest);
   // It may have been merged into another object.
   const auto head = restore::read_head(store, replica);
-  if (head && is_claimed && holds(store, replica, *head, record, first)) return std::string();
+  if (head && is_claimed) {
+    CAIRN_ASSIGN(const bool is_held, holds(store, replica, *head, record, first));
+    if (is_held) return std::string();
+  }
   const bool is_garbled = !head && head.error().kind() == ErrorKind::corrupt;
   if (is_garbled && is_claimed && is_ours) return std::string();  // what is damaged is there
   const bool is_mixed = !head && head.error().kind() == ErrorKind::conflict;  // its claim and its objects disagree

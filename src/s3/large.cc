@@ -86,6 +86,9 @@ class LargeObjectStore final : public StoreAround<LargeObjectStore> {
     return call();
   }
   Result<std::string> put_new(std::string_view key, const Source& body) override;
+  Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside) override {
+    return Store::put_new_beside(key, body, beside);
+  }
   Result<Object> get(std::string_view key, std::uint64_t offset, std::optional<std::uint64_t> length) override;
 
  private:

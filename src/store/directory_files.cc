@@ -195,14 +195,36 @@ TemporaryFile::~TemporaryFile() {
   if (fd_.is_open() && !name_.empty()) (void)::unlinkat(folder_, name_.c_str(), 0);
 }
 
-Result<TemporaryFile> TemporaryFile::create(const OpenFolder& folder, std::string_view path) {
-  std::string name = join_path(kTemporaryFolder, SystemRandom().id().hex());
+Result<TemporaryFile> TemporaryFile::create(const Folder& folder, std::string_view path) {
+  std::string name = folder.name_of(join_path(kTemporaryFolder, SystemRandom().id().hex()));
   int fd = -1;
   do {
-    fd = ::openat(folder.fd.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    fd = ::openat(folder.at(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return os_error(errno, fmt::format("writing {}", path));
-  return TemporaryFile(folder.fd.get(), FileDescriptor(fd), std::move(name));
+  return TemporaryFile(folder.at(), FileDescriptor(fd), std::move(name));
+}
+
+Result<Folder> Folder::open(std::string path) {
+  Folder folder(std::move(path));
+  CAIRN_ASSIGN(folder.fd_, open_directory(folder.path_.c_str()));
+  return folder;
+}
+
+int Folder::at() const { return fd_.is_open() ? fd_.get() : AT_FDCWD; }
+
+std::string Folder::name_of(std::string_view file) const {
+  return fd_.is_open() ? std::string(file) : join_path(path_, file);
+}
+
+Result<void> Folder::sync() const {
+  return fd_.is_open() ? sync_directory(fd_, path_) : sync_directory_at(path_.c_str());
+}
+
+bool Folder::is_in_place() const {
+  struct stat here{}, there{};
+  return ::fstat(fd_.get(), &here) == 0 && ::stat(path_.c_str(), &there) == 0 && here.st_dev == there.st_dev &&
+         here.st_ino == there.st_ino;
 }
 
 std::string file_name_of(std::string_view key) { return std::string(key.substr(key.rfind('/') + 1)); }
@@ -213,12 +235,6 @@ std::string ObjectFolders::folder_of(std::string_view key) const { return parent
 
 std::string ObjectFolders::temporary_folder_of(std::string_view key) const {
   return join_path(folder_of(key), kTemporaryFolder);
-}
-
-Result<OpenFolder> ObjectFolders::open_folder(std::string_view key) const {
-  std::string path = folder_of(key);
-  CAIRN_ASSIGN(FileDescriptor fd, open_directory(path.c_str()));
-  return OpenFolder{std::move(fd), std::move(path)};
 }
 
 Result<void> ObjectFolders::prepare(std::string_view key) {
@@ -297,11 +313,12 @@ Result<ObjectFolders::Placed> ObjectFolders::place_new(std::string_view key, con
   return Placed::yes;
 }
 
-Result<void> ObjectFolders::place_new(std::string_view key, const OpenFolder& folder, TemporaryFile& from) const {
-  const int error_number = move_without_replacing(folder.fd.get(), from.name().c_str(), file_name_of(key).c_str());
+Result<void> ObjectFolders::place_new(std::string_view key, const Folder& folder, TemporaryFile& from) const {
+  const std::string to = folder.name_of(file_name_of(key));
+  const int error_number = move_without_replacing(folder.at(), from.name().c_str(), to.c_str());
   if (error_number == 0) from.has_moved();
   CAIRN_TRY(expect_placed(key, error_number));
-  if (auto synced = sync_directory(folder.fd, folder.path); !synced) return synced.error().as(ErrorKind::maybe_done);
+  if (auto synced = folder.sync(); !synced) return synced.error().as(ErrorKind::maybe_done);
   return {};
 }
 

@@ -44,11 +44,24 @@ Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_vi
 enum class LockMode { shared, exclusive };
 Result<FileDescriptor> lock_file(const std::string& path, int open_flags, LockMode mode);
 
-// A folder of objects that one of them is being put into: what is done by its names is done in this one, whatever
-// comes to lie under its path meanwhile.
-struct OpenFolder {
-  FileDescriptor fd;
-  std::string path;
+// A folder that an object is being put into: whatever its path leads to at each step; or, opened, this very one,
+// whatever comes to lie under its path meanwhile.
+class Folder {
+ public:
+  explicit Folder(std::string path) : path_(std::move(path)) {}
+  static Result<Folder> open(std::string path);
+
+  // For the system's calls that take a descriptor of a folder and a name.
+  int at() const;
+  std::string name_of(std::string_view file) const;
+  // The names in it survive a crash.
+  Result<void> sync() const;
+  // What lies under its path now is this one. Of one that is open.
+  bool is_in_place() const;
+
+ private:
+  std::string path_;
+  FileDescriptor fd_;
 };
 
 // A file with a random name in a folder's temporary folder. Its name is gone when this object is, which the folder
@@ -60,10 +73,10 @@ class TemporaryFile {
   ~TemporaryFile();
 
   // `path` is where it is to go, for the message.
-  static Result<TemporaryFile> create(const OpenFolder& folder, std::string_view path);
+  static Result<TemporaryFile> create(const Folder& folder, std::string_view path);
 
   int fd() const { return fd_.get(); }
-  const std::string& name() const { return name_; }  // below the folder
+  const std::string& name() const { return name_; }  // at Folder::at()
   // It was given another name instead.
   void has_moved() { name_.clear(); }
 
@@ -88,7 +101,6 @@ class ObjectFolders {
   std::string path_of(std::string_view key) const;
   std::string folder_of(std::string_view key) const;
   std::string temporary_folder_of(std::string_view key) const;
-  Result<OpenFolder> open_folder(std::string_view key) const;
 
   // Runs `work`, which makes files in the key's folder, after seeing to it that the folder exists, that its name and
   // those above it survive a crash, and that it has a temporary folder. When the folder turns out to have been
@@ -116,7 +128,7 @@ class ObjectFolders {
   enum class Placed { yes, other_file_system };
   Result<Placed> place_new(std::string_view key, const std::string& from) const;
   // The same for a file that nobody needs under its temporary name, in the key's folder.
-  Result<void> place_new(std::string_view key, const OpenFolder& folder, TemporaryFile& from) const;
+  Result<void> place_new(std::string_view key, const Folder& folder, TemporaryFile& from) const;
   Result<void> sync_folder(std::string_view key) const;
 
  private:

@@ -59,23 +59,24 @@ class DirectoryStore final : public Store {
 
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     CAIRN_TRY(check_key(key));
-    return folders_.with_folder(key, [&]() -> Result<std::string> {
-      CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
-      return write_new(key, body, folder);
-    });
+    return folders_.with_folder(key, [&] { return write_new(key, body, Folder(folders_.folder_of(key))); });
   }
 
-  // No folder is made: where the other object is, there is one.
+  // No folder is made: where the other object is, there is one. It is this very one from the look at that object to the
+  // new one's name; if it is not under its path any more, then what is there may not have the new object.
   Result<std::string> put_new_beside(std::string_view key, const Source& body, const Beside& beside) override {
     CAIRN_TRY(check_key(key));
     CAIRN_TRY(check_key(beside.key));
-    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+    std::string path = folders_.folder_of(key);
+    if (folders_.folder_of(beside.key) != path) return no_object(beside.key);
+    CAIRN_ASSIGN(const Folder folder, Folder::open(std::move(path)));
     struct stat status{};
-    const bool is_there = folders_.folder_of(beside.key) == folder.path &&
-                          ::fstatat(folder.fd.get(), file_name_of(beside.key).c_str(), &status, 0) == 0 &&
-                          S_ISREG(status.st_mode) && etag_of(status) == beside.etag;
-    if (!is_there) return no_object(beside.key);
-    return write_new(key, body, folder);
+    if (::fstatat(folder.at(), file_name_of(beside.key).c_str(), &status, 0) != 0)
+      return absent(beside.key, os_error(errno, folders_.path_of(beside.key)));
+    if (!S_ISREG(status.st_mode) || etag_of(status) != beside.etag) return no_object(beside.key);
+    auto put = write_new(key, body, folder);
+    if (!put || folder.is_in_place()) return put;
+    return Error(ErrorKind::maybe_done, fmt::format("{}: its folder has been moved, or mounted over, meanwhile", key));
   }
 
   Result<std::string> put_if(std::string_view key, const Source& body, std::string_view etag) override {
@@ -191,7 +192,7 @@ class DirectoryStore final : public Store {
     return Error(ErrorKind::corrupt, fmt::format("{}: the file got shorter while it was read", object.info.key));
   }
 
-  Result<std::string> write_new(std::string_view key, const Source& body, const OpenFolder& folder) {
+  Result<std::string> write_new(std::string_view key, const Source& body, const Folder& folder) {
     // place_new decides; this spares the writing, where that is much.
     if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
     const std::string path = folders_.path_of(key);
@@ -205,15 +206,13 @@ class DirectoryStore final : public Store {
   Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag,
                               std::int64_t after_ns) {
     const std::string path = folders_.path_of(key);
-    CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(key));
+    const Folder folder(folders_.folder_of(key));
     CAIRN_ASSIGN(const TemporaryFile temporary, TemporaryFile::create(folder, path));
     CAIRN_ASSIGN(std::string new_etag, write(temporary, path, body, after_ns));
     CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
     CAIRN_TRY(expect_etag(key, etag));
-    if (::renameat(folder.fd.get(), temporary.name().c_str(), folder.fd.get(), file_name_of(key).c_str()) != 0)
-      return os_error(errno, "replacing " + path);
-    if (auto synced = sync_directory(folder.fd, folder.path); !synced)
-      return synced.error().as(ErrorKind::maybe_done);
+    if (::rename(temporary.name().c_str(), path.c_str()) != 0) return os_error(errno, "replacing " + path);
+    if (auto synced = folder.sync(); !synced) return synced.error().as(ErrorKind::maybe_done);
     return new_etag;
   }
 

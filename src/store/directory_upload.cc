@@ -374,7 +374,7 @@ Result<std::string> DirectoryUploads::place(const Upload& upload, std::span<cons
 Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std::span<const Part> parts) {
   const std::string path = folders_.path_of(upload.key);
   CAIRN_ASSIGN(const std::uint64_t slot_bytes, upload.slot_bytes());
-  CAIRN_ASSIGN(const OpenFolder folder, folders_.open_folder(upload.key));
+  const Folder folder(folders_.folder_of(upload.key));
   CAIRN_ASSIGN(TemporaryFile whole, TemporaryFile::create(folder, path));
   std::uint64_t end = 0;
   for (const Part& part : parts) {
