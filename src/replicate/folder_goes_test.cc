@@ -125,6 +125,31 @@ class FolderGoes : public ReplicatorTest {
     EXPECT_LT(moments, 200u);
   }
 
+  void start_merging() {
+    auto merging = options();
+    merging.level_windows_ms = {1'000, 10'000, 60'000};
+    merging.replaced_grace_ms = 100'000;
+    start(merging);
+    must_settle();
+  }
+  // Merged while nobody wrote: then neither the newest segment nor a name that ends there has to be left.
+  void merge_newest_away(App& app) {
+    for (int i = 0; i < 6; ++i) {
+      app.must(fill(3));
+      must_settle();
+    }
+    const auto newest = segment::segment_key("app", Sequence(replicator_->status().published_sequence));
+    for (int i = 0; i < 1000 && store_->head(newest); ++i) {
+      now_.mono_us += 1'000'000;
+      now_.wall_ms += 1'000;
+      (void)replicator_->upkeep_step(now_);
+      if (i % 50 == 0) {
+        ASSERT_FALSE(turn());
+      }
+    }
+    ASSERT_FALSE(store_->head(newest)) << "it was not removed";
+  }
+
   // Of another database, with another history, and of the same name.
   void another_replica_lies_in_its_place(int commits) {
     const std::string path = (dir_ / "other.db").string();
@@ -217,36 +242,43 @@ TEST_F(FolderGoes, WhatCannotBeLookedAtHasNotGone) {
   EXPECT_LT(failed, 200u);
 }
 
-// Merged while nobody wrote: then neither the newest segment nor a name that ends there has to be left.
+TEST_F(FolderGoes, WhatWasMergedAndCannotBeLookedAtHasNotGoneEither) {
+  make_database();
+  start_merging();
+  App app(db_path_);
+  std::uint64_t failed = 0;
+  for (std::uint64_t at = 0; at < 200; ++at) {
+    SCOPED_TRACE(at);
+    ASSERT_NO_FATAL_FAILURE(merge_newest_away(app));
+    const std::uint64_t removed = going_->removed;
+    app.must(fill(3));
+    going_->go_before(kNever, kNever);
+    going_->look_fails_at = at;
+    for (int i = 0; i < 50; ++i) ASSERT_FALSE(turn());
+    const bool has_failed = going_->look_fails_at == kNever;
+    going_->look_fails_at = kNever;
+    now_.mono_us += 60'000'000;
+    expect_replica_is_current();
+    ASSERT_EQ(going_->removed, removed);
+    if (!has_failed) break;
+    ++failed;
+  }
+  EXPECT_GE(failed, 10u);
+  EXPECT_LT(failed, 200u);
+}
+
 TEST_F(FolderGoes, ANewestSegmentThatWasMergedHasNotGone) {
   make_database();
-  auto merging = options();
-  merging.level_windows_ms = {1'000, 10'000, 60'000};
-  merging.replaced_grace_ms = 100'000;
-  start(merging);
-  must_settle();
+  start_merging();
   App app(db_path_);
-  for (int i = 0; i < 6; ++i) {
-    app.must(fill(3));
-    must_settle();
-  }
-  const auto newest = segment::segment_key("app", Sequence(replicator_->status().published_sequence));
-  for (int i = 0; i < 1000 && store_->head(newest); ++i) {
-    now_.mono_us += 1'000'000;
-    now_.wall_ms += 1'000;
-    (void)replicator_->upkeep_step(now_);
-    if (i % 50 == 0) {
-      ASSERT_FALSE(turn());
-    }
-  }
-  ASSERT_FALSE(store_->head(newest)) << "it was not removed";
+  ASSERT_NO_FATAL_FAILURE(merge_newest_away(app));
   app.must(fill(3));
   expect_replica_is_current();
   replicator_->request_snapshot();
   app.must(fill(3));
   expect_replica_is_current();
   stop(StopMode::crash);
-  start(merging);
+  start_merging();
   app.must(fill(3));
   expect_replica_is_current();
 }
