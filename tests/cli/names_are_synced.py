@@ -28,14 +28,15 @@ for at, line in enumerate(open(trace, errors="replace")):
 def opened(arguments):  # the files of descriptors among the arguments
     return re.findall(r"\d<(/[^>]*)>", arguments)
 
-def named(arguments):  # the paths among them
-    return [os.path.normpath(os.path.join(base, path)) for path in re.findall(r'"([^"]*)"', arguments)]
+def named(arguments):  # the paths among them; some are below a folder that is open
+    found = re.findall(r'(?:\b\d+<([^>]*)>, )?"([^"]*)"', arguments)
+    return [os.path.normpath(os.path.join(base, folder, path)) for folder, path in found]
 
 syncs = [(begun, ended, opened(rest)[0]) for begun, ended, call, rest in events if call in ("fsync", "fdatasync")]
 writes = [(ended, opened(rest)[-1]) for _, ended, call, rest in events
           if re.match("p?write|copy_file_range|utimensat", call) and opened(rest)]
 made = {named(rest)[0]: ended for _, ended, call, rest in events if call.startswith("mkdir")}
-names = [(begun, ended, call == "link" or "RENAME_NOREPLACE" in rest, *named(rest))
+names = [(begun, ended, call.startswith("link") or "RENAME_NOREPLACE" in rest, *named(rest))
          for begun, ended, call, rest in events if re.match("link|rename", call)]
 
 def synced(path, after=-1, before=sys.maxsize):
