@@ -50,7 +50,8 @@ Result<void> write_all_at(int fd, std::uint64_t offset, ByteView bytes, std::str
 int link_without_replacing(const char* from, const char* to);
 
 // The same by a rename where the file system can do that: one change of its instead of two. `from` is gone then
-// (where it cannot be removed, a second name of the file stays). Both are names below `folder`, an open directory.
+// (where it cannot be removed, a second name of the file stays). Both are names below `folder`, an
+// open directory or AT_FDCWD.
 int move_without_replacing(int folder, const char* from, const char* to);
 
 // From here on the calling thread runs when others leave it a processor. Where that cannot be had, nothing changes.
