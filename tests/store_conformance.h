@@ -90,13 +90,7 @@ class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
 
   // Bytes of one seed: different seeds, different bytes.
   static std::string bytes_of(std::uint64_t seed, std::size_t size_bytes) {
-    SeededRandom random(seed);
-    std::string text(size_bytes, '\0');
-    for (std::size_t i = 0; i + 8 <= size_bytes; i += 8)
-      store_le(reinterpret_cast<std::byte*>(&text[i]), random.next());
-    for (std::size_t i = size_bytes & ~std::size_t{7}; i < size_bytes; ++i)
-      text[i] = static_cast<char>(random.next());
-    return text;
+    return SeededRandom(seed).bytes(size_bytes);
   }
   std::size_t part_bytes() { return std::max<std::size_t>(store().capabilities().min_part_bytes, 64 << 10); }
   PartInfo put_part(std::string_view key, std::string_view id, int number, std::string_view text) {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <ctime>
 
 #include "base/check.h"
@@ -185,6 +187,19 @@ std::uint64_t SeededRandom::next() {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
+}
+
+void SeededRandom::fill(std::span<std::byte> bytes, std::uint64_t mask) {
+  for (std::size_t at = 0; at < bytes.size(); at += sizeof(mask)) {
+    const std::uint64_t value = next() & mask;
+    std::memcpy(bytes.data() + at, &value, std::min(sizeof(value), bytes.size() - at));
+  }
+}
+
+std::string SeededRandom::bytes(std::size_t size) {
+  std::string text(size, '\0');
+  fill(std::as_writable_bytes(std::span(text)));
+  return text;
 }
 
 std::string format_time(std::int64_t wall_ms) {

@@ -2,7 +2,9 @@
 // everything.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -56,6 +58,9 @@ class SeededRandom final : public Random {
   std::uint64_t next() override;
   std::uint64_t below(std::uint64_t n) { return n == 0 ? 0 : next() % n; }
   bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
+  // Eight bytes a number, of which only the bits of `mask` count: 0x0F0F... makes bytes that compress to about half.
+  void fill(std::span<std::byte> bytes, std::uint64_t mask = ~0ull);
+  std::string bytes(std::size_t size);  // which do not compress
 
  private:
   std::uint64_t state_;

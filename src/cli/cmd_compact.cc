@@ -1,4 +1,5 @@
 // cairn compact URL...: many objects become few, and every restore point stays.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

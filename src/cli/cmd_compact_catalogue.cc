@@ -1,4 +1,5 @@
 // The commands below cairn compact: what the catalogue names, and what it knows.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <functional>

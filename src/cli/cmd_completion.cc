@@ -1,4 +1,5 @@
 // cairn completion, and what the build makes manual pages with: both print what the command line itself says.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <filesystem>

@@ -1,4 +1,5 @@
 // cairn config check: whether a configuration is good, and what it means.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // cairn history URL: the states that a replica can bring back, as a picture and a table.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

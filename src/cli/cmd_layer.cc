@@ -1,4 +1,6 @@
 // cairn layer: containers' writable directories. One cmd_layer_*.cc a command, or a few small ones.
+#include <CLI/CLI.hpp>
+
 #include "cli/layers.h"
 
 namespace cairn::cli {

@@ -1,4 +1,5 @@
 // cairn layer list URL and cairn layer history URL --name NAME: what a store holds of containers.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

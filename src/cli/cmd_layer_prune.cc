@@ -1,4 +1,5 @@
 // cairn layer prune URL: removes what no container needs any more.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

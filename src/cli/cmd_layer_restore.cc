@@ -1,4 +1,5 @@
 // cairn layer restore URL --name NAME -o DIR: brings a sync of a container's directory back.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <filesystem>

@@ -1,5 +1,6 @@
 // cairn layer sync and cairn layer check: publishes what has changed in a container's directory, or says whether
 // anything has.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

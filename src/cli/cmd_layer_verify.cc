@@ -1,4 +1,5 @@
 // cairn layer verify URL: reads every layer and says what is wrong.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

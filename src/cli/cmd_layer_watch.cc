@@ -1,4 +1,5 @@
 // cairn layer watch: syncs a container's directory whenever it has changed, until it is stopped.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <cstdlib>

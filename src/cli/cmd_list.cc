@@ -1,4 +1,5 @@
 // cairn list URL: the replicas below a URL.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // cairn prune URL: thins the restore points of a replica, and removes what none of those that stay needs.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // cairn register DB, cairn unregister DB: what a running cairn replicates beside what its configuration names.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <array>

@@ -1,5 +1,6 @@
 // cairn replicate DB... [--to URL]: follows live databases into a store. cairn replicate [--config FILE]: follows
 // everything that a configuration names.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // cairn restore URL -o FILE: brings a published state back, exactly, or leaves everything as it was.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

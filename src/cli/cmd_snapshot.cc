@@ -1,4 +1,5 @@
 // cairn snapshot DB --to URL: publishes a whole copy now.
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <utility>
 

@@ -1,4 +1,5 @@
 // cairn status [DB...]: what a running cairn keeps replicated, and how it is.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

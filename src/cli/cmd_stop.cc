@@ -1,4 +1,5 @@
 // cairn reload, cairn stop: what signals ask a running cairn for, with an answer.
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/commands.h"

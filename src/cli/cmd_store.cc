@@ -1,4 +1,5 @@
 // cairn store: what a store is, and `cairn store probe URL`: what an S3 store can do.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

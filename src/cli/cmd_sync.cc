@@ -1,4 +1,5 @@
 // cairn sync DB... [--wait]: publishes what is committed now.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // cairn verify URL: reads every object of a replica and says what is wrong.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>

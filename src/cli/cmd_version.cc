@@ -1,4 +1,5 @@
 // cairn version: what this is, and which SQLite it runs with.
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,9 +1,12 @@
 // The command line as data: what manual pages and shell completions are made from, so that they say what --help says.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace cairn::cli {
 

@@ -1,6 +1,7 @@
 // Manual pages and completions say what the command line says, whatever characters are in it.
 #include "cli/command_tree.h"
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,12 +1,15 @@
 // The commands. Each adds itself to the command line, and sets `run` when it was chosen.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "cli/log.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cairn::cli {
 
@@ -40,5 +43,8 @@ void add_config(CLI::App& app, Run& run);
 void add_completion(CLI::App& app, Run& run);
 void add_manual(CLI::App& app, Run& run);
 void add_version(CLI::App& app, Run& run);
+
+// All of them: runs what `arguments`, without the program's name, ask for. Returns the exit status.
+int run_command_line(std::vector<std::string> arguments);
 
 }  // namespace cairn::cli

@@ -1,7 +1,6 @@
 // What `cairn compact` and the commands below it have in common.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +11,10 @@
 #include "cli/output.h"
 #include "cli/remembering_store.h"
 #include "cli/system.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cairn::cli {
 

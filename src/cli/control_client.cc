@@ -1,5 +1,6 @@
 #include "cli/control_client.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -1,7 +1,6 @@
 // Asking a running `cairn replicate --config` by its control socket.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +10,10 @@
 #include "cairn/error.h"
 #include "cli/output.h"
 #include "cli/signals.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cairn::cli {
 

@@ -1,7 +1,6 @@
 // What the commands of `cairn layer` have in common.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +13,10 @@
 #include "cli/log.h"
 #include "cli/output.h"
 #include "cli/remembering_store.h"
+
+namespace CLI {
+class App;
+}
 
 namespace cairn::cli {
 

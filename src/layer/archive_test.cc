@@ -67,12 +67,7 @@ struct Archive : ::testing::Test {
   std::vector<std::string> notices;
   std::vector<int> attempts;
 
-  static std::string noise(std::size_t size_bytes) {
-    SeededRandom random(size_bytes);
-    std::string bytes(size_bytes, '\0');
-    for (char& byte : bytes) byte = static_cast<char>(random.next());
-    return bytes;
-  }
+  static std::string noise(std::size_t size_bytes) { return SeededRandom(size_bytes).bytes(size_bytes); }
 
   // Everything from a position on. Unsteady files are read again.
   std::vector<Piece> pieces(const ArchivePosition& from = {}, TouchedTree::Touch touch = {}) {

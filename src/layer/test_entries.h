@@ -20,12 +20,7 @@ inline struct stat status_of(const std::string& path) {
 }
 
 // Bytes that do not compress.
-inline std::string noise(std::size_t size_bytes, std::uint64_t seed) {
-  SeededRandom random(seed);
-  std::string bytes(size_bytes, '\0');
-  for (char& c : bytes) c = static_cast<char>(random.next());
-  return bytes;
-}
+inline std::string noise(std::size_t size_bytes, std::uint64_t seed) { return SeededRandom(seed).bytes(size_bytes); }
 
 inline Entry entry_of(EntryKind kind, std::string path) {
   Entry entry;

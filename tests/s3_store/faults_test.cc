@@ -106,9 +106,7 @@ TEST_P(FaultyStore, AnUploadOf201PartsIsWholeOrNothing) {
   options.twin.max_page = 50;
   TwinStore on(options);
   ASSERT_TRUE(on.requests->ready_to_write());
-  SeededRandom bytes(GetParam().per_mille + 1);
-  std::string all(kParts * kSmall, '\0');
-  for (char& c : all) c = static_cast<char>(bytes.next());
+  const std::string all = SeededRandom(GetParam().per_mille + 1).bytes(kParts * kSmall);
   // An upload of so many requests would hardly ever outlive what makes it expire: WhatExpired... is about that.
   set_faults(on.twin, 1, GetParam().per_mille, {twin::Fault::expired_upload, twin::Fault::conflict});
 

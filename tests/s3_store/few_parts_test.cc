@@ -57,9 +57,7 @@ TEST(PartSize, GrowsWithTheObject) {
 
 TEST(FewParts, AreEnoughForALargeObject) {
   TwinStore on(few_parts(256));
-  SeededRandom random(1);
-  std::string text(256 * 1000 * 2 + 77, '\0');  // twice the size would be one part too many
-  for (char& c : text) c = static_cast<char>(random.next());
+  const std::string text = SeededRandom(1).bytes(256 * 1000 * 2 + 77);  // twice the size would be one part too many
   const auto put = on.store->put_new("k", BytesSource(as_bytes(text)));
   ASSERT_TRUE(put) << put.error().message();
   EXPECT_TRUE(*on.twin.text_of("bucket", "k") == text);

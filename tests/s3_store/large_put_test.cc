@@ -19,9 +19,7 @@ class InterruptedPut : public ::testing::Test {
  protected:
   void start(const std::string& dialect) {
     on_ = std::make_unique<TwinStore>(small_parts(dialect, twin::Tls::off));
-    SeededRandom bytes(1);
-    text_.resize((kParts - 1) * kPart + 1000);
-    for (char& c : text_) c = static_cast<char>(bytes.next());
+    text_ = SeededRandom(1).bytes((kParts - 1) * kPart + 1000);
   }
   std::string part(std::size_t number) const { return text_.substr((number - 1) * kPart, kPart); }
   // What a process has done that is no more.

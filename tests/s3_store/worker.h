@@ -95,12 +95,7 @@ class Worker {
     }
   }
 
-  std::string body(std::uint64_t size) {
-    std::string text(size + 8, '\0');
-    SeededRandom bytes(random_.next());
-    for (char& c : text) c = static_cast<char>(bytes.next());
-    return text;
-  }
+  std::string body(std::uint64_t size) { return SeededRandom(random_.next()).bytes(size + 8); }
   bool may_be(const std::string& key, const State& state) const { return states_.at(key).contains(state); }
   bool may_exist(const std::string& key) const {
     const std::set<State>& states = states_.at(key);

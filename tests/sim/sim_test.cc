@@ -23,7 +23,7 @@
 namespace cairn::testing {
 namespace {
 
-constexpr std::uint64_t kShards = 8;
+constexpr std::uint64_t kShards = 4;
 constexpr std::uint64_t kManyEach = 8;
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
@@ -81,12 +81,12 @@ void run_shard(std::uint64_t shard, std::uint64_t otherwise, SimulationOptions o
   }
 }
 
-TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) { run_shard(GetParam(), 160, {}); }
+TEST_P(Seeds, EveryRestorePointIsACommittedStateInOrder) { run_shard(GetParam(), 96, {}); }
 
 TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
   SimulationOptions options;
   options.away_at_start = true;
-  run_shard(GetParam(), 80, options);
+  run_shard(GetParam(), 48, options);
 }
 
 // After each round, whatever fell into the prunes of it: all that the rules of retention keep is there, and is what it
@@ -94,19 +94,19 @@ TEST_P(Seeds, SoItIsWhenTheStoreIsAwayAtEveryStart) {
 TEST_P(Seeds, WhatAPruneHasToKeepIsWhatItWas) {
   SimulationOptions options;
   options.prunes = true;
-  run_shard(GetParam(), 64, options);
+  run_shard(GetParam(), 40, options);
 }
 
 TEST_P(Seeds, SoItIsOfAStoreThatListsLate) {
   SimulationOptions options;
   options.prunes = options.lists_late = true;
-  run_shard(GetParam(), 24, options);
+  run_shard(GetParam(), 16, options);
 }
 
 TEST_P(Seeds, SoItIsWhenTheStoreListsLate) {
   SimulationOptions options;
   options.lists_late = true;
-  run_shard(GetParam(), 48, options);
+  run_shard(GetParam(), 32, options);
 }
 
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, ::testing::Range<std::uint64_t>(0, kShards),

@@ -234,13 +234,7 @@ void LayerWorld::write(const std::string& path, const std::string& contents) con
 void LayerWorld::mkdir(const std::string& path) const { fs::create_directories(*this / path); }
 
 std::string LayerWorld::noise(std::uint64_t seed, std::size_t size_bytes) {
-  SeededRandom random(seed);
-  std::string bytes(size_bytes, '\0');
-  for (std::size_t at = 0; at < size_bytes; at += 8) {
-    const std::uint64_t value = random.next();
-    std::memcpy(bytes.data() + at, &value, std::min<std::size_t>(8, size_bytes - at));
-  }
-  return bytes;
+  return SeededRandom(seed).bytes(size_bytes);
 }
 
 void LayerWorld::fill() const {

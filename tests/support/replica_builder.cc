@@ -69,9 +69,8 @@ Bytes Image::page(std::uint32_t number) const {
 }
 
 void Image::change(std::uint32_t number, std::uint64_t seed) {
-  SeededRandom random(seed * 1'000'003 + number);
   Bytes bytes(page_size);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.next() & 0x0F);
+  SeededRandom(seed * 1'000'003 + number).fill(bytes, 0x0F0F0F0F0F0F0F0F);
   pages[number] = std::move(bytes);
   page_count = std::max(page_count, number);
 }
