@@ -57,7 +57,7 @@ std::string Log::json_line(spdlog::level::level_enum level, const std::string& m
   if (!container_.empty()) json["container"] = container_;
   if (sequence_) json["sequence"] = *sequence_;
   json["message"] = message;
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace cairn::cli

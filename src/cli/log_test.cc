@@ -39,7 +39,7 @@ TEST_F(Logged, JsonIsAnObjectALineWhateverTheBytes) {
   log(LogFormat::json).about_database("/srv/\"\xff\n.db", 0).warn("no \x01 {}", "way");
   const std::string line = out_.str();
   EXPECT_EQ(line.find('\n'), line.size() - 1);
-  const nlohmann::json json = nlohmann::json::parse(line);
+  const auto json = nlohmann::ordered_json::parse(line);
   EXPECT_EQ(json["level"], "warning");
   EXPECT_EQ(json["message"], "no \x01 way");
   EXPECT_EQ(json["database"], "/srv/\"\xef\xbf\xbd\n.db");
