@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <set>
 
@@ -98,6 +100,21 @@ TEST(Random, OneSeedGivesOneSequence) {
   EXPECT_EQ(a.below(0), 0u);
   EXPECT_FALSE(a.chance(0, 10));
   EXPECT_TRUE(a.chance(10, 10));
+}
+
+TEST(Random, FillsBytesEightANumber) {
+  SeededRandom random(1);
+  const std::uint64_t first = random.next(), second = random.next();
+  const std::string bytes = SeededRandom(1).bytes(13);
+  ASSERT_EQ(bytes.size(), 13u);
+  EXPECT_EQ(std::memcmp(bytes.data(), &first, 8), 0);
+  EXPECT_EQ(std::memcmp(bytes.data() + 8, &second, 5), 0);
+  std::array<std::byte, 13> halves{};
+  SeededRandom(1).fill(halves, 0x0F0F0F0F0F0F0F0F);
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    EXPECT_EQ(halves[i], static_cast<std::byte>(bytes[i]) & std::byte{0x0F}) << i;
+  }
+  EXPECT_EQ(SeededRandom(1).bytes(0), "");
 }
 
 TEST(Random, IdsDoNotRepeat) {
