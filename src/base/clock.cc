@@ -155,11 +155,15 @@ std::int64_t thread_cpu_us() {
 
 Time SystemClock::now() {
   const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
   Time time;
   time.wall_ms = std::chrono::floor<std::chrono::milliseconds>(since_epoch).count();
-  time.mono_us = std::chrono::floor<std::chrono::microseconds>(since_start).count();
+  time.mono_us = mono_us();
   return time;
+}
+
+std::int64_t SystemClock::mono_us() {
+  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::floor<std::chrono::microseconds>(since_start).count();
 }
 
 Id128 Random::id() {

@@ -32,11 +32,13 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual Time now() = 0;
+  virtual std::int64_t mono_us() { return now().mono_us; }  // that alone, where it costs less
 };
 
 class SystemClock final : public Clock {
  public:
   Time now() override;
+  std::int64_t mono_us() override;
 };
 
 class Random {

@@ -18,30 +18,31 @@ class FairQueue {
   explicit FairQueue(std::size_t most_of_a_lane) : most_(most_of_a_lane) {}
 
   void push(const std::string& lane, Item item) {
-    Lane& at = lanes_[lane];
-    if (at.waiting.empty()) turns_.push_back(lane);
-    at.waiting.push_back(std::move(item));
+    const auto at = lanes_.try_emplace(lane).first;
+    if (at->second.waiting.empty()) turns_.push_back(at);
+    at->second.waiting.push_back(std::move(item));
   }
 
   // The oldest of the lane whose turn it is; none: nothing waits, or only in lanes that hold all they may. done() for
   // each that was taken.
   std::optional<Item> take() {
-    const auto next = std::find_if(turns_.begin(), turns_.end(),
-                                   [this](const std::string& lane) { return lanes_[lane].under_way < most_; });
+    const auto next =
+        std::find_if(turns_.begin(), turns_.end(), [this](Place at) { return at->second.under_way < most_; });
     if (next == turns_.end()) return std::nullopt;
-    const std::string name = *next;
+    const Place at = *next;
     turns_.erase(next);
-    Lane& lane = lanes_[name];
+    Lane& lane = at->second;
     Item item = std::move(lane.waiting.front());
     lane.waiting.pop_front();
     ++lane.under_way;
-    if (!lane.waiting.empty()) turns_.push_back(name);
+    if (!lane.waiting.empty()) turns_.push_back(at);
     return item;
   }
   bool is_empty() const { return turns_.empty(); }
   void done(const std::string& name) {
     const auto lane = lanes_.find(name);
-    if (--lane->second.under_way == 0 && lane->second.waiting.empty()) lanes_.erase(lane);
+    const bool is_still = --lane->second.under_way == 0 && lane->second.waiting.empty();
+    if (is_still && lanes_.size() > kMostStill) lanes_.erase(lane);
   }
 
  private:
@@ -49,9 +50,13 @@ class FairQueue {
     std::deque<Item> waiting;
     std::size_t under_way = 0;
   };
+  using Lanes = std::map<std::string, Lane>;
+  using Place = typename Lanes::iterator;
+  static constexpr std::size_t kMostStill = 64;  // that stay although nothing is in them: they are needed again soon
+
   const std::size_t most_;
-  std::map<std::string, Lane> lanes_;
-  std::deque<std::string> turns_;  // of lanes in which something waits
+  Lanes lanes_;
+  std::deque<Place> turns_;  // of lanes in which something waits
 };
 
 }  // namespace cairn::daemon

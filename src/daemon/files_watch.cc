@@ -90,6 +90,16 @@ void FilesWatch::remove(Id id) {
   files_.erase(file);
 }
 
+bool FilesWatch::has_watch(Id id) const {
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  if (file == files_.end() || file->second.error_number != 0 || file->second.is_lost) return false;
+  const auto watch = watches_.find(file->second.watch);
+  if (watch == watches_.end()) return false;
+  const auto named = watch->second.names.find(file->second.name);
+  return named != watch->second.names.end() && named->second.id == id;
+}
+
 bool FilesWatch::is_lost(Id id) const {
   MutexLock lock(mutex_);
   const auto file = files_.find(id);

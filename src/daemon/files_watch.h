@@ -31,6 +31,8 @@ class FilesWatch {
   // A directory that has appeared since, or was replaced, is watched from now on. Cheap; for every slow look.
   void refresh(Id id) EXCLUDES(mutex_);
   void remove(Id id) EXCLUDES(mutex_);
+  // There is a watch, and it has not gone. (It may be on a directory that has been moved away with all above it.)
+  bool has_watch(Id id) const EXCLUDES(mutex_);
   // What it was watched by has gone, and it has not been refreshed since.
   bool is_lost(Id id) const EXCLUDES(mutex_);
   bool is_watched(Id id) const EXCLUDES(mutex_);

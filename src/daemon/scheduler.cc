@@ -45,8 +45,8 @@ std::int64_t together(std::int64_t due_us, std::int64_t now_us) { return rounded
 
 }  // namespace
 
-const std::string& Scheduler::lane_of(const Driven& driven, Part part) {
-  static const std::string kNone;
+const Scheduler::Lane& Scheduler::lane_of(const Driven& driven, Part part) {
+  static const Lane kNone = std::make_shared<const std::string>();
   return part == kCapture || part == kTell ? kNone : driven.lane;
 }
 
@@ -110,13 +110,10 @@ std::int64_t Scheduler::ring_timers(std::int64_t now_us) {
   for (std::set<Timer>& timers : timers_) {
     while (!timers.empty() && std::get<0>(*timers.begin()) <= now_us) {
       const auto [due_us, id, part] = *timers.begin();
-      timers.erase(timers.begin());
       Driven& driven = *driven_.at(id);
-      if (driven.quitting) {  // no part begins any more: one in a queue would be there when the database has gone
-        driven.parts[part].due_us = kNever;
-      } else {
-        enqueue(driven, part);
-      }
+      cancel_timer(driven, part);
+      // No part of one that quits begins any more: one in a queue would be there when the database has gone.
+      if (!driven.quitting) enqueue(driven, part);
     }
     if (!timers.empty()) next_us = std::min(next_us, std::get<0>(*timers.begin()));
   }
@@ -147,31 +144,35 @@ void Scheduler::note_files(const std::map<Id, FilesWatch::What>& changed, std::i
 std::optional<Scheduler::Work> Scheduler::take(Pool pool) {
   if (workers_[pool].running >= workers_[pool].most) return std::nullopt;
   if (pool == kTeller && !to_note_.empty()) {
-    const Work noting = begin_work(pool, {to_note_.front(), std::nullopt, {}});
+    const Work noting = begin_work(pool, {to_note_.front(), nullptr, {}});
     to_note_.pop_front();
     return noting;
   }
   while (const auto item = queues_[pool].take()) {
     const auto [id, part] = *item;
     Driven& driven = *driven_.at(id);  // end() leaves nothing in a queue behind
-    const std::string& lane = lane_of(driven, part);
+    const Lane& lane = lane_of(driven, part);
     const bool begins = part == kLife || (!driven.quitting && driven.awake != nullptr);
     if (begins && !waits_for_device(driven, part)) {
-      driven.parts[part] = {PartState::At::work, kNever};
+      driven.parts[part] = {PartState::At::work};
       Work work = begin_work(pool, {driven.tended, lane, device_of(driven, part), id});
       work.driven = &driven;
       work.part = part;
-      const RunTiming& timing = options_.timing;
-      const std::int64_t quiet_us = watch_->is_watched(id) ? timing.idle_look_us : timing.busy_after_us;
-      work.is_idle = driven.awake && mono_us() - driven.awake->last_life_us >= quiet_us;
+      if (part == kCapture) work.is_idle = is_idle(driven, work.busy->begun_us);
       return work;
     }
-    queues_[pool].done(lane);
+    queues_[pool].done(*lane);
     if (begins) continue;
     rest(driven, part);
     put_away_when_still(driven);
   }
   return std::nullopt;
+}
+
+bool Scheduler::is_idle(const Driven& driven, std::int64_t now_us) const {
+  const RunTiming& timing = options_.timing;
+  const std::int64_t quiet_us = watch_->is_watched(driven.id) ? timing.idle_look_us : timing.busy_after_us;
+  return now_us - driven.awake->last_life_us >= quiet_us;
 }
 
 void Scheduler::work(const Work& work) {
@@ -234,24 +235,33 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   if (state.at == PartState::At::rest && state.due_us != kNever) {
     const bool is_soon_enough = due_us > now_us && state.due_us <= rounded_up(due_us, tick_us);
     if (is_soon_enough) return;
-    timers_of(part).erase({state.due_us, driven.id, part});
   }
+  if (state.at == PartState::At::rest && due_us <= now_us) return enqueue(driven, part);
+  cancel_timer(driven, part);
   state.due_us = due_us;
   if (state.at == PartState::At::work) return;
-  if (due_us <= now_us) return enqueue(driven, part);
-  timers_of(part).emplace(due_us, driven.id, part);
+  state.timer = timers_of(part).emplace(due_us, driven.id, part).first;
   if (due_us < waits_until_us_) rings_ = true;
 }
 
 void Scheduler::enqueue(Driven& driven, Part part) {
   PartState& state = driven.parts[part];
-  if (state.at == PartState::At::rest && state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
-  state = {PartState::At::queue, kNever};
-  queues_[pool_of(part)].push(lane_of(driven, part), {driven.id, part});
+  cancel_timer(driven, part);
+  state.at = PartState::At::queue;
+  queues_[pool_of(part)].push(*lane_of(driven, part), {driven.id, part});
   call(pool_of(part));
 }
 
-void Scheduler::rest(Driven& driven, Part part) { driven.parts[part] = {}; }
+void Scheduler::cancel_timer(Driven& driven, Part part) {
+  PartState& state = driven.parts[part];
+  if (state.at == PartState::At::rest && state.due_us != kNever) timers_of(part).erase(state.timer);
+  state.due_us = kNever;
+}
+
+void Scheduler::rest(Driven& driven, Part part) {
+  cancel_timer(driven, part);
+  driven.parts[part].at = PartState::At::rest;
+}
 
 void Scheduler::finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) {
   Driven& driven = *work.driven;

@@ -103,7 +103,7 @@ struct SchedulerOptions {
   std::size_t often_busy = 8;          // while something is going on
   // Asleep: beside what the file system tells, in case it did not. With more than so many, less often.
   std::int64_t asleep_look_us = 60'000'000, unwatched_asleep_look_us = 1'000'000;
-  std::size_t often_asleep = 10'000;
+  std::size_t often_asleep = 5'000;
   // Of those that may sleep and are opened for the first time so many at once, each until all of it is published or
   // something is in the way: so that thousands do not ask disk and store at the same moment. Of one store three
   // quarters.
@@ -143,14 +143,16 @@ class Scheduler {
   struct PartState {
     enum class At : std::uint8_t { rest, queue, work } at = At::rest;
     std::int64_t due_us = kNever;  // at rest: when its timer rings; at work: when somebody wants it next
+    std::set<Timer>::iterator timer{};  // at rest, unless that is never
   };
   struct Awake;
   struct Driven;
+  using Lane = std::shared_ptr<const std::string>;
   // A worker who is at something.
   struct Busy {
     std::shared_ptr<Tended> tended;
-    std::optional<std::string> lane;  // that it holds a place of; none: it was not in a queue
-    std::string device;               // where it may be stuck; "": not known
+    Lane lane;           // that it holds a place of; null: it was not in a queue
+    std::string device;  // where it may be stuck; "": not known
     Id id = 0;
     std::int64_t begun_us = 0;
     std::int64_t moved_us = 0;     // when it was last seen to compute
@@ -163,7 +165,7 @@ class Scheduler {
   struct Work {
     Driven* driven = nullptr;  // null: to note that one hangs, or does no more
     Part part = kCapture;
-    bool is_idle = false;  // nothing was heard of it for a while
+    bool is_idle = false;  // what is captured: nothing was heard of it for a while
     std::list<Busy>::iterator busy;
   };
   enum Pool { kCapturers, kStores, kKeepers, kTeller, kLives, kPoolCount };
@@ -257,14 +259,16 @@ class Scheduler {
   void rest(Driven& driven, Part part) REQUIRES(mutex_);
   void finish(const Work& work, const Result<Step>& result, const ReplicatorStatus& status) REQUIRES(mutex_);
   void note(Driven& driven, Part part, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
+  bool is_idle(const Driven& driven, std::int64_t now_us) const REQUIRES(mutex_);
   bool may_be_waited_for(const Driven& driven, std::int64_t now_us) const REQUIRES(mutex_);
   std::int64_t look_again_us(Driven& driven, const ReplicatorStatus& status, std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t look_asleep_us(const Driven& driven, std::int64_t now_us) REQUIRES(mutex_);
   void ring_all(Driven& driven) REQUIRES(mutex_);
+  void cancel_timer(Driven& driven, Part part) REQUIRES(mutex_);
   void cancel_timers(Driven& driven) REQUIRES(mutex_);
   void set_busy(Driven& driven, bool busy) REQUIRES(mutex_);
 
-  std::int64_t mono_us() { return clock_.now().mono_us; }
+  std::int64_t mono_us() { return clock_.mono_us(); }
   // Who merges has a low priority, and may be kept for long by all else that computes.
   static bool may_be_replaced(Pool pool) { return pool != kKeepers; }
   static Pool pool_of(Part part) {
@@ -272,7 +276,7 @@ class Scheduler {
     return kPools[part];
   }
   // Who waits for no store waits for no other's.
-  static const std::string& lane_of(const Driven& driven, Part part);
+  static const Lane& lane_of(const Driven& driven, Part part);
 
   Clock& clock_;
   const SchedulerOptions options_;
@@ -295,7 +299,7 @@ class Scheduler {
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
   std::int64_t help_at_us_ GUARDED_BY(mutex_) = kNever;  // when one more captures what is in its queue still
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
-  FairQueue<std::pair<Id, std::string>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
+  FairQueue<std::pair<Id, Lane>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
   int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep
   std::set<int> said_unwatched_ GUARDED_BY(mutex_);  // errnos
   bool quitting_ GUARDED_BY(mutex_) = false;

@@ -44,12 +44,14 @@ struct Scheduler::Awake {
 };
 
 struct Scheduler::Driven {
-  Driven(std::shared_ptr<Tended> one, std::string store, std::stop_token token, RunOptions run, std::int64_t sleep_us)
-      : tended(std::move(one)), lane(std::move(store)), stop(std::move(token)), options(std::move(run)),
-        sleep_after_us(sleep_us), awaits_database(options.wait_for_database == WaitForDatabase::yes) {}
+  Driven(std::shared_ptr<Tended> one, const std::string& store, std::stop_token token, RunOptions run,
+         std::int64_t sleep_us)
+      : tended(std::move(one)), lane(std::make_shared<const std::string>(store)), stop(std::move(token)),
+        options(std::move(run)), sleep_after_us(sleep_us),
+        awaits_database(options.wait_for_database == WaitForDatabase::yes) {}
 
   const std::shared_ptr<Tended> tended;
-  const std::string lane;
+  const Lane lane;
   const std::stop_token stop;
   const RunOptions options;
   const std::int64_t sleep_after_us;  // 0: never

@@ -22,11 +22,15 @@ void Scheduler::live(Driven& driven) {
 }
 
 void Scheduler::open_or_sleep(Driven& driven) {
-  watch_files(driven);
+  // Looks at those who sleep are most of what many cost that nothing is done for. Whoever finds its files as they were
+  // finds them where they were, and so in the directory that is watched; who is opened is watched anew.
+  const bool is_watched = watch_->has_watch(driven.id);
+  if (!is_watched) watch_files(driven);
   const Time now = clock_.now();
   std::int64_t due_us = kNever;
   const bool ends = driven.stop.stop_requested();
   const bool sleeps = driven.sleep_after_us > 0 && driven.tended->sleeps_on(now, due_us);
+  if (is_watched && !sleeps) watch_files(driven);
   if (sleeps && ends) return end(driven, {});
   {
     Hold hold(*this);
@@ -112,12 +116,7 @@ void Scheduler::close_or_sleep(Driven& driven) {
 }
 
 void Scheduler::cancel_timers(Driven& driven) {
-  for (int number = 0; number < kPartCount; ++number) {
-    const Part part = static_cast<Part>(number);
-    PartState& state = driven.parts[part];
-    if (state.due_us != kNever) timers_of(part).erase({state.due_us, driven.id, part});
-    state.due_us = kNever;
-  }
+  for (int part = 0; part < kPartCount; ++part) cancel_timer(driven, static_cast<Part>(part));
 }
 
 void Scheduler::end(Driven& driven, const Result<void>& outcome) {
@@ -204,7 +203,7 @@ void Scheduler::begin_to_sleep(Driven& driven) {
 // Few that were never open are opened at the same time; who has to wait is called later.
 bool Scheduler::may_start(Driven& driven) {
   if (driven.was_opened || driven.has_start) return true;
-  if (!std::exchange(driven.waits_to_start, true)) starts_.push(driven.lane, {driven.id, driven.lane});
+  if (!std::exchange(driven.waits_to_start, true)) starts_.push(*driven.lane, {driven.id, driven.lane});
   pump_starts();
   return driven.has_start;
 }
@@ -216,7 +215,7 @@ void Scheduler::pump_starts() {
     if (!next) return;
     const auto found = driven_.find(next->first);
     if (found == driven_.end() || found->second->was_opened) {  // it was stopped meanwhile, or opened to be
-      starts_.done(next->second);
+      starts_.done(*next->second);
       continue;
     }
     ++starting_;
@@ -230,7 +229,7 @@ void Scheduler::pump_starts() {
 void Scheduler::has_started(Driven& driven, Then then) {
   if (!std::exchange(driven.has_start, false)) return;
   --starting_;
-  starts_.done(driven.lane);
+  starts_.done(*driven.lane);
   if (then == Then::sleeps_soon) {
     ++new_awake_;
     driven.new_until_us = mono_us() + kSleepsWithin_us;

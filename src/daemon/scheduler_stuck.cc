@@ -19,6 +19,19 @@ std::int64_t time_of(clockid_t clock) {
   return time.tv_sec * 1'000'000 + time.tv_nsec / 1000;
 }
 
+// What the calling thread had computed when the system was asked last, which is asked again when the thread has been at
+// work for `within_us` since: it cannot have computed for longer than that.
+struct Computed {
+  bool is_known = false;
+  std::int64_t us = 0, worked_us = 0;
+
+  std::int64_t at_most(clockid_t clock, std::int64_t within_us) {
+    if (!is_known || worked_us > within_us) *this = {true, time_of(clock), 0};
+    return us;
+  }
+};
+thread_local Computed computed;
+
 }  // namespace
 
 Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
@@ -26,7 +39,8 @@ Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
   ++workers.running;
   busy.begun_us = busy.moved_us = busy.looked_us = mono_us();
   ::pthread_getcpuclockid(::pthread_self(), &busy.computing_time);
-  busy.computed_us = time_of(busy.computing_time);
+  // A quarter of what tells who computes: what was before is not taken for what it does.
+  busy.computed_us = computed.at_most(busy.computing_time, options_.stuck_after_us / 400);
   busy.heard_of_us = busy.begun_us;
   const std::int64_t due_us = busy.begun_us + options_.stuck_after_us;
   if (may_be_replaced(pool) && waits_until_us_ > due_us) {
@@ -42,6 +56,7 @@ Scheduler::Work Scheduler::begin_work(Pool pool, Busy busy) {
 void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   Workers& workers = workers_[pool];
   const Busy one = std::move(*busy);
+  computed.worked_us += mono_us() - one.begun_us;
   workers.busy.erase(busy);
   if (one.is_replaced) {
     --workers.replaced;
@@ -127,6 +142,7 @@ std::string Scheduler::device_of(const Driven& driven, Part part) const {
 
 // True: it is called when somebody who is stuck there has come back.
 bool Scheduler::waits_for_device(Driven& driven, Part part) {
+  if (devices_.empty()) return false;
   const auto device = devices_.find(device_of(driven, part));
   if (device == devices_.end() || device->second.stuck < options_.most_stuck_on_one_device) return false;
   device->second.waiting.emplace_back(driven.id, part);
@@ -142,7 +158,7 @@ void Scheduler::leave_device(const std::string& name) {
   if (place->second.stuck == 0) devices_.erase(place);
   for (const auto& [id, part] : waiting) {  // in the state of one in a queue, so it is there still
     Driven& driven = *driven_.at(id);
-    queues_[pool_of(part)].push(lane_of(driven, part), {id, part});
+    queues_[pool_of(part)].push(*lane_of(driven, part), {id, part});
     call(pool_of(part));
     driven.tended->waits_since_us_ = 0;
     count_hang(*driven.tended);

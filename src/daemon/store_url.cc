@@ -28,7 +28,14 @@ bool is_s3_url(std::string_view url) {
          });
 }
 
+// A name that begins with a dot goes the long way, which showed where thousands of paths are looked at.
+bool is_normal(std::string_view path) {
+  return path.find("//") == std::string_view::npos && path.find("/.") == std::string_view::npos &&
+         (path.size() == 1 || !path.ends_with('/'));
+}
+
 std::string normal_path(const std::string& path) {
+  if (path.starts_with('/') && is_normal(path)) return path;
   std::string text = std::filesystem::path(path).lexically_normal().string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
