@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <memory>
 #include <thread>
@@ -60,6 +62,16 @@ class Writeback {
   int fd_;
   std::uint64_t begun_;
 };
+
+// No other process has it, and this one only once. All of it at random would cost a call to the system each.
+Id128 new_id() {
+  static const std::uint64_t process = SystemRandom().next();
+  static std::atomic<std::uint64_t> count = 0;
+  const std::uint64_t halves[] = {process, ++count};
+  Id128 id;
+  std::memcpy(id.bytes.data(), halves, sizeof halves);
+  return id;
+}
 
 // io: something else is there.
 Result<void> make_folder(const std::string& path) {
@@ -156,7 +168,7 @@ Result<void> copy_range(int from, std::uint64_t from_offset, int to, std::uint64
   return {};
 }
 
-Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_view path) {
+Result<struct stat> stamp_and_sync(int fd, std::int64_t after_ns, std::string_view path) {
   // A step of a nanosecond is lost where times are kept in seconds (old ext4), or in steps of two (FAT).
   constexpr std::int64_t kStepsNs[] = {1, kNsPerSecond, 2 * kNsPerSecond, 4 * kNsPerSecond};
   struct stat status{};
@@ -173,7 +185,7 @@ Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_vi
   }
   // All of fsync, not fdatasync: the etag must be the same after a crash.
   if (::fsync(fd) != 0) return os_error(errno, fmt::format("syncing {}", path));
-  return etag_of(status);
+  return status;
 }
 
 Result<FileDescriptor> lock_file(const std::string& path, int open_flags, LockMode mode) {
@@ -196,11 +208,12 @@ TemporaryFile::~TemporaryFile() {
 }
 
 Result<TemporaryFile> TemporaryFile::create(const Folder& folder, std::string_view path) {
-  std::string name = folder.name_of(join_path(kTemporaryFolder, SystemRandom().id().hex()));
+  std::string name;
   int fd = -1;
-  do {
+  do {  // a forked process counts on from where its parent was
+    name = folder.name_of(join_path(kTemporaryFolder, new_id().hex()));
     fd = ::openat(folder.at(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  } while (fd < 0 && errno == EINTR);
+  } while (fd < 0 && (errno == EINTR || errno == EEXIST));
   if (fd < 0) return os_error(errno, fmt::format("writing {}", path));
   return TemporaryFile(folder.at(), FileDescriptor(fd), std::move(name));
 }
@@ -219,12 +232,6 @@ std::string Folder::name_of(std::string_view file) const {
 
 Result<void> Folder::sync() const {
   return fd_.is_open() ? sync_directory(fd_, path_) : sync_directory_at(path_.c_str());
-}
-
-bool Folder::is_in_place() const {
-  struct stat here{}, there{};
-  return ::fstat(fd_.get(), &here) == 0 && ::stat(path_.c_str(), &there) == 0 && here.st_dev == there.st_dev &&
-         here.st_ino == there.st_ino;
 }
 
 std::string file_name_of(std::string_view key) { return std::string(key.substr(key.rfind('/') + 1)); }

@@ -36,8 +36,8 @@ Result<void> copy_range(int from, std::uint64_t from_offset, int to, std::uint64
                         std::string_view path);
 
 // Gives the file a modification time of now, but later than `after_ns` whatever the clock says and however coarse the
-// file system's times are; then syncs it. Returns its etag.
-Result<std::string> stamp_and_sync(int fd, std::int64_t after_ns, std::string_view path);
+// file system's times are; then syncs it. Returns what etag_of() takes.
+Result<struct stat> stamp_and_sync(int fd, std::int64_t after_ns, std::string_view path);
 
 // A lock between threads and processes (flock), let go of when the descriptor closes, and by the kernel when the
 // process dies. retry_later: others held it for ten seconds. not_found: `flags` has no O_CREAT and it is not there.
@@ -56,15 +56,13 @@ class Folder {
   std::string name_of(std::string_view file) const;
   // The names in it survive a crash.
   Result<void> sync() const;
-  // What lies under its path now is this one. Of one that is open.
-  bool is_in_place() const;
 
  private:
   std::string path_;
   FileDescriptor fd_;
 };
 
-// A file with a random name in a folder's temporary folder. Its name is gone when this object is, which the folder
+// A file with a name of its own in a folder's temporary folder. Its name is gone when this object is, which the folder
 // outlives; after a crash it stays behind, invisible, until a later put finds it to be older than a day.
 class TemporaryFile {
  public:

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -53,13 +54,14 @@ class DirectoryStore final : public Store {
     can.late_names = true;
     can.max_parts = kMaxPartNumber;
     can.looking_is_free = true;
-    can.puts_on_this_machine = puts_on_this_machine_;
+    can.puts_on_this_machine = own_device_ != 0;
     return can;
   }
 
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     CAIRN_TRY(check_key(key));
-    return folders_.with_folder(key, [&] { return write_new(key, body, Folder(folders_.folder_of(key))); });
+    const auto put = folders_.with_folder(key, [&] { return write_new(key, body, Folder(folders_.folder_of(key))); });
+    return put ? Result<std::string>(etag_of(*put)) : put.error();
   }
 
   // No folder is made: where the other object is, there is one. It is this very one from the look at that object to the
@@ -74,8 +76,8 @@ class DirectoryStore final : public Store {
     if (::fstatat(folder.at(), file_name_of(beside.key).c_str(), &status, 0) != 0)
       return absent(beside.key, os_error(errno, folders_.path_of(beside.key)));
     if (!S_ISREG(status.st_mode) || etag_of(status) != beside.etag) return no_object(beside.key);
-    auto put = write_new(key, body, folder);
-    if (!put || folder.is_in_place()) return put;
+    CAIRN_ASSIGN(const struct stat put, write_new(key, body, folder));
+    if (is_in_place(key, put)) return etag_of(put);
     return Error(ErrorKind::maybe_done, fmt::format("{}: its folder has been moved, or mounted over, meanwhile", key));
   }
 
@@ -192,15 +194,28 @@ class DirectoryStore final : public Store {
     return Error(ErrorKind::corrupt, fmt::format("{}: the file got shorter while it was read", object.info.key));
   }
 
-  Result<std::string> write_new(std::string_view key, const Source& body, const Folder& folder) {
+  // The file that is this object now is the one that was put.
+  bool is_in_place(std::string_view key, const struct stat& put) const {
+    struct stat there{};
+    return ::stat(folders_.path_of(key).c_str(), &there) == 0 && there.st_dev == put.st_dev &&
+           there.st_ino == put.st_ino;
+  }
+
+  // Only the number of a real device is another one's never: all others are given anew.
+  void note_device(int fd, dev_t device) {
+    if (device == own_device_ && major(device) != 0) return;
+    own_device_ = lies_on_this_machine(fd) ? device : 0;
+  }
+
+  Result<struct stat> write_new(std::string_view key, const Source& body, const Folder& folder) {
     // place_new decides; this spares the writing, where that is much.
     if (body.size_bytes() > kLittle_bytes) CAIRN_TRY(folders_.expect_none(key));
     const std::string path = folders_.path_of(key);
     CAIRN_ASSIGN(TemporaryFile temporary, TemporaryFile::create(folder, path));
-    CAIRN_ASSIGN(std::string etag, write(temporary, path, body, 0));
-    puts_on_this_machine_ = lies_on_this_machine(temporary.fd());
+    CAIRN_ASSIGN(const struct stat status, write(temporary, path, body, 0));
+    note_device(temporary.fd(), status.st_dev);
     CAIRN_TRY(folders_.place_new(key, folder, temporary));
-    return etag;
+    return status;
   }
 
   Result<std::string> replace(std::string_view key, const Source& body, std::string_view etag,
@@ -208,15 +223,15 @@ class DirectoryStore final : public Store {
     const std::string path = folders_.path_of(key);
     const Folder folder(folders_.folder_of(key));
     CAIRN_ASSIGN(const TemporaryFile temporary, TemporaryFile::create(folder, path));
-    CAIRN_ASSIGN(std::string new_etag, write(temporary, path, body, after_ns));
+    CAIRN_ASSIGN(const struct stat status, write(temporary, path, body, after_ns));
     CAIRN_ASSIGN(const FileDescriptor lock, lock_folder(key));
     CAIRN_TRY(expect_etag(key, etag));
     if (::rename(temporary.name().c_str(), path.c_str()) != 0) return os_error(errno, "replacing " + path);
     if (auto synced = folder.sync(); !synced) return synced.error().as(ErrorKind::maybe_done);
-    return new_etag;
+    return etag_of(status);
   }
 
-  static Result<std::string> write(const TemporaryFile& temporary, std::string_view path, const Source& body,
+  static Result<struct stat> write(const TemporaryFile& temporary, std::string_view path, const Source& body,
                                    std::int64_t after_ns) {
     CAIRN_TRY(write_source(temporary.fd(), 0, body, path));
     return stamp_and_sync(temporary.fd(), after_ns, path);
@@ -245,7 +260,7 @@ class DirectoryStore final : public Store {
   }
 
   const StoreUse use_;
-  std::atomic<bool> puts_on_this_machine_ = false;
+  std::atomic<dev_t> own_device_ = 0;  // that was put to last, if it lies on this machine
   ObjectFolders folders_;
   DirectoryUploads uploads_;
 };

@@ -365,10 +365,10 @@ Result<std::string> DirectoryUploads::place(const Upload& upload, std::span<cons
   }
   if (!dense || end != static_cast<std::uint64_t>(status.st_size)) return place_assembled(upload, parts);
 
-  CAIRN_ASSIGN(std::string etag, stamp_and_sync(upload.data.get(), 0, folders_.path_of(upload.key)));
+  CAIRN_ASSIGN(const struct stat stamped, stamp_and_sync(upload.data.get(), 0, folders_.path_of(upload.key)));
   CAIRN_ASSIGN(const auto placed, folders_.place_new(upload.key, upload.file("data")));
   if (placed == ObjectFolders::Placed::other_file_system) return place_assembled(upload, parts);
-  return etag;
+  return etag_of(stamped);
 }
 
 Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std::span<const Part> parts) {
@@ -388,9 +388,9 @@ Result<std::string> DirectoryUploads::place_assembled(const Upload& upload, std:
     }
     end += part.info.size_bytes;
   }
-  CAIRN_ASSIGN(std::string etag, stamp_and_sync(whole.fd(), 0, path));
+  CAIRN_ASSIGN(const struct stat stamped, stamp_and_sync(whole.fd(), 0, path));
   CAIRN_TRY(folders_.place_new(upload.key, folder, whole));
-  return etag;
+  return etag_of(stamped);
 }
 
 // The upload's name goes first, while the lock is held: nobody can find it half removed.
