@@ -238,7 +238,7 @@ Result<void> CapturedState::save(const sqlite::Database& database) {
     r.page_count = hashes_->page_count();
     r.position = captured_position_;
     r.database = database.identity();
-    r.database_modified_ns = database.modified_ns();
+    r.database_modified_ns = database.last_modified_ns();
     r.has_position = true;
     r.proven = true;
     r.rests = false;

@@ -13,12 +13,9 @@
 #include "sqlite/database.h"
 
 #include <sqlite3.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -84,18 +81,6 @@ Result<std::string> journal_mode(sqlite3* connection, const char* sql, int& code
 
 }  // namespace
 
-Result<Identity> identify(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) {
-    const auto kind = errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found
-                      : errno == EACCES                   ? ErrorKind::denied
-                                                          : ErrorKind::io;
-    return Error(kind, fmt::format("{}: {}", path, std::strerror(errno)));
-  }
-  if (!S_ISREG(info.st_mode)) return Error(ErrorKind::invalid, fmt::format("{} is not a file", path));
-  return Identity{static_cast<std::uint64_t>(info.st_dev), static_cast<std::uint64_t>(info.st_ino)};
-}
-
 void leave_memory_uncounted() { ::sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
 
 std::uint32_t library_version() { return static_cast<std::uint32_t>(sqlite3_libversion_number()); }
@@ -154,12 +139,6 @@ Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   wal_identity_ = identify(path_of_database_ + "-wal").value_or(Identity{});
   shm_identity_ = identify(path_of_database_ + "-shm").value_or(Identity{});
   return {};
-}
-
-bool Database::is_in_place() const {
-  const auto now = identify(path_);
-  return now && *now == identity_ && identify(path_of_database_ + "-wal").value_or(Identity{}) == wal_identity_ &&
-         identify(path_of_database_ + "-shm").value_or(Identity{}) == shm_identity_;
 }
 
 Result<void> Database::read_header() {

@@ -73,9 +73,11 @@ class Database {
   Identity identity() const { return identity_; }
   // Whether path(), and the -wal and -shm beside it, still lead to the files that were opened. Somebody who puts
   // another database there may well keep the inode of the database file and only remove the other two.
-  bool is_in_place() const;
-  // When the database file was written last; 0: unknown.
-  std::int64_t modified_ns() const;
+  bool is_in_place();
+  // When the database file was written last, by a look at it; 0: unknown.
+  std::int64_t modified_ns();
+  // The same as the newest of these two looks found it: where an older time may only be too careful.
+  std::int64_t last_modified_ns() const { return modified_ns_; }
   const wal::DatabaseHeader& header_at_open() const { return header_; }
 
   // The WAL-index as it is now. No system call. busy: no consistent copy for some tries (a writer died, recovery due).
@@ -163,6 +165,7 @@ class Database {
   std::string path_;
   std::string path_of_database_;  // the file itself, links resolved
   Identity identity_;
+  std::int64_t modified_ns_ = 0;
   Identity wal_identity_, shm_identity_;  // zero: there was none
   Access access_ = Access::read_write;
   wal::DatabaseHeader header_;

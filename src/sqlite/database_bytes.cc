@@ -1,19 +1,54 @@
-// The bytes of a live database and of its WAL, through SQLite's own files: a descriptor of ours would drop its locks
-// when it is closed.
+// The files of a live database, by what the file system says of them; and the bytes of the database and of its WAL,
+// through SQLite's own files: a descriptor of ours would drop its locks when it is closed.
 #include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "fmt/format.h"
 #include "sqlite/database.h"
 
 namespace cairn::sqlite {
 
-std::int64_t Database::modified_ns() const {
-  struct stat info {};
-  if (::stat(path_.c_str(), &info) != 0) return 0;
+namespace {
+
+std::int64_t modified_ns_of(const struct stat& info) {
   return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+// Fills `info`.
+Result<Identity> identify(const std::string& path, struct stat& info) {
+  if (::stat(path.c_str(), &info) != 0) {
+    const auto kind = errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found
+                      : errno == EACCES                   ? ErrorKind::denied
+                                                          : ErrorKind::io;
+    return Error(kind, fmt::format("{}: {}", path, std::strerror(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) return Error(ErrorKind::invalid, fmt::format("{} is not a file", path));
+  return Identity{static_cast<std::uint64_t>(info.st_dev), static_cast<std::uint64_t>(info.st_ino)};
+}
+
+}  // namespace
+
+Result<Identity> identify(const std::string& path) {
+  struct stat info {};
+  return identify(path, info);
+}
+
+bool Database::is_in_place() {
+  struct stat info {};
+  const auto now = identify(path_, info);
+  modified_ns_ = now ? modified_ns_of(info) : 0;
+  return now && *now == identity_ && identify(path_of_database_ + "-wal").value_or(Identity{}) == wal_identity_ &&
+         identify(path_of_database_ + "-shm").value_or(Identity{}) == shm_identity_;
+}
+
+std::int64_t Database::modified_ns() {
+  struct stat info {};
+  modified_ns_ = ::stat(path_.c_str(), &info) == 0 ? modified_ns_of(info) : 0;
+  return modified_ns_;
 }
 
 Result<void> Database::sync_database() {
