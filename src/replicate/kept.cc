@@ -26,6 +26,10 @@ std::optional<std::pair<Sequence, Sequence>> parse_name(std::string_view name) {
   return parsed ? std::optional(std::pair(parsed->first, parsed->last)) : std::nullopt;
 }
 
+bool is_same(const KeptObject& a, const KeptObject& b) {
+  return std::tuple(a.level, a.first, a.last) == std::tuple(b.level, b.first, b.last);
+}
+
 // Names in a folder that may not be there.
 Result<std::vector<std::string>> names_in(FileSystem& files, const std::string& directory) {
   auto names = files.list(directory);
@@ -46,7 +50,7 @@ std::optional<KeptObject> read_kept(FileSystem& files, const std::string& path, 
   if (!reader) return std::nullopt;
   const segment::Footer& footer = (*reader)->footer();
   if (footer.lineage != lineage || std::pair(footer.first, footer.last) != *name) return std::nullopt;
-  return describe_kept(footer, level, path, *size);
+  return describe_kept(footer, level, *size);
 }
 
 class BytesInMemory final : public Source {
@@ -64,11 +68,10 @@ class BytesInMemory final : public Source {
 
 }  // namespace
 
-KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes) {
+KeptObject describe_kept(const segment::Footer& footer, int level, std::uint64_t size_bytes) {
   return {.level = level,
           .first = footer.first,
           .last = footer.last,
-          .path = std::move(path),
           .size_bytes = size_bytes,
           .time_ms = footer.last_time_ms,
           .hash_before = footer.hash_before,
@@ -79,8 +82,13 @@ KeptObject describe_kept(const segment::Footer& footer, int level, std::string p
 Kept::Kept(FileSystem& files, const ReplicatorOptions& options)
     : files_(files), options_(options), directory_(join_path(options.state_directory, "kept")) {}
 
-std::string Kept::path_of(int level, Sequence first, Sequence last) const {
-  return join_path(folder_of(level), fmt::format("{:020}-{:020}{}", first.value, last.value, kKeptSuffix));
+std::string Kept::path_of(const KeptObject& object) const {
+  return join_path(folder_of(object.level),
+                   fmt::format("{:020}-{:020}{}", object.first.value, object.last.value, kKeptSuffix));
+}
+
+std::string Kept::name_of(const KeptObject& object) const {
+  return object.bytes ? segment::segment_name(object.last) : path_of(object);
 }
 
 Result<void> Kept::open() {
@@ -115,7 +123,6 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
   KeptObject object{.level = 0,
                     .first = segment.sequence,
                     .last = segment.sequence,
-                    .path = path_of(0, segment.sequence, segment.sequence),
                     .size_bytes = segment.size_bytes,
                     .time_ms = segment.time_ms,
                     .hash_before = segment.hash_before,
@@ -128,8 +135,8 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
     object.bytes = segment.bytes;
     in_memory_bytes_ += object.size_bytes;
   } else if (is_kept) {
-    is_kept = segment.has_file ? files_.rename(segment.path, object.path).has_value()
-                               : write_file(files_, object.path, *segment.bytes).has_value();
+    is_kept = segment.has_file ? files_.rename(segment.path, path_of(object)).has_value()
+                               : write_file(files_, path_of(object), *segment.bytes).has_value();
   }
   if (!is_kept) {
     if (segment.has_file) (void)files_.remove(segment.path);
@@ -174,7 +181,7 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   std::vector<KeptObject> kept;
   for (KeptObject& object : found) {
     if (!kept.empty() && object.last <= kept.back().last) {
-      (void)files_.remove(object.path);
+      (void)files_.remove(path_of(object));
       continue;
     }
     kept.push_back(std::move(object));
@@ -182,8 +189,8 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   MutexLock hold(mutex_);
   // What this process has published is not what was found under its name: taken() has it.
   for (const KeptObject& object : taken_) {
-    std::erase_if(kept, [&](const KeptObject& other) { return other.path == object.path; });
-    if (object.bytes) (void)files_.remove(object.path);
+    std::erase_if(kept, [&](const KeptObject& other) { return is_same(other, object); });
+    if (object.bytes) (void)files_.remove(path_of(object));
   }
   size_bytes_ = 0;
   for (const KeptObject& object : kept) size_bytes_ += object.size_bytes;
@@ -201,15 +208,22 @@ Sequence Kept::fence() const {
   return fence_;
 }
 
-Result<std::unique_ptr<Source>> Kept::open(const KeptObject& object, const std::string& path) const {
-  if (object.bytes) return std::make_unique<BytesInMemory>(object.bytes);
+Result<std::unique_ptr<Source>> Kept::open(const KeptObject& object) const {
+  return object.bytes ? std::make_unique<BytesInMemory>(object.bytes) : open_file(object, path_of(object));
+}
+
+Result<std::unique_ptr<Source>> Kept::open_merged(const KeptObject& object) const {
+  return object.bytes ? std::make_unique<BytesInMemory>(object.bytes) : open_file(object, partial_path());
+}
+
+Result<std::unique_ptr<Source>> Kept::open_file(const KeptObject& object, const std::string& path) const {
   CAIRN_ASSIGN(auto file, files_.open(path, OpenMode::read));
   return std::make_unique<OpenFileSource>(std::move(file), object.size_bytes);
 }
 
 Result<void> Kept::add_merged(KeptObject& object) {
-  if (object.bytes) CAIRN_TRY(write_file(files_, object.path, *object.bytes));
-  else CAIRN_TRY(files_.rename(partial_path(), object.path));
+  if (object.bytes) CAIRN_TRY(write_file(files_, path_of(object), *object.bytes));
+  else CAIRN_TRY(files_.rename(partial_path(), path_of(object)));
   object.bytes.reset();
   MutexLock hold(mutex_);
   size_bytes_ += object.size_bytes;
@@ -218,7 +232,7 @@ Result<void> Kept::add_merged(KeptObject& object) {
 
 Result<void> Kept::write_down(KeptObject& object) {
   if (!object.bytes) return {};
-  CAIRN_TRY(write_file(files_, object.path, *object.bytes));
+  CAIRN_TRY(write_file(files_, path_of(object), *object.bytes));
   object.bytes.reset();
   MutexLock hold(mutex_);
   in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);
@@ -226,7 +240,7 @@ Result<void> Kept::write_down(KeptObject& object) {
 }
 
 void Kept::let_go(const KeptObject& object) {
-  if (!object.bytes) (void)files_.remove(object.path);
+  if (!object.bytes) (void)files_.remove(path_of(object));
   MutexLock hold(mutex_);
   size_bytes_ -= std::min(size_bytes_, object.size_bytes);
   if (object.bytes) in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);

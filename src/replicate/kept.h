@@ -23,7 +23,6 @@ namespace cairn::replicate {
 struct KeptObject {
   int level = 0;  // in its key
   Sequence first, last;
-  std::string path;
   std::uint64_t size_bytes = 0;
   std::int64_t time_ms = 0;  // of its newest commit
   std::uint64_t hash_before = 0, hash_after = 0;
@@ -33,7 +32,7 @@ struct KeptObject {
   std::shared_ptr<const Bytes> bytes{};  // all of it, and there is no file; null: it is in the file
 };
 
-KeptObject describe_kept(const segment::Footer& footer, int level, std::string path, std::uint64_t size_bytes);
+KeptObject describe_kept(const segment::Footer& footer, int level, std::uint64_t size_bytes);
 
 // Safe from many threads: one publishes, one merges.
 class Kept {
@@ -59,9 +58,11 @@ class Kept {
   std::string partial_path() const { return join_path(directory_, "partial"); }
   std::string merging_path() const { return join_path(directory_, "merging"); }  // a scratch file's, for a moment
   std::string removals_path() const { return join_path(directory_, "removals"); }
-  std::string path_of(int level, Sequence first, Sequence last) const;
-  // What it holds: from memory, or from the file at `path`, where it is or is being made.
-  Result<std::unique_ptr<Source>> open(const KeptObject& object, const std::string& path) const;
+  // What it holds: from memory, or from its file.
+  Result<std::unique_ptr<Source>> open(const KeptObject& object) const;
+  // The same of a merged one that is not added yet: its file is the partial one.
+  Result<std::unique_ptr<Source>> open_merged(const KeptObject& object) const;
+  std::string name_of(const KeptObject& object) const;  // for messages
   // What is in memory gets its file, or the partial file becomes it.
   Result<void> add_merged(KeptObject& object) EXCLUDES(mutex_);
   // What is in memory gets its file: nothing merges it soon.
@@ -70,6 +71,8 @@ class Kept {
   std::uint64_t size_bytes() const EXCLUDES(mutex_);
 
  private:
+  std::string path_of(const KeptObject& object) const;
+  Result<std::unique_ptr<Source>> open_file(const KeptObject& object, const std::string& path) const;
   std::string folder_of(int level) const { return join_path(directory_, std::to_string(level)); }
   Result<void> empty_levels();
   bool has_levels() const { return !options_.level_windows_ms.empty(); }

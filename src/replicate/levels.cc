@@ -252,8 +252,7 @@ void Levels::merge(std::size_t level, std::size_t count, const Time& now) {
   // A file that a power loss has garbled: what it holds is in the store, and stays as it is there.
   if (!footer || written.size_bytes > shared_.options.merged_limit_bytes) return let_go(level, count);
   const int number = static_cast<int>(level) + 1;
-  KeptObject object =
-      describe_kept(*footer, number, shared_.kept.path_of(number, footer->first, footer->last), written.size_bytes);
+  KeptObject object = describe_kept(*footer, number, written.size_bytes);
   object.bytes = written.bytes;
   merged_ = Merged{level, count, written.hash, std::move(object), std::move(*footer)};
 }
@@ -264,8 +263,9 @@ Result<segment::Footer> Levels::write_merged(std::size_t level, std::size_t coun
   std::vector<segment::ObjectReader*> inputs;
   for (std::size_t i = 0; i < count; ++i) {
     const KeptObject& object = waiting_[level][i];
-    CAIRN_ASSIGN(sources.emplace_back(), shared_.kept.open(object, object.path));
-    CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(*sources.back(), object.path));
+    CAIRN_ASSIGN(sources.emplace_back(), shared_.kept.open(object));
+    const std::string name = shared_.kept.name_of(object);
+    CAIRN_ASSIGN(readers.emplace_back(), segment::ObjectReader::open(*sources.back(), name));
     inputs.push_back(readers.back().get());
   }
   FileSink sink;
@@ -351,7 +351,7 @@ Result<bool> Levels::still_has(const KeptObject& source) {
 
 // The object as it lies there. Nothing: somebody else's lies under its key, with other contents; or ours is no more.
 Result<std::optional<ObjectInfo>> Levels::put(const std::string& key, bool& is_new) {
-  CAIRN_ASSIGN(const auto made, shared_.kept.open(merged_->object, shared_.kept.partial_path()));
+  CAIRN_ASSIGN(const auto made, shared_.kept.open_merged(merged_->object));
   const EndingSource body(*made, shared_.upkeep_ends);
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(body));
   if (hash != merged_->file_hash) return std::optional<ObjectInfo>();  // the disk has lost it: its sources stay there
