@@ -7,14 +7,15 @@
 //   claim only     other or none          refuse: somebody is beginning it      (--adopt local: take over)
 //   segments, no claim, no snapshot       refuse: the rest of a replica that vanished
 //     same lineage                                                              (--adopt local: go on, snapshot first)
-//   history        same lineage, and its head is what we published, or the one segment that we meant to publish:
-//                                         go on
+//   history        same lineage, and its head is what we published, or what we meant to publish: go on
 //   history        same lineage, else     refuse: another writer, or the store was rolled back   (--adopt local)
 //   history        other or none          must equal the head                   (--adopt local: publish the difference)
 //
-// "Meant to publish": an intent is written and synced before every put. So after any crash the store can be at most one
-// segment ahead of what we know, and that segment has the hash that we noted; anything else was written by
-// somebody else.
+// "Meant to publish": an intent is written before every put, and synced. So after any crash the store can be at most
+// one segment ahead of what we know, and that segment has the hash that we noted; anything else was written by
+// somebody else. Only of puts into a folder of this machine, where it would cost nearly a put, one note is synced for
+// ten seconds of them (LocalRecord::intent_until_ms). After a kill it is as above; after a power loss the folder may be
+// ahead by what this writer put in these seconds, and capture begins with a comparison.
 //
 // Without the store, the column on the left is presumed from the one in the middle: what is remembered is there. What
 // is captured on that becomes part of the replica only when the store says the same; if it does not, it is thrown away,
@@ -317,18 +318,25 @@ Result<Finding> find_history(const AttachContext& c, const restore::HeadState& h
 
   const std::uint64_t head_hash = head.footer.hash_after();
   const bool is_published = head.newest == record.published && head_hash == record.published_hash;
-  const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
-                         head_hash == record.intent_hash && head.footer.writer == record.writer;
-  if (is_published || is_intent) {
-    return Finding{.start = Start::go_on, .lineage = head.lineage, .begun_ms = 0, .head = head};
+  const bool is_exact = is_published || is_intent(record, head.footer);
+  const bool is_by_time = !is_exact && is_intended_by_time(record, head.footer, boot_of(c.options));
+  Sequence published = record.published;
+  if (is_by_time) {
+    CAIRN_ASSIGN(const auto claim, read_claim(c.store, c.options.replica));
+    if (claim && claim->lineage == record.lineage) {
+      published = std::max(published, Sequence(claim->latest_wal_sequence));
+    }
+  }
+  if (is_exact || (is_by_time && published <= head.newest)) {
+    return Finding{.start = Start::go_on, .lineage = head.lineage, .head = head, .has_lost_notes = is_by_time};
   }
   if (adopt) return find_foreign(c, head);
-  if (head.newest < record.published) {
+  if (head.newest < published) {
     return Error(
         ErrorKind::conflict,
         fmt::format("{} ends at segment {}, but segment {} has been published from here: objects were removed, "
                     "or the store was rolled back. {}",
-                    place(c), head.newest.value, record.published.value, kAdoptHint));
+                    place(c), head.newest.value, published.value, kAdoptHint));
   }
   return Error(ErrorKind::conflict,
                fmt::format("another writer has published to {} (segment {}; the last one from here is {}). {}",
@@ -343,13 +351,15 @@ bool follows(const Spool& spool, Sequence published, std::uint64_t hash) {
 
 // Of a spool that goes on being added to.
 Result<bool> confirm_history(const AttachContext& c, const restore::HeadState& head, Sequence presumed, Spool& spool) {
-  if (head.newest == c.local.record().published) return head.newest == presumed;
-  // The store is ahead by the one segment that was meant to be put: it must be what capture stands on, or the one that
-  // the spool begins with.
+  const LocalRecord record = c.local.record();
+  if (head.newest == record.published) return head.newest == presumed;
+  // The store is ahead, by the segment that was meant to be put, or by what a power loss took the notes of: it must be
+  // what capture stands on, or the one that the spool begins with.
   const auto front = spool.front();
   const std::uint64_t head_hash = head.footer.hash_after();
+  const bool is_presumed = head.newest == presumed && head.newest == record.intent && head_hash == record.intent_hash;
   const bool is_front = front && front->sequence == head.newest && front->hash_after == head_hash;
-  if (head.newest != presumed && !is_front) return false;
+  if (!is_presumed && !is_front) return false;
   CAIRN_TRY(c.local.update(Sync::no, [&](LocalRecord& r) {
     r.published = head.newest;
     r.published_hash = head_hash;

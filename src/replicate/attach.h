@@ -57,6 +57,7 @@ struct Finding {
   Id128 lineage;              // zero, with begin: nothing is there, and it has to be claimed
   std::int64_t begun_ms = 0;  // with begin, by a claim that is there
   restore::HeadState head;    // without begin
+  bool has_lost_notes = false;  // with go_on: by a power loss; what else is here may be of states that are nowhere
 };
 
 // Reads the head of the replica, and judges it by what this machine remembers; changes nothing. conflict: another

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "replicate/local_state.h"
@@ -12,6 +13,7 @@
 #include "support/recording_store.h"
 #include "support/stepped_replicator.h"
 #include "support/watched_disk.h"
+#include "support/whole_file.h"
 
 namespace cairn {
 namespace {
@@ -352,6 +354,184 @@ TEST_F(FromMemory, AfterAKillWithTheStoreAwayWhatWasNotPutAfterAllIsComparedAnew
   EXPECT_EQ(reconciles(), 1u);
   App(db_path_).must(fill(1));
   expect_replica_is_current();
+}
+
+// One synced intent serves for the puts of ten seconds: a power loss may take all notes behind it.
+
+class OneIntent : public FromMemory {
+ protected:
+  static constexpr std::uint64_t kSyncedBytes = 2 * 4096;  // of the notes: two places that take turns, then the others'
+
+  std::string position() const { return (dir_ / "state" / "position").string(); }
+  void publish(int count) {
+    for (int i = 0; i < count; ++i) {
+      App(db_path_).must(fill(1));
+      must_settle();
+    }
+  }
+  void pass(std::int64_t ms) {
+    now_.mono_us += ms * 1000;
+    now_.wall_ms += ms;
+  }
+  void begin() { start(booted()); }
+  ReplicatorOptions booted() {
+    ReplicatorOptions o = options();
+    o.boot = fmt::format("{:032x}", boots_);
+    return o;
+  }
+  void lose_power() {
+    stop(StopMode::crash);
+    fs::resize_file(position(), kSyncedBytes);
+    ++boots_;
+  }
+  void expect_refused() {
+    const auto error = settle();
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->kind(), ErrorKind::conflict);
+    EXPECT_NE(error->message().find("another writer has published"), std::string::npos) << error->message();
+  }
+
+  std::uint64_t boots_ = 1;
+};
+
+TEST_F(OneIntent, APowerLossThatTakesTheNotesOfSeveralPutsCostsAComparison) {
+  make_database();
+  begin();
+  must_settle();
+  publish(5);
+  lose_power();
+  ASSERT_LT(noted().published.value, 4u) << "each put was noted durably";
+  begin();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 5u);
+  EXPECT_EQ(reconciles(), 1u);
+  publish(2);
+  EXPECT_EQ(published(), 7u);
+  expect_replica_is_current();
+}
+
+TEST_F(OneIntent, WhatThePowerLossTookOfTheDatabaseToo) {
+  make_database();
+  begin();
+  must_settle();
+  publish(2);
+  const std::string paths[] = {db_path_, db_path_ + "-wal"};
+  const std::string before[] = {testing::whole_file(paths[0]), testing::whole_file(paths[1])};
+  publish(3);
+  lose_power();
+  for (int i = 0; i < 2; ++i) std::ofstream(paths[i], std::ios::binary | std::ios::trunc) << before[i];
+  fs::remove(db_path_ + "-shm");
+  begin();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 6u) << "five that were put, and what the database lost";
+  RestoreTarget target;
+  target.sequence = 5;
+  EXPECT_NE(restored(target), restored());
+}
+
+TEST_F(OneIntent, EndsAfterTenSeconds) {
+  make_database();
+  begin();
+  must_settle();
+  publish(3);
+  pass(11'000);
+  publish(1);
+  lose_power();
+  EXPECT_EQ(noted().published.value, 3u);
+  EXPECT_EQ(noted().intent.value, 4u);
+}
+
+TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedAfterIt) {
+  make_database();
+  begin();
+  must_settle();
+  publish(2);
+  const fs::path copy = dir_ / "position of before";
+  fs::copy_file(position(), copy);
+  publish(2);
+  pass(11'000);
+  publish(1);
+  lose_power();
+  fs::copy_file(copy, position(), fs::copy_options::overwrite_existing);
+  begin();
+  expect_refused();
+}
+
+// As long as the machine runs, no note is lost: what is missing here was never noted here.
+TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedInTheSameBoot) {
+  make_database();
+  begin();
+  must_settle();
+  publish(2);
+  const fs::path copy = dir_ / "position of before";
+  fs::copy_file(position(), copy);
+  publish(3);
+  stop(StopMode::crash);
+  fs::copy_file(copy, position(), fs::copy_options::overwrite_existing);
+  begin();
+  expect_refused();
+}
+
+TEST_F(OneIntent, DoesNotCoverWhatTheClaimMissesThere) {
+  make_database();
+  begin();
+  must_settle();
+  publish(5);
+  stop();  // the claim says so
+  begin();
+  must_settle();
+  lose_power();
+  ASSERT_TRUE(fs::remove(folder() + "/" + segment::segment_key(options().replica, Sequence(5))));
+  begin();
+  const auto error = settle();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind(), ErrorKind::conflict);
+  EXPECT_NE(error->message().find("has been published from here"), std::string::npos) << error->message();
+}
+
+TEST_F(OneIntent, IsOfNoOtherWriter) {
+  make_database();
+  begin();
+  must_settle();
+  publish(2);
+  stop(StopMode::crash);
+  ReplicatorOptions other = booted();
+  other.state_directory = (dir_ / "state of another").string();
+  other.adopt = Adopt::local;
+  start(other);
+  publish(1);
+  stop();
+  begin();
+  expect_refused();
+}
+
+TEST_F(OneIntent, IsNoneForAnotherMachine) {
+  const std::unique_ptr<Store> folder = std::move(store_);
+  auto of_another = std::make_unique<testing::RecordingStore>(*folder);
+  of_another->can.puts_on_this_machine = false;
+  store_ = std::move(of_another);
+  make_database();
+  begin();
+  must_settle();
+  publish(3);
+  lose_power();
+  EXPECT_EQ(noted().published.value, 2u);
+  EXPECT_EQ(noted().intent.value, 3u);
+  EXPECT_EQ(noted().intent_until_ms, 0);
+}
+
+TEST_F(OneIntent, IsNoneWhereAComparisonTakesLong) {
+  {
+    App app(db_path_);
+    app.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(1));
+    app.must("CREATE TABLE large(v); INSERT INTO large VALUES (zeroblob(70000000))");
+  }
+  begin();
+  must_settle();
+  publish(3);
+  lose_power();
+  EXPECT_EQ(noted().published.value, 2u);
+  EXPECT_EQ(noted().intent.value, 3u);
 }
 
 // Merging: what is in memory, and what a stop or a kill makes of it.

@@ -58,6 +58,8 @@ void walk(Visit&& visit, LocalRecord& r) {
   visit(r.copies_left);
   visit(r.copies_refused);
   visit(r.unreachable_from.value);
+  visit(r.intent_until_ms);
+  visit(r.intent_boot.bytes);
 }
 
 std::uint64_t checksum_of(const Slot& slot) {
@@ -97,6 +99,22 @@ std::optional<Decoded> decode(const Slot& slot) {
 }
 
 }  // namespace
+
+bool is_intended_at(const LocalRecord& record, std::int64_t time_ms) {
+  return record.intent_until_ms > 0 && time_ms <= record.intent_until_ms &&
+         time_ms >= record.intent_until_ms - kIntentAhead_ms;
+}
+
+bool is_intent(const LocalRecord& record, const segment::Footer& head) {
+  return head.last == record.published.next() && head.last == record.intent &&
+         head.hash_after() == record.intent_hash && head.writer == record.writer;
+}
+
+bool is_intended_by_time(const LocalRecord& record, const segment::Footer& head, const Id128& boot) {
+  const bool has_lost_power = !boot.is_zero() && boot != record.intent_boot;
+  return has_lost_power && head.last > record.published && head.last > record.intent && head.writer == record.writer &&
+         is_intended_at(record, head.last_time_ms);
+}
 
 Result<std::unique_ptr<LocalState>> LocalState::open(FileSystem& files, const std::string& directory) {
   CAIRN_ASSIGN(auto file, files.open(join_path(directory, "position"), OpenMode::write));

@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "cairn/error.h"
 #include "replicate/rest.h"
+#include "segment/format.h"
 #include "sqlite/database.h"
 #include "wal/wal.h"
 
@@ -36,8 +37,8 @@ struct LocalRecord {
   // The newest segment known to be in the store, and the state after it.
   Sequence published;
   std::uint64_t published_hash = 0;
-  // The segment whose put may have been begun: written and synced before the put, so that after a crash nothing but
-  // this segment can be in the store beyond `published` without being somebody else's.
+  // The segment whose put may have been begun: written before the put, so that after a crash nothing but this segment
+  // can be in the store beyond `published` without being somebody else's. Synced, too, unless it is ours by its time.
   Sequence intent;
   std::uint64_t intent_hash = 0;
 
@@ -74,8 +75,22 @@ struct LocalRecord {
   // whole; 0: all can.
   Sequence unreachable_from;
 
+  // Segments of this writer, of commits up to this time and kIntentAhead_ms before it, may have been put into a folder
+  // of this machine without a synced intent each: a power loss may take the newest notes, and leaves these. The second:
+  // the machine's boot that they were put in; as long as it runs, no note is lost. 0: none.
+  std::int64_t intent_until_ms = 0;
+  Id128 intent_boot;
+
   bool operator==(const LocalRecord&) const = default;
 };
+
+inline constexpr std::int64_t kIntentAhead_ms = 10'000;
+// Whether intent_until_ms speaks of a segment whose newest commit is of this time.
+bool is_intended_at(const LocalRecord& record, std::int64_t time_ms);
+// Whether the newest object of a replica is the one that was to be put next.
+bool is_intent(const LocalRecord& record, const segment::Footer& head);
+// Whether it may be one of those that were put since the last note that a power loss has left. `boot`: of now.
+bool is_intended_by_time(const LocalRecord& record, const segment::Footer& head, const Id128& boot);
 
 enum class Sync { no, yes };
 

@@ -1,8 +1,8 @@
 // Ordering rules of docs/format.md, "Order", live here:
 //   - a segment is put only when its predecessor is in the store, and, where looking is free, still there; there it
 //     counts only once it lies beside that;
-//   - what is about to be put is noted and synced first, so that after any crash "ours" and "somebody else's"
-//     can be told apart;
+//   - what is about to be put is noted first, so that after any crash "ours" and "somebody else's" can be told apart:
+//     synced, but for a folder of this machine, where one synced note serves for some seconds;
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
 //     writer owns the history, and this one stops for good; that a key is free says the opposite only to who has heard
 //     from the store lately, because what was merged is removed;
@@ -74,7 +74,8 @@ Result<bool> Publisher::attach_now(const Time& now) {
     if (shared_.footing == Footing::settling || shared_.footing == Footing::leaving) return false;
   }
   CAIRN_ASSIGN(const Finding finding, find(now));
-  if (finding.start != Start::go_on) CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next()));
+  const bool continues = finding.start == Start::go_on && !finding.has_lost_notes;
+  if (!continues) CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next()));
   Presumption presumed;
   std::shared_ptr<Spool> spool;
   {
@@ -192,10 +193,7 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   const bool goes_beside_newest = may_go_beside_newest(segment->sequence);
   if (!goes_beside_newest) CAIRN_TRY(expect_still_there(shared_));
   CAIRN_TRY(look_for_others_when_due(now));
-  CAIRN_TRY(shared_.local->update(Sync::yes, [&](LocalRecord& r) {
-    r.intent = segment->sequence;
-    r.intent_hash = segment->hash_after;
-  }));
+  CAIRN_TRY(note_intent(*segment, now));
   Result<std::optional<std::string>> placed = put(*segment);
   if (!placed && placed.error().kind() == ErrorKind::not_found && goes_beside_newest) {
     newest_etag_.clear();  // merged into another object by now, or away: that is found the long way
@@ -226,6 +224,28 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   put_bytes_ = segment->size_bytes;
   last_time_ = heard_ = now;
   return true;
+}
+
+// A put into a folder of this machine ends with a power loss, and only then can a note be lost that was not synced. So
+// one note is synced for all that is put there within the next seconds; what then lies there is ours by its writer and
+// its time. That costs a comparison, so only where one takes a moment, and where it is known which boot this is.
+// Whoever goes on from a copy of the state directory later than that is refused as ever.
+Result<void> Publisher::note_intent(const SpooledSegment& segment, const Time& now) {
+  const Id128 boot = boot_of(shared_.options);
+  const bool can_be_covered =
+      shared_.store.capabilities().puts_on_this_machine && !segment.has_file && !boot.is_zero();
+  const bool is_covered = can_be_covered && now.mono_us < covered_before_us_ &&
+                          is_intended_at(shared_.local->record(), segment.time_ms);
+  if (!is_covered) covered_before_us_ = 0;
+  CAIRN_TRY(shared_.local->update(is_covered ? Sync::no : Sync::yes, [&](LocalRecord& r) {
+    r.intent = segment.sequence;
+    r.intent_hash = segment.hash_after;
+    if (is_covered) return;
+    r.intent_until_ms = can_be_covered ? segment.time_ms + kIntentAhead_ms : 0;
+    r.intent_boot = boot;
+  }));
+  if (!is_covered) covered_before_us_ = now.mono_us + kIntentAhead_ms * kUsPerMs;
+  return {};
 }
 
 // What has waited while a store was away must not keep it, and the wire, from everything else once it is back.

@@ -26,6 +26,7 @@ class Publisher {
   void stand_firm(const Id128& lineage, const Finding& finding, Base* base, const Time& now);
   Result<bool> publish_front(Spool& spool, const Time& now);
   std::int64_t next_turn_us(const Spool& spool, const Time& now);
+  Result<void> note_intent(const SpooledSegment& segment, const Time& now);
   Result<void> look_for_others_when_due(const Time& now);
   bool may_go_beside_newest(Sequence sequence) const;
   Result<std::optional<std::string>> put(const SpooledSegment& segment);
@@ -43,6 +44,7 @@ class Publisher {
   std::int64_t next_summary_us_ = 0;
   std::optional<Sequence> missed_at_;  // published when the claim was found gone for the first time
   Sequence summarized_;
+  std::int64_t covered_before_us_ = 0;  // by the intent that was synced last
   Sequence newest_put_;      // the segment that was put last, and as what it lies in the store
   std::string newest_etag_;  // empty: it lay there already
   Time last_time_;

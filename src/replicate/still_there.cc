@@ -30,9 +30,7 @@ Result<bool> holds(Store& store, std::string_view replica, const restore::HeadSt
                    FirstSnapshot known) {
   if (head.lineage != record.lineage) return false;
   if (head.newest == record.published) return true;
-  const bool is_intent = head.newest == record.published.next() && head.newest == record.intent &&
-                         head.footer.hash_after() == record.intent_hash && head.footer.writer == record.writer;
-  if (!is_intent) return false;
+  if (!is_intent(record, head.footer)) return false;
   const FirstSnapshot first = head.has_snapshot ? FirstSnapshot::published : known;
   const auto restorable = expect_restorable(store, replica, head.newest, {}, first);
   if (!restorable && restorable.error().kind() != ErrorKind::conflict) return restorable.error();
