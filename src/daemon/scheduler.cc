@@ -37,6 +37,8 @@ constexpr std::int64_t kTellWithin_us = 100'000;
 constexpr std::int64_t kTellCommitsWithin_us = 3'000'000;
 constexpr std::int64_t kUpkeepWithin_us = 5'000'000;
 
+constexpr std::int64_t kAsleepLooks_us = 1'000'000;
+
 // What is due in more than so many ticks may be later by one; and how long a tick may get.
 constexpr std::int64_t kTicks = 8, kMostTick_us = 30'000;
 
@@ -346,11 +348,13 @@ std::int64_t Scheduler::look_again_us(Driven& driven, const ReplicatorStatus& st
   return now_us + (watch_->is_watched(driven.id) ? idle_us : timing.unwatched_look_us);
 }
 
-// What the file system did not tell of is found a little later.
+// What the file system did not tell of is found a little later. Once a second for all that are due then, so that
+// threads are woken once for many.
 std::int64_t Scheduler::look_asleep_us(const Driven& driven, std::int64_t now_us) {
   const bool is_watched = watch_->is_watched(driven.id);
   const std::int64_t often_us = is_watched ? options_.asleep_look_us : options_.unwatched_asleep_look_us;
-  return now_us + often_us * times(driven_.size(), is_watched ? options_.often_asleep : options_.often_looked_at);
+  const std::size_t often = is_watched ? options_.often_asleep : options_.often_looked_at;
+  return rounded_up(now_us + often_us * times(driven_.size(), often), std::min(often_us / 8, kAsleepLooks_us));
 }
 
 void Scheduler::ring_all(Driven& driven) {
