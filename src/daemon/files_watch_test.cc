@@ -94,6 +94,26 @@ TEST_F(FilesWatchTest, ADirectoryThatIsMadeAnewIsWatchedAfterARefresh) {
   EXPECT_EQ(changed(), Ids({3}));
 }
 
+// Who is looked at only while there is none goes by this.
+TEST_F(FilesWatchTest, AWatchIsThereUntilItsDirectoryGoesOrAnotherTakesTheName) {
+  fs::create_directory(scratch_ / "in");
+  watch_->add(3, scratch_ / "in/c.db");
+  EXPECT_TRUE(watch_->has_watch(3));
+  fs::remove_all(scratch_ / "in");
+  changed();
+  EXPECT_FALSE(watch_->has_watch(3));
+  watch_->refresh(3);
+  EXPECT_FALSE(watch_->has_watch(3)) << "its directory is not there";
+  fs::create_directory(scratch_ / "in");
+  watch_->refresh(3);
+  EXPECT_TRUE(watch_->has_watch(3));
+  watch_->add(4, scratch_ / "in/c.db");
+  EXPECT_FALSE(watch_->has_watch(3));
+  watch_->remove(4);
+  EXPECT_FALSE(watch_->has_watch(3));
+  EXPECT_FALSE(watch_->has_watch(5)) << "nobody has added it";
+}
+
 TEST_F(FilesWatchTest, WhatIsRemovedIsToldOfNoMoreAndTheRestIs) {
   watch_->remove(1);
   write("a.db");

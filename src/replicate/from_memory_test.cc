@@ -41,6 +41,18 @@ class FromMemory : public ReplicatorTest {
     ASSERT_TRUE(store) << store.error().message();
     store_ = std::move(*store);
   }
+  void lay_folder_on_another_machine() {
+    inner_ = std::move(store_);
+    auto of_another = std::make_unique<testing::RecordingStore>(*inner_);
+    of_another->can.puts_on_this_machine = false;
+    store_ = std::move(of_another);
+  }
+  // Too large to be compared soon.
+  void make_large_database() {
+    App app(db_path_);
+    app.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(1));
+    app.must("CREATE TABLE large(v); INSERT INTO large VALUES (zeroblob(70000000))");
+  }
   // With a commit that is captured, and not published.
   void capture_one() {
     follow_new_database();
@@ -83,6 +95,7 @@ class FromMemory : public ReplicatorTest {
   std::uint64_t reconciles() const { return replicator_->status().reconciles; }
 
   LimitedFiles* disk_ = nullptr;
+  std::unique_ptr<Store> inner_;  // of the store, where it is another's
 };
 
 TEST_F(FromMemory, WhatIsPutAtOnceHasNoFile) {
@@ -243,10 +256,7 @@ TEST_F(FromMemory, ADiskThatStaysFullIsTold) {
 // What a network's file system was asked for may come to pass when the process is gone: then it has to be known for its
 // own, byte for byte.
 TEST_F(FromMemory, InAFolderOfAnotherMachineItHasAFile) {
-  const std::unique_ptr<Store> folder = std::move(store_);
-  auto of_another = std::make_unique<testing::RecordingStore>(*folder);
-  of_another->can.puts_on_this_machine = false;
-  store_ = std::move(of_another);
+  lay_folder_on_another_machine();
   capture_one();
   EXPECT_EQ(files_in("spool"), 1);
   expect_replica_is_current();
@@ -254,11 +264,7 @@ TEST_F(FromMemory, InAFolderOfAnotherMachineItHasAFile) {
 }
 
 TEST_F(FromMemory, ALargeDatabaseIsNotComparedForIt) {
-  {
-    App app(db_path_);
-    app.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(1));
-    app.must("CREATE TABLE large(v); INSERT INTO large VALUES (zeroblob(70000000))");
-  }
+  make_large_database();
   start();
   must_settle();
   App(db_path_).must(fill(1));
@@ -374,6 +380,11 @@ class OneIntent : public FromMemory {
     now_.wall_ms += ms;
   }
   void begin() { start(booted()); }
+  void follow() {
+    make_database();
+    begin();
+    must_settle();
+  }
   ReplicatorOptions booted() {
     ReplicatorOptions o = options();
     o.boot = fmt::format("{:032x}", boots_);
@@ -395,9 +406,7 @@ class OneIntent : public FromMemory {
 };
 
 TEST_F(OneIntent, APowerLossThatTakesTheNotesOfSeveralPutsCostsAComparison) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(5);
   lose_power();
   ASSERT_LT(noted().published.value, 4u) << "each put was noted durably";
@@ -411,9 +420,7 @@ TEST_F(OneIntent, APowerLossThatTakesTheNotesOfSeveralPutsCostsAComparison) {
 }
 
 TEST_F(OneIntent, WhatThePowerLossTookOfTheDatabaseToo) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(2);
   const std::string paths[] = {db_path_, db_path_ + "-wal"};
   const std::string before[] = {testing::whole_file(paths[0]), testing::whole_file(paths[1])};
@@ -430,9 +437,7 @@ TEST_F(OneIntent, WhatThePowerLossTookOfTheDatabaseToo) {
 }
 
 TEST_F(OneIntent, EndsAfterTenSeconds) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(3);
   pass(11'000);
   publish(1);
@@ -442,9 +447,7 @@ TEST_F(OneIntent, EndsAfterTenSeconds) {
 }
 
 TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedAfterIt) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(2);
   const fs::path copy = dir_ / "position of before";
   fs::copy_file(position(), copy);
@@ -459,9 +462,7 @@ TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedAfterIt) {
 
 // As long as the machine runs, no note is lost: what is missing here was never noted here.
 TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedInTheSameBoot) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(2);
   const fs::path copy = dir_ / "position of before";
   fs::copy_file(position(), copy);
@@ -473,9 +474,7 @@ TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedInTheSameBoot) {
 }
 
 TEST_F(OneIntent, DoesNotCoverWhatTheClaimMissesThere) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(5);
   stop();  // the claim says so
   begin();
@@ -490,11 +489,9 @@ TEST_F(OneIntent, DoesNotCoverWhatTheClaimMissesThere) {
 }
 
 TEST_F(OneIntent, IsOfNoOtherWriter) {
-  make_database();
-  begin();
-  must_settle();
+  follow();
   publish(2);
-  stop(StopMode::crash);
+  lose_power();
   ReplicatorOptions other = booted();
   other.state_directory = (dir_ / "state of another").string();
   other.adopt = Adopt::local;
@@ -506,13 +503,8 @@ TEST_F(OneIntent, IsOfNoOtherWriter) {
 }
 
 TEST_F(OneIntent, IsNoneForAnotherMachine) {
-  const std::unique_ptr<Store> folder = std::move(store_);
-  auto of_another = std::make_unique<testing::RecordingStore>(*folder);
-  of_another->can.puts_on_this_machine = false;
-  store_ = std::move(of_another);
-  make_database();
-  begin();
-  must_settle();
+  lay_folder_on_another_machine();
+  follow();
   publish(3);
   lose_power();
   EXPECT_EQ(noted().published.value, 2u);
@@ -521,11 +513,7 @@ TEST_F(OneIntent, IsNoneForAnotherMachine) {
 }
 
 TEST_F(OneIntent, IsNoneWhereAComparisonTakesLong) {
-  {
-    App app(db_path_);
-    app.must("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); " + fill(1));
-    app.must("CREATE TABLE large(v); INSERT INTO large VALUES (zeroblob(70000000))");
-  }
+  make_large_database();
   begin();
   must_settle();
   publish(3);
