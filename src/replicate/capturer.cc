@@ -333,6 +333,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     begun_us_ = -1;
     return {};
   }
+  if (begun_us_ < 0) begun_change_ = index_.change;
   if (begun_us_ < 0) begun_us_ = now.mono_us;
   // A floor that could not be given up yet: a checkpoint may be waiting for it, and a long capture would keep it
   // waiting.
@@ -361,11 +362,12 @@ Result<void> Capturer::capture_when_due(const Time& now) {
 }
 
 // What comes after quiet is a segment at once. While commits go on, the first that is in none yet waits an interval for
-// others to go with it: no longer than one that comes just behind a segment has to wait in any case.
+// others to go with it: no longer than one that comes just behind a segment has to wait in any case. Where others came
+// to the last one, it is quiet after two intervals only.
 std::int64_t Capturer::segment_due_us(const Time& now) {
   const std::int64_t interval = interval_us(now);
   const std::int64_t due_us = std::min(next_capture_us_, sealed_us_ + interval);
-  const bool goes_on = begun_us_ - sealed_us_ < interval;
+  const bool goes_on = begun_us_ - sealed_us_ < (others_came_ ? 2 : 1) * interval;
   return goes_on ? std::max(due_us, begun_us_ + interval) : due_us;
 }
 
@@ -391,6 +393,7 @@ Result<void> Capturer::end_segment(const Time& now) {
 Result<void> Capturer::seal(const Time& now) {
   state_->end_in_backlog();
   sealed_us_ = now.mono_us;
+  others_came_ = index_.change != begun_change_;
   next_capture_us_ = now.mono_us + interval_us(now);
   begun_us_ = -1;
   if (seeks_gate_) database_->release_checkpoint_lock();  // what follows may take long; it is taken again
@@ -423,9 +426,7 @@ Result<bool> Capturer::capture(Ends ends, const Time& now) {
   CAIRN_ASSIGN(index_, database_->look());
   CAIRN_ASSIGN(const ScanOutcome outcome, state_->capture(*database_, index_, ends, now));
   if (outcome == ScanOutcome::nothing) return false;
-  if (outcome != ScanOutcome::hole) {
-    return true;
-  }
+  if (outcome != ScanOutcome::hole) return true;
   start_ = Start::go_on;
   if (state_->is_behind()) {
     let_go(sqlite::CloseMode::abandon);

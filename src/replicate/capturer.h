@@ -128,6 +128,8 @@ class Capturer {
   std::int64_t next_capture_us_ = 0;
   std::int64_t sealed_us_ = std::numeric_limits<std::int64_t>::min() / 2;  // when the last segment ended
   std::int64_t begun_us_ = -1;  // when what is in no segment yet was seen first; -1: there is nothing
+  std::uint32_t begun_change_ = 0;           // SQLite's count of transactions then
+  bool others_came_ = false;                 // while what is in the last segment waited
   Sequence waits_first_;        // what is to be published next, and since when that has been so
   std::int64_t waits_since_us_ = 0;
   std::int64_t next_roll_us_ = 0;

@@ -72,6 +72,47 @@ TEST_F(Interval, WhileCommitsGoOnTheFirstWaitsAnIntervalForOthers) {
   expect_replica_is_current();
 }
 
+TEST_F(Interval, AfterASegmentThatOthersCameToItIsQuietAfterTwo) {
+  App app(db_path_);
+  const auto commit = [&] { app.must(fill(1)); };
+  commit();
+  pass(600);
+  commit();
+  pass(500);
+  commit();
+  pass(540);
+  ASSERT_EQ(published(), 2u) << "of the three: the last two have gone together";
+  pass(1'400);
+  commit();
+  pass(960);
+  EXPECT_EQ(published(), 2u) << "it waits, as commits go on";
+  pass(80);
+  EXPECT_EQ(published(), 3u) << "no longer than an interval";
+  pass(1'400);
+  commit();
+  pass(40);
+  EXPECT_EQ(published(), 4u) << "nobody has come to the one before";
+  pass(1'400);
+  commit();
+  pass(40);
+  EXPECT_EQ(published(), 5u) << "and this one waited for nobody";
+}
+
+TEST_F(Interval, AfterTwoItIsQuietInAnyCase) {
+  App app(db_path_);
+  app.must(fill(1));
+  pass(600);
+  app.must(fill(1));
+  pass(500);
+  app.must(fill(1));
+  pass(540);
+  ASSERT_EQ(published(), 2u);
+  pass(2'040);
+  app.must(fill(1));
+  pass(40);
+  EXPECT_EQ(published(), 3u);
+}
+
 TEST_F(Interval, NoCommitOfManyWaitsLonger) {
   App app(db_path_);
   std::int64_t behind_ms = 0, most_ms = 0;
