@@ -50,7 +50,7 @@ enum class CopyUnchanged { no, yes };
 
 // The windows of merging (ReplicatorOptions::level_windows_ms) that suit a store: ten seconds, a minute, 5 and 20
 // minutes, one and six hours, so that a restore takes few requests. Where looking is free there are none to be saved,
-// and an object for each ten seconds is left out.
+// and objects for each ten seconds and for each minute are left out.
 std::vector<std::int64_t> default_level_windows_ms(const StoreCapabilities& store);
 
 struct ReplicatorOptions {

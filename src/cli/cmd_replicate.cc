@@ -214,7 +214,7 @@ void add_replicate(CLI::App& app, Run& run) {
                       "one object, in larger windows again; those of an hour and\n"
                       "more, and the last one, keep one state a window beside the\n"
                       "others. none: no merging. auto: 10s,1m,5m,20m,1h,6h; in a\n"
-                      "folder, where requests cost nothing, the same without 10s")
+                      "folder, where requests cost nothing, 5m,20m,1h,6h")
       ->type_name("TIMES")
       ->capture_default_str();
   add_snapshots_and_retention(*command, *options);

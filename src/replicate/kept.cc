@@ -15,7 +15,7 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
-constexpr std::uint64_t kMostInMemory_bytes = 128 << 10;
+constexpr std::uint64_t kMostInMemory_bytes = 256 << 10;
 constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.

@@ -3,7 +3,7 @@
 //
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
 // store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes. What
-// was put from memory stays there until it is merged, 128 KiB of it: a kill takes that from the merged objects too.
+// was put from memory stays there until it is merged, 256 KiB of it: a kill takes that from the merged objects too.
 #pragma once
 
 #include <cstdint>
