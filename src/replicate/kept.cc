@@ -15,7 +15,6 @@ namespace cairn::replicate {
 namespace {
 
 constexpr int kMostLevels = 9;
-constexpr std::uint64_t kMostInMemory_bytes = 256 << 10;
 constexpr std::string_view kKeptSuffix = ".kept";  // not as in the store: it must not look like a replica
 
 // The sequences that a file's name says.
@@ -131,9 +130,8 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
                     .etag = std::move(etag)};
   MutexLock hold(mutex_);
   bool is_kept = has_levels() && size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
-  if (is_kept && !segment.has_file && in_memory_bytes_ + object.size_bytes <= kMostInMemory_bytes) {
+  if (is_kept && !segment.has_file && in_memory_.take(object.size_bytes)) {
     object.bytes = segment.bytes;
-    in_memory_bytes_ += object.size_bytes;
   } else if (is_kept) {
     is_kept = segment.has_file ? files_.rename(segment.path, path_of(object)).has_value()
                                : write_file(files_, path_of(object), *segment.bytes).has_value();
@@ -153,7 +151,8 @@ Result<void> Kept::begin_anew(Sequence fence) {
   MutexLock hold(mutex_);
   fence_ = fence;
   taken_.clear();
-  size_bytes_ = in_memory_bytes_ = 0;
+  size_bytes_ = 0;
+  in_memory_.give_all_back();
   return {};
 }
 
@@ -235,7 +234,7 @@ Result<void> Kept::write_down(KeptObject& object) {
   CAIRN_TRY(write_file(files_, path_of(object), *object.bytes));
   object.bytes.reset();
   MutexLock hold(mutex_);
-  in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);
+  in_memory_.give_back(object.size_bytes);
   return {};
 }
 
@@ -243,7 +242,7 @@ void Kept::let_go(const KeptObject& object) {
   if (!object.bytes) (void)files_.remove(path_of(object));
   MutexLock hold(mutex_);
   size_bytes_ -= std::min(size_bytes_, object.size_bytes);
-  if (object.bytes) in_memory_bytes_ -= std::min(in_memory_bytes_, object.size_bytes);
+  if (object.bytes) in_memory_.give_back(object.size_bytes);
 }
 
 std::uint64_t Kept::size_bytes() const {

@@ -3,7 +3,8 @@
 //
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
 // store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes. What
-// was put from memory stays there until it is merged, 256 KiB of it: a kill takes that from the merged objects too.
+// was put from memory stays there until it is merged, as far as a MemoryShare goes: a kill takes that from the merged
+// objects too.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "cairn/replicator.h"
+#include "replicate/memory_share.h"
 #include "replicate/spool.h"
 #include "segment/format.h"
 
@@ -83,7 +85,8 @@ class Kept {
   const std::string directory_;
   mutable Mutex mutex_;
   std::vector<KeptObject> taken_ GUARDED_BY(mutex_);
-  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, in_memory_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
+  MemoryShare in_memory_ GUARDED_BY(mutex_);
   Sequence fence_ GUARDED_BY(mutex_);
 };
 

@@ -38,7 +38,7 @@ constexpr std::int64_t kBeforeLevels_us = 2 * kOneSecond_us;
 constexpr std::int64_t kTryAgain_us = 30 * kOneSecond_us;
 constexpr std::int64_t kTryRightsAgain_us = 3600 * kOneSecond_us;
 constexpr std::int64_t kSquashedFrom_ms = 3'600'000;
-constexpr std::size_t kMostSources = 256;  // all are open at once
+constexpr std::size_t kMostSources = 320;  // all are open at once; five minutes of one a second and some
 constexpr std::uint64_t kMergeMemoryBytes = 16ull << 20;
 constexpr std::size_t kFewSources = 4;
 
