@@ -103,7 +103,7 @@ struct SchedulerOptions {
   std::size_t often_busy = 8;          // while something is going on
   // Asleep: beside what the file system tells, in case it did not. With more than so many, less often.
   std::int64_t asleep_look_us = 60'000'000, unwatched_asleep_look_us = 1'000'000;
-  std::size_t often_asleep = 5'000;
+  std::size_t often_asleep = 2'500;
   // Of those that may sleep and are opened for the first time so many at once, each until all of it is published or
   // something is in the way: so that thousands do not ask disk and store at the same moment. Of one store three
   // quarters.
