@@ -19,7 +19,7 @@ from measure.machine import settle_disk
 from measure.twin import Twin
 
 QUIET_S = 15
-BUSY_S = 60
+BUSY_S = 300    # with one merge of each database, at the widths of a folder
 SIDE_S = 10      # of each side, with and without what is in trouble
 SIDES = 3
 SLOW_MS = 4000   # a slow store's, each time

@@ -110,8 +110,8 @@ void Judge::end(std::int64_t now_us) {
 }
 
 void Judge::ask_for_everything() {
+  replicator_.request_capture();  // first: a step that knows of the question looks for all of it
   ++asked_;
-  replicator_.request_capture();
 }
 
 bool Judge::has_everything(const ReplicatorStatus& status) const {

@@ -72,7 +72,9 @@ Result<void> Capturer::walk(const Time& now) {
       return started.error();
     }
   }
-  CAIRN_ASSIGN(const bool same_file, check_identity());
+  const auto index = database_->look();
+  const bool reads_on = index && (begun_us_ >= 0 || !state_->is_all_of(*index));
+  CAIRN_ASSIGN(const bool same_file, check_identity(reads_on, now));
   if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
   if (is_written_under_floor()) {
     let_go(sqlite::CloseMode::abandon);
@@ -80,7 +82,7 @@ Result<void> Capturer::walk(const Time& now) {
     compares_for_times_ = true;
     return Error(ErrorKind::busy, shared_.options.database + " was written to, and not by SQLite: comparing anew");
   }
-  CAIRN_ASSIGN(index_, database_->look());
+  CAIRN_ASSIGN(index_, index);
   note_checkpoint_of_others(now);
   if (state_->is_behind() || !state_->is_all_of(index_)) note_waiting(now);
   if (auto kept = keep_hold(now); !kept) {
@@ -184,31 +186,13 @@ Result<void> Capturer::decide_start(const Time& now) {
   return start_pass(goal, now);
 }
 
-Result<bool> Capturer::check_identity() {
-  if (database_->is_in_place()) return true;
-  // The WAL is not looked at once more: whoever has opened another file under this name may write to it by now.
-  let_go(sqlite::CloseMode::abandon);
-  auto identity = sqlite::identify(shared_.options.database);
-  if (!identity) {
-    Error error = identity.error().with("the database is gone, with what was committed to it since it was captured "
-                                        "last; waiting for it");
-    return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::io) : error;
-  }
-  return false;
-}
-
-// Under a floor nobody who takes SQLite's locks writes to the file: somebody has copied another one over it, and what
-// is committed from then on does not continue what was captured.
-bool Capturer::is_written_under_floor() const {
-  return file_times_tell_ && database_->hold() == sqlite::Hold::floor && database_->modified_ns() != floor_file_ns_;
-}
-
 void Capturer::let_go(sqlite::CloseMode mode) {
   drop_pass();
   if (state_) state_->forget_waiting();
   if (database_) database_->close(mode);
   database_.reset();
   restart_wait_until_us_ = gate_until_us_ = -1;
+  in_place_until_us_ = 0;
   seeks_gate_ = false;
   capture_trouble_.clear();
   begun_us_ = -1;
@@ -221,7 +205,9 @@ void Capturer::end() {
 
 void Capturer::close(StopMode mode) {
   if (mode == StopMode::tidy) end();
-  let_go(mode == StopMode::tidy ? sqlite::CloseMode::tidy : sqlite::CloseMode::abandon);
+  // The last who closes removes the WAL by its name.
+  const bool is_tidy = mode == StopMode::tidy && database_ && database_->is_in_place();
+  let_go(is_tidy ? sqlite::CloseMode::tidy : sqlite::CloseMode::abandon);
 }
 
 // The hold.
@@ -318,7 +304,7 @@ Result<void> Capturer::settle_on_floor(const wal::IndexHeader& index, const Time
     database_->release_checkpoint_lock();
     restart_wait_until_us_ = -1;
   }
-  if (truncated_on_this_floor_ || index.max_frame.value == 0) return {};
+  if (truncated_on_this_floor_ || !is_seen_in_place_ || index.max_frame.value == 0) return {};
   CAIRN_ASSIGN(const std::uint64_t wal_bytes, database_->wal_size_bytes());
   if (wal_bytes <= shared_.options.truncate_wal_bytes) return {};
   CAIRN_ASSIGN(truncated_on_this_floor_, database_->checkpoint(sqlite::Checkpoint::truncate));

@@ -45,7 +45,8 @@ class Capturer {
   Result<void> walk(const Time& now);
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);
-  Result<bool> check_identity();
+  Result<bool> check_identity(bool reads_on, const Time& now);
+  bool may_only_read(const Time& now) const;
   bool is_written_under_floor() const;
   Result<void> keep_hold(const Time& now);
   bool pin_may_stay(const Time& now);
@@ -148,6 +149,8 @@ class Capturer {
   std::int64_t gate_until_us_ = -1;          // for so long
   int gate_tries_ = 0;
   std::int64_t floor_file_ns_ = 0;           // when the database file was written last, when the floor was taken
+  bool is_seen_in_place_ = false;            // in this step: the files
+  std::int64_t in_place_until_us_ = 0;       // whoever only reads need not look
   bool file_times_tell_ = true;              // no: they have changed once although nothing was written
   bool compares_for_times_ = false;
   int quiet_tries_ = 0;                      // before that

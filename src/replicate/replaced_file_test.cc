@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "support/stepped_replicator.h"
 
@@ -37,6 +38,90 @@ TEST_F(ReplacedFile, ByAMove) {
   App app(db_path_);
   app.must(fill(50));
   expect_replica_is_current();
+}
+
+// What is committed under a pin is read without a look at the names for a while; a rollover would write.
+TEST_F(ReplacedFile, NothingIsWrittenToFilesThatAreNotInPlace) {
+  make_database();
+  App app(db_path_);
+  start(rolling(40, 10));
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  ASSERT_EQ(replicator_->status().hold, "pin");
+  const std::string before = read_all(db_path_);
+  fs::rename(db_path_ + "-wal", dir_ / "moved-wal");
+  app.must("PRAGMA wal_autocheckpoint=0");
+  for (int i = 0; i < 20; ++i) {
+    app.must(fill(20));
+    ASSERT_FALSE(turn());
+    ASSERT_TRUE(read_all(db_path_) == before) << i;
+  }
+}
+
+TEST_F(ReplacedFile, IsNoticedInTwoSecondsWhileCommitsCome) {
+  make_database();
+  App app(db_path_);
+  start(rolling(100'000, 100));
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  ASSERT_EQ(replicator_->status().hold, "pin");
+  const std::uint64_t reconciles = replicator_->status().reconciles;
+  fs::rename(make_another(50), db_path_);
+  remove_wal();
+  for (int turns = 0; turns < 2'100 / 20; ++turns) {
+    app.must(fill(1));
+    ASSERT_FALSE(turn());
+  }
+  EXPECT_EQ(replicator_->status().reconciles, reconciles + 1);
+  expect_replica_is_current();
+}
+
+TEST_F(ReplacedFile, IsNoticedAtOnceWhileNoCommitComes) {
+  make_database();
+  App app(db_path_);
+  start(rolling(100'000, 100));
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  ASSERT_EQ(replicator_->status().hold, "pin");
+  fs::rename(make_another(50), db_path_);
+  remove_wal();
+  for (int turns = 0; turns < 3; ++turns) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
+}
+
+// Who closes last removes the WAL by its name: not one that others have put there.
+TEST_F(ReplacedFile, AStopLeavesAWalThatItHasNotOpened) {
+  make_database();
+  std::optional<App> app(db_path_);
+  start();
+  must_settle();
+  app->must(fill(1));
+  must_settle();
+  app.reset();
+  fs::rename(db_path_ + "-wal", dir_ / "moved-wal");
+  std::ofstream(db_path_ + "-wal") << "another's";
+  stop();
+  EXPECT_EQ(read_all(db_path_ + "-wal"), "another's");
+}
+
+// Whoever waits for what is committed now is answered after a look at the names.
+TEST_F(ReplacedFile, IsNoticedBeforeARequestIsAnswered) {
+  make_database();
+  App app(db_path_);
+  start(rolling(100'000, 100));
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  fs::rename(make_another(50), db_path_);
+  remove_wal();
+  replicator_->request_capture();
+  while (replicator_->status().answered_request < 1) ASSERT_FALSE(turn());
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
+  must_settle();
+  EXPECT_TRUE(committed() == restored());
 }
 
 TEST_F(ReplacedFile, DeletedAndMadeAgain) {
