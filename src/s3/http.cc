@@ -31,7 +31,9 @@ namespace cairn::s3 {
 namespace {
 
 constexpr std::uint64_t kMostReservedBytes = 64ull << 20;  // more than that of memory is taken as it comes
-constexpr long kSendBufferBytes = 256 << 10, kReceiveBufferBytes = 256 << 10;
+// Of curl, which takes them from the system for each request and gives them back. Little that is sent, or answered, has
+// room in a small one.
+constexpr std::uint64_t kSmallBufferBytes = 16 << 10, kBufferBytes = 256 << 10;
 
 struct EndsEasy {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
@@ -281,6 +283,7 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (request.proxy == Proxy::never) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     set_limits(curl, request);
+    set_buffers(curl, transfer);
     set_certificates(curl);
     set_method(curl, transfer);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &take_header);
@@ -300,8 +303,13 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 15L);
     curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 2L);
     curl_easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);  // a large store answers at many addresses
-    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, kSendBufferBytes);
-    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
+  }
+
+  static void set_buffers(CURL* curl, const Transfer& transfer) {
+    const std::uint64_t to_send = std::clamp(transfer.body_size(), kSmallBufferBytes, kBufferBytes);
+    const std::uint64_t to_receive = transfer.request.method == "GET" ? kBufferBytes : kSmallBufferBytes;
+    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, static_cast<long>(to_send));
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, static_cast<long>(to_receive));
   }
 
   void set_certificates(CURL* curl) const {

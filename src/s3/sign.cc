@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -74,6 +75,24 @@ std::string scope_of(const SigningScope& scope) {
   return fmt::format("{}/{}/{}/aws4_request", amz_date(scope.wall_ms).substr(0, 8), scope.region, scope.service);
 }
 
+// It is the same for a day, and takes four of the five sums of a signature: each thread remembers its last one.
+Sha256Digest signing_key(const std::string& secret, const SigningScope& scope) {
+  struct Known {
+    std::string secret, scope;
+    Sha256Digest key;
+  };
+  thread_local std::optional<Known> known;
+  std::string wanted = scope_of(scope);
+  if (known && known->secret == secret ) return known->key;
+  Sha256Digest key = hmac_sha256(as_bytes("AWS4" + secret), amz_date(scope.wall_ms).substr(0, 8));
+  for (const std::string_view step :
+       {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
+    key = hmac_sha256(key, step);
+  }
+  known = Known{secret, std::move(wanted), key};
+  return key;
+}
+
 }  // namespace
 
 std::string amz_date(std::int64_t wall_ms) {
@@ -95,15 +114,9 @@ std::string canonical_request(const ToSign& what) {
 std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope) {
   const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", amz_date(scope.wall_ms), scope_of(scope),
                                           hex(sha256(as_bytes(canonical_request(what)))));
-  Sha256Digest key =
-      hmac_sha256(as_bytes("AWS4" + credentials.secret_access_key), amz_date(scope.wall_ms).substr(0, 8));
-  for (const std::string_view step :
-       {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
-    key = hmac_sha256(key, step);
-  }
   return fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}", credentials.access_key_id,
                      scope_of(scope), signed_headers(canonical_headers(what.headers)),
-                     hex(hmac_sha256(key, to_sign)));
+                     hex(hmac_sha256(signing_key(credentials.secret_access_key, scope), to_sign)));
 }
 
 void sign(HttpRequest& request, std::string_view host, std::string_view payload, const Credentials& credentials,

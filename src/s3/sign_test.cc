@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -210,6 +213,26 @@ TEST(Sign, EveryHeaderThatIsSentIsSigned) {
                                        "x-amz-security-token;x-custom,"));
   for (const auto& [name, value] : request.headers) EXPECT_THAT(value, Not(HasSubstr("hunter2"))) << name;
   EXPECT_EQ(request.headers[2].second, "19700101T000000Z");
+}
+
+// What a thread remembers of the last signature is of the same secret, day, region and service only.
+TEST(Sign, NothingOfTheOneBeforeGetsIntoASignature) {
+  const auto sign_one = [](const std::string& secret, const SigningScope& scope) {
+    const Headers headers = {{"host", "h"}, {"x-amz-date", amz_date(scope.wall_ms)}};
+    return authorization({"GET", "/k", headers, kUnsignedPayload}, keys("ID", secret), scope);
+  };
+  const std::vector<std::pair<std::string, SigningScope>> all = {
+      {"one", {0, "r", "s3"}},          {"two", {0, "r", "s3"}}, {"one", {0, "other", "s3"}},
+      {"one", {86'400'000, "r", "s3"}}, {"one", {0, "r", "sts"}}, {"one", {0, "r", "s3"}},
+      {"one", {1'000, "r", "s3"}}};
+  std::set<std::string> different;
+  for (const auto& [secret, scope] : all) {
+    std::string fresh;
+    std::thread([&] { fresh = sign_one(secret, scope); }).join();
+    EXPECT_EQ(sign_one(secret, scope), fresh);
+    different.insert(signature_of(fresh));
+  }
+  EXPECT_EQ(different.size(), all.size() - 1);
 }
 
 }  // namespace
