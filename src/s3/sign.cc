@@ -83,7 +83,7 @@ Sha256Digest signing_key(const std::string& secret, const SigningScope& scope) {
   };
   thread_local std::optional<Known> known;
   std::string wanted = scope_of(scope);
-  if (known && known->secret == secret ) return known->key;
+  if (known && known->secret == secret && known->scope == wanted) return known->key;
   Sha256Digest key = hmac_sha256(as_bytes("AWS4" + secret), amz_date(scope.wall_ms).substr(0, 8));
   for (const std::string_view step :
        {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
