@@ -73,9 +73,9 @@ Result<void> Capturer::walk(const Time& now) {
     }
   }
   const auto index = database_->look();
-  const bool reads_on = index && (begun_us_ >= 0 || !state_->is_all_of(*index));
-  CAIRN_ASSIGN(const bool same_file, check_identity(reads_on, now));
-  if (!same_file) return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
+  const bool commits_come = index && (begun_us_ >= 0 || !state_->is_all_of(*index));
+  is_seen_in_place_ = false;
+  if (!commits_come || !may_only_pin(now)) CAIRN_TRY(expect_in_place(now));
   if (is_written_under_floor()) {
     let_go(sqlite::CloseMode::abandon);
     if (start_ == Start::go_on) start_ = Start::adopt;
@@ -343,6 +343,7 @@ Result<void> Capturer::capture_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, std::max(std::min(due_us, now.mono_us + kSecond_us), now.mono_us + kLook_us));
     return {};
   }
+  CAIRN_TRY(expect_in_place(now));
   requests_taken_ = requests_;
   return end_segment(now);
 }

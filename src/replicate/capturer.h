@@ -45,8 +45,8 @@ class Capturer {
   Result<void> walk(const Time& now);
   Result<void> open_database(const Time& now);
   Result<void> decide_start(const Time& now);
-  Result<bool> check_identity(bool reads_on, const Time& now);
-  bool may_only_read(const Time& now) const;
+  Result<void> expect_in_place(const Time& now);
+  bool may_only_pin(const Time& now) const;
   bool is_written_under_floor() const;
   Result<void> keep_hold(const Time& now);
   bool pin_may_stay(const Time& now);
@@ -150,7 +150,7 @@ class Capturer {
   int gate_tries_ = 0;
   std::int64_t floor_file_ns_ = 0;           // when the database file was written last, when the floor was taken
   bool is_seen_in_place_ = false;            // in this step: the files
-  std::int64_t in_place_until_us_ = 0;       // whoever only reads need not look
+  std::int64_t in_place_until_us_ = 0;       // whoever only moves a pin need not look
   bool file_times_tell_ = true;              // no: they have changed once although nothing was written
   bool compares_for_times_ = false;
   int quiet_tries_ = 0;                      // before that

@@ -6,23 +6,23 @@ namespace {
 constexpr std::int64_t kInPlace_us = 2'000'000;
 }  // namespace
 
-// While commits come, a pin is moved and the WAL is read for a while without a look at the names: what is committed in
-// files that were in place a moment ago was committed to this database. Whoever says that all is captured looks first;
-// whoever writes to the files, or reads the database file: another may have that, with a WAL of its own; and whoever
-// has in memory what nobody else may have any more.
-bool Capturer::may_only_read(const Time& now) const {
+// While commits come, a pin is moved for a while without a look at the names: that writes to nothing but the index that
+// was opened. Whoever reads what is committed looks first, since another database may have come to lie before this WAL;
+// whoever says that all is captured; whoever writes to the files, or reads the database file, since another WAL may lie
+// beside it; and whoever has in memory what nobody else may have any more.
+bool Capturer::may_only_pin(const Time& now) const {
   return now.mono_us < in_place_until_us_ && database_->hold() == sqlite::Hold::pin && !pass_ && !is_presumed_ &&
-         requests_taken_ == requests_ && index_.max_frame.value < shared_.options.rollover_frames &&
-         !state_->is_behind() && state_->spool().count() == 0;
+         requests_taken_ == requests_ && !shared_.snapshot_requested &&
+         index_.max_frame.value < shared_.options.rollover_frames && !state_->is_behind() &&
+         state_->spool().count() == 0;
 }
 
-// False: the files are not in place, and are let go of.
-Result<bool> Capturer::check_identity(bool reads_on, const Time& now) {
-  is_seen_in_place_ = !reads_on || !may_only_read(now);
-  if (!is_seen_in_place_) return true;
-  if (database_->is_in_place()) {
+Result<void> Capturer::expect_in_place(const Time& now) {
+  if (is_seen_in_place_) return {};
+  is_seen_in_place_ = database_->is_in_place();
+  if (is_seen_in_place_) {
     in_place_until_us_ = now.mono_us + kInPlace_us;
-    return true;
+    return {};
   }
   // The WAL is not looked at once more: whoever has opened another file under this name may write to it by now.
   let_go(sqlite::CloseMode::abandon);
@@ -32,7 +32,7 @@ Result<bool> Capturer::check_identity(bool reads_on, const Time& now) {
                                         "last; waiting for it");
     return error.kind() == ErrorKind::not_found ? error.as(ErrorKind::io) : error;
   }
-  return false;
+  return Error(ErrorKind::busy, shared_.options.database + " was replaced by another file: reopening");
 }
 
 // Under a floor nobody who takes SQLite's locks writes to the file: somebody has copied another one over it, and what

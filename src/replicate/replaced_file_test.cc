@@ -40,7 +40,7 @@ TEST_F(ReplacedFile, ByAMove) {
   expect_replica_is_current();
 }
 
-// What is committed under a pin is read without a look at the names for a while; a rollover would write.
+// While commits come a pin moves without a look at the names; a rollover would write.
 TEST_F(ReplacedFile, NothingIsWrittenToFilesThatAreNotInPlace) {
   make_database();
   App app(db_path_);
@@ -57,6 +57,25 @@ TEST_F(ReplacedFile, NothingIsWrittenToFilesThatAreNotInPlace) {
     ASSERT_FALSE(turn());
     ASSERT_TRUE(read_all(db_path_) == before) << i;
   }
+}
+
+// The WAL is still the one that was opened.
+TEST_F(ReplacedFile, NothingIsReadBehindAnotherDatabase) {
+  make_database();
+  App app(db_path_);
+  start(rolling(100'000, 100));
+  must_settle();
+  app.must(fill(1));
+  must_settle();
+  ASSERT_EQ(replicator_->status().hold, "pin");
+  const std::uint64_t captured = replicator_->status().captured_sequence;
+  fs::rename(make_another(50), db_path_);
+  app.must(fill(1));
+  for (int turns = 0; turns < 20 && replicator_->status().reconciles == 0; ++turns) {
+    ASSERT_EQ(replicator_->status().captured_sequence, captured);
+    ASSERT_FALSE(turn());
+  }
+  EXPECT_EQ(replicator_->status().reconciles, 1u);
 }
 
 TEST_F(ReplacedFile, IsNoticedInTwoSecondsWhileCommitsCome) {
