@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "support/stepped_replicator.h"
@@ -36,6 +37,16 @@ class Interval : public ReplicatorTest {
 
   void pass(std::int64_t ms) {
     for (std::int64_t turns = ms / 20; turns > 0; --turns) ASSERT_FALSE(turn());
+  }
+  // The last two of three, which are segment 2.
+  void let_two_go_together(const std::function<void()>& commit) {
+    commit();
+    pass(600);
+    commit();
+    pass(500);
+    commit();
+    pass(540);
+    ASSERT_EQ(published(), 2u);
   }
   std::uint64_t published() const { return replicator_->status().published_sequence; }
   fs::path spool() const { return dir_ / "state" / "spool"; }
@@ -75,13 +86,7 @@ TEST_F(Interval, WhileCommitsGoOnTheFirstWaitsAnIntervalForOthers) {
 TEST_F(Interval, AfterASegmentThatOthersCameToItIsQuietAfterTwo) {
   App app(db_path_);
   const auto commit = [&] { app.must(fill(1)); };
-  commit();
-  pass(600);
-  commit();
-  pass(500);
-  commit();
-  pass(540);
-  ASSERT_EQ(published(), 2u) << "of the three: the last two have gone together";
+  let_two_go_together(commit);
   pass(1'400);
   commit();
   pass(960);
@@ -100,15 +105,10 @@ TEST_F(Interval, AfterASegmentThatOthersCameToItIsQuietAfterTwo) {
 
 TEST_F(Interval, AfterTwoItIsQuietInAnyCase) {
   App app(db_path_);
-  app.must(fill(1));
-  pass(600);
-  app.must(fill(1));
-  pass(500);
-  app.must(fill(1));
-  pass(540);
-  ASSERT_EQ(published(), 2u);
+  const auto commit = [&] { app.must(fill(1)); };
+  let_two_go_together(commit);
   pass(2'040);
-  app.must(fill(1));
+  commit();
   pass(40);
   EXPECT_EQ(published(), 3u);
 }

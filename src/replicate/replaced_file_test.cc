@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <utility>
 
 #include "support/stepped_replicator.h"
 
@@ -30,6 +31,22 @@ class ReplacedFile : public ReplicatorTest {
   }
 };
 
+class ReplacedUnderAPin : public ReplacedFile {
+ protected:
+  void follow(ReplicatorOptions options) {
+    make_database();
+    app_.emplace(db_path_);
+    start(std::move(options));
+    must_settle();
+    app_->must(fill(1));
+    must_settle();
+    ASSERT_EQ(replicator_->status().hold, "pin");
+  }
+  std::uint64_t reconciles() const { return replicator_->status().reconciles; }
+
+  std::optional<App> app_;
+};
+
 TEST_F(ReplacedFile, ByAMove) {
   follow_new_database();
   fs::rename(make_another(50), db_path_);
@@ -41,85 +58,56 @@ TEST_F(ReplacedFile, ByAMove) {
 }
 
 // While commits come a pin moves without a look at the names; a rollover would write.
-TEST_F(ReplacedFile, NothingIsWrittenToFilesThatAreNotInPlace) {
-  make_database();
-  App app(db_path_);
-  start(rolling(40, 10));
-  must_settle();
-  app.must(fill(1));
-  must_settle();
-  ASSERT_EQ(replicator_->status().hold, "pin");
+TEST_F(ReplacedUnderAPin, NothingIsWrittenToFilesThatAreNotInPlace) {
+  follow(rolling(40, 10));
   const std::string before = read_all(db_path_);
   fs::rename(db_path_ + "-wal", dir_ / "moved-wal");
-  app.must("PRAGMA wal_autocheckpoint=0");
+  app_->must("PRAGMA wal_autocheckpoint=0");
   for (int i = 0; i < 20; ++i) {
-    app.must(fill(20));
+    app_->must(fill(20));
     ASSERT_FALSE(turn());
     ASSERT_TRUE(read_all(db_path_) == before) << i;
   }
 }
 
 // The WAL is still the one that was opened.
-TEST_F(ReplacedFile, NothingIsReadBehindAnotherDatabase) {
-  make_database();
-  App app(db_path_);
-  start(rolling(100'000, 100));
-  must_settle();
-  app.must(fill(1));
-  must_settle();
-  ASSERT_EQ(replicator_->status().hold, "pin");
+TEST_F(ReplacedUnderAPin, NothingIsReadBehindAnotherDatabase) {
+  follow(rolling(100'000, 100));
   const std::uint64_t captured = replicator_->status().captured_sequence;
   fs::rename(make_another(50), db_path_);
-  app.must(fill(1));
-  for (int turns = 0; turns < 20 && replicator_->status().reconciles == 0; ++turns) {
+  app_->must(fill(1));
+  for (int turns = 0; turns < 20 && reconciles() == 0; ++turns) {
     ASSERT_EQ(replicator_->status().captured_sequence, captured);
     ASSERT_FALSE(turn());
   }
-  EXPECT_EQ(replicator_->status().reconciles, 1u);
+  EXPECT_EQ(reconciles(), 1u);
 }
 
-TEST_F(ReplacedFile, IsNoticedInTwoSecondsWhileCommitsCome) {
-  make_database();
-  App app(db_path_);
-  start(rolling(100'000, 100));
-  must_settle();
-  app.must(fill(1));
-  must_settle();
-  ASSERT_EQ(replicator_->status().hold, "pin");
-  const std::uint64_t reconciles = replicator_->status().reconciles;
+TEST_F(ReplacedUnderAPin, IsNoticedInTwoSecondsWhileCommitsCome) {
+  follow(rolling(100'000, 100));
+  const std::uint64_t before = reconciles();
   fs::rename(make_another(50), db_path_);
   remove_wal();
   for (int turns = 0; turns < 2'100 / 20; ++turns) {
-    app.must(fill(1));
+    app_->must(fill(1));
     ASSERT_FALSE(turn());
   }
-  EXPECT_EQ(replicator_->status().reconciles, reconciles + 1);
+  EXPECT_EQ(reconciles(), before + 1);
   expect_replica_is_current();
 }
 
-TEST_F(ReplacedFile, IsNoticedAtOnceWhileNoCommitComes) {
-  make_database();
-  App app(db_path_);
-  start(rolling(100'000, 100));
-  must_settle();
-  app.must(fill(1));
-  must_settle();
-  ASSERT_EQ(replicator_->status().hold, "pin");
+TEST_F(ReplacedUnderAPin, IsNoticedAtOnceWhileNoCommitComes) {
+  follow(rolling(100'000, 100));
   fs::rename(make_another(50), db_path_);
   remove_wal();
   for (int turns = 0; turns < 3; ++turns) ASSERT_FALSE(turn());
-  EXPECT_EQ(replicator_->status().reconciles, 1u);
+  EXPECT_EQ(reconciles(), 1u);
 }
 
 // Who closes last removes the WAL by its name: not one that others have put there.
-TEST_F(ReplacedFile, AStopLeavesAWalThatItHasNotOpened) {
-  make_database();
-  std::optional<App> app(db_path_);
-  start();
-  must_settle();
-  app->must(fill(1));
-  must_settle();
-  app.reset();
+TEST_F(ReplacedUnderAPin, AStopLeavesAWalThatItHasNotOpened) {
+  follow(options());
+  app_.reset();
   fs::rename(db_path_ + "-wal", dir_ / "moved-wal");
   std::ofstream(db_path_ + "-wal") << "another's";
   stop();
@@ -127,18 +115,13 @@ TEST_F(ReplacedFile, AStopLeavesAWalThatItHasNotOpened) {
 }
 
 // Whoever waits for what is committed now is answered after a look at the names.
-TEST_F(ReplacedFile, IsNoticedBeforeARequestIsAnswered) {
-  make_database();
-  App app(db_path_);
-  start(rolling(100'000, 100));
-  must_settle();
-  app.must(fill(1));
-  must_settle();
+TEST_F(ReplacedUnderAPin, IsNoticedBeforeARequestIsAnswered) {
+  follow(rolling(100'000, 100));
   fs::rename(make_another(50), db_path_);
   remove_wal();
   replicator_->request_capture();
   while (replicator_->status().answered_request < 1) ASSERT_FALSE(turn());
-  EXPECT_EQ(replicator_->status().reconciles, 1u);
+  EXPECT_EQ(reconciles(), 1u);
   must_settle();
   EXPECT_TRUE(committed() == restored());
 }

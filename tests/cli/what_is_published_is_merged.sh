@@ -28,11 +28,11 @@ zstd -qdc "$(first_object backup/levels/2 '*.wal.zst')" >merged.wal
 
 expect 2 replicate app.db --to backup --levels 1s,1500ms
 says 'a multiple of the one before it'
-# What suits a folder, unless something else is said: one level less than object storage has.
+# What suits a folder, unless something else is said: two levels less than object storage has.
 make_db plain.db
 rm -rf state
 replicate plain.db --to plain --once >"$out" 2>"$err"
-[ "$(find state -path '*/kept/[0-9]' | wc -l)" = 6 ]  # what waits for each of five levels, and what the last one has
+[ "$(find state -path '*/kept/[0-9]' | wc -l)" = 5 ]  # what waits for each of four levels, and what the last one has
 
 make_db other.db
 start_replicate other.db --to none --interval 50ms --levels none
