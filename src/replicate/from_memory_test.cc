@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "replicate/local_state.h"
@@ -401,6 +402,17 @@ class OneIntent : public FromMemory {
     EXPECT_EQ(error->kind(), ErrorKind::conflict);
     EXPECT_NE(error->message().find("another writer has published"), std::string::npos) << error->message();
   }
+  // Of the state directory, which takes its place after what happens then.
+  void expect_a_copy_is_refused_after(const std::function<void()>& what_happens) {
+    follow();
+    publish(2);
+    const fs::path copy = dir_ / "position of before";
+    fs::copy_file(position(), copy);
+    what_happens();
+    fs::copy_file(copy, position(), fs::copy_options::overwrite_existing);
+    begin();
+    expect_refused();
+  }
 
   std::uint64_t boots_ = 1;
 };
@@ -447,30 +459,20 @@ TEST_F(OneIntent, EndsAfterTenSeconds) {
 }
 
 TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedAfterIt) {
-  follow();
-  publish(2);
-  const fs::path copy = dir_ / "position of before";
-  fs::copy_file(position(), copy);
-  publish(2);
-  pass(11'000);
-  publish(1);
-  lose_power();
-  fs::copy_file(copy, position(), fs::copy_options::overwrite_existing);
-  begin();
-  expect_refused();
+  expect_a_copy_is_refused_after([&] {
+    publish(2);
+    pass(11'000);
+    publish(1);
+    lose_power();
+  });
 }
 
 // As long as the machine runs, no note is lost: what is missing here was never noted here.
 TEST_F(OneIntent, ACopyOfTheStateDirectoryIsRefusedInTheSameBoot) {
-  follow();
-  publish(2);
-  const fs::path copy = dir_ / "position of before";
-  fs::copy_file(position(), copy);
-  publish(3);
-  stop(StopMode::crash);
-  fs::copy_file(copy, position(), fs::copy_options::overwrite_existing);
-  begin();
-  expect_refused();
+  expect_a_copy_is_refused_after([&] {
+    publish(3);
+    stop(StopMode::crash);
+  });
 }
 
 TEST_F(OneIntent, DoesNotCoverWhatTheClaimMissesThere) {

@@ -69,10 +69,7 @@ Result<void> Capturer::roll_over_when_due(const Time& now) {
     wake_us_ = std::min(wake_us_, next_roll_us_);
     return {};
   }
-  if (!is_seen_in_place_) {  // the next step, of a long WAL, looks
-    wake_us_ = now.mono_us;
-    return {};
-  }
+  CAIRN_TRY(expect_in_place(now));
   next_roll_us_ = now.mono_us + between_us_;  // should it fail
   if (seeks_gate_) {
     CAIRN_TRY(roll_over_under_gate(now));

@@ -129,10 +129,7 @@ Result<void> Capturer::take_over(const Pass& pass, Sequence sequence) {
 
 Result<void> Capturer::start_requested_snapshot(const Time& now) {
   if (pass_ || is_presumed_ || !shared_.snapshot_requested || shared_.current_job()) return {};
-  if (!is_seen_in_place_) {  // it was asked for in this moment; the next step looks
-    wake_us_ = now.mono_us;
-    return {};
-  }
+  CAIRN_TRY(expect_in_place(now));
   if (state_->has_unended() && capture_trouble_.empty()) CAIRN_TRY(end_segment(now));
   if (state_->is_behind()) return {};
   CAIRN_ASSIGN(index_, database_->look());
