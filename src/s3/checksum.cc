@@ -10,8 +10,8 @@
 // two reflected numbers comes out one bit too low, hence x^(D-1).
 #include "s3/checksum.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <cstring>
@@ -122,6 +122,42 @@ bool can_fold() {
 
 #endif
 
+// OpenSSL looks for what it is asked for each time anew, if it is not fetched: that takes as long as a small digest.
+const EVP_MD* sha256_kind() {
+  static const EVP_MD* const kind = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return kind;
+}
+
+// The same, each thread for itself.
+class Hmac {
+ public:
+  Hmac() {
+    const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> kind(EVP_MAC_fetch(nullptr, "HMAC", nullptr),
+                                                                 &EVP_MAC_free);
+    CAIRN_CHECK(kind != nullptr);
+    context_.reset(EVP_MAC_CTX_new(kind.get()));
+    CAIRN_CHECK(context_ != nullptr);
+    char digest[] = "SHA256";
+    const OSSL_PARAM is_of[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                OSSL_PARAM_construct_end()};
+    CAIRN_CHECK(EVP_MAC_CTX_set_params(context_.get(), is_of) == 1);
+  }
+  Sha256Digest of(ByteView key, std::string_view text) {
+    Sha256Digest digest{};
+    std::size_t size = 0;
+    EVP_MAC_CTX* const context = context_.get();
+    const bool is_done =
+        EVP_MAC_init(context, reinterpret_cast<const unsigned char*>(key.data()), key.size(), nullptr) == 1 &&
+        EVP_MAC_update(context, reinterpret_cast<const unsigned char*>(text.data()), text.size()) == 1 &&
+        EVP_MAC_final(context, reinterpret_cast<unsigned char*>(digest.data()), &size, digest.size()) == 1;
+    CAIRN_CHECK(is_done && size == digest.size());
+    return digest;
+  }
+
+ private:
+  std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context_{nullptr, &EVP_MAC_CTX_free};
+};
+
 Bytes digest_of(const EVP_MD* kind, ByteView bytes) {
   Bytes out(EVP_MAX_MD_SIZE);
   unsigned size = 0;
@@ -178,18 +214,13 @@ std::uint64_t crc64nvme(std::uint64_t crc, ByteView bytes) {
 
 std::uint32_t crc32c(std::uint32_t crc, ByteView bytes) { return ~advance(kCastagnoliTables, ~crc, bytes); }
 
-Sha256Digest sha256(ByteView bytes) { return fixed<Sha256Digest>(digest_of(EVP_sha256(), bytes)); }
+Sha256Digest sha256(ByteView bytes) { return fixed<Sha256Digest>(digest_of(sha256_kind(), bytes)); }
 
 Md5Digest md5(ByteView bytes) { return fixed<Md5Digest>(digest_of(EVP_md5(), bytes)); }
 
 Sha256Digest hmac_sha256(ByteView key, std::string_view text) {
-  Sha256Digest digest{};
-  unsigned size = 0;
-  const auto* done = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-                          reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-                          reinterpret_cast<unsigned char*>(digest.data()), &size);
-  CAIRN_CHECK(done != nullptr && size == digest.size());
-  return digest;
+  thread_local Hmac hmac;
+  return hmac.of(key, text);
 }
 
 std::string hex(ByteView bytes) {
@@ -236,7 +267,7 @@ Result<Bytes> from_base64(std::string_view text) {
   return out;
 }
 
-Result<std::string> sha256_hex(const Source& body) { return digest_hex(EVP_sha256(), body); }
+Result<std::string> sha256_hex(const Source& body) { return digest_hex(sha256_kind(), body); }
 
 Result<std::string> md5_hex(const Source& body) { return digest_hex(EVP_md5(), body); }
 

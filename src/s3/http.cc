@@ -7,7 +7,8 @@
 // curl repeats a request by itself when a kept-alive connection turns out to be dead before the first byte of an
 // answer. A GET may come twice. What changes something must not: the answer to the second one says nothing of the
 // first, which may have been applied. So the body of a PUT or POST is never given again from its beginning, which
-// makes curl give up instead, and one without a body gets a connection of its own.
+// makes curl give up instead; a small one, which curl has at once so that it goes with the headers, is not begun
+// again; and one without a body gets a connection of its own.
 #include "s3/http.h"
 
 #include <curl/curl.h>
@@ -34,6 +35,8 @@ constexpr std::uint64_t kMostReservedBytes = 64ull << 20;  // more than that of 
 // Of curl, which takes them from the system for each request and gives them back. Little that is sent, or answered, has
 // room in a small one.
 constexpr std::uint64_t kSmallBufferBytes = 16 << 10, kBufferBytes = 256 << 10;
+// A body as large goes out with the headers, in one piece; a larger one in pieces of its own, which cost it little.
+constexpr std::uint64_t kSmallBodyBytes = 16 << 10;
 
 struct EndsEasy {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
@@ -54,6 +57,8 @@ struct Transfer {
   std::uint64_t handed_bytes = 0;  // of the body: how much curl has had of it
   std::uint64_t received_bytes = 0;  // of the answer's body
   std::optional<Error> body_error;
+  Bytes small_body;   // all of it, if it is small
+  int times_begun = 0;  // when it is small
 
   std::uint64_t body_size() const { return request.body == nullptr ? 0 : request.body->size_bytes(); }
 };
@@ -139,6 +144,15 @@ std::size_t give_body(char* buffer, std::size_t one, std::size_t count, void* fr
 // What curl calls to repeat a request.
 int refuse_to_seek(void*, curl_off_t, int) { return CURL_SEEKFUNC_FAIL; }
 
+// What curl calls before each request on a connection that stands.
+int begin_once(void* of, char*, char*, int, int) {
+  return static_cast<Transfer*>(of)->times_begun++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+bool has_small_body(const Transfer& transfer) {
+  return transfer.body_size() > 0 && transfer.body_size() <= kSmallBodyBytes;
+}
+
 // Exactly the given headers: curl's own are taken away.
 HeaderList header_list(const HttpRequest& request) {
   HeaderList list;
@@ -216,7 +230,11 @@ class CurlClient final : public HttpClient {
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
     EasyHandle handle = borrow();
-    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt};
+    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt, {}, 0};
+    if (has_small_body(transfer)) {
+      transfer.small_body.resize(transfer.body_size());
+      CAIRN_TRY(request.body->read_at(0, transfer.small_body));
+    }
     std::array<char, CURL_ERROR_SIZE> text{};
     const HeaderList headers = header_list(request);
     set_up(handle.get(), transfer, headers.get(), text.data());
@@ -326,6 +344,11 @@ class CurlClient final : public HttpClient {
     const bool sends = request.body != nullptr || request.method == "PUT" || request.method == "POST";
     if (request.method == "HEAD") {
       curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    } else if (sends && has_small_body(transfer)) {
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDS, transfer.small_body.data());
+      curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, &begin_once);
+      curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
     } else if (sends) {  // also of nothing: with Content-Length: 0
       curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
       curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
@@ -360,7 +383,7 @@ class CurlClient final : public HttpClient {
     if (is_of_certificate(code)) return Error(ErrorKind::denied, std::move(sentence));
     if (is_of_configuration(code)) return Error(ErrorKind::invalid, std::move(sentence));
     // A request whose body did not come whole is never applied.
-    const bool all_sent = something_sent && transfer.handed_bytes == transfer.body_size();
+    const bool all_sent = something_sent && (transfer.times_begun > 0 || transfer.handed_bytes == transfer.body_size());
     return Error(all_sent ? ErrorKind::maybe_done : ErrorKind::retry_later, std::move(sentence));
   }
 

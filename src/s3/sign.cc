@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "base/bytes.h"
@@ -22,6 +21,7 @@ namespace {
 // Without spaces at both ends, and one where there are several.
 std::string squeezed(std::string_view value) {
   std::string out;
+  out.reserve(value.size());
   for (const char c : value) {
     const bool space = c == ' ' || c == '\t';
     if (!space) {
@@ -56,41 +56,71 @@ std::string canonical_query(std::string_view query) {
 }
 
 // By name, in small letters; values of one name joined in the order they are sent.
-std::map<std::string, std::string> canonical_headers(const Headers& headers) {
-  std::map<std::string, std::string> out;
-  for (const auto& [name, value] : headers) {
-    const auto [at, first] = out.try_emplace(ascii_lower(name), squeezed(value));
-    if (!first) at->second += "," + squeezed(value);
+Headers canonical_headers(const Headers& headers) {
+  Headers all;
+  all.reserve(headers.size());
+  for (const auto& [name, value] : headers) all.emplace_back(ascii_lower(name), squeezed(value));
+  std::ranges::stable_sort(all, {}, &Headers::value_type::first);
+  Headers out;
+  out.reserve(all.size());
+  for (auto& [name, value] : all) {
+    if (out.empty() || out.back().first != name) out.emplace_back(std::move(name), std::move(value));
+    else out.back().second += "," + value;
   }
   return out;
 }
 
-std::string signed_headers(const std::map<std::string, std::string>& headers) {
+std::string signed_headers(const Headers& canonical) {
   std::string out;
-  for (const auto& [name, value] : headers) out += (out.empty() ? "" : ";") + name;
+  for (const auto& [name, value] : canonical) {
+    if (!out.empty()) out += ";";
+    out += name;
+  }
   return out;
 }
 
-std::string scope_of(const SigningScope& scope) {
-  return fmt::format("{}/{}/{}/aws4_request", amz_date(scope.wall_ms).substr(0, 8), scope.region, scope.service);
+std::string scope_of(const SigningScope& scope, std::string_view date) {
+  return fmt::format("{}/{}/{}/aws4_request", date.substr(0, 8), scope.region, scope.service);
 }
 
 // It is the same for a day, and takes four of the five sums of a signature: each thread remembers its last one.
-Sha256Digest signing_key(const std::string& secret, const SigningScope& scope) {
+Sha256Digest signing_key(const std::string& secret, const SigningScope& scope, const std::string& date) {
   struct Known {
     std::string secret, scope;
     Sha256Digest key;
   };
   thread_local std::optional<Known> known;
-  std::string wanted = scope_of(scope);
+  std::string wanted = scope_of(scope, date);
   if (known && known->secret == secret && known->scope == wanted) return known->key;
-  Sha256Digest key = hmac_sha256(as_bytes("AWS4" + secret), amz_date(scope.wall_ms).substr(0, 8));
+  Sha256Digest key = hmac_sha256(as_bytes("AWS4" + secret), date.substr(0, 8));
   for (const std::string_view step :
        {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
     key = hmac_sha256(key, step);
   }
   known = Known{secret, std::move(wanted), key};
   return key;
+}
+
+std::string canonical_request(const ToSign& what, const Headers& canonical, std::string_view names) {
+  const std::size_t question = what.target.find('?');
+  std::string out = fmt::format(
+      "{}\n{}\n{}\n", what.method, recoded(what.target.substr(0, question), Slash::keep),
+      question == std::string_view::npos ? std::string() : canonical_query(what.target.substr(question + 1)));
+  for (const auto& [name, value] : canonical) out.append(name).append(":").append(value).append("\n");
+  return out.append("\n").append(names).append("\n").append(what.payload);
+}
+
+// `date` as x-amz-date says it.
+std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope,
+                          const std::string& date) {
+  const Headers canonical = canonical_headers(what.headers);
+  const std::string names = signed_headers(canonical);
+  const std::string place = scope_of(scope, date);
+  const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", date, place,
+                                          hex(sha256(as_bytes(canonical_request(what, canonical, names)))));
+  const Sha256Digest key = signing_key(credentials.secret_access_key, scope, date);
+  return fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}", credentials.access_key_id,
+                     place, names, hex(hmac_sha256(key, to_sign)));
 }
 
 }  // namespace
@@ -102,26 +132,18 @@ std::string amz_date(std::int64_t wall_ms) {
 }
 
 std::string canonical_request(const ToSign& what) {
-  const std::size_t question = what.target.find('?');
-  const auto headers = canonical_headers(what.headers);
-  std::string out = fmt::format(
-      "{}\n{}\n{}\n", what.method, recoded(what.target.substr(0, question), Slash::keep),
-      question == std::string_view::npos ? std::string() : canonical_query(what.target.substr(question + 1)));
-  for (const auto& [name, value] : headers) out += name + ":" + value + "\n";
-  return out + fmt::format("\n{}\n{}", signed_headers(headers), what.payload);
+  const Headers canonical = canonical_headers(what.headers);
+  return canonical_request(what, canonical, signed_headers(canonical));
 }
 
 std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope) {
-  const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", amz_date(scope.wall_ms), scope_of(scope),
-                                          hex(sha256(as_bytes(canonical_request(what)))));
-  return fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}", credentials.access_key_id,
-                     scope_of(scope), signed_headers(canonical_headers(what.headers)),
-                     hex(hmac_sha256(signing_key(credentials.secret_access_key, scope), to_sign)));
+  return authorization(what, credentials, scope, amz_date(scope.wall_ms));
 }
 
 void sign(HttpRequest& request, std::string_view host, std::string_view payload, const Credentials& credentials,
           const SigningScope& scope) {
-  request.headers.emplace_back("x-amz-date", amz_date(scope.wall_ms));
+  const std::string date = amz_date(scope.wall_ms);
+  request.headers.emplace_back("x-amz-date", date);
   request.headers.emplace_back("x-amz-content-sha256", payload);
   if (!credentials.session_token.empty()) {
     request.headers.emplace_back("x-amz-security-token", credentials.session_token);
@@ -129,7 +151,7 @@ void sign(HttpRequest& request, std::string_view host, std::string_view payload,
   Headers all = request.headers;
   all.emplace_back("host", host);
   request.headers.emplace_back("Authorization",
-                               authorization({request.method, request.target, all, payload}, credentials, scope));
+                               authorization({request.method, request.target, all, payload}, credentials, scope, date));
 }
 
 }  // namespace cairn::s3
