@@ -48,9 +48,9 @@ enum class Adopt { none, local };
 // and sent, because what lies there may be damaged.
 enum class CopyUnchanged { no, yes };
 
-// The windows of merging (ReplicatorOptions::level_windows_ms) that suit a store: ten seconds, a minute, 5 and 20
+// The windows of merging (ReplicatorOptions::level_windows_ms) that suit a store: 15 seconds, a minute, 5 and 20
 // minutes, one and six hours, so that a restore takes few requests. Where looking is free there are none to be saved,
-// and objects for each ten seconds and for each minute are left out.
+// and objects for each 15 seconds and for each minute are left out.
 std::vector<std::int64_t> default_level_windows_ms(const StoreCapabilities& store);
 
 struct ReplicatorOptions {

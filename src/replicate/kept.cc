@@ -79,7 +79,10 @@ KeptObject describe_kept(const segment::Footer& footer, int level, std::uint64_t
 }
 
 Kept::Kept(FileSystem& files, const ReplicatorOptions& options)
-    : files_(files), options_(options), directory_(join_path(options.state_directory, "kept")) {}
+    : files_(files),
+      options_(options),
+      directory_(join_path(options.state_directory, "kept")),
+      log_(files, log_path()) {}
 
 std::string Kept::path_of(const KeptObject& object) const {
   return join_path(folder_of(object.level),
@@ -96,6 +99,7 @@ Result<void> Kept::open() {
   for (int level = 0; has_levels() && level <= static_cast<int>(options_.level_windows_ms.size()); ++level) {
     CAIRN_TRY(files_.make_directories(folder_of(level)));
   }
+  give_files_to_logged();
   const auto fence = read_file(files_, fence_path());
   if (!fence) return {};
   std::string_view lines = as_text(*fence);
@@ -103,6 +107,16 @@ Result<void> Kept::open() {
   MutexLock hold(mutex_);
   if (text) fence_ = Sequence(std::strtoull(std::string(*text).c_str(), nullptr, 10));
   return {};
+}
+
+// One that gets none is not merged.
+void Kept::give_files_to_logged() {
+  if (has_levels()) {
+    for (const HeldSegment& held : KeptLog::read(files_, log_path())) {
+      (void)write_file(files_, path_of({.first = held.sequence, .last = held.sequence}), held.bytes);
+    }
+  }
+  (void)files_.remove(log_path());
 }
 
 // All that may be there, whichever levels there are now. None of it comes back with a power loss.
@@ -132,6 +146,7 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
   bool is_kept = has_levels() && size_bytes_ + object.size_bytes <= options_.kept_limit_bytes;
   if (is_kept && !segment.has_file && in_memory_.take(object.size_bytes)) {
     object.bytes = segment.bytes;
+    if (segment.in_front_file) object.stretch = log_.append(segment.sequence, *segment.bytes);
   } else if (is_kept) {
     is_kept = segment.has_file ? files_.rename(segment.path, path_of(object)).has_value()
                                : write_file(files_, path_of(object), *segment.bytes).has_value();
@@ -147,6 +162,10 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
 Result<void> Kept::begin_anew(Sequence fence) {
   CAIRN_TRY(empty_levels());
   CAIRN_TRY(files_.remove(removals_path()));
+  {
+    MutexLock hold(mutex_);
+    CAIRN_TRY(log_.remove());
+  }
   CAIRN_TRY(write_file_durably(files_, fence_path(), as_bytes(checked_line(std::to_string(fence.value)))));
   MutexLock hold(mutex_);
   fence_ = fence;
@@ -235,6 +254,7 @@ Result<void> Kept::write_down(KeptObject& object) {
   object.bytes.reset();
   MutexLock hold(mutex_);
   in_memory_.give_back(object.size_bytes);
+  if (const auto stretch = std::exchange(object.stretch, std::nullopt)) log_.let_go(*stretch);
   return {};
 }
 
@@ -243,6 +263,7 @@ void Kept::let_go(const KeptObject& object) {
   MutexLock hold(mutex_);
   size_bytes_ -= std::min(size_bytes_, object.size_bytes);
   if (object.bytes) in_memory_.give_back(object.size_bytes);
+  if (object.stretch) log_.let_go(*object.stretch);
 }
 
 std::uint64_t Kept::size_bytes() const {

@@ -4,7 +4,8 @@
 // Files <level>/<first>-<last>.kept in the folder `kept` of the state directory. Nothing is synced: all of it is in the
 // store, and what a power loss takes or garbles is simply not merged. Bounded in bytes: what finds no room goes. What
 // was put from memory stays there until it is merged, as far as a MemoryShare goes: a kill takes that from the merged
-// objects too.
+// objects too, if it is not in the log. What came from a front file is: a store that counts requests is not to have one
+// object more for each of them for good.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "base/ids.h"
 #include "base/mutex.h"
 #include "cairn/replicator.h"
+#include "replicate/held_files.h"
 #include "replicate/memory_share.h"
 #include "replicate/spool.h"
 #include "segment/format.h"
@@ -31,7 +33,8 @@ struct KeptObject {
   std::uint32_t page_size = 0;
   std::int64_t since_us = 0;  // when it was seen here first
   std::string etag{};         // what the store called it; empty: not known (an earlier process put it)
-  std::shared_ptr<const Bytes> bytes{};  // all of it, and there is no file; null: it is in the file
+  std::shared_ptr<const Bytes> bytes{};  // all of it, and there is no file of it; null: it is in the file
+  std::optional<std::size_t> stretch{};  // of the log that has it, too
 };
 
 KeptObject describe_kept(const segment::Footer& footer, int level, std::uint64_t size_bytes);
@@ -42,7 +45,7 @@ class Kept {
   // Both must outlive it.
   Kept(FileSystem& files, const ReplicatorOptions& options);
 
-  // Makes the folder; without levels it is emptied, too.
+  // Makes the folder; without levels it is emptied, too. What an earlier process has left in the log gets files.
   Result<void> open();
 
   // Whoever publishes. Takes over a published segment, or removes its file.
@@ -60,6 +63,7 @@ class Kept {
   std::string partial_path() const { return join_path(directory_, "partial"); }
   std::string merging_path() const { return join_path(directory_, "merging"); }  // a scratch file's, for a moment
   std::string removals_path() const { return join_path(directory_, "removals"); }
+  std::string log_path() const { return join_path(directory_, "log"); }
   // What it holds: from memory, or from its file.
   Result<std::unique_ptr<Source>> open(const KeptObject& object) const;
   // The same of a merged one that is not added yet: its file is the partial one.
@@ -77,6 +81,7 @@ class Kept {
   Result<std::unique_ptr<Source>> open_file(const KeptObject& object, const std::string& path) const;
   std::string folder_of(int level) const { return join_path(directory_, std::to_string(level)); }
   Result<void> empty_levels();
+  void give_files_to_logged();
   bool has_levels() const { return !options_.level_windows_ms.empty(); }
   std::string fence_path() const { return join_path(directory_, "fence"); }
 
@@ -87,6 +92,7 @@ class Kept {
   std::vector<KeptObject> taken_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0;
   MemoryShare in_memory_ GUARDED_BY(mutex_);
+  KeptLog log_ GUARDED_BY(mutex_);
   Sequence fence_ GUARDED_BY(mutex_);
 };
 

@@ -61,11 +61,12 @@ class Levels {
   void wait_for(std::size_t level, KeptObject object);
   void let_go(std::size_t level, std::size_t count);
 
-  // Making one of them.
+  // Making one of them (levels_merge.cc).
   void merge(std::size_t level, std::size_t count, const Time& now);
   Result<segment::Footer> write_merged(std::size_t level, std::size_t count, WrittenFile& written);
   void put_merged(const Time& now);
   Result<void> expect_our_replica();
+  bool was_just_gone_on_with(const KeptObject& source, const Time& now) const;
   Result<bool> still_has(const KeptObject& source);
   Result<std::optional<ObjectInfo>> put(const std::string& key, bool& is_new);
   void finish_merged(const std::optional<ObjectInfo>& there);
@@ -79,6 +80,8 @@ class Levels {
   Result<void> note_where_the_head_is(const Removal& removal);
 
   void report();
+
+  static constexpr std::int64_t kTryAgain_us = 30'000'000, kTryRightsAgain_us = 3600'000'000;
 
   Shared& shared_;
   std::vector<std::deque<KeptObject>> waiting_;  // [n]: to become part of an object of level n + 1

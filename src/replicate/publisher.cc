@@ -2,7 +2,7 @@
 //   - a segment is put only when its predecessor is in the store, and, where looking is free, still there; there it
 //     counts only once it lies beside that;
 //   - what is about to be put is noted first, so that after any crash "ours" and "somebody else's" can be told apart:
-//     synced, but for a folder of this machine, where one synced note serves for some seconds;
+//     synced, but for small ones of small databases, where one synced note serves for some seconds;
 //   - "it exists": byte for byte ours means that an earlier put did arrive; anything else means that another
 //     writer owns the history, and this one stops for good; that a key is free says the opposite only to who has heard
 //     from the store lately, because what was merged is removed;
@@ -27,7 +27,6 @@ namespace {
 constexpr std::int64_t kWriteDown_us = 2'000'000;  // what is only noted, when nothing else writes it
 constexpr std::int64_t kNothingDue_us = 3600ll * 1'000'000;
 constexpr std::int64_t kSoon_us = 5'000;
-constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;
 constexpr std::int64_t kSummary_us = 300ll * 1'000'000;
 constexpr std::int64_t kSecondLook_us = 60ll * 1'000'000;
 constexpr std::int64_t kAway_ms = 20ll * 60 * 1000;  // far less than the grace after which what was merged is removed
@@ -185,9 +184,9 @@ void Publisher::stand_firm(const Id128& lineage, const Finding& finding, Base* b
 
 // True: one was published.
 Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
-  // A put into a folder of this machine takes a moment, and is over when the process is; what a kill in that moment
-  // costs is read from that folder.
-  spool.may_do_without_file(shared_.store.capabilities().puts_on_this_machine ? kSoonCompared_bytes : 0);
+  // A put into a folder of this machine takes a moment, and is over when the process is.
+  spool.hold_small_front_in(shared_.store.capabilities().puts_on_this_machine ? SmallFront::memory
+                                                                              : SmallFront::front_file);
   const auto segment = spool.front();
   if (!segment) return false;
   const bool goes_beside_newest = may_go_beside_newest(segment->sequence);
@@ -215,6 +214,7 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   {
     MutexLock hold(shared_.mutex);
     shared_.published = segment->sequence;
+    shared_.published_us = now.mono_us;
     shared_.status.published_sequence = segment->sequence.value;
     shared_.status.published_time_ms = segment->time_ms;
     ++shared_.status.published_segments;
@@ -226,14 +226,13 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   return true;
 }
 
-// A put into a folder of this machine ends with a power loss, and only then can a note be lost that was not synced. So
-// one note is synced for all that is put there within the next seconds; what then lies there is ours by its writer and
-// its time. That costs a comparison, so only where one takes a moment, and where it is known which boot this is.
-// Whoever goes on from a copy of the state directory later than that is refused as ever.
+// A put ends with a power loss, and only then can a note be lost that was not synced. So one note is synced for all
+// that is put within the next seconds; what then lies there is ours by its writer and its time. That costs a
+// comparison, so only where one takes a moment, and where it is known which boot this is. Whoever goes on from a copy of
+// the state directory later than that is refused as ever.
 Result<void> Publisher::note_intent(const SpooledSegment& segment, const Time& now) {
   const Id128 boot = boot_of(shared_.options);
-  const bool can_be_covered =
-      shared_.store.capabilities().puts_on_this_machine && !segment.has_file && !boot.is_zero();
+  const bool can_be_covered = !segment.has_file && !boot.is_zero();
   const bool is_covered = can_be_covered && now.mono_us < covered_before_us_ &&
                           is_intended_at(shared_.local->record(), segment.time_ms);
   if (!is_covered) covered_before_us_ = 0;

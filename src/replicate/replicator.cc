@@ -183,7 +183,7 @@ Result<void> check_options(const ReplicatorOptions& options) {
 }  // namespace replicate
 
 std::vector<std::int64_t> default_level_windows_ms(const StoreCapabilities& store) {
-  std::vector<std::int64_t> windows_ms{10'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
+  std::vector<std::int64_t> windows_ms{15'000, 60'000, 300'000, 1'200'000, 3'600'000, 21'600'000};
   if (store.looking_is_free) windows_ms.erase(windows_ms.begin(), windows_ms.begin() + 2);
   return windows_ms;
 }

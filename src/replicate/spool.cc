@@ -11,6 +11,8 @@ namespace cairn::replicate {
 namespace {
 
 constexpr std::string_view kSuffix = ".wal.zst";
+constexpr std::string_view kFront = "front";
+constexpr std::uint64_t kSoonCompared_bytes = 64ull << 20;  // of a database
 
 std::uint64_t commits_in(const segment::Footer& footer) {
   std::uint64_t commits = 0;
@@ -33,18 +35,21 @@ SpooledSegment described(const segment::Footer& footer, std::string path, const 
           .oldest_ms = footer.last_time_ms};
 }
 
-// The footer of a spool file, if all of it is as it was written.
-Result<SpooledSegment> check_segment(FileSystem& files, const std::string& path, const Id128& lineage) {
-  CAIRN_ASSIGN(auto file, files.open(path, OpenMode::read));
-  CAIRN_ASSIGN(const std::uint64_t size, file->size());
-  const FileSource source(*file, size);
+// What a segment in the spool says of itself, if all of it is as it was written.
+Result<SpooledSegment> check_segment(const Source& source, const std::string& path, const Id128& lineage) {
   CAIRN_ASSIGN(auto reader, segment::ObjectReader::open(source, path));
   CAIRN_ASSIGN(const segment::Footer footer, segment::verify_object(*reader));
   if (footer.lineage != lineage || footer.first != footer.last) {
     return Error(ErrorKind::corrupt, fmt::format("{} belongs to another replica", path));
   }
   CAIRN_ASSIGN(const std::uint64_t hash, hash_of_file(source));
-  return described(footer, path, {size, hash, nullptr});
+  return described(footer, path, {source.size_bytes(), hash, nullptr});
+}
+
+Result<SpooledSegment> check_file(FileSystem& files, const std::string& path, const Id128& lineage) {
+  CAIRN_ASSIGN(auto file, files.open(path, OpenMode::read));
+  CAIRN_ASSIGN(const std::uint64_t size, file->size());
+  return check_segment(FileSource(*file, size), path, lineage);
 }
 
 bool is_of(const SpooledSegment& segment, const segment::Footer& published) {
@@ -97,7 +102,9 @@ Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& d
     left.size_bytes += size;
     ++left.segments;
   }
-  return left;
+  if (left.segments > 0) return left;  // the front has its file, or is what was published
+  const auto front = FrontFile::read(files, front_path(directory));
+  return front && front->sequence > published ? LeftOver{1, front->bytes.size()} : left;
 }
 
 Result<void> Spool::load(const Id128& lineage) {
@@ -105,9 +112,10 @@ Result<void> Spool::load(const Id128& lineage) {
   MutexLock lock(mutex_);
   bool removed = false;
   for (const std::string& name : names) {  // sorted: ascending by sequence
+    if (name == kFront) continue;
     const std::string path = join_path(directory_, name);
     auto segment = name.ends_with(kSuffix)
-                       ? check_segment(files_, path, lineage)
+                       ? check_file(files_, path, lineage)
                        : Result<SpooledSegment>(Error(ErrorKind::corrupt, "not a segment"));
     if (!segment && segment.error().kind() != ErrorKind::corrupt) return segment.error();
     const bool follows = segment && path == path_of(segment->sequence) &&
@@ -122,10 +130,31 @@ Result<void> Spool::load(const Id128& lineage) {
       removed = true;
     }
   }
+  CAIRN_TRY(load_front(lineage));
   return removed ? files_.sync_directory(directory_) : Result<void>();  // their numbers are used again, as in clear()
 }
 
+// It becomes a file as the others, if they follow it. An older one, which a power loss has brought back, goes.
+Result<void> Spool::load_front(const Id128& lineage) {
+  const auto held = FrontFile::read(files_, front_path(directory_));
+  if (!held) return {};
+  const std::string path = path_of(held->sequence);
+  auto segment = check_segment(BytesSource(held->bytes), path, lineage);
+  const bool is_first = segment && segment->sequence == held->sequence &&
+                        (segments_.empty() || (segments_.front().sequence == segment->sequence.next() &&
+                                               segments_.front().hash_before == segment->hash_after));
+  if (is_first) {
+    CAIRN_TRY(write_file(files_, path, held->bytes));
+    grow(segment->size_bytes);
+    commits_ += segment->commit_count;
+    segments_.push_front(std::move(*segment));
+  }
+  return front_file_.remove();
+}
+
 std::string Spool::path_of(Sequence sequence) const { return join_path(directory_, segment::segment_name(sequence)); }
+
+std::string Spool::front_path(const std::string& directory) { return join_path(directory, kFront); }
 
 std::string Spool::partial_path() const { return join_path(directory_, "partial"); }
 
@@ -147,11 +176,14 @@ ScratchSpace Spool::scratch(std::size_t most_in_memory) {
 Result<void> Spool::add(const segment::Footer& footer, const WrittenFile& written) {
   SpooledSegment segment = described(footer, path_of(footer.last), written);
   const bool is_first = count() == 0;
+  const SmallFront where = small_front_;
   const std::uint64_t database_bytes = std::uint64_t{segment.page_size} * segment.page_count;
   if (!is_first) CAIRN_TRY(put_front_aside());  // no file may lack the one before it
   if (!segment.bytes) {
     CAIRN_TRY(files_.rename(partial_path(), segment.path));
-  } else if (is_first && database_bytes <= most_without_file_bytes_) {
+  } else if (is_first && where != SmallFront::own_file && database_bytes <= kSoonCompared_bytes) {
+    segment.in_front_file = where == SmallFront::front_file;
+    if (segment.in_front_file) CAIRN_TRY(or_say_why(front_file_.write(segment.sequence, *segment.bytes)));
     segment.has_file = false;
   } else {
     CAIRN_TRY(or_say_why(write_file(files_, segment.path, *segment.bytes)));
@@ -215,13 +247,19 @@ void Spool::pop(std::string etag) {
   {
     MutexLock lock(mutex_);
     if (segments_.empty()) return;
-    published = std::move(segments_.front());
-    segments_.pop_front();
-    shrink(published->size_bytes);
-    commits_ -= published->commit_count;
+    published = take_front();
   }
   // One that stays is known for published at the next start, and let go of then.
   kept_.take(*published, std::move(etag));
+}
+
+SpooledSegment Spool::take_front() {
+  front_file_.clear();
+  SpooledSegment front = std::move(segments_.front());
+  segments_.pop_front();
+  shrink(front.size_bytes);
+  commits_ -= front.commit_count;
+  return front;
 }
 
 void Spool::pop_published(Sequence published, const segment::Footer* newest) {
@@ -229,16 +267,14 @@ void Spool::pop_published(Sequence published, const segment::Footer* newest) {
     if (front->sequence > published) return;
     if (front->sequence == published && newest != nullptr && is_of(*front, *newest)) return pop({});
     MutexLock lock(mutex_);
-    shrink(segments_.front().size_bytes);
-    commits_ -= segments_.front().commit_count;
-    (void)files_.remove(segments_.front().path);
-    segments_.pop_front();
+    (void)files_.remove(take_front().path);
   }
 }
 
 Result<void> Spool::clear() {
   MutexLock lock(mutex_);
   for (const SpooledSegment& segment : segments_) CAIRN_TRY(files_.remove(segment.path));
+  CAIRN_TRY(front_file_.remove());
   segments_.clear();
   shrink(size_bytes_);
   commits_ = 0;

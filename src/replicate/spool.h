@@ -1,6 +1,7 @@
 // Segments that are captured and not yet published: files <sequence>.wal.zst in the state directory, in order. They
 // survive a killed process as they are; make_durable() makes them survive a power loss. A small one that waits for
-// nothing is put from memory and gets no file, if what a kill then costs is little: a comparison of that database.
+// nothing is put from memory and gets no file of its own (SmallFront), if what a kill then costs is little: at most a
+// comparison of that database.
 #pragma once
 
 #include <atomic>
@@ -16,6 +17,7 @@
 #include "base/scratch_list.h"
 #include "cairn/shared_spool.h"
 #include "replicate/file_sink.h"
+#include "replicate/held_files.h"
 #include "segment/format.h"
 
 namespace cairn::replicate {
@@ -25,7 +27,8 @@ struct SpooledSegment {
   std::string path;
   std::uint64_t size_bytes = 0, file_hash = 0;
   std::shared_ptr<const Bytes> bytes;  // all of it, while it is likely to be wanted; null: look into the file
-  bool has_file = true;                // no: it is in memory only
+  bool has_file = true;                // no: it is in memory
+  bool in_front_file = false;          // as well
   std::int64_t time_ms = 0;
   std::uint64_t hash_before = 0, hash_after = 0;
   std::uint32_t page_size = 0, page_count = 0;
@@ -34,6 +37,13 @@ struct SpooledSegment {
 };
 
 class Kept;
+
+// Where a small segment is that nothing waits before.
+enum class SmallFront {
+  own_file,
+  memory,      // only: whoever puts it dies before or after the put
+  front_file,  // too: the put may take place when its process is gone, and then its bytes have to be known
+};
 
 // Safe from many threads: one adds, one publishes.
 class Spool {
@@ -50,9 +60,8 @@ class Spool {
   };
   static Result<LeftOver> left_over(FileSystem& files, const std::string& directory, Sequence published);
 
-  // From now on, of a database of up to so many bytes a small segment that nothing waits before has no file. At first
-  // all have. Any thread.
-  void may_do_without_file(std::uint64_t most_bytes) { most_without_file_bytes_ = most_bytes; }
+  // From now on, if the database is small as well. At first they have files of their own. Any thread.
+  void hold_small_front_in(SmallFront where) { small_front_ = where; }
 
   // An empty file to write the next segment to, if it is not small; add() takes it over, or give_up() removes it.
   Result<std::unique_ptr<File>> begin();
@@ -96,10 +105,17 @@ class Spool {
 
  private:
   Spool(FileSystem& files, std::string directory, Kept& kept, SharedSpool* shared)
-      : files_(files), directory_(std::move(directory)), kept_(kept), shared_(shared) {}
+      : files_(files),
+        directory_(std::move(directory)),
+        kept_(kept),
+        shared_(shared),
+        front_file_(files, front_path(directory_)) {}
   void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
+  SpooledSegment take_front() REQUIRES(mutex_);
   Result<void> load(const Id128& lineage);
+  Result<void> load_front(const Id128& lineage) REQUIRES(mutex_);
+  static std::string front_path(const std::string& directory);
   std::string path_of(Sequence sequence) const;
   std::string partial_path() const;
 
@@ -107,7 +123,8 @@ class Spool {
   const std::string directory_;
   Kept& kept_;
   SharedSpool* const shared_;
-  std::atomic<std::uint64_t> most_without_file_bytes_ = 0;
+  std::atomic<SmallFront> small_front_ = SmallFront::own_file;
+  FrontFile front_file_;  // written by who adds, when there is none; cleared with the lock held, when there is one
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;

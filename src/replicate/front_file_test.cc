@@ -1,0 +1,181 @@
+// A small segment on its way into a store whose puts may take place when the process that asked for them is gone: it
+// lies in the front file, so that it is known for its own then, and until it is merged in the log beside what is kept.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "replicate/from_memory_fixture.h"
+#include "replicate/held_files.h"
+#include "segment/keys.h"
+#include "support/whole_file.h"
+
+namespace cairn {
+namespace {
+
+using namespace replicator_test;
+using replicate::FrontFile;
+using replicate::KeptLog;
+using testing::whole_file;
+
+class Front : public FromMemory {
+ protected:
+  Front() {
+    lay_folder_on_another_machine();
+    recording()->can.looking_is_free = false;
+  }
+  testing::RecordingStore* recording() { return static_cast<testing::RecordingStore*>(store_.get()); }
+  std::string front() const { return (dir_ / "state" / "spool" / "front").string(); }
+  std::string log() const { return (dir_ / "state" / "kept" / "log").string(); }
+  std::string key(std::uint64_t sequence) { return segment::segment_key(options().replica, Sequence(sequence)); }
+  // Whether it is in the front file.
+  bool fronts(std::uint64_t sequence) {
+    const auto held = FrontFile::read(*files_, front());
+    return held && held->sequence == Sequence(sequence);
+  }
+};
+
+TEST_F(Front, IsAllThatASmallSegmentHas) {
+  capture_one();
+  EXPECT_TRUE(fronts(1));
+  EXPECT_EQ(files_in("spool"), 1);
+  ASSERT_FALSE(turn());
+  EXPECT_EQ(published(), 1u);
+  EXPECT_FALSE(fronts(1));
+  EXPECT_EQ(files_in("kept/0"), 0);
+  EXPECT_EQ(KeptLog::read(*files_, log()).size(), 1u);
+  expect_replica_is_current();
+}
+
+TEST_F(Front, OfALargeDatabaseItHasAFile) {
+  make_large_database();
+  start();
+  must_settle();
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
+  EXPECT_TRUE(fs::exists(dir_ / "state" / "spool" / "00000000000000000001.wal.zst"));
+  EXPECT_FALSE(fs::exists(front()));
+  expect_replica_is_current();
+}
+
+// The put was asked for, the process is killed, the next one looks at the store, and then the put takes place.
+TEST_F(Front, APutThatTakesPlaceAfterTheNextStartHasLookedIsItsOwn) {
+  capture_one();
+  const Bytes late = FrontFile::read(*files_, front())->bytes;
+  stop(StopMode::crash);
+  App(db_path_).must(fill(2));
+  recording()->before = [&](const testing::RecordingStore::Call& call) {
+    if (call.operation == Operation::put_new && call.key == key(1)) (void)inner_->put_new(key(1), BytesSource(late));
+    return std::optional<Error>();
+  };
+  start();
+  expect_replica_is_current();
+  EXPECT_TRUE(inner_->get(key(1))->bytes == late);
+  EXPECT_EQ(published(), 2u);
+}
+
+TEST_F(Front, AKillThatLeavesItLosesNoRestorePoint) {
+  capture_one();
+  stop(StopMode::crash);
+  {
+    App app(db_path_);
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+    app.must("DELETE FROM t WHERE id > 1");
+    app.must("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u) << "what was captured, and then the difference";
+}
+
+TEST_F(Front, IsCountedByAStartWithoutTheStore) {
+  capture_one();
+  const std::uint64_t size_bytes = replicator_->status().spool_bytes;
+  stop(StopMode::crash);
+  start();
+  EXPECT_EQ(replicator_->status().spool_segments, 1u);
+  EXPECT_EQ(replicator_->status().spool_bytes, size_bytes);
+}
+
+// A power loss may leave the file as it was before.
+TEST_F(Front, AnOldOneIsNoneOfWhatWaits) {
+  capture_one();
+  const std::string old = whole_file(front());
+  ASSERT_FALSE(turn());
+  App(db_path_).must(fill(1));
+  capture();
+  capture();
+  ASSERT_TRUE(fronts(2));
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3; ++i) capture();
+  ASSERT_EQ(replicator_->status().spool_segments, 2u) << "both have files now";
+  stop(StopMode::crash);
+  std::ofstream(front(), std::ios::binary | std::ios::trunc) << old;
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 3u);
+  EXPECT_EQ(reconciles(), 0u) << "what waited was not thrown away";
+  EXPECT_FALSE(fronts(1));
+}
+
+TEST_F(Front, AnOldOneOfWhatIsPublishedIsNotPublishedAgain) {
+  capture_one();
+  const std::string old = whole_file(front());
+  ASSERT_FALSE(turn());
+  App(db_path_).must(fill(1));
+  must_settle();
+  stop(StopMode::crash);
+  std::ofstream(front(), std::ios::binary | std::ios::trunc) << old;
+  start();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 2u);
+  EXPECT_FALSE(fronts(1));
+}
+
+TEST_F(Front, OfAHistoryThatWasLeftItIsGone) {
+  capture_one();
+  stop(StopMode::crash);
+  ASSERT_TRUE(fronts(1));
+  const auto page = inner_->list("");
+  for (const ObjectInfo& object : page->objects) ASSERT_TRUE(inner_->remove(object.key));
+  ReplicatorOptions anew = options();
+  anew.adopt = Adopt::local;
+  start(anew);
+  must_settle();
+  EXPECT_EQ(published(), 0u) << "one snapshot has it all";
+  EXPECT_FALSE(fronts(1));
+}
+
+TEST_F(Front, AFullDiskIsToldAndLeavesNothingOfIt) {
+  follow_new_database();
+  App(db_path_).must(fill(1));
+  disk_->room = 10;
+  for (int i = 0; i < 3; ++i) capture();
+  EXPECT_EQ(replicator_->status().database_trouble, "the disk is full");
+  EXPECT_FALSE(fs::exists(front()));
+  disk_->room = ~0ull;
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+}
+
+// What it was is written to a file then, for which there is no room.
+TEST_F(Front, AFullDiskAtTheNextStartKeepsIt) {
+  capture_one();
+  stop(StopMode::crash);
+  disk_->room = 0;
+  start();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(replicator_->publish_step(now_));
+    now_.mono_us += 60'000'000;
+    (void)replicator_->capture_step(now_);
+  }
+  EXPECT_TRUE(fronts(1));
+  disk_->room = ~0ull;
+  now_.mono_us += 600'000'000;
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 1u);
+}
+
+}  // namespace
+}  // namespace cairn

@@ -1,0 +1,77 @@
+// Small segments in files that are written over again and again: to make a file for each, rename and remove it is a
+// tenth of what a put costs. A killed process leaves them; after a power loss they are there whole, or older ones are,
+// or none.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+#include "base/ids.h"
+
+namespace cairn::replicate {
+
+struct HeldSegment {
+  Sequence sequence;
+  Bytes bytes;
+};
+
+// The one that a spool begins with. Not safe from many threads.
+class FrontFile {
+ public:
+  FrontFile(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  FrontFile(const FrontFile&) = delete;
+  FrontFile& operator=(const FrontFile&) = delete;
+  ~FrontFile();  // leaves no empty file
+
+  // It survives a killed process once this returns. On an error there is none, and no file.
+  Result<void> write(Sequence sequence, ByteView bytes);
+  // There is none any more, unless power is lost.
+  void clear();
+  // Not even then, once the folder is synced.
+  Result<void> remove();
+  // Nothing: there is none, or it is not whole.
+  static std::optional<HeldSegment> read(FileSystem& files, const std::string& path);
+
+ private:
+  FileSystem& files_;
+  const std::string path_;
+  std::unique_ptr<File> file_;  // once something was written
+  bool holds_ = false;
+};
+
+// Those that are kept in memory until they are merged, in two stretches of one file that take turns. Not safe from many
+// threads.
+class KeptLog {
+ public:
+  KeptLog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  KeptLog(const KeptLog&) = delete;
+  KeptLog& operator=(const KeptLog&) = delete;
+  ~KeptLog();  // leaves no empty file
+
+  // The stretch that it is in; nothing: there is no room, or the disk does not take it.
+  std::optional<std::size_t> append(Sequence sequence, ByteView bytes);
+  // Of one that append() has put into this stretch.
+  void let_go(std::size_t stretch);
+  // None of them comes back, not even with a power loss, once the folder is synced.
+  Result<void> remove();
+  static std::vector<HeldSegment> read(FileSystem& files, const std::string& path);
+
+ private:
+  struct Stretch {
+    std::uint64_t used_bytes = 0;
+    std::size_t count = 0, held = 0;  // appended to it, and not let go of
+  };
+
+  FileSystem& files_;
+  const std::string path_;
+  std::unique_ptr<File> file_;  // once something was appended
+  std::array<Stretch, 2> stretches_;
+  std::size_t current_ = 0;
+};
+
+}  // namespace cairn::replicate
