@@ -213,7 +213,7 @@ void add_replicate(CLI::App& app, Run& run) {
                       "what is published in such a window of time is merged into\n"
                       "one object, in larger windows again; those of an hour and\n"
                       "more, and the last one, keep one state a window beside the\n"
-                      "others. none: no merging. auto: 10s,1m,5m,20m,1h,6h; in a\n"
+                      "others. none: no merging. auto: 15s,1m,5m,20m,1h,6h; in a\n"
                       "folder, where requests cost nothing, 5m,20m,1h,6h")
       ->type_name("TIMES")
       ->capture_default_str();

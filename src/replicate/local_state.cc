@@ -10,8 +10,8 @@ namespace cairn::replicate {
 namespace {
 
 constexpr std::size_t kSlotBytes = 4096;  // no two share what a disk or a file system writes in one piece
-constexpr std::size_t kSyncedSlots = 2;
-constexpr std::size_t kSlots = kSyncedSlots + 1;
+constexpr std::size_t kSlotsOfAKind = 2;  // of what is synced, and behind them of what is not
+constexpr std::size_t kSlots = 2 * kSlotsOfAKind;
 constexpr std::uint64_t kMagic = 0x31736f506e726143;  // "CarnPos1"
 using Slot = std::array<std::byte, kSlotBytes>;
 
@@ -126,16 +126,18 @@ Result<std::unique_ptr<LocalState>> LocalState::open(FileSystem& files, const st
 
 Result<void> LocalState::read() {
   MutexLock lock(mutex_);
-  std::uint64_t oldest_synced = ~0ull;
+  std::array<std::uint64_t, 2> oldest{~0ull, ~0ull};
   for (std::size_t i = 0; i < kSlots; ++i) {
     Slot slot{};
     CAIRN_ASSIGN(const std::size_t got, file_->read_at(i * kSlotBytes, slot));
     auto found = got == kSlotBytes ? decode(slot) : std::nullopt;
-    if (i < kSyncedSlots && (found ? found->generation : 0) < oldest_synced) {
-      oldest_synced = found ? found->generation : 0;
-      next_synced_slot_ = i;
+    const std::size_t kind = i / kSlotsOfAKind;
+    const std::uint64_t generation = found ? found->generation : 0;
+    if (generation < oldest[kind]) {
+      oldest[kind] = generation;
+      next_slots_[kind] = i;
     }
-    if (found && found->generation > generation_) {
+    if (generation > generation_) {
       record_ = found->record;
       generation_ = found->generation;
     }
@@ -157,12 +159,11 @@ LocalRecord LocalState::record() const {
 
 Result<void> LocalState::write(Sync sync) {
   ++generation_;
-  const std::size_t slot = sync == Sync::yes ? next_synced_slot_ : kSyncedSlots;
+  std::size_t& slot = next_slots_[sync == Sync::yes ? 0 : 1];
   CAIRN_TRY(file_->write_at(slot * kSlotBytes, encode(record_, generation_)));
   is_noted_only_ = false;
-  if (sync == Sync::no) return {};
-  CAIRN_TRY(file_->sync());
-  next_synced_slot_ = (next_synced_slot_ + 1) % kSyncedSlots;
+  if (sync == Sync::yes) CAIRN_TRY(file_->sync());
+  slot ^= 1;  // kinds begin at even numbers
   return {};
 }
 

@@ -3,9 +3,11 @@
 // checked against the store and the database before it is used.
 //
 // Kept in the file `position`: slots, each with a generation and a checksum. The newest whole slot counts. Synced
-// writes take turns in the first two, all others go to the third: a power loss never garbles the last synced one.
+// writes take turns in the first two, all others in the second two: a power loss never garbles the last synced one, nor
+// a kill the last one.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -150,7 +152,7 @@ class LocalState {
   mutable Mutex mutex_;
   LocalRecord record_ GUARDED_BY(mutex_);
   std::uint64_t generation_ GUARDED_BY(mutex_) = 0;
-  std::size_t next_synced_slot_ GUARDED_BY(mutex_) = 0;
+  std::array<std::size_t, 2> next_slots_ GUARDED_BY(mutex_){};  // of what is synced, and of what is not
   bool is_noted_only_ GUARDED_BY(mutex_) = false;  // the file has not all of it yet
 };
 

@@ -19,8 +19,15 @@ using namespace replicator_test;
 
 class OneIntent : public FromMemory {
  protected:
-  static constexpr std::uint64_t kSyncedBytes = 2 * 4096;  // of the notes: two places that take turns, then the others'
+  static constexpr std::uint64_t kSlotBytes = 4096;
+  static constexpr std::uint64_t kSyncedBytes = 2 * kSlotBytes;  // two places that take turns, then those of the others
 
+  static std::uint64_t generation_at(std::istream& file, std::uint64_t slot) {
+    std::uint64_t generation = 0;
+    file.seekg(static_cast<std::streamoff>(slot * kSlotBytes + 8));
+    file.read(reinterpret_cast<char*>(&generation), sizeof generation);
+    return generation;
+  }
   std::string position() const { return (dir_ / "state" / "position").string(); }
   void publish(int count) {
     for (int i = 0; i < count; ++i) {
@@ -166,6 +173,26 @@ TEST_F(OneIntent, IsForStoresOfAnotherMachineToo) {
   expect_replica_is_current();
   EXPECT_EQ(published(), 3u);
   EXPECT_EQ(reconciles(), 1u);
+}
+
+// A kill in the middle of writing it: then the put that it was for was not begun.
+TEST_F(OneIntent, ATornNoteLeavesTheOneBeforeIt) {
+  follow();
+  publish(3);
+  App(db_path_).must(fill(1));
+  for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
+  ASSERT_TRUE(replicator_->publish_step(now_));
+  stop(StopMode::crash);
+  ASSERT_TRUE(fs::remove(folder() + "/" + segment::segment_key(options().replica, Sequence(4))));
+  ASSERT_EQ(noted().intent, Sequence(4));
+  std::fstream file(position(), std::ios::in | std::ios::out | std::ios::binary);
+  const std::uint64_t newest = generation_at(file, 2) > generation_at(file, 3) ? 2 : 3;
+  file.seekp(static_cast<std::streamoff>(newest * kSlotBytes + 100)) << "torn";
+  file.close();
+  ASSERT_EQ(noted().intent, Sequence(3));
+  begin();
+  expect_replica_is_current();
+  EXPECT_EQ(published(), 4u);
 }
 
 TEST_F(OneIntent, IsNoneWhereAComparisonTakesLong) {

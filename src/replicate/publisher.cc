@@ -228,8 +228,8 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
 
 // A put ends with a power loss, and only then can a note be lost that was not synced. So one note is synced for all
 // that is put within the next seconds; what then lies there is ours by its writer and its time. That costs a
-// comparison, so only where one takes a moment, and where it is known which boot this is. Whoever goes on from a copy of
-// the state directory later than that is refused as ever.
+// comparison, so only where one takes a moment, and where it is known which boot this is. Whoever goes on from a copy
+// of the state directory later than that is refused as ever.
 Result<void> Publisher::note_intent(const SpooledSegment& segment, const Time& now) {
   const Id128 boot = boot_of(shared_.options);
   const bool can_be_covered = !segment.has_file && !boot.is_zero();
