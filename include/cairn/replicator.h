@@ -93,8 +93,11 @@ struct ReplicatorOptions {
   std::int64_t snapshot_interval_ms = 86'400'000;  // while there is something new; 0: only when asked for
 
   // Which run of the machine's kernel this is: 32 hexadecimal digits, other ones after each start of it. Times of files
-  // and of Time::mono_us are compared within one only. "": unknown, and nothing ever rests.
+  // and of Time::mono_us are compared within one only, and only between two a power loss can have taken what was not
+  // synced. "": unknown; nothing ever rests, each put of a small segment costs a sync, and what is found in the store
+  // after a power loss may be taken for another writer's.
   std::string boot;
+  bool may_rest = true;  // whether may_rest() may ever say so
   // Of a Replicator of this process that went to rest. It was just looked at, so capture need not wait for the store.
   std::shared_ptr<const replicate::Remembered> known;
   // Thins the past and removes what nothing of what stays needs (make_pruner in cairn/compactor.h). First when a

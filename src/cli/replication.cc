@@ -151,7 +151,8 @@ ReplicatorOptions Replication::replicator_options() const {
   options.snapshot_interval_ms = options_.snapshot_interval_ms;
   options.stopwatch_us = [&clock = system_.clock] { return clock.now().mono_us; };
   if (System::is_remote(options_.url)) options.transfers = system_.transfers.get();
-  if (options_.may_rest) options.boot = system_.boot;
+  options.boot = system_.boot;
+  options.may_rest = options_.may_rest;
   options.known = options_.known;
   return options;
 }

@@ -13,9 +13,9 @@
 //
 // "Meant to publish": an intent is written before every put, and synced. So after any crash the store can be at most
 // one segment ahead of what we know, and that segment has the hash that we noted; anything else was written by
-// somebody else. Only of puts into a folder of this machine, where it would cost nearly a put, one note is synced for
-// ten seconds of them (LocalRecord::intent_until_ms). After a kill it is as above; after a power loss the folder may be
-// ahead by what this writer put in these seconds, and capture begins with a comparison.
+// somebody else. Only of small segments of small databases one note is synced for ten seconds of them
+// (LocalRecord::intent_until_ms). After a kill it is as above; after a power loss the store may be ahead by what this
+// writer put in these seconds, and capture begins with a comparison.
 //
 // Without the store, the column on the left is presumed from the one in the middle: what is remembered is there. What
 // is captured on that becomes part of the replica only when the store says the same; if it does not, it is thrown away,

@@ -31,28 +31,33 @@ Bytes sealed(Sequence sequence, ByteView bytes) {
   return record;
 }
 
-std::optional<HeldSegment> read_sealed(const File& file, std::uint64_t at) {
+using MaybeHeld = std::optional<HeldSegment>;
+
+Result<MaybeHeld> read_sealed(const File& file, std::uint64_t at) {
   Bytes record(kHeldHeaderBytes);
-  const auto header = file.read_at(at, record);
-  if (!header || *header < record.size() || load_le<std::uint64_t>(record.data()) != kHeldMagic) return std::nullopt;
+  CAIRN_ASSIGN(const std::size_t header, file.read_at(at, record));
+  if (header < record.size() || load_le<std::uint64_t>(record.data()) != kHeldMagic) return MaybeHeld();
   const auto size_bytes = load_le<std::uint64_t>(record.data() + 16);
-  if (size_bytes > kMostHeldBytes) return std::nullopt;
+  if (size_bytes > kMostHeldBytes) return MaybeHeld();
   record.resize(kHeldHeaderBytes + size_bytes);
-  const auto got = file.read_at(at, record);
-  if (!got || *got < record.size()) return std::nullopt;
+  CAIRN_ASSIGN(const std::size_t got, file.read_at(at, record));
+  if (got < record.size()) return MaybeHeld();
   const auto seal = load_le<std::uint64_t>(record.data() + kHeldHashAt);
-  if (seal_of(record) != seal) return std::nullopt;
-  return HeldSegment{Sequence(load_le<std::uint64_t>(record.data() + 8)),
-                     {record.begin() + kHeldHeaderBytes, record.end()}};
+  if (seal_of(record) != seal) return MaybeHeld();
+  return MaybeHeld({Sequence(load_le<std::uint64_t>(record.data() + 8)),
+                    {record.begin() + kHeldHeaderBytes, record.end()}});
+}
+
+// Null: there is none.
+Result<std::unique_ptr<File>> open_if_there(FileSystem& files, const std::string& path) {
+  auto file = files.open(path, OpenMode::read);
+  if (!file && file.error().kind() == ErrorKind::not_found) return std::unique_ptr<File>();
+  return file;
 }
 
 Result<void> blot_out(File& file, std::uint64_t at) { return file.write_at(at, Bytes(sizeof kHeldMagic)); }
 
 }  // namespace
-
-FrontFile::~FrontFile() {
-  if (file_ && !holds_) (void)remove();
-}
 
 Result<void> FrontFile::write(Sequence sequence, ByteView bytes) {
   if (!file_) {
@@ -75,13 +80,13 @@ Result<void> FrontFile::remove() {
   return files_.remove(path_);
 }
 
-std::optional<HeldSegment> FrontFile::read(FileSystem& files, const std::string& path) {
-  const auto file = files.open(path, OpenMode::read);
-  return file ? read_sealed(**file, 0) : std::nullopt;
+void FrontFile::leave() {
+  if (file_ && !holds_) (void)remove();
 }
 
-KeptLog::~KeptLog() {
-  if (file_ && stretches_[0].held == 0 && stretches_[1].held == 0) (void)remove();
+Result<MaybeHeld> FrontFile::read(FileSystem& files, const std::string& path) {
+  CAIRN_ASSIGN(const auto file, open_if_there(files, path));
+  return file ? read_sealed(*file, 0) : MaybeHeld();
 }
 
 std::optional<std::size_t> KeptLog::append(Sequence sequence, ByteView bytes) {
@@ -115,14 +120,18 @@ Result<void> KeptLog::remove() {
   return files_.remove(path_);
 }
 
-std::vector<HeldSegment> KeptLog::read(FileSystem& files, const std::string& path) {
+void KeptLog::leave() {
+  if (file_ && stretches_[0].held == 0 && stretches_[1].held == 0) (void)remove();
+}
+
+Result<std::vector<HeldSegment>> KeptLog::read(FileSystem& files, const std::string& path) {
   std::vector<HeldSegment> all;
-  const auto file = files.open(path, OpenMode::read);
+  CAIRN_ASSIGN(const auto file, open_if_there(files, path));
   if (!file) return all;
   for (const std::uint64_t begin : {std::uint64_t{0}, kStretchBytes}) {
     Sequence newest;
     for (std::uint64_t at = begin; at < begin + kStretchBytes;) {
-      auto held = read_sealed(**file, at);
+      CAIRN_ASSIGN(auto held, read_sealed(*file, at));
       if (!held || held->sequence <= newest) break;  // what is left of others
       newest = held->sequence;
       at += kHeldHeaderBytes + held->bytes.size();

@@ -1,6 +1,6 @@
 // Small segments in files that are written over again and again: to make a file for each, rename and remove it is a
 // tenth of what a put costs. A killed process leaves them; after a power loss they are there whole, or older ones are,
-// or none.
+// or none. Both read: io, denied: what is there is not known.
 #pragma once
 
 #include <array>
@@ -26,7 +26,6 @@ class FrontFile {
   FrontFile(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   FrontFile(const FrontFile&) = delete;
   FrontFile& operator=(const FrontFile&) = delete;
-  ~FrontFile();  // leaves no empty file
 
   // It survives a killed process once this returns. On an error there is none, and no file.
   Result<void> write(Sequence sequence, ByteView bytes);
@@ -34,8 +33,10 @@ class FrontFile {
   void clear();
   // Not even then, once the folder is synced.
   Result<void> remove();
+  // Nothing more is done with it. It leaves no file that holds none.
+  void leave();
   // Nothing: there is none, or it is not whole.
-  static std::optional<HeldSegment> read(FileSystem& files, const std::string& path);
+  static Result<std::optional<HeldSegment>> read(FileSystem& files, const std::string& path);
 
  private:
   FileSystem& files_;
@@ -51,7 +52,6 @@ class KeptLog {
   KeptLog(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   KeptLog(const KeptLog&) = delete;
   KeptLog& operator=(const KeptLog&) = delete;
-  ~KeptLog();  // leaves no empty file
 
   // The stretch that it is in; nothing: there is no room, or the disk does not take it.
   std::optional<std::size_t> append(Sequence sequence, ByteView bytes);
@@ -59,7 +59,9 @@ class KeptLog {
   void let_go(std::size_t stretch);
   // None of them comes back, not even with a power loss, once the folder is synced.
   Result<void> remove();
-  static std::vector<HeldSegment> read(FileSystem& files, const std::string& path);
+  // Nothing more is done with it. It leaves no file that holds none.
+  void leave();
+  static Result<std::vector<HeldSegment>> read(FileSystem& files, const std::string& path);
 
  private:
   struct Stretch {

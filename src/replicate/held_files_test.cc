@@ -22,12 +22,14 @@ class HeldFiles : public ::testing::Test {
   std::string path() const { return dir_ / "held"; }
   std::vector<std::uint64_t> logged() const {
     std::vector<std::uint64_t> numbers;
-    for (const HeldSegment& held : KeptLog::read(*files_, path())) {
+    const auto all = KeptLog::read(*files_, path());
+    for (const HeldSegment& held : *all) {
       EXPECT_EQ(as_text(held.bytes), text_of(held.sequence.value));
       numbers.push_back(held.sequence.value);
     }
     return numbers;
   }
+  bool fronts() const { return FrontFile::read(*files_, path())->has_value(); }
   static std::string text_of(std::uint64_t number) { return std::string(100, 'a') + std::to_string(number); }
   static std::optional<std::size_t> append(KeptLog& log, std::uint64_t number) {
     return log.append(Sequence(number), as_bytes(text_of(number)));
@@ -39,28 +41,29 @@ class HeldFiles : public ::testing::Test {
 
 TEST_F(HeldFiles, AFrontIsReadAsItWasWritten) {
   FrontFile front(*files_, path());
-  EXPECT_FALSE(FrontFile::read(*files_, path()));
+  EXPECT_FALSE(fronts());
   ASSERT_TRUE(front.write(Sequence(7), as_bytes("a longer one")));
   ASSERT_TRUE(front.write(Sequence(8), as_bytes("short")));
-  const auto held = FrontFile::read(*files_, path());
+  const auto held = *FrontFile::read(*files_, path());
   ASSERT_TRUE(held);
   EXPECT_EQ(held->sequence, Sequence(8));
   EXPECT_EQ(as_text(held->bytes), "short");
 }
 
 TEST_F(HeldFiles, AFrontThatIsClearedIsNone) {
-  {
-    FrontFile front(*files_, path());
-    ASSERT_TRUE(front.write(Sequence(7), as_bytes("one")));
-    front.clear();
-    EXPECT_FALSE(FrontFile::read(*files_, path()));
-  }
+  FrontFile front(*files_, path());
+  ASSERT_TRUE(front.write(Sequence(7), as_bytes("one")));
+  front.clear();
+  EXPECT_FALSE(fronts());
+  front.leave();
   EXPECT_FALSE(fs::exists(path())) << "nothing is left of it";
 }
 
 TEST_F(HeldFiles, AFrontOutlivesItsProcess) {
-  { ASSERT_TRUE(FrontFile(*files_, path()).write(Sequence(7), as_bytes("one"))); }
-  EXPECT_TRUE(FrontFile::read(*files_, path()));
+  FrontFile front(*files_, path());
+  ASSERT_TRUE(front.write(Sequence(7), as_bytes("one")));
+  front.leave();
+  EXPECT_TRUE(fronts());
 }
 
 TEST_F(HeldFiles, AFrontOfWhichAnyByteIsOtherIsNone) {
@@ -75,13 +78,19 @@ TEST_F(HeldFiles, AFrontOfWhichAnyByteIsOtherIsNone) {
     file.seekp(at);
     file.put(other);
     file.close();
-    EXPECT_FALSE(FrontFile::read(*files_, path())) << "byte " << at;
+    EXPECT_FALSE(fronts()) << "byte " << at;
   }
   ASSERT_TRUE(front.write(Sequence(7), as_bytes("one")));
   for (std::streamoff left = 0; left < size; ++left) {
     fs::resize_file(path(), static_cast<std::uintmax_t>(left));
-    EXPECT_FALSE(FrontFile::read(*files_, path())) << "cut to " << left;
+    EXPECT_FALSE(fronts()) << "cut to " << left;
   }
+}
+
+TEST_F(HeldFiles, WhatCannotBeReadIsNotTakenForNone) {
+  fs::create_directory(path());
+  EXPECT_FALSE(FrontFile::read(*files_, path()));
+  EXPECT_FALSE(KeptLog::read(*files_, path()));
 }
 
 TEST_F(HeldFiles, ALogHoldsWhatWasNotLetGoOf) {
@@ -122,17 +131,18 @@ TEST_F(HeldFiles, ALogTakesNoMoreThanItHasRoomFor) {
     while (log.append(Sequence(number), large)) ASSERT_LT(++number, 20u);
     log.let_go(0);
     for (int i = 0; i < 3; ++i) EXPECT_EQ(log.append(Sequence(number++), large), 1u);
-    EXPECT_EQ(KeptLog::read(*files_, path()).size(), number - 1);
+    EXPECT_EQ(KeptLog::read(*files_, path())->size(), number - 1);
+    log.leave();
   }
   EXPECT_TRUE(fs::exists(path())) << "it is held for the next process";
   EXPECT_LE(fs::file_size(path()), 1u << 20);
 }
 
 TEST_F(HeldFiles, ALogOfWhichAllWasLetGoIsNoFile) {
-  {
-    KeptLog log(*files_, path());
-    log.let_go(*append(log, 1));
-  }
+  KeptLog log(*files_, path());
+  log.let_go(*append(log, 1));
+  ASSERT_TRUE(fs::exists(path()));
+  log.leave();
   EXPECT_FALSE(fs::exists(path()));
 }
 

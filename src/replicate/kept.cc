@@ -111,10 +111,10 @@ Result<void> Kept::open() {
 
 // One that gets none is not merged.
 void Kept::give_files_to_logged() {
-  if (has_levels()) {
-    for (const HeldSegment& held : KeptLog::read(files_, log_path())) {
-      (void)write_file(files_, path_of({.first = held.sequence, .last = held.sequence}), held.bytes);
-    }
+  const auto logged = KeptLog::read(files_, log_path());
+  for (std::size_t i = 0; has_levels() && logged && i < logged->size(); ++i) {
+    const HeldSegment& held = (*logged)[i];
+    (void)write_file(files_, path_of({.first = held.sequence, .last = held.sequence}), held.bytes);
   }
   (void)files_.remove(log_path());
 }
@@ -159,9 +159,9 @@ void Kept::take(const SpooledSegment& segment, std::string etag) {
   taken_.push_back(std::move(object));
 }
 
-Result<void> Kept::begin_anew(Sequence fence) {
+Result<void> Kept::begin_anew(Sequence fence, History history) {
   CAIRN_TRY(empty_levels());
-  CAIRN_TRY(files_.remove(removals_path()));
+  if (history == History::another) CAIRN_TRY(files_.remove(removals_path()));
   {
     MutexLock hold(mutex_);
     CAIRN_TRY(log_.remove());
@@ -264,6 +264,11 @@ void Kept::let_go(const KeptObject& object) {
   size_bytes_ -= std::min(size_bytes_, object.size_bytes);
   if (object.bytes) in_memory_.give_back(object.size_bytes);
   if (object.stretch) log_.let_go(*object.stretch);
+}
+
+void Kept::leave() {
+  MutexLock hold(mutex_);
+  log_.leave();
 }
 
 std::uint64_t Kept::size_bytes() const {

@@ -51,8 +51,12 @@ class Kept {
   // Whoever publishes. Takes over a published segment, or removes its file.
   void take(const SpooledSegment& segment, std::string etag) EXCLUDES(mutex_);
   // The history goes on from somewhere else than here: what is kept is let go of. `fence` is the first sequence that
-  // this state directory will publish (Levels says what for); it survives a power loss once this returns.
-  Result<void> begin_anew(Sequence fence) EXCLUDES(mutex_);
+  // this state directory will publish (Levels says what for); it survives a power loss once this returns. What is to be
+  // removed from the store is forgotten, unless it is the same history that goes on.
+  enum class History { another, same };
+  Result<void> begin_anew(Sequence fence, History history) EXCLUDES(mutex_);
+  // Before another process may have the state directory.
+  void leave() EXCLUDES(mutex_);
 
   // Whoever merges. What an earlier process has left of this history, ascending, without what was taken since; the rest
   // is removed.

@@ -66,7 +66,6 @@ class Levels {
   Result<segment::Footer> write_merged(std::size_t level, std::size_t count, WrittenFile& written);
   void put_merged(const Time& now);
   Result<void> expect_our_replica();
-  bool was_just_gone_on_with(const KeptObject& source, const Time& now) const;
   Result<bool> still_has(const KeptObject& source);
   Result<std::optional<ObjectInfo>> put(const std::string& key, bool& is_new);
   void finish_merged(const std::optional<ObjectInfo>& there);

@@ -15,7 +15,6 @@ namespace cairn::replicate {
 namespace {
 
 constexpr std::uint64_t kMergeMemoryBytes = 16ull << 20;
-constexpr std::int64_t kMoment_us = 2'000'000;
 
 // One that stops being read when upkeep is to end, however slow the store that it goes to.
 class EndingSource final : public Source {
@@ -92,11 +91,8 @@ void Levels::put_merged(const Time& now) {
                                               merged_->object.last);
   Result<std::optional<ObjectInfo>> there = [&]() -> Result<std::optional<ObjectInfo>> {
     CAIRN_TRY(expect_our_replica());
-    const KeptObject& newest = waiting_[merged_->level][merged_->sources - 1];
-    if (!was_just_gone_on_with(newest, now)) {
-      CAIRN_ASSIGN(const bool goes_on, still_has(newest));
-      if (!goes_on) return std::optional<ObjectInfo>();
-    }
+    CAIRN_ASSIGN(const bool goes_on, still_has(waiting_[merged_->level][merged_->sources - 1]));
+    if (!goes_on) return std::optional<ObjectInfo>();
     bool is_new = false;
     CAIRN_ASSIGN(auto object, put(key, is_new));
     if (!object) return object;
@@ -124,14 +120,6 @@ Result<void> Levels::expect_our_replica() {
   CAIRN_ASSIGN(const auto claim, read_claim(shared_.store, shared_.options.replica));
   if (claim && claim->lineage == shared_.local->record().lineage) return {};
   return Error(ErrorKind::retry_later, segment::metadata_key(shared_.options.replica) + " is gone, or another's");
-}
-
-// This process has put it and, a moment ago, one behind it, which found its key free: nobody else goes on from there.
-bool Levels::was_just_gone_on_with(const KeptObject& source, const Time& now) const {
-  if (shared_.store.capabilities().looking_is_free || source.etag.empty()) return false;
-  MutexLock hold(shared_.mutex);
-  return shared_.published > source.last && shared_.published_us >= 0 &&
-         now.mono_us - shared_.published_us < kMoment_us;
 }
 
 // Whether it is in the store as it is here. If the newest source is, the states before it are the ones that were

@@ -117,6 +117,44 @@ TEST_F(Levels, WhatAnotherHasPublishedInAStoreThatWasRolledBackIsMergedWithNothi
   idle->close(StopMode::crash);
 }
 
+// The same with one that has more to publish, under a key that the other one has not come to: that its key is free says
+// nothing of those before it.
+TEST_F(Levels, WhatAnotherHasPublishedUnderTheKeysOfABundleIsNotReplaced) {
+  begin();
+  next_window();
+  publish(6);
+  const std::uint64_t last = published();
+  const std::unique_ptr<Replicator> stale = std::move(replicator_);
+  const Time then = now_;
+  for (std::uint64_t at = last - 2; at <= last; ++at) {
+    ASSERT_TRUE(inner_->remove(segment::segment_key("app", Sequence(at))));
+    states_.erase(at);
+  }
+  app_->must(fill(2));
+  Time later = then;
+  later.mono_us += 4'000'000;
+  later.wall_ms += 4'000;
+  ASSERT_TRUE(stale->capture_step(later));
+
+  ReplicatorOptions o = options();
+  o.state_directory = (dir_ / "other").string();
+  o.adopt = Adopt::local;
+  start(o);
+  must_settle();
+  while (published() < last - 1) publish();
+  const auto others = keys("wal/");
+
+  later.mono_us += 2'000'000;
+  later.wall_ms += 2'000;
+  ASSERT_TRUE(stale->capture_step(later));
+  ASSERT_TRUE(stale->publish_step(later));
+  ASSERT_TRUE(inner_->head(segment::segment_key("app", Sequence(last + 1)))) << "its key was free";
+  for (int i = 0; i < 20; ++i) (void)stale->upkeep_step(later);
+  EXPECT_FALSE(keys("levels/").contains(merged(1, last - 5, last)));
+  stale->close(StopMode::crash);
+  for (const std::string& key : others) EXPECT_TRUE(keys("wal/").contains(key)) << key;
+}
+
 // What a bundle is made of may have been brought back from a copy, under another etag.
 TEST_F(Levels, ASourceThatWasPutBackAsItWasIsMerged) {
   begin();

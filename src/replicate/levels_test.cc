@@ -339,24 +339,6 @@ TEST_F(Levels, AFileThatAPowerLossHasGarbledIsNotMerged) {
   expect_every_state();
 }
 
-TEST_F(Levels, WhatWasJustGoneOnWithIsNotLookedAt) {
-  for (const bool was_just : {true, false}) {
-    if (was_just) begin();
-    next_window();
-    publish(6);
-    const std::uint64_t last = published();
-    next_window();
-    publish();
-    if (!was_just) pass(2'000);
-    recording_->forget_calls();
-    keep_up();
-    ASSERT_TRUE(keys("levels/").contains(merged(1, last - 5, last)));
-    EXPECT_EQ(recording_->count(Operation::head), was_just ? 0u : 1u);
-  }
-  rest();
-  expect_every_state();
-}
-
 TEST(LevelWindows, WhereLookingIsFreeThoseOfSecondsAndOfAMinuteAreLeftOut) {
   StoreCapabilities store;
   EXPECT_THAT(default_level_windows_ms(store),

@@ -77,8 +77,8 @@ struct LocalRecord {
   // whole; 0: all can.
   Sequence unreachable_from;
 
-  // Segments of this writer, of commits up to this time and kIntentAhead_ms before it, may have been put into a folder
-  // of this machine without a synced intent each: a power loss may take the newest notes, and leaves these. 0: none.
+  // Segments of this writer, of commits up to this time and kIntentAhead_ms before it, may have been put without a
+  // synced intent each: a power loss may take the newest notes, and leaves these. 0: none.
   // The second: the machine's boot that they were put in; as long as it runs, no note is lost.
   std::int64_t intent_until_ms = 0;
   Id128 intent_boot;

@@ -74,7 +74,10 @@ Result<bool> Publisher::attach_now(const Time& now) {
   }
   CAIRN_ASSIGN(const Finding finding, find(now));
   const bool continues = finding.start == Start::go_on && !finding.has_lost_notes;
-  if (!continues) CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next()));
+  if (!continues) {
+    const auto history = finding.has_lost_notes ? Kept::History::same : Kept::History::another;
+    CAIRN_TRY(shared_.kept.begin_anew(finding.head.newest.next(), history));
+  }
   Presumption presumed;
   std::shared_ptr<Spool> spool;
   {
@@ -214,7 +217,6 @@ Result<bool> Publisher::publish_front(Spool& spool, const Time& now) {
   {
     MutexLock hold(shared_.mutex);
     shared_.published = segment->sequence;
-    shared_.published_us = now.mono_us;
     shared_.status.published_sequence = segment->sequence.value;
     shared_.status.published_time_ms = segment->time_ms;
     ++shared_.status.published_segments;

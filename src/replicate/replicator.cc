@@ -93,7 +93,8 @@ class ReplicatorImpl final : public Replicator {
   }
 
   bool may_rest(const Time& now) override {
-    return !shared_.options.boot.empty() && is_well_and_settled() && capturer_.may_rest(now);
+    const bool is_possible = shared_.options.may_rest && !shared_.options.boot.empty();
+    return is_possible && is_well_and_settled() && capturer_.may_rest(now);
   }
   std::optional<Rest> rest(const Time& now) override {
     const std::int64_t due_us = std::min({levels_.due_us(now), snapshots_.due_us(now), thinning_.due_us()});
@@ -114,8 +115,7 @@ class ReplicatorImpl final : public Replicator {
     capturer_.close(StopMode::tidy);
     levels_.close();
     rest.status.hold = "none";
-    shared_.local.reset();
-    shared_.lock.reset();
+    leave();
     return rest;
   }
 
@@ -125,12 +125,19 @@ class ReplicatorImpl final : public Replicator {
       levels_.close();
       publisher_.finish();
       (void)shared_.local->write_down();
+      return leave();
     }
     shared_.local.reset();
     shared_.lock.reset();
   }
 
  private:
+  void leave() {
+    if (const auto spool = shared_.current_spool()) spool->leave();
+    shared_.kept.leave();
+    shared_.local.reset();
+    shared_.lock.reset();
+  }
   bool is_well_and_settled() const {
     const ReplicatorStatus now = status();
     return now.settled && now.phase == Phase::following && now.database_trouble.empty() && now.store_trouble.empty();

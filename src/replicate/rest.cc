@@ -67,7 +67,8 @@ Result<std::optional<Rest>> Replicator::find_at_rest(FileSystem& files, const Re
   using namespace replicate;
   const std::string& directory = options.state_directory;
   const Id128 boot = boot_of(options);
-  if (boot.is_zero() || !files.info(join_path(directory, "position"))) return std::optional<Rest>();
+  const bool may_be = options.may_rest && !boot.is_zero();
+  if (!may_be || !files.info(join_path(directory, "position"))) return std::optional<Rest>();
   CAIRN_ASSIGN(const LocalRecord record, LocalState::read_record(files, directory));
   const bool is_settled = record.rests && record.proven && record.published.value == record.captured.value &&
                           record.published_hash == record.captured_hash && record.intent <= record.published;

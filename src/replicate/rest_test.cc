@@ -237,6 +237,18 @@ TEST_F(RestTest, WhatIsCapturedAfterItEndsTheRestForAnotherProcessToo) {
   expect_replica_is_current();
 }
 
+TEST_F(RestTest, IsNoneForWhoMayNot) {
+  go_to_rest();
+  ReplicatorOptions o = resting();
+  o.known.reset();
+  ASSERT_TRUE(Replicator::find_at_rest(*files_, o, now_).value());
+  o.may_rest = false;
+  EXPECT_FALSE(Replicator::find_at_rest(*files_, o, now_).value());
+  start(o);
+  must_settle();
+  EXPECT_FALSE(may_rest());
+}
+
 TEST_F(RestTest, WhatIsDueEndsIt) {
   make_database();
   ReplicatorOptions o = resting();

@@ -88,7 +88,6 @@ struct Shared {
   std::uint64_t capture_looks GUARDED_BY(mutex) = 0;
   std::int64_t begun_ms GUARDED_BY(mutex) = 0;             // the first capture_step
   Sequence published GUARDED_BY(mutex);
-  std::int64_t published_us GUARDED_BY(mutex) = -1;        // when that was about to be put; -1: not by this process
   Sequence newest_snapshot GUARDED_BY(mutex);              // in the store
   std::int64_t newest_snapshot_ms GUARDED_BY(mutex) = 0;   // when it was made, by the clock of its key
   std::uint64_t snapshots_begun GUARDED_BY(mutex) = 0, newest_published_number GUARDED_BY(mutex) = 0;

@@ -58,6 +58,10 @@ bool is_of(const SpooledSegment& segment, const segment::Footer& published) {
          published.last_time_ms == segment.time_ms;
 }
 
+bool follows(const SpooledSegment& before, const SpooledSegment& next) {
+  return before.sequence.next() == next.sequence && before.hash_after == next.hash_before;
+}
+
 template <class Value>
 Result<Value> or_say_why(Result<Value> opened) {
   if (opened || opened.error().kind() != ErrorKind::not_found) return opened;
@@ -103,7 +107,7 @@ Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& d
     ++left.segments;
   }
   if (left.segments > 0) return left;  // the front has its file, or is what was published
-  const auto front = FrontFile::read(files, front_path(directory));
+  CAIRN_ASSIGN(const auto front, FrontFile::read(files, front_path(directory)));
   return front && front->sequence > published ? LeftOver{1, front->bytes.size()} : left;
 }
 
@@ -118,10 +122,9 @@ Result<void> Spool::load(const Id128& lineage) {
                        ? check_file(files_, path, lineage)
                        : Result<SpooledSegment>(Error(ErrorKind::corrupt, "not a segment"));
     if (!segment && segment.error().kind() != ErrorKind::corrupt) return segment.error();
-    const bool follows = segment && path == path_of(segment->sequence) &&
-                         (segments_.empty() || (segments_.back().sequence.next() == segment->sequence &&
-                                                segments_.back().hash_after == segment->hash_before));
-    if (follows) {
+    const bool goes_on = segment && path == path_of(segment->sequence) &&
+                         (segments_.empty() || follows(segments_.back(), *segment));
+    if (goes_on) {
       grow(segment->size_bytes);
       commits_ += segment->commit_count;
       segments_.push_back(std::move(*segment));
@@ -134,20 +137,20 @@ Result<void> Spool::load(const Id128& lineage) {
   return removed ? files_.sync_directory(directory_) : Result<void>();  // their numbers are used again, as in clear()
 }
 
-// It becomes a file as the others, if they follow it. An older one, which a power loss has brought back, goes.
+// It becomes a file as the others, if they follow it; or it follows them: one that is published stays for a moment, and
+// longer after a power loss. Any other is older, and was brought back by one.
 Result<void> Spool::load_front(const Id128& lineage) {
-  const auto held = FrontFile::read(files_, front_path(directory_));
-  if (!held) return {};
+  CAIRN_ASSIGN(const auto held, FrontFile::read(files_, front_path(directory_)));
+  if (!held) return front_file_.remove();
   const std::string path = path_of(held->sequence);
   auto segment = check_segment(BytesSource(held->bytes), path, lineage);
-  const bool is_first = segment && segment->sequence == held->sequence &&
-                        (segments_.empty() || (segments_.front().sequence == segment->sequence.next() &&
-                                               segments_.front().hash_before == segment->hash_after));
-  if (is_first) {
+  const bool is_whole = segment && segment->sequence == held->sequence;
+  const bool is_first = is_whole && (segments_.empty() || follows(*segment, segments_.front()));
+  if (is_first || (is_whole && follows(segments_.back(), *segment))) {
     CAIRN_TRY(write_file(files_, path, held->bytes));
     grow(segment->size_bytes);
     commits_ += segment->commit_count;
-    segments_.push_front(std::move(*segment));
+    segments_.insert(is_first ? segments_.begin() : segments_.end(), std::move(*segment));
   }
   return front_file_.remove();
 }
@@ -280,6 +283,11 @@ Result<void> Spool::clear() {
   commits_ = 0;
   // Otherwise a power loss brings them back, under numbers that others have been published with meanwhile.
   return files_.sync_directory(directory_);
+}
+
+void Spool::leave() {
+  MutexLock lock(mutex_);
+  front_file_.leave();
 }
 
 std::size_t Spool::count() const {

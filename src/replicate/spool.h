@@ -54,7 +54,7 @@ class Spool {
                                              Kept& kept, SharedSpool* shared);
   ~Spool();
 
-  // What lies there and is not published, by its name alone: before it is known what the store holds.
+  // What lies there and is not published, by its name or as the front: before it is known what the store holds.
   struct LeftOver {
     std::uint64_t segments = 0, size_bytes = 0;
   };
@@ -86,6 +86,8 @@ class Spool {
   Result<void> put_front_aside() EXCLUDES(mutex_);
   // None of them comes back, not even with a power loss, once this returns.
   Result<void> clear() EXCLUDES(mutex_);
+  // Before another process may have the state directory.
+  void leave() EXCLUDES(mutex_);
   std::size_t count() const EXCLUDES(mutex_);
   std::uint64_t size_bytes() const EXCLUDES(mutex_);
 

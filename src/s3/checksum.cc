@@ -143,6 +143,7 @@ class Hmac {
     CAIRN_CHECK(EVP_MAC_CTX_set_params(context_.get(), is_of) == 1);
   }
   Sha256Digest of(ByteView key, std::string_view text) {
+    CAIRN_CHECK(!key.empty());  // of none OpenSSL takes the last one
     Sha256Digest digest{};
     std::size_t size = 0;
     EVP_MAC_CTX* const context = context_.get();

@@ -6,9 +6,8 @@
 //
 // curl repeats a request by itself when a kept-alive connection turns out to be dead before the first byte of an
 // answer. A GET may come twice. What changes something must not: the answer to the second one says nothing of the
-// first, which may have been applied. So the body of a PUT or POST is never given again from its beginning, which
-// makes curl give up instead; a small one, which curl has at once so that it goes with the headers, is not begun
-// again; and one without a body gets a connection of its own.
+// first, which may have been applied. So a request with a body is begun once, and if curl begins it again it is told to
+// give up; and one without a body gets a connection of its own.
 #include "s3/http.h"
 
 #include <curl/curl.h>
@@ -57,8 +56,13 @@ struct Transfer {
   std::uint64_t handed_bytes = 0;  // of the body: how much curl has had of it
   std::uint64_t received_bytes = 0;  // of the answer's body
   std::optional<Error> body_error;
-  Bytes small_body;   // all of it, if it is small
-  int times_begun = 0;  // when it is small
+  Bytes small_body;     // all of it, if it is small
+  int times_begun = 0;  // of one with a body
+
+  // A request whose body did not come whole is never applied. (Of a small one curl does not say how much it has sent.)
+  bool may_be_applied() const {
+    return small_body.empty() ? handed_bytes == body_size() : times_begun > 0;
+  }
 
   std::uint64_t body_size() const { return request.body == nullptr ? 0 : request.body->size_bytes(); }
 };
@@ -192,6 +196,8 @@ std::string sentence_of(CURLcode code, const HttpRequest& request, const std::st
       return fmt::format("{}: the name of the proxy does not resolve: check http_proxy and https_proxy", host);
     case CURLE_COULDNT_CONNECT:
       return fmt::format("{}: nobody answers there ({}): check host and port, and that the store runs", host, detail);
+    case CURLE_ABORTED_BY_CALLBACK:  // begin_once()
+      return fmt::format("{}: the connection ended before the answer", host);
     case CURLE_OPERATION_TIMEDOUT:
       return fmt::format("{}: it took too long ({})", host, detail);
     case CURLE_SSL_CONNECT_ERROR:
@@ -250,7 +256,8 @@ class CurlClient final : public HttpClient {
     }
     close_idle();
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
-    if (code != CURLE_OK && tunnel_status >= 300) return no_tunnel(request, tunnel_status);
+    const bool was_begun = transfer.times_begun > 0;
+    if (code != CURLE_OK && tunnel_status >= 300 && !was_begun) return no_tunnel(request, tunnel_status);
     return outcome(code, std::move(transfer), sent_bytes > 0, detail);
   }
 
@@ -347,8 +354,6 @@ class CurlClient final : public HttpClient {
     } else if (sends && has_small_body(transfer)) {
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, transfer.small_body.data());
-      curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, &begin_once);
-      curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
     } else if (sends) {  // also of nothing: with Content-Length: 0
       curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
       curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
@@ -356,6 +361,10 @@ class CurlClient final : public HttpClient {
       curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
       curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &refuse_to_seek);
       if (transfer.body_size() == 0) curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    }
+    if (sends && transfer.body_size() > 0) {
+      curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, &begin_once);
+      curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
     }
     if (request.method != "HEAD") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
@@ -380,11 +389,12 @@ class CurlClient final : public HttpClient {
                    fmt::format("{}: what answers there does not speak HTTP ({}): check host and port",
                                transfer.request.origin, detail));
     }
+    const bool may_be_applied = something_sent && transfer.may_be_applied();
+    // Where curl would have begun it again, another connection may have failed for any reason: that says nothing.
+    if (may_be_applied && transfer.times_begun > 0) return Error(ErrorKind::maybe_done, std::move(sentence));
     if (is_of_certificate(code)) return Error(ErrorKind::denied, std::move(sentence));
     if (is_of_configuration(code)) return Error(ErrorKind::invalid, std::move(sentence));
-    // A request whose body did not come whole is never applied.
-    const bool all_sent = something_sent && (transfer.times_begun > 0 || transfer.handed_bytes == transfer.body_size());
-    return Error(all_sent ? ErrorKind::maybe_done : ErrorKind::retry_later, std::move(sentence));
+    return Error(may_be_applied ? ErrorKind::maybe_done : ErrorKind::retry_later, std::move(sentence));
   }
 
   const HttpOptions options_;

@@ -159,6 +159,16 @@ TEST(Spool, WhatIsLeftOutAtAStartDoesNotComeBackWithAPowerLoss) {
   }
 }
 
+TEST(Kept, WhatIsToBeRemovedIsForgottenWithItsHistoryOnly) {
+  Captured captured(1);
+  const std::string path = captured.kept->removals_path();
+  ASSERT_TRUE(write_file(captured.files, path, as_bytes("one")));
+  ASSERT_TRUE(captured.kept->begin_anew(Sequence(3), Kept::History::same));
+  EXPECT_TRUE(captured.files.info(path));
+  ASSERT_TRUE(captured.kept->begin_anew(Sequence(3), Kept::History::another));
+  EXPECT_FALSE(captured.files.info(path));
+}
+
 // Nor when it was left with other levels, or with none.
 TEST(Kept, NothingOfAHistoryThatWasLeftComesBackWithAPowerLoss) {
   const std::vector<std::int64_t> windows_ms = ReplicatorOptions().level_windows_ms;
@@ -168,7 +178,7 @@ TEST(Kept, NothingOfAHistoryThatWasLeftComesBackWithAPowerLoss) {
     ASSERT_TRUE(captured.files.sync_directory(captured.options.state_directory + "/kept/0"));
     if (seed % 2 == 0) captured.options.level_windows_ms.clear();
     captured.open();
-    ASSERT_TRUE(captured.kept->begin_anew(Sequence(3)));
+    ASSERT_TRUE(captured.kept->begin_anew(Sequence(3), Kept::History::another));
     captured.options.level_windows_ms = windows_ms;
     captured.lose_power();
     ASSERT_TRUE(captured.kept_sequences(Sequence(4)).empty()) << "seed " << seed;

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "store/around.h"
@@ -17,6 +20,10 @@ class MortalStore final : public StoreAround<MortalStore> {
   std::uint64_t calls() const { return calls_; }
   // As a folder of the machine: looking costs nothing, and a small segment is put from memory.
   bool is_folder = false;
+  // What a dying process has asked to be put may be put when the next one has made some calls.
+  bool puts_may_be_late = false;
+  // That is not put after all.
+  void forget_late_put() { late_.reset(); }
   StoreCapabilities capabilities() const override {
     StoreCapabilities can = inner_.capabilities();
     can.looking_is_free = can.puts_on_this_machine = is_folder;
@@ -28,22 +35,46 @@ class MortalStore final : public StoreAround<MortalStore> {
   template <class Call>
   auto around(const StoreCall&, const Call& call) -> decltype(call()) {
     ++calls_;
+    had_effect_ = false;
+    if (late_ && !life_.is_over() && late_->calls_before-- == 0) {
+      const auto late = std::exchange(late_, std::nullopt);
+      (void)inner_.put_new(late->key, BytesSource(late->bytes));
+    }
     const Error dead(ErrorKind::retry_later, "the process is dead");
     switch (life_.tick()) {
       case Life::Moment::dead: return dead;
       case Life::Moment::dying:
-        if (random_.chance(1, 2)) (void)call();
+        had_effect_ = random_.chance(1, 2);
+        if (had_effect_) (void)call();
         return dead;
       case Life::Moment::alive: break;
     }
     return call();
   }
+  Result<std::string> put_new(std::string_view key, const Source& body) override {
+    const bool was_dead = life_.is_over();
+    auto put = StoreAround<MortalStore>::put_new(key, body);
+    const bool is_dying = life_.is_over() && !was_dead;
+    if (is_dying && !had_effect_ && puts_may_be_late && random_.chance(1, 2)) {
+      LatePut late{std::string(key), Bytes(body.size_bytes()), random_.below(12)};
+      if (body.read_at(0, late.bytes)) late_ = std::move(late);
+    }
+    return put;
+  }
 
  private:
+  struct LatePut {
+    std::string key;
+    Bytes bytes;
+    std::uint64_t calls_before = 0;
+  };
+
   Store& inner_;
   Life& life_;
   SeededRandom& random_;
   std::uint64_t calls_ = 0;
+  bool had_effect_ = false;  // the last call of a dying process
+  std::optional<LatePut> late_;
 };
 
 }  // namespace cairn::testing

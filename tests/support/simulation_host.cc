@@ -31,6 +31,7 @@ Host::Host(Store& store, std::string database, std::string directory, SeededRand
   faulty_ = make_faulty_store(store, plan_, store_random_);
   store_ = std::make_unique<MortalStore>(*faulty_, life_, store_random_);
   store_->is_folder = random.chance(1, 2);
+  store_->puts_may_be_late = !store_->is_folder;
   options_.database = std::move(database);
   options_.replica = "replica";
   options_.state_directory = directory_ + "/state";
@@ -84,7 +85,10 @@ void Host::begin_boot() { options_.boot = fmt::format("{:032x}", ++boots_); }
 void Host::die(CrashKind kind) {
   life_.end_now();
   rest_.reset();
-  if (kind == CrashKind::power_loss) begin_boot();
+  if (kind == CrashKind::power_loss) {
+    begin_boot();
+    store_->forget_late_put();  // its bytes may be lost as well: what comes then is refused, as another's
+  }
   if (replicator_) replicator_->close(StopMode::crash);
   replicator_.reset();
   files_->crash(kind);
@@ -93,6 +97,7 @@ void Host::die(CrashKind kind) {
 
 void Host::lose_state_directory() {
   heal();
+  store_->forget_late_put();
   const std::string& state = options_.state_directory;
   for (const std::string& directory : {state + "/spool", state + "/kept/0", state + "/kept/1", state + "/kept/2",
                                        state + "/kept/3", state + "/kept", state}) {
