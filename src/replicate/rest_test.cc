@@ -238,6 +238,8 @@ TEST_F(RestTest, WhatIsCapturedAfterItEndsTheRestForAnotherProcessToo) {
 }
 
 TEST_F(RestTest, IsNoneForWhoMayNot) {
+  make_database();
+  wake();
   go_to_rest();
   ReplicatorOptions o = resting();
   o.known.reset();
