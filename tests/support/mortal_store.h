@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/clock.h"
@@ -20,8 +22,9 @@ class MortalStore final : public StoreAround<MortalStore> {
   std::uint64_t calls() const { return calls_; }
   // As a folder of the machine: looking costs nothing, and a small segment is put from memory.
   bool is_folder = false;
-  // What a dying process has asked to be put may be put when the next one has made some calls.
-  bool puts_may_be_late = false;
+  // Whether what a dying process has asked to be put under this key may be put when the next one has made some calls.
+  // Null: never.
+  std::function<bool(std::string_view key)> may_be_put_late;
   // That is not put after all.
   void forget_late_put() { late_.reset(); }
   StoreCapabilities capabilities() const override {
@@ -44,7 +47,7 @@ class MortalStore final : public StoreAround<MortalStore> {
     switch (life_.tick()) {
       case Life::Moment::dead: return dead;
       case Life::Moment::dying:
-        had_effect_ = random_.chance(1, 2);
+        had_effect_ = random_.chance(1, may_be_late_ ? 4 : 2);
         if (had_effect_) (void)call();
         return dead;
       case Life::Moment::alive: break;
@@ -53,9 +56,12 @@ class MortalStore final : public StoreAround<MortalStore> {
   }
   Result<std::string> put_new(std::string_view key, const Source& body) override {
     const bool was_dead = life_.is_over();
+    may_be_late_ = may_be_put_late && may_be_put_late(key);
+    // Most of the calls that a life ends in are for files: more of them are to be puts.
+    if (may_be_late_ && life_.is_limited() && !was_dead && random_.chance(2, 3)) life_.end_after(0);
     auto put = StoreAround<MortalStore>::put_new(key, body);
     const bool is_dying = life_.is_over() && !was_dead;
-    if (is_dying && !had_effect_ && puts_may_be_late && random_.chance(1, 2)) {
+    if (std::exchange(may_be_late_, false) && is_dying && !had_effect_ && random_.chance(3, 4)) {
       LatePut late{std::string(key), Bytes(body.size_bytes()), random_.below(12)};
       if (body.read_at(0, late.bytes)) late_ = std::move(late);
     }
@@ -73,7 +79,7 @@ class MortalStore final : public StoreAround<MortalStore> {
   Life& life_;
   SeededRandom& random_;
   std::uint64_t calls_ = 0;
-  bool had_effect_ = false;  // the last call of a dying process
+  bool had_effect_ = false, may_be_late_ = false;  // the last call of a dying process
   std::optional<LatePut> late_;
 };
 
