@@ -60,6 +60,12 @@ class FromMemory : public ReplicatorTest {
     const auto step = replicator_->capture_step(now_);
     ASSERT_TRUE(step) << step.error().message();
   }
+  void commit_and_capture() {
+    const std::uint64_t before = replicator_->status().captured_sequence;
+    App(db_path_).must(fill(1));
+    for (int i = 0; i < 100 && replicator_->status().captured_sequence == before; ++i) capture();
+    ASSERT_EQ(replicator_->status().captured_sequence, before + 1);
+  }
   // Until capture follows what is remembered.
   void follow_without_store() {
     start();

@@ -29,12 +29,6 @@ class Front : public FromMemory {
   std::string front() const { return (dir_ / "state" / "spool" / "front").string(); }
   std::string log() const { return (dir_ / "state" / "kept" / "log").string(); }
   std::string key(std::uint64_t sequence) { return segment::segment_key(options().replica, Sequence(sequence)); }
-  void commit_and_capture() {
-    const std::uint64_t before = replicator_->status().captured_sequence;
-    App(db_path_).must(fill(1));
-    for (int i = 0; i < 100 && replicator_->status().captured_sequence == before; ++i) capture();
-    ASSERT_EQ(replicator_->status().captured_sequence, before + 1);
-  }
   // Whether it is in the front file.
   bool fronts(std::uint64_t sequence) {
     const auto held = FrontFile::read(*files_, front());
@@ -58,8 +52,7 @@ TEST_F(Front, OfALargeDatabaseItHasAFile) {
   make_large_database();
   start();
   must_settle();
-  App(db_path_).must(fill(1));
-  for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
+  commit_and_capture();
   EXPECT_TRUE(fs::exists(dir_ / "state" / "spool" / "00000000000000000001.wal.zst"));
   EXPECT_FALSE(fs::exists(front()));
   expect_replica_is_current();

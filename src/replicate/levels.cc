@@ -20,9 +20,7 @@
 #include <utility>
 
 #include "fmt/format.h"
-#include "replicate/claim.h"
 #include "replicate/snapshot_schedule.h"
-#include "replicate/still_there.h"
 #include "restore/metadata.h"
 #include "segment/keys.h"
 

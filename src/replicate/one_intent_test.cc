@@ -179,8 +179,7 @@ TEST_F(OneIntent, IsForStoresOfAnotherMachineToo) {
 TEST_F(OneIntent, ATornNoteLeavesTheOneBeforeIt) {
   follow();
   publish(3);
-  App(db_path_).must(fill(1));
-  for (int i = 0; i < 3 && replicator_->status().spool_segments == 0; ++i) capture();
+  commit_and_capture();
   ASSERT_TRUE(replicator_->publish_step(now_));
   stop(StopMode::crash);
   ASSERT_TRUE(fs::remove(folder() + "/" + segment::segment_key(options().replica, Sequence(4))));

@@ -50,13 +50,13 @@ using HeaderList = std::unique_ptr<curl_slist, FreesList>;
 // What curl's callbacks work on.
 struct Transfer {
   const HttpRequest& request;
-  HttpResponse response;
+  HttpResponse response{};
   bool headers_done = false;  // of the final answer, not of a 100 Continue
   bool too_long = false;
   std::uint64_t handed_bytes = 0;  // of the body: how much curl has had of it
   std::uint64_t received_bytes = 0;  // of the answer's body
-  std::optional<Error> body_error;
-  Bytes small_body;     // all of it, if it is small
+  std::optional<Error> body_error{};
+  Bytes small_body{};     // all of it, if it is small
   int times_begun = 0;  // of one with a body
 
   // A request whose body did not come whole is never applied. (Of a small one curl does not say how much it has sent.)
@@ -236,7 +236,7 @@ class CurlClient final : public HttpClient {
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
     EasyHandle handle = borrow();
-    Transfer transfer{request, {}, false, false, 0, 0, std::nullopt, {}, 0};
+    Transfer transfer{.request = request};
     if (has_small_body(transfer)) {
       transfer.small_body.resize(transfer.body_size());
       CAIRN_TRY(request.body->read_at(0, transfer.small_body));
