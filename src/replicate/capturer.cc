@@ -214,6 +214,8 @@ void Capturer::close(StopMode mode) {
 
 Result<void> Capturer::keep_hold(const Time& now) {
   CAIRN_CHECK(database_->hold() != sqlite::Hold::none);
+  CAIRN_ASSIGN(const bool aside, stands_aside(now));
+  if (aside) return {};
   const bool backfilled = index_.all_backfilled();
   if (database_->hold() == sqlite::Hold::pin) {
     if (state_->is_all_of(index_) && backfilled) {

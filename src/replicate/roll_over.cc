@@ -59,7 +59,8 @@ bool Capturer::is_left_to_others(const Time& now) const {
 }
 
 Result<void> Capturer::roll_over_when_due(const Time& now) {
-  const bool possible = database_->access() == sqlite::Access::read_write && database_->hold() == sqlite::Hold::pin;
+  const bool possible = database_->access() == sqlite::Access::read_write && database_->hold() == sqlite::Hold::pin &&
+                        !database_->is_aside();
   const bool long_enough = index_.max_frame.value >= shared_.options.rollover_frames && !is_left_to_others(now);
   if (!possible || !long_enough || spool_is_full() || !capture_trouble_.empty() || state_->can_catch_up()) {
     stop_seeking_gate();

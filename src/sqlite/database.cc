@@ -275,6 +275,7 @@ Result<bool> Database::open_pin(Pin& pin) {
   auto after = look();
   if (after && after->salts == before.salts && after->backfilled < before.max_frame) {
     pinned_frame_ = std::min(before.max_frame, newest_mark(*after));
+    came_beside_checkpointer_ = checkpointer_keeps_writers_waiting();
     return true;
   }
   pin.end();
@@ -288,9 +289,10 @@ bool Database::lock_floor() {
 void Database::unlock_floor() { lock_shm(file_, kReadLock0, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED); }
 
 void Database::end_hold() {
-  if (hold_ == Hold::pin) pins_[current_pin_].end();
-  if (hold_ == Hold::floor) unlock_floor();
+  if (hold_ == Hold::pin && !aside_) pins_[current_pin_].end();
+  if (hold_ == Hold::floor || aside_) unlock_floor();
   hold_ = Hold::none;
+  aside_ = false;
 }
 
 // With WAL_CKPT_LOCK in hand: a pin that is taken while a checkpointer from before a restart is still at work would not
@@ -331,17 +333,22 @@ Result<void> Database::take_hold_alone() {
   return Error(ErrorKind::busy, fmt::format("{}: no hold on the WAL could be had; trying again", path_));
 }
 
+// At one moment of this call nobody else had it. To try to get it is the last resort: an application that begins its
+// checkpoint just then would be refused, and SQLite asks no busy handler for that.
+bool Database::checkpoint_lock_is_free() {
+  if (checkpoint_lock_held_) return true;
+  if (const LockTable table = locks(); table.exact) return !table.checkpointing;
+  if (!try_checkpoint_lock()) return false;
+  release_checkpoint_lock();
+  return true;
+}
+
 // Under a floor: true when no checkpointer that read the header before a restart can be at work.
 bool Database::restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us) {
   if (floor_proven_) return true;
   // Not restarted. (With an empty WAL the salts tell nothing: it may be in the middle of a restart just then.)
   if (floor_at_.max_frame.value != 0 && now.salts == floor_at_.salts) return true;
-  const bool had_it = checkpoint_lock_held_;
-  if (had_it || try_checkpoint_lock()) {
-    if (!had_it) release_checkpoint_lock();
-  } else if (!blocked_checkpointer_is_fresh(now, mono_us)) {
-    return false;
-  }
+  if (!checkpoint_lock_is_free() && !blocked_checkpointer_is_fresh(now, mono_us)) return false;
   floor_proven_ = true;  // there is no second restart under a floor
   return true;
 }
@@ -353,8 +360,7 @@ bool Database::restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_
 // stale one is suspended between two instructions. Seen without a break for kFreshAfter_us, that is ruled out.
 bool Database::blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us) {
   constexpr std::int64_t kFreshAfter_us = 20'000;
-  auto shm = identify(path_of_database_ + "-shm");
-  if (!shm || !read_lock_table(*shm).writing_and_checkpointing) {
+  if (!locks().writing_and_checkpointing) {
     blocked_since_us_ = -1;
     return false;
   }
@@ -390,7 +396,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
 }
 
 Result<bool> Database::try_floor(wal::Salts salts, FrameNo frame) {
-  CAIRN_CHECK(hold_ == Hold::pin || gate_held_);
+  CAIRN_CHECK((hold_ == Hold::pin || gate_held_) && !aside_);
   const auto fits = [&](const wal::IndexHeader& index) {
     return index.all_backfilled() && index.max_frame == frame && index.salts == salts;
   };
@@ -448,23 +454,6 @@ bool Database::try_checkpoint_lock() {
   checkpoint_lock_held_ =
       lock_shm(file_, kCheckpointLock, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK;
   return checkpoint_lock_held_;
-}
-
-bool Database::checkpointer_at_work() {
-  if (checkpoint_lock_held_) return false;
-  if (auto shm = identify(path_of_database_ + "-shm"); shm) {
-    const LockTable table = read_lock_table(*shm);
-    if (table.readable) return table.checkpointing;
-  }
-  // Other processes' locks are hidden from us: only trying tells.
-  if (!try_checkpoint_lock()) return true;
-  release_checkpoint_lock();
-  return false;
-}
-
-bool Database::checkpointer_keeps_writers_waiting() {
-  const auto shm = identify(path_of_database_ + "-shm");
-  return shm && read_lock_table(*shm).writing_and_checkpointing;
 }
 
 void Database::release_checkpoint_lock() {

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/ids.h"
@@ -57,6 +58,8 @@ std::uint32_t library_version();
 // For a whole process, before it uses SQLite: nobody asks how much memory that has. Counting takes a lock that all
 // connections share, at each allocation.
 void leave_memory_uncounted();
+
+struct LockTable;
 
 class Database {
  public:
@@ -103,6 +106,14 @@ class Database {
   // From a pin to a floor, if the WAL ends at `frame` of `salts` (all of it is captured) and is fully backfilled.
   Result<bool> try_floor(wal::Salts salts, FrameNo frame);
 
+  // A FULL, RESTART or TRUNCATE may wait for the pin as it would for an older one, and not go on before that is gone:
+  // it was at work when the pin was taken, and by `index`, the newest look, it has not gone on since.
+  bool pin_may_be_waited_for_in_vain(const wal::IndexHeader& index);
+  // Gives up the pin for a hold that lets nobody backfill anything, until advance() has a pin again. False: not
+  // possible now, the pin stays. Others who checkpoint wait for it: for milliseconds only.
+  Result<bool> step_aside();
+  bool is_aside() const { return aside_; }
+
   // The write lock, if it is free within some microseconds; nothing can be committed until release_gate(). Nothing is
   // written.
   Result<bool> try_gate();
@@ -123,8 +134,7 @@ class Database {
   void release_checkpoint_lock();
   // Whether somebody else is checkpointing (or waits for us in the middle of it).
   bool checkpointer_at_work();
-  // Whether it is seen that it is a FULL, RESTART or TRUNCATE: one process holds the write lock, too. Reads a list of
-  // all locks that there are.
+  // Whether it is seen that it is a FULL, RESTART or TRUNCATE: one process holds the write lock, too.
   bool checkpointer_keeps_writers_waiting();
 
   // Raw bytes. Fewer than asked for: the rest is zeros, and the return value says how many were read.
@@ -155,11 +165,13 @@ class Database {
   Result<bool> open_pin(Pin& pin);
   Result<void> take_hold_alone();
   void end_hold();
+  bool checkpoint_lock_is_free();
   bool restart_is_proven(const wal::IndexHeader& now, std::int64_t mono_us);
   bool blocked_checkpointer_is_fresh(const wal::IndexHeader& now, std::int64_t mono_us);
   bool lock_floor();
   void unlock_floor();
   Pin& free_pin() { return pins_[1 - current_pin_]; }
+  LockTable locks();
   Error failure(sqlite3* connection, int code, const char* what) const;
 
   std::string path_;
@@ -180,6 +192,9 @@ class Database {
   FrameNo pinned_frame_;
   std::int64_t blocked_since_us_ = -1;  // since when a checkpointer with the write lock is seen waiting
   wal::IndexHeader blocked_at_;
+  bool aside_ = false;                   // the pin's read transaction has ended, and the lock of a floor is held
+  bool came_beside_checkpointer_ = false;  // the pin
+  std::optional<int> shm_descriptor_;      // SQLite's, once it was looked for; below 0: not found
   bool gate_held_ = false;
   bool checkpoint_lock_held_ = false;
   int failed_looks_ = 0;
