@@ -101,6 +101,10 @@ class FakeReplicator final : public Replicator {
     MutexLock lock(mutex_);
     ++committed_;
   }
+  void set_hold(const std::string& hold) {
+    MutexLock lock(mutex_);
+    status_.hold = hold;
+  }
   std::uint64_t capture_count() const {
     MutexLock lock(mutex_);
     return captures;

@@ -15,9 +15,28 @@
 
 namespace cairn::daemon {
 
+namespace {
+
+using What = FilesWatch::What;
+
+constexpr std::array kFiles{What::only_wal, What::database};
+
+std::size_t index_of(What what) { return static_cast<std::size_t>(what); }
+
+std::string name_of(const std::string& database, What what) {
+  return what == What::database ? database : database + "-wal";
+}
+
+void note(std::map<FilesWatch::Id, What>& changed, FilesWatch::Id id, What what) {
+  What& all = changed.emplace(id, What::only_wal).first->second;
+  all = std::max(all, what);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<FilesWatch>> FilesWatch::open(AddWatch add_watch) {
   CAIRN_ASSIGN(Notifier notifier, Notifier::open(add_watch));
-  return std::unique_ptr<FilesWatch>(new FilesWatch(std::move(notifier)));
+  return std::unique_ptr<FilesWatch>(new FilesWatch(std::move(notifier), Notifier::of_files_alone(add_watch)));
 }
 
 void FilesWatch::add(Id id, const std::string& database_path) {
@@ -48,6 +67,51 @@ void FilesWatch::refresh(Id id) {
     error_number = notifier_.is_watching() ? notifier_.add(directory, kNameEvents | kWriteEvents, number)
                                            : notifier_.error();
   } while (!note_watch(id, removals, number, error_number));
+  watch_at_once(id);
+}
+
+void FilesWatch::tell_at_once(Id id, AtOnce files) {
+  {
+    MutexLock lock(mutex_);
+    const auto file = files_.find(id);
+    if (file == files_.end()) return;
+    file->second.at_once = files;
+  }
+  watch_at_once(id);
+}
+
+void FilesWatch::watch_at_once(Id id) {
+  for (const What what : kFiles) watch_at_once(id, what);
+}
+
+// As in refresh() no lock is held while the kernel looks the file up.
+void FilesWatch::watch_at_once(Id id, What what) {
+  std::string path;
+  {
+    MutexLock lock(mutex_);
+    const auto file = files_.find(id);
+    if (file == files_.end()) return;
+    const bool has_watch = file->second.at_once_watches[index_of(what)] >= 0, is_wanted = file->second.wants(what);
+    if (has_watch && !is_wanted) note_at_once(id, what, -1);
+    if (has_watch || !is_wanted || !at_once_.is_watching()) return;
+    path = file->second.directory + "/" + name_of(file->second.name, what);
+  }
+  int number = -1;
+  if (at_once_.add(path, kWriteEvents, number) != 0) return;
+  MutexLock lock(mutex_);
+  const auto file = files_.find(id);
+  if (file != files_.end() && file->second.wants(what)) return note_at_once(id, what, number);
+  if (!at_once_names_.contains(number)) at_once_.remove(number);
+}
+
+// -1: it has none any more. Two names of one file have one watch, which tells of the last of them.
+void FilesWatch::note_at_once(Id id, What what, int number) {
+  const int before = std::exchange(files_[id].at_once_watches[index_of(what)], number);
+  if (number >= 0) at_once_names_[number] = {id, what};
+  const auto named = at_once_names_.find(before);
+  if (before == number || named == at_once_names_.end() || named->second.id != id) return;
+  at_once_names_.erase(named);
+  at_once_.remove(before);
 }
 
 // False: a watch was removed meanwhile, and it may be this one, which others had: it is to be made again.
@@ -67,8 +131,7 @@ bool FilesWatch::note_watch(Id id, std::uint64_t removals, int number, int error
   if (error_number != 0) return true;
   file.watch = number;
   Watch& names = watches_[number];
-  names.names[file.name] = {id, What::database};
-  names.names[file.name + "-wal"] = {id, What::only_wal};
+  for (const What what : kFiles) names.names[name_of(file.name, what)] = {id, what};
   return true;
 }
 
@@ -76,9 +139,10 @@ void FilesWatch::remove(Id id) {
   MutexLock lock(mutex_);
   const auto file = files_.find(id);
   if (file == files_.end()) return;
+  for (const What what : kFiles) note_at_once(id, what, -1);
   if (const auto watch = watches_.find(file->second.watch); watch != watches_.end()) {
-    for (const std::string& name : {file->second.name, file->second.name + "-wal"}) {
-      const auto named = watch->second.names.find(name);
+    for (const What what : kFiles) {
+      const auto named = watch->second.names.find(name_of(file->second.name, what));
       if (named != watch->second.names.end() && named->second.id == id) watch->second.names.erase(named);
     }
     if (watch->second.names.empty()) {
@@ -149,8 +213,9 @@ std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
     const auto watch = watches_.find(event.number);
     if (watch == watches_.end()) continue;
     if (const auto named = watch->second.names.find(event.name); named != watch->second.names.end()) {
-      What& what = changed.emplace(named->second.id, What::only_wal).first->second;
-      what = std::max(what, named->second.what);
+      note(changed, named->second.id, named->second.what);
+      const bool is_another = (event.mask & kNameEvents) != 0;
+      if (is_another && files_[named->second.id].wants(named->second.what)) lost.insert(named->second.id);
     }
     if ((event.mask & (IN_IGNORED | IN_MOVE_SELF)) == 0) continue;  // else it has gone, and perhaps been replaced
     for (const auto& [name, named] : watch->second.names) {
@@ -164,6 +229,22 @@ std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
   for (const Id id : lost) {
     changed[id] = What::database;
     files_[id].is_lost = true;
+    for (const What what : kFiles) note_at_once(id, what, -1);
+  }
+  return changed;
+}
+
+std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain_at_once() {
+  std::vector<std::pair<int, std::uint32_t>> events;
+  at_once_.drain([&](int number, std::uint32_t mask, std::string_view) { events.emplace_back(number, mask); });
+  MutexLock lock(mutex_);
+  std::map<Id, What> changed;
+  for (const auto& [number, mask] : events) {
+    const auto found = at_once_names_.find(number);
+    if (found == at_once_names_.end()) continue;
+    const auto [id, what] = found->second;
+    note(changed, id, what);
+    if ((mask & IN_IGNORED) != 0) note_at_once(id, what, -1);  // its file has gone
   }
   return changed;
 }

@@ -2,6 +2,7 @@
 // removed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@ class FilesWatch {
  public:
   using Id = std::uint64_t;
   using Wake = Notifier::Wake;
+  enum class What { only_wal, database };  // what is written to; the second: to the database file, or that is not known
 
   // io: not even a bell could be made.
   static Result<std::unique_ptr<FilesWatch>> open(AddWatch add_watch = ::inotify_add_watch);
@@ -31,6 +33,10 @@ class FilesWatch {
   // A directory that has appeared since, or was replaced, is watched from now on. Cheap; for every slow look.
   void refresh(Id id) EXCLUDES(mutex_);
   void remove(Id id) EXCLUDES(mutex_);
+  // Writes to which of its files drain_at_once() tells of, too. Where that is not to be had, and from when a file is
+  // made anew until a refresh(), drain() alone tells of them.
+  enum class AtOnce { nothing, database, both };
+  void tell_at_once(Id id, AtOnce files) EXCLUDES(mutex_);
   // There is a watch, and it has not gone. (It may be on a directory that has been moved away with all above it.)
   bool has_watch(Id id) const EXCLUDES(mutex_);
   // What it was watched by has gone, and it has not been refreshed since.
@@ -42,12 +48,19 @@ class FilesWatch {
   std::string resolved_path_of(Id id) const EXCLUDES(mutex_);  // without symbolic links, as it was when it was added
   void ring() const { notifier_.ring(); }
 
-  // One thread waits.
-  Wake wait(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::anything); }
-  Wake wait_for_bell(std::int64_t timeout_us) { return notifier_.wait(timeout_us, Notifier::WaitFor::bell); }
+  // One thread waits: for the bell, and if it asks for that for what drain() (Wake::event) and what drain_at_once()
+  // (Wake::other) tells of.
+  struct For {
+    bool files = true, at_once = false;
+  };
+  Wake wait(std::int64_t timeout_us, For what) {
+    return notifier_.wait(timeout_us, what.files ? Notifier::WaitFor::anything : Notifier::WaitFor::bell,
+                          what.at_once ? &at_once_ : nullptr);
+  }
+  Wake wait(std::int64_t timeout_us) { return wait(timeout_us, For()); }
   // Reads what is queued: those to which something happened.
-  enum class What { only_wal, database };  // the second: to the database file, or that is not known
   std::map<Id, What> drain() EXCLUDES(mutex_);
+  std::map<Id, What> drain_at_once() EXCLUDES(mutex_);
 
  private:
   struct File {
@@ -55,6 +68,11 @@ class FilesWatch {
     int watch = -1;
     int error_number = 0;  // why it is not watched
     bool is_lost = false;
+    AtOnce at_once = AtOnce::nothing;
+    std::array<int, 2> at_once_watches{-1, -1};  // by What; -1: none is wanted or to be had, or its file is another one
+    bool wants(What what) const {
+      return at_once == AtOnce::both || (at_once == AtOnce::database && what == What::database);
+    }
   };
   struct Named {
     Id id = 0;
@@ -64,13 +82,18 @@ class FilesWatch {
     std::unordered_map<std::string, Named> names;
   };
 
-  explicit FilesWatch(Notifier notifier) : notifier_(std::move(notifier)) {}
+  FilesWatch(Notifier notifier, Notifier at_once) : notifier_(std::move(notifier)), at_once_(std::move(at_once)) {}
   bool note_watch(Id id, std::uint64_t removals, int number, int error_number) EXCLUDES(mutex_);
+  void watch_at_once(Id id) EXCLUDES(mutex_);
+  void watch_at_once(Id id, What what) EXCLUDES(mutex_);
+  void note_at_once(Id id, What what, int number) REQUIRES(mutex_);
 
-  Notifier notifier_;
+  Notifier notifier_;  // directories
+  Notifier at_once_;   // files
   mutable Mutex mutex_;
   std::unordered_map<Id, File> files_ GUARDED_BY(mutex_);
   std::unordered_map<int, Watch> watches_ GUARDED_BY(mutex_);
+  std::unordered_map<int, Named> at_once_names_ GUARDED_BY(mutex_);
   std::uint64_t removals_ GUARDED_BY(mutex_) = 0;  // of watches
 };
 

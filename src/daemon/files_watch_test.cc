@@ -39,6 +39,11 @@ class FilesWatchTest : public ::testing::Test {
   }
   Told told() { return watch_->wait(0) == FilesWatch::Wake::event ? watch_->drain() : Told(); }
 
+  Told told_at_once() {
+    const FilesWatch::Wake wake = watch_->wait(0, {.files = false, .at_once = true});
+    return wake == FilesWatch::Wake::other ? watch_->drain_at_once() : Told();
+  }
+
   const cairn::testing::Scratch scratch_{"files"};
   std::unique_ptr<FilesWatch> watch_;
 };
@@ -169,6 +174,58 @@ TEST_F(FilesWatchTest, AWatchThatIsRemovedWhileItIsMadeAgainIsMadeOnceMore) {
   changed();
   write("b.db");
   EXPECT_EQ(changed(), Ids({2}));
+}
+
+TEST_F(FilesWatchTest, WritesToTheFilesThatAreAskedForAreToldOfAtOnce) {
+  using AtOnce = FilesWatch::AtOnce;
+  const auto write_both = [&] {
+    for (const char* name : {"a.db", "a.db-wal", "b.db"}) write(name);
+    return told_at_once();
+  };
+  write("a.db-wal");
+  EXPECT_EQ(write_both(), Told());
+  watch_->tell_at_once(1, AtOnce::database);
+  EXPECT_EQ(write_both(), (Told{{1, What::database}}));
+  write("a.db-wal");
+  EXPECT_EQ(told_at_once(), Told());
+  watch_->tell_at_once(1, AtOnce::both);
+  write("a.db-wal");
+  EXPECT_EQ(told_at_once(), (Told{{1, What::only_wal}}));
+  EXPECT_EQ(write_both(), (Told{{1, What::database}}));
+  watch_->tell_at_once(1, AtOnce::nothing);
+  EXPECT_EQ(write_both(), Told());
+  EXPECT_EQ(changed(), Ids({1, 2})) << "as ever";
+}
+
+TEST_F(FilesWatchTest, AFileThatIsMadeAnewIsToldOfAtOnceAfterARefresh) {
+  write("a.db-wal");
+  watch_->tell_at_once(1, FilesWatch::AtOnce::both);
+  fs::remove(scratch_ / "a.db-wal");
+  told_at_once();  // that it has gone
+  write("new");
+  fs::rename(scratch_ / "new", scratch_ / "a.db");
+  write("a.db-wal");
+  changed();
+  EXPECT_TRUE(watch_->is_lost(1));
+  told_at_once();
+  watch_->refresh(1);
+  EXPECT_FALSE(watch_->is_lost(1));
+  write("a.db-wal");
+  EXPECT_EQ(told_at_once(), (Told{{1, What::only_wal}}));
+  write("a.db");
+  EXPECT_EQ(told_at_once(), (Told{{1, What::database}}));
+}
+
+TEST_F(FilesWatchTest, WhatIsRemovedIsNotToldOfAtOnceAndItsOtherNameIs) {
+  fs::create_hard_link(scratch_ / "b.db", scratch_ / "c.db");
+  watch_->add(3, scratch_ / "c.db");
+  for (const FilesWatch::Id id : {1, 2, 3}) watch_->tell_at_once(id, FilesWatch::AtOnce::database);
+  watch_->remove(1);
+  watch_->remove(2);
+  write("a.db");
+  EXPECT_EQ(told_at_once(), Told());
+  write("c.db");
+  EXPECT_EQ(told_at_once(), (Told{{3, What::database}}));
 }
 
 TEST_F(FilesWatchTest, TheBellWakes) {

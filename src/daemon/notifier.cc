@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 namespace cairn::daemon {
 
@@ -21,10 +22,16 @@ constexpr std::int64_t kUsPerSecond = 1'000'000;
 }  // namespace
 
 Result<Notifier> Notifier::open(AddWatch add_watch) {
+  FileDescriptor bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!bell.is_open()) return os_error(errno, "making an eventfd");
+  Notifier notifier = of_files_alone(add_watch);
+  notifier.bell_ = std::move(bell);
+  return notifier;
+}
+
+Notifier Notifier::of_files_alone(AddWatch add_watch) {
   Notifier notifier;
   notifier.add_watch_ = add_watch;
-  notifier.bell_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!notifier.bell_.is_open()) return os_error(errno, "making an eventfd");
   notifier.inotify_ = FileDescriptor(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!notifier.inotify_.is_open()) notifier.error_ = errno;
   return notifier;
@@ -42,16 +49,19 @@ int Notifier::add(const std::string& path, std::uint32_t mask, int& watch) const
 
 void Notifier::remove(int watch) const { ::inotify_rm_watch(inotify_.get(), watch); }
 
-Notifier::Wake Notifier::wait(std::int64_t timeout_us, WaitFor what) {
-  std::array<pollfd, 2> waiting{{{bell_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}}};
+Notifier::Wake Notifier::wait(std::int64_t timeout_us, WaitFor what, const Notifier* other) {
+  // The kernel passes over a descriptor below 0.
+  const int files = what == WaitFor::anything && is_watching() ? inotify_.get() : -1;
+  const int others = other != nullptr && other->is_watching() ? other->inotify_.get() : -1;
+  std::array<pollfd, 3> waiting{{{bell_.get(), POLLIN, 0}, {files, POLLIN, 0}, {others, POLLIN, 0}}};
   timeout_us = std::max<std::int64_t>(timeout_us, 0);
   const timespec timeout{static_cast<time_t>(timeout_us / kUsPerSecond),
                          static_cast<long>(timeout_us % kUsPerSecond * 1000)};
-  const bool files_too = what == WaitFor::anything && is_watching();
-  const int ready = ::ppoll(waiting.data(), files_too ? 2 : 1, &timeout, nullptr);
+  const int ready = ::ppoll(waiting.data(), waiting.size(), &timeout, nullptr);
   if (ready <= 0) return Wake::timeout;  // a signal is as good as a timeout: the caller looks, and waits again
   if (waiting[0].revents != 0 && silence_bell()) return Wake::bell;
-  return waiting[1].revents != 0 ? Wake::event : Wake::timeout;
+  if (waiting[1].revents != 0) return Wake::event;
+  return waiting[2].revents != 0 ? Wake::other : Wake::timeout;
 }
 
 void Notifier::drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see) {

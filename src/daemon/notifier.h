@@ -19,11 +19,13 @@ using AddWatch = int (*)(int inotify, const char* path, std::uint32_t mask);
 
 class Notifier {
  public:
-  enum class Wake { event, bell, timeout };
+  enum class Wake { event, other, bell, timeout };
   enum class WaitFor { anything, bell };
 
   // io: not even a bell could be made. Without inotify (limits of the system) it has only the bell: see error().
   static Result<Notifier> open(AddWatch add_watch = ::inotify_add_watch);
+  // Without a bell, for wait() of another one.
+  static Notifier of_files_alone(AddWatch add_watch);
 
   // Of opening inotify: 0, or an errno.
   int error() const { return error_; }
@@ -36,7 +38,9 @@ class Notifier {
   void stop_watching() { inotify_.close(); }
 
   // The timeout is rounded up to the kernel's grain. With WaitFor::bell what happens to files is kept for drain().
-  Wake wait(std::int64_t timeout_us, WaitFor what);
+  Wake wait(std::int64_t timeout_us, WaitFor what) { return wait(timeout_us, what, nullptr); }
+  // The same, and for what happens to the files of another one (null: there is none), which is Wake::other.
+  Wake wait(std::int64_t timeout_us, WaitFor what, const Notifier* other);
   // Reads what is queued: `see` gets each event's mask and name.
   void drain(const std::function<void(std::uint32_t mask, std::string_view name)>& see);
   void drain(const std::function<void(int watch, std::uint32_t mask, std::string_view name)>& see);

@@ -2,13 +2,14 @@
 // part that is at work is kept, and looked at when its step has ended.
 //
 // The thread that waits leaves inotify alone for a moment after each event: while applications write, every write
-// would wake it, and it could tell nothing new. The moment is the longer the more are open, up to 30 ms. How far
-// somebody's checkpoint has come, and that a commit is whole of which the WAL was written before, shows in shared
-// memory only. So a database is looked at again after some milliseconds even if no file changes, for a second after
-// its file was written (somebody checkpoints) or its WAL was and no commit came of it yet; each time a quarter later,
-// which is as much longer as a checkpoint may take for it. Once the commits are seen there is nothing to be waited
-// for: looks soon become rare while another transaction has begun, and otherwise the next one writes to the WAL's
-// file, which is heard.
+// would wake it, and it could tell nothing new. The moment is the longer the more are open, up to 40 ms. But whoever
+// checkpoints may wait for us, with the write lock: so writes to the database files of those that are open, and to a
+// WAL that begins anew, are told of by themselves, and heard within a quarter of that. How far somebody's checkpoint
+// has come, and that a commit is whole of which the WAL was written before, shows in shared memory only. So a database
+// is looked at again after some milliseconds even if no file changes, for a second after its file was written
+// (somebody checkpoints) or its WAL was and no commit came of it yet; each time a quarter later, which is as much
+// longer as a checkpoint may take for it. Once the commits are seen there is nothing to be waited for: looks soon
+// become rare while another transaction has begun, and otherwise the next one writes to the WAL's file, which is heard.
 #include "daemon/scheduler.h"
 
 #include <algorithm>
@@ -39,8 +40,8 @@ constexpr std::int64_t kUpkeepWithin_us = 5'000'000;
 
 constexpr std::int64_t kAsleepLooks_us = 1'000'000;
 
-// What is due in more than so many ticks may be later by one; and how long a tick may get.
-constexpr std::int64_t kTicks = 8, kMostTick_us = 30'000;
+// What is due in more than so many ticks may be later by half of that; and how long a tick may get.
+constexpr std::int64_t kTicks = 8, kMostTick_us = 40'000;
 
 // A quarter later at most, so that looks at many fall together: waking threads for each costs more than the looks.
 std::int64_t together(std::int64_t due_us, std::int64_t now_us) { return rounded_up(due_us, (due_us - now_us) / 4); }
@@ -75,7 +76,7 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
 // The thread that waits.
 
 void Scheduler::wait_loop() {
-  std::int64_t deaf_until_us = 0;  // 0: it listens
+  std::int64_t deaf_until_us = 0, deaf_at_once_until_us = 0;  // 0: it listens
   while (true) {
     std::int64_t until_us = kNever;
     {
@@ -84,19 +85,26 @@ void Scheduler::wait_loop() {
       const std::int64_t now_us = mono_us();
       until_us = std::min(ring_timers(now_us), look_at_busy(now_us));
       until_us = std::min(until_us, when_to_help(now_us));
-      if (deaf_until_us > 0) until_us = std::min(until_us, deaf_until_us);
+      for (const std::int64_t ends_us : {deaf_until_us, deaf_at_once_until_us}) {
+        if (ends_us > 0) until_us = std::min(until_us, ends_us);
+      }
       waits_until_us_ = until_us;
     }
     const std::int64_t wait_us = std::clamp<std::int64_t>(until_us - mono_us(), 0, kLongestWaitUs);
-    const bool listens = deaf_until_us == 0;
-    const FilesWatch::Wake wake = listens ? watch_->wait(wait_us) : watch_->wait_for_bell(wait_us);
+    const FilesWatch::For listens{deaf_until_us == 0, deaf_at_once_until_us == 0};
+    const FilesWatch::Wake wake = watch_->wait(wait_us, listens);
     const std::int64_t now_us = mono_us();
-    const bool hears = listens ? wake == FilesWatch::Wake::event : now_us >= deaf_until_us;
+    const bool hears = listens.files ? wake == FilesWatch::Wake::event : now_us >= deaf_until_us;
     const auto changed = hears ? watch_->drain() : std::map<Id, FilesWatch::What>();
+    const bool hears_at_once = wake == FilesWatch::Wake::other;
+    const auto waited_for = hears_at_once ? watch_->drain_at_once() : std::map<Id, FilesWatch::What>();
     Hold hold(*this);
     waits_until_us_ = 0;
     help_capturers(now_us);
     note_files(changed, now_us);
+    note_files(waited_for, now_us);
+    if (hears_at_once) deaf_at_once_until_us = now_us + checkpoint_gap_us();
+    if (now_us >= deaf_at_once_until_us) deaf_at_once_until_us = 0;
     if (hears) deaf_until_us = changed.empty() ? 0 : rounded_up(now_us + options_.timing.least_gap_us, tick_us());
   }
 }
@@ -104,6 +112,16 @@ void Scheduler::wait_loop() {
 // What comes together at the same moments costs one waking each. Few are not kept waiting for that.
 std::int64_t Scheduler::tick_us() const {
   return std::min(options_.timing.least_gap_us * times(awake_, options_.often_busy), kMostTick_us);
+}
+
+// A checkpoint of many pages tells of each.
+std::int64_t Scheduler::checkpoint_gap_us() const { return std::max(options_.timing.least_gap_us, tick_us() / 4); }
+
+// Who checkpoints so that the WAL begins anew waits for us to follow once it has begun, too.
+void Scheduler::tell_at_once(Driven& driven, bool is_on_floor) {
+  using AtOnce = FilesWatch::AtOnce;
+  const AtOnce wanted = is_on_floor ? AtOnce::both : AtOnce::database;
+  if (std::exchange(driven.awake->told_at_once, wanted) != wanted) watch_->tell_at_once(driven.id, wanted);
 }
 
 // When the next one rings.
@@ -206,6 +224,7 @@ void Scheduler::step(const Work& work) {
     sleeps = result && may_sleep(driven, now) && awake.replicator.may_rest(now);
   }
   const ReplicatorStatus status = awake.replicator.status();
+  if (work.part == kCapture) tell_at_once(driven, status.hold == "floor");
   Hold hold(*this);
   if (work.part == kCapture) {
     awake.last_capture_us = now.mono_us;
@@ -232,7 +251,7 @@ void Scheduler::want(Driven& driven, Part part, std::int64_t due_us) {
   PartState& state = driven.parts[part];
   if (driven.quitting || state.at == PartState::At::queue || due_us >= state.due_us) return;
   const std::int64_t now_us = mono_us(), tick_us = this->tick_us();
-  if (due_us != kNever && due_us - now_us > kTicks * tick_us) due_us = rounded_up(due_us, tick_us);
+  if (due_us != kNever && due_us - now_us > kTicks * tick_us) due_us = rounded_up(due_us, kTicks / 2 * tick_us);
   if (due_us >= state.due_us) return;
   if (state.at == PartState::At::rest && state.due_us != kNever) {
     const bool is_soon_enough = due_us > now_us && state.due_us <= rounded_up(due_us, tick_us);

@@ -209,6 +209,7 @@ class Scheduler {
   void work(const Work& work) EXCLUDES(mutex_);
   void step(const Work& work) EXCLUDES(mutex_);
   bool still_awaits_database(Driven& driven);
+  void tell_at_once(Driven& driven, bool is_on_floor);
 
   bool begin() EXCLUDES(mutex_);
   bool start_thread(std::list<std::thread>::iterator here, std::function<void()> run) REQUIRES(mutex_);
@@ -249,6 +250,7 @@ class Scheduler {
   // What is due, and when.
   std::set<Timer>& timers_of(Part part) REQUIRES(mutex_) { return timers_[part == kLife ? 0 : 1]; }
   std::int64_t tick_us() const REQUIRES(mutex_);
+  std::int64_t checkpoint_gap_us() const REQUIRES(mutex_);
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
   void help_capturers(std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t when_to_help(std::int64_t now_us) REQUIRES(mutex_);

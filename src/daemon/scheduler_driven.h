@@ -28,6 +28,7 @@ struct Scheduler::Awake {
 
   Replicator& replicator;
   Judge judge;
+  FilesWatch::AtOnce told_at_once = FilesWatch::AtOnce::nothing;  // the part that captures
 
   // Guarded by the scheduler's mutex.
   std::uint64_t changes = 0, told = 0;  // reasons to tell

@@ -99,6 +99,7 @@ void Scheduler::close_or_sleep(Driven& driven) {
   }
   if (outcome) return end(driven, *outcome);
   const bool asleep = !driven.stop.stop_requested() && driven.tended->fall_asleep(clock_.now());
+  if (asleep) watch_->tell_at_once(driven.id, FilesWatch::AtOnce::nothing);
   Hold hold(*this);
   rest(driven, kLife);
   driven.quitting = false;

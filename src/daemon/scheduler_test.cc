@@ -194,6 +194,46 @@ TEST_F(SchedulerTest, ACommitWakesOnlyWhoHasSomethingToDo) {
   }
 }
 
+// Who checkpoints waits for us, and so does who commits where the WAL has been read to its end and begins anew. What
+// is heard of directories may be late, and here it is not heard at all.
+TEST_F(SchedulerTest, WritesThatSomebodyMayWaitBehindAreHeardByThemselves) {
+  SchedulerOptions options = only_when_woken();
+  options.add_watch = [](int inotify, const char* path, std::uint32_t mask) {
+    if (!std::filesystem::is_directory(path)) return ::inotify_add_watch(inotify, path, mask);
+    errno = ENOENT;
+    return -1;
+  };
+  open(options);
+  Watched& one = add();
+  const std::string database = one.database_path(), wal = database + "-wal";
+  write(wal);
+  const auto is_heard = [&](const std::string& path) {
+    one.fake.commit();
+    const std::uint64_t sequence = one.status().published_sequence + 1;
+    return comes_true([&] {
+      write(path);  // again, since it is heard only once the first step has ended
+      return one.status().published_sequence == sequence;
+    });
+  };
+  one.fake.set_hold("floor");
+  drive(one, "store");
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_heard(wal));
+  one.fake.set_hold("pin");
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(is_heard(database));
+  const auto captures = [&] { return one.fake.capture_count(); };
+  std::uint64_t before = 0;
+  do {  // what was written before
+    before = captures();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  } while (captures() != before);
+  for (int i = 0; i < 50; ++i) {
+    write(wal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(captures(), before) << "a WAL that goes on is not heard by itself";
+  EXPECT_TRUE(is_heard(database));
+}
+
 // Somebody who checkpoints waits for what shows in shared memory only, and so does a commit of which the WAL was
 // written before. A database whose commits were seen waits for little, and for nothing if its WAL has no more.
 TEST_F(SchedulerTest, LooksGoOnWhileSomebodyMayWaitForThemAndBecomeRareWhenNobodyDoes) {
