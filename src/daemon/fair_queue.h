@@ -26,8 +26,7 @@ class FairQueue {
   // The oldest of the lane whose turn it is; none: nothing waits, or only in lanes that hold all they may. done() for
   // each that was taken.
   std::optional<Item> take() {
-    const auto next =
-        std::find_if(turns_.begin(), turns_.end(), [this](Place at) { return at->second.under_way < most_; });
+    const auto next = find_next();
     if (next == turns_.end()) return std::nullopt;
     const Place at = *next;
     turns_.erase(next);
@@ -38,7 +37,7 @@ class FairQueue {
     if (!lane.waiting.empty()) turns_.push_back(at);
     return item;
   }
-  bool is_empty() const { return turns_.empty(); }
+  bool has_next() const { return find_next() != turns_.end(); }
   void done(const std::string& name) {
     const auto lane = lanes_.find(name);
     const bool is_still = --lane->second.under_way == 0 && lane->second.waiting.empty();
@@ -53,6 +52,10 @@ class FairQueue {
   using Lanes = std::map<std::string, Lane>;
   using Place = typename Lanes::iterator;
   static constexpr std::size_t kMostStill = 64;  // that stay although nothing is in them: they are needed again soon
+
+  auto find_next() const {
+    return std::find_if(turns_.begin(), turns_.end(), [this](Place at) { return at->second.under_way < most_; });
+  }
 
   const std::size_t most_;
   Lanes lanes_;

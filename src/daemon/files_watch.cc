@@ -214,8 +214,12 @@ std::map<FilesWatch::Id, FilesWatch::What> FilesWatch::drain() {
     if (watch == watches_.end()) continue;
     if (const auto named = watch->second.names.find(event.name); named != watch->second.names.end()) {
       note(changed, named->second.id, named->second.what);
+      const auto file = files_.find(named->second.id);
       const bool is_another = (event.mask & kNameEvents) != 0;
-      if (is_another && files_[named->second.id].wants(named->second.what)) lost.insert(named->second.id);
+      if (is_another && file != files_.end() && file->second.wants(named->second.what)) {
+        file->second.is_lost = true;  // it is to be watched anew
+        note_at_once(file->first, named->second.what, -1);
+      }
     }
     if ((event.mask & (IN_IGNORED | IN_MOVE_SELF)) == 0) continue;  // else it has gone, and perhaps been replaced
     for (const auto& [name, named] : watch->second.names) {

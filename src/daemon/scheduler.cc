@@ -66,6 +66,7 @@ Scheduler::Scheduler(Clock& clock, const SchedulerOptions& options, std::unique_
   const std::array<int, kPoolCount> workers{std::max(options.capture_workers, 1), std::max(options.store_workers, 1),
                                             std::max(options.upkeep_workers, 1), 1, std::max(options.life_workers, 1)};
   Hold hold(*this);
+  help_at_us_.fill(kNever);
   for (const Pool pool : {kCapturers, kStores, kKeepers, kTeller, kLives}) {
     const bool has_lanes = pool != kCapturers && pool != kTeller;
     queues_.emplace_back(has_lanes ? most_of_a_lane(workers[pool]) : static_cast<std::size_t>(workers[pool]));
@@ -96,14 +97,14 @@ void Scheduler::wait_loop() {
     const std::int64_t now_us = mono_us();
     const bool hears = listens.files ? wake == FilesWatch::Wake::event : now_us >= deaf_until_us;
     const auto changed = hears ? watch_->drain() : std::map<Id, FilesWatch::What>();
-    const bool hears_at_once = wake == FilesWatch::Wake::other;
+    const bool hears_at_once = wake == FilesWatch::Wake::other || (listens.at_once && hears);
     const auto waited_for = hears_at_once ? watch_->drain_at_once() : std::map<Id, FilesWatch::What>();
     Hold hold(*this);
     waits_until_us_ = 0;
-    help_capturers(now_us);
+    help(now_us);
     note_files(changed, now_us);
     note_files(waited_for, now_us);
-    if (hears_at_once) deaf_at_once_until_us = now_us + checkpoint_gap_us();
+    if (!waited_for.empty()) deaf_at_once_until_us = now_us + checkpoint_gap_us();
     if (now_us >= deaf_at_once_until_us) deaf_at_once_until_us = 0;
     if (hears) deaf_until_us = changed.empty() ? 0 : rounded_up(now_us + options_.timing.least_gap_us, tick_us());
   }

@@ -252,8 +252,10 @@ class Scheduler {
   std::int64_t tick_us() const REQUIRES(mutex_);
   std::int64_t checkpoint_gap_us() const REQUIRES(mutex_);
   std::int64_t ring_timers(std::int64_t now_us) REQUIRES(mutex_);
-  void help_capturers(std::int64_t now_us) REQUIRES(mutex_);
+  void help_later(Pool pool) REQUIRES(mutex_);
+  void help(std::int64_t now_us) REQUIRES(mutex_);
   std::int64_t when_to_help(std::int64_t now_us) REQUIRES(mutex_);
+  std::int64_t when_to_help(Pool pool, std::int64_t now_us) REQUIRES(mutex_);
   void note_files(const std::map<Id, FilesWatch::What>& changed, std::int64_t now_us) REQUIRES(mutex_);
   std::optional<Work> take(Pool pool) REQUIRES(mutex_);
   void want(Driven& driven, Part part, std::int64_t due_us) REQUIRES(mutex_);
@@ -299,7 +301,7 @@ class Scheduler {
   // Of those who sleep, which are many and seldom change, and of what is done for the others.
   std::array<std::set<Timer>, 2> timers_ GUARDED_BY(mutex_);
   std::int64_t waits_until_us_ GUARDED_BY(mutex_) = 0;  // the thread that waits; 0: it is not waiting
-  std::int64_t help_at_us_ GUARDED_BY(mutex_) = kNever;  // when one more captures what is in its queue still
+  std::array<std::int64_t, kPoolCount> help_at_us_ GUARDED_BY(mutex_);  // when more take what is in its queue still
   std::vector<FairQueue<std::pair<Id, Part>>> queues_ GUARDED_BY(mutex_);  // by pool
   FairQueue<std::pair<Id, Lane>> starts_ GUARDED_BY(mutex_);  // who waits to be opened for the first time
   int starting_ GUARDED_BY(mutex_) = 0, new_awake_ GUARDED_BY(mutex_) = 0;  // the second: has started, does not sleep

@@ -68,7 +68,9 @@ void Scheduler::come_back(Pool pool, std::list<Busy>::iterator busy) {
   if (!one.is_stuck && one.lane) queues_[pool].done(*one.lane);
   if (one.is_told) note_hang(one.tended);
   if (!one.lane) noted_.notify_all();
-  if (pool != kCapturers && !queues_[pool].is_empty()) call(pool);  // the lane may have more than this thread takes
+  // The lane may have more than this thread takes.
+  if (pool == kCapturers || !queues_[pool].has_next()) return;
+  pool == kStores ? help_later(pool) : call(pool);
 }
 
 // Whether it has moved since it was looked at last.

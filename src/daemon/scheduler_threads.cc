@@ -45,16 +45,20 @@ Scheduler::Hold::~Hold() {
   scheduler_.wake(calls, rings);
 }
 
-// Captures are short, and many fall on one tick: who is at one takes the next, too. To wake a second thread for them
-// costs more than they do, and both get into each other's way. If it does not come soon, the others are woken: see
-// help_capturers().
+// Captures are short, and so are puts into a store that is near; many fall on one tick: who is at one takes the next,
+// too. To wake a second thread for them costs more than they do, and both get into each other's way. If it does not
+// come soon, the others are woken: see help().
 void Scheduler::call(Pool pool) {
-  if (pool != kCapturers) return wake_one(pool);
+  if (pool != kCapturers && pool != kStores) return wake_one(pool);
   const Workers& workers = workers_[pool];
   const std::int64_t now_us = mono_us();
   const bool has_begun_now = !workers.busy.empty() && now_us - workers.busy.front().begun_us < kSoon_us;
   if (workers.called == 0 && !has_begun_now) return wake_one(pool);
-  const std::int64_t help_us = when_to_help(now_us);
+  help_later(pool);
+}
+
+void Scheduler::help_later(Pool pool) {
+  const std::int64_t help_us = when_to_help(pool, mono_us());
   if (help_us >= waits_until_us_) return;
   waits_until_us_ = help_us;
   rings_ = true;
@@ -76,18 +80,24 @@ void Scheduler::wake(const Calls& calls, bool rings) {
 }
 
 // With what is in the queue after the thread that waits has waited.
-void Scheduler::help_capturers(std::int64_t now_us) {
-  const bool is_waited_for = !queues_[kCapturers].is_empty();
-  if (is_waited_for && now_us < help_at_us_) return;
-  help_at_us_ = kNever;
-  for (int sleeping = workers_[kCapturers].sleeping; is_waited_for && sleeping > 0; --sleeping) wake_one(kCapturers);
+void Scheduler::help(std::int64_t now_us) {
+  for (const Pool pool : {kCapturers, kStores}) {
+    const bool is_waited_for = queues_[pool].has_next();
+    if (is_waited_for && now_us < help_at_us_[pool]) continue;
+    help_at_us_[pool] = kNever;
+    for (int sleeping = workers_[pool].sleeping; is_waited_for && sleeping > 0; --sleeping) wake_one(pool);
+  }
+}
+
+std::int64_t Scheduler::when_to_help(std::int64_t now_us) {
+  return std::min(when_to_help(kCapturers, now_us), when_to_help(kStores, now_us));
 }
 
 // Not before the next tick, for which that thread is awake anyway.
-std::int64_t Scheduler::when_to_help(std::int64_t now_us) {
-  if (queues_[kCapturers].is_empty()) return kNever;
-  if (help_at_us_ == kNever) help_at_us_ = rounded_up(now_us + kSoon_us, tick_us());
-  return help_at_us_;
+std::int64_t Scheduler::when_to_help(Pool pool, std::int64_t now_us) {
+  if (!queues_[pool].has_next()) return kNever;
+  if (help_at_us_[pool] == kNever) help_at_us_[pool] = rounded_up(now_us + kSoon_us, tick_us());
+  return help_at_us_[pool];
 }
 
 bool Scheduler::start_thread(std::list<std::thread>::iterator here, std::function<void()> run) {

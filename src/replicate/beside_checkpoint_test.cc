@@ -21,6 +21,7 @@ class BesideCheckpointTest : public ReplicatorTest {
     now_.wall_ms += us / 1000;
     const auto done = replicator_->capture_step(now_);
     ASSERT_TRUE(done) << done.error().message();
+    next_us_ = done->next_us - now_.mono_us;
   }
   bool ask(int slot, int count, int what) const {
     sqlite3_file* file = nullptr;
@@ -34,6 +35,7 @@ class BesideCheckpointTest : public ReplicatorTest {
   bool may_pass_readers() const { return may_lock(kReaders + 1, kReaderCount - 1); }
 
   std::unique_ptr<App> app_;
+  std::int64_t next_us_ = 0;  // when the last step wants the next one
 };
 
 TEST_F(BesideCheckpointTest, ItIsLetByAndThenHeldAsBefore) {
@@ -45,12 +47,14 @@ TEST_F(BesideCheckpointTest, ItIsLetByAndThenHeldAsBefore) {
   ASSERT_TRUE(ask(kWrite, 2, SQLITE_SHM_LOCK));  // and kCheckpoint
   ASSERT_NO_FATAL_FAILURE(capture_after(1'000));
   EXPECT_FALSE(may_pass_readers()) << "there is no pin";
+  EXPECT_LT(next_us_, 50'000) << "whoever waits commits nothing that would wake us";
   ASSERT_NO_FATAL_FAILURE(capture_after(5'000));
   EXPECT_FALSE(may_pass_readers()) << "a checkpoint that just goes on would wait for lock 0";
-  for (const std::int64_t aside_us : {20'000, 110'000}) {
+  for (const std::int64_t aside_us : {30'000, 110'000}) {
     ASSERT_NO_FATAL_FAILURE(capture_after(110'000));
     EXPECT_TRUE(may_pass_readers());
     EXPECT_FALSE(may_backfill());
+    EXPECT_EQ(next_us_, aside_us);
     ASSERT_NO_FATAL_FAILURE(capture_after(aside_us - 1'000));
     EXPECT_FALSE(may_backfill());
     ASSERT_NO_FATAL_FAILURE(capture_after(1'000));

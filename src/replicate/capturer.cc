@@ -89,7 +89,7 @@ Result<void> Capturer::walk(const Time& now) {
     if (pass_ && kept.error().kind() == ErrorKind::io) give_up_pass();  // its scratch file may be what fills the disk
     return kept.error();
   }
-  if (still_waits_for_restart(now)) return {};
+  if (still_waits_for_restart(now) || database_->is_aside()) return {};  // nothing that takes long
   // Pages of the first snapshot that wait for a store: better to read them when it is there.
   const bool too_many = pass_ && is_presumed_ && pass_->view().scratch_bytes() > shared_.options.spool_limit_bytes;
   if (too_many && leave_presumption()) {
@@ -281,9 +281,11 @@ Result<bool> Capturer::move_pin(const Time& now) {
 }
 
 Result<bool> Capturer::advance(const Time& now) {
-  return database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
+  auto advanced = database_->advance(now.mono_us, [this](const wal::IndexHeader& upto) {
     return pass_ ? pass_->view().preserve(upto) : Result<void>();
   });
+  if (advanced && *advanced) look_soon_if_pin_may_be_in_the_way(now);
+  return advanced;
 }
 
 // True: the hold is a floor now, and all that a pass knew of the WAL is in the database file.

@@ -62,6 +62,7 @@ class Capturer {
   Result<void> start_requested_snapshot(const Time& now);
 
   Result<bool> stands_aside(const Time& now);
+  void look_soon_if_pin_may_be_in_the_way(const Time& now);
 
   // Capture.
   Result<bool> capture(Ends ends, const Time& now);
@@ -127,7 +128,7 @@ class Capturer {
   std::int64_t asked_for_checkpointer_us_ = std::numeric_limits<std::int64_t>::min() / 2;
   bool is_beside_checkpointer_ = false;  // when that was asked last
   std::int64_t beside_checkpointer_since_us_ = 0;
-  std::int64_t aside_due_us_ = -1, aside_until_us_ = 0, aside_us_ = 0;  // when and for how long it stands aside
+  std::int64_t aside_due_us_ = 0, aside_until_us_ = 0, aside_us_ = 0;  // when and for how long it stands aside
   LockTimes lock_times_;          // of the write lock
   std::int64_t next_capture_us_ = 0;
   std::int64_t sealed_us_ = std::numeric_limits<std::int64_t>::min() / 2;  // when the last segment ended

@@ -8,7 +8,8 @@ namespace cairn::replicate {
 // Of the files as they are: anything that is not as it should be for a rest says no.
 bool Capturer::is_all_captured_and_still() {
   if (!database_ || !state_ || pass_ || is_presumed_ || seeks_gate_ || restart_wait_until_us_ >= 0) return false;
-  if (database_->hold() == sqlite::Hold::none || sync_due_us_ >= 0 || !capture_trouble_.empty()) return false;
+  if (database_->hold() == sqlite::Hold::none || database_->is_aside()) return false;
+  if (sync_due_us_ >= 0 || !capture_trouble_.empty()) return false;
   const auto index = database_->look();
   return index && !state_->is_behind() && state_->is_all_of(*index) && database_->is_in_place();
 }

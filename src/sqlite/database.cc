@@ -12,6 +12,7 @@
 // restart shows that no such checkpointer is left; only then does a floor become a pin.
 #include "sqlite/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/cut_mappings.h"
+#include "base/os.h"
 #include "fmt/format.h"
 #include "sqlite/in_place.h"
 #include "sqlite/lock_table.h"
@@ -111,6 +113,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, WalSwi
 Result<void> Database::open_connections(WalSwitch wal_switch, Reach reach) {
   const char* const vfs = reach == Reach::in_place ? in_place_vfs() : nullptr;
   sqlite3** const all[] = {&locks_, &pins_[0].connection, &pins_[1].connection};
+  descriptor_hint_ = FileDescriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)).get();  // what opens next is near it
   for (sqlite3** connection : all) {
     // Without CREATE: a missing file stays missing. SQLite falls back to read-only where the file is write-protected.
     const int code = sqlite3_open_v2(path_.c_str(), connection, SQLITE_OPEN_READWRITE, vfs);
@@ -275,7 +278,7 @@ Result<bool> Database::open_pin(Pin& pin) {
   auto after = look();
   if (after && after->salts == before.salts && after->backfilled < before.max_frame) {
     pinned_frame_ = std::min(before.max_frame, newest_mark(*after));
-    came_beside_checkpointer_ = checkpointer_keeps_writers_waiting();
+    came_beside_checkpointer_ = checkpoint_may_wait_for_new_pin();
     return true;
   }
   pin.end();
@@ -337,7 +340,7 @@ Result<void> Database::take_hold_alone() {
 // checkpoint just then would be refused, and SQLite asks no busy handler for that.
 bool Database::checkpoint_lock_is_free() {
   if (checkpoint_lock_held_) return true;
-  if (const LockTable table = locks(); table.exact) return !table.checkpointing;
+  if (const auto exact = exact_locks()) return !exact->checkpointing;
   if (!try_checkpoint_lock()) return false;
   release_checkpoint_lock();
   return true;
@@ -379,6 +382,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
     if (!proven || now.all_backfilled()) return false;
   }
   const FrameNo held_frame = pinned_frame_;
+  const bool held_came_beside = came_beside_checkpointer_;
   CAIRN_ASSIGN(const bool pinned, open_pin(free_pin()));
   if (!pinned) return false;
   const auto upto = look();
@@ -387,6 +391,7 @@ Result<bool> Database::advance(std::int64_t mono_us, const BeforeRelease& before
   if (!agreed) {  // the old hold stays, and what is known of it
     free_pin().end();
     pinned_frame_ = held_frame;
+    came_beside_checkpointer_ = held_came_beside;
     return agreed.error();
   }
   end_hold();

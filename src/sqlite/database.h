@@ -109,6 +109,8 @@ class Database {
   // A FULL, RESTART or TRUNCATE may wait for the pin as it would for an older one, and not go on before that is gone:
   // it was at work when the pin was taken, and by `index`, the newest look, it has not gone on since.
   bool pin_may_be_waited_for_in_vain(const wal::IndexHeader& index);
+  // The first of these, when the pin was taken.
+  bool pin_came_beside_checkpointer() const { return came_beside_checkpointer_; }
   // Gives up the pin for a hold that lets nobody backfill anything, until advance() has a pin again. False: not
   // possible now, the pin stays. Others who checkpoint wait for it: for milliseconds only.
   Result<bool> step_aside();
@@ -172,6 +174,8 @@ class Database {
   void unlock_floor();
   Pin& free_pin() { return pins_[1 - current_pin_]; }
   LockTable locks();
+  std::optional<LockTable> exact_locks();  // nothing: the kernel does not answer
+  bool checkpoint_may_wait_for_new_pin();
   Error failure(sqlite3* connection, int code, const char* what) const;
 
   std::string path_;
@@ -195,6 +199,7 @@ class Database {
   bool aside_ = false;                   // the pin's read transaction has ended, and the lock of a floor is held
   bool came_beside_checkpointer_ = false;  // the pin
   std::optional<int> shm_descriptor_;      // SQLite's, once it was looked for; below 0: not found
+  int descriptor_hint_ = -1;
   bool gate_held_ = false;
   bool checkpoint_lock_held_ = false;
   int failed_looks_ = 0;

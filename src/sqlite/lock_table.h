@@ -11,7 +11,6 @@ namespace cairn::sqlite {
 // What the table shows of a -shm file, by its bytes 120 (write lock) and 121 (checkpoint lock).
 struct LockTable {
   bool readable = false;          // some process's lock on this file is shown: others' would be, too
-  bool exact = false;             // asked of the file itself, so that none is left out
   bool checkpointing = false;     // some process holds the checkpoint lock
   // One and the same process holds both. That is how a FULL, RESTART or TRUNCATE checkpoint looks from outside.
   bool writing_and_checkpointing = false;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -18,19 +19,30 @@ namespace cairn::sqlite {
 namespace {
 
 constexpr int kNone = -1;
-constexpr off_t kWriteByte = 120, kCheckpointByte = 121;  // os_unix.c: UNIX_SHM_BASE, and the locks of wal.c
+// os_unix.c: UNIX_SHM_BASE, the locks of wal.c, and UNIX_SHM_DMS, which each connection shares as long as it is open.
+constexpr off_t kWriteByte = 120, kCheckpointByte = 121, kConnectedByte = 128;
 
-// SQLite's own: to close one of ours would drop every lock that this process has on the file (POSIX).
-int find_descriptor(const Identity& wanted) {
+constexpr int kNearHint = 64;
+
+bool leads_to(int descriptor, const Identity& wanted) {
+  struct stat status{};
+  return descriptor >= 0 && ::fstat(descriptor, &status) == 0 && status.st_ino == wanted.inode &&
+         status.st_dev == wanted.device;
+}
+
+// SQLite's own: to close one of ours would drop every lock that this process has on the file (POSIX). It gets the
+// lowest number that is free; thousands may be open.
+int find_descriptor(const Identity& wanted, int hint) {
+  for (int descriptor = hint; hint >= 0 && descriptor < hint + kNearHint; ++descriptor) {
+    if (leads_to(descriptor, wanted)) return descriptor;
+  }
   std::error_code failed;
   std::filesystem::directory_iterator at("/proc/self/fd", failed);
   for (; !failed && at != std::filesystem::directory_iterator(); at.increment(failed)) {
     const std::string name = at->path().filename();
     int descriptor = kNone;
     std::from_chars(name.data(), name.data() + name.size(), descriptor);
-    struct stat status{};
-    if (descriptor < 0 || ::fstat(descriptor, &status) != 0) continue;
-    if (status.st_ino == wanted.inode && status.st_dev == wanted.device) return descriptor;
+    if (leads_to(descriptor, wanted)) return descriptor;
   }
   return kNone;
 }
@@ -55,18 +67,25 @@ Owner owner_of(int descriptor, off_t byte) {
 
 }  // namespace
 
-LockTable Database::locks() {
-  if (!shm_descriptor_) shm_descriptor_ = find_descriptor(shm_identity_);
-  const Owner checkpointer = owner_of(*shm_descriptor_, kCheckpointByte);
-  if (!checkpointer.is_known) {
-    const auto shm = identify(path_of_database_ + "-shm");
-    return shm ? read_lock_table(*shm) : LockTable();
+// What a file system answers that only pretends to is not believed: our own connection's lock must be there.
+std::optional<LockTable> Database::exact_locks() {
+  if (!shm_descriptor_ || !leads_to(*shm_descriptor_, shm_identity_)) {
+    shm_descriptor_ = find_descriptor(shm_identity_, descriptor_hint_);
   }
-  LockTable table{.readable = true, .exact = true, .checkpointing = checkpointer.is_there};
+  const Owner checkpointer = owner_of(*shm_descriptor_, kCheckpointByte);
+  if (!checkpointer.is_known) return std::nullopt;
+  if (!checkpointer.is_there && !owner_of(*shm_descriptor_, kConnectedByte).is_there) return std::nullopt;
+  LockTable table{.readable = true, .checkpointing = checkpointer.is_there};
   if (!checkpointer.is_there || checkpointer.process <= 0) return table;
   const Owner writer = owner_of(*shm_descriptor_, kWriteByte);
   table.writing_and_checkpointing = writer.is_there && writer.process == checkpointer.process;
   return table;
+}
+
+LockTable Database::locks() {
+  if (const auto exact = exact_locks()) return *exact;
+  const auto shm = identify(path_of_database_ + "-shm");
+  return shm ? read_lock_table(*shm) : LockTable();
 }
 
 bool Database::checkpointer_at_work() {
@@ -82,10 +101,16 @@ bool Database::checkpointer_keeps_writers_waiting() {
   return !checkpoint_lock_held_ && !gate_held_ && locks().writing_and_checkpointing;
 }
 
+bool Database::checkpoint_may_wait_for_new_pin() {
+  if (checkpoint_lock_held_ || gate_held_) return false;
+  const auto exact = exact_locks();
+  return exact && exact->writing_and_checkpointing;
+}
+
 bool Database::pin_may_be_waited_for_in_vain(const wal::IndexHeader& index) {
   const bool is_past = index.attempted >= index.max_frame || index.max_frame > pinned_frame_;
-  came_beside_checkpointer_ = came_beside_checkpointer_ && hold_ == Hold::pin && !is_past &&
-                              checkpointer_keeps_writers_waiting();
+  came_beside_checkpointer_ =
+      came_beside_checkpointer_ && hold_ == Hold::pin && !is_past && checkpoint_may_wait_for_new_pin();
   return came_beside_checkpointer_;
 }
 
