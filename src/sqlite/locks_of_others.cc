@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <climits>
 #include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "base/check.h"
@@ -30,11 +32,19 @@ bool leads_to(int descriptor, const Identity& wanted) {
          status.st_dev == wanted.device;
 }
 
+// By its name first: to ask for the state of a descriptor may hang with the disk that it is on.
+bool is_named(int descriptor, const std::string& path) {
+  char name[PATH_MAX];
+  const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), name, sizeof name);
+  return size > 0 && std::string_view(name, static_cast<std::size_t>(size)) == path;
+}
+
 // SQLite's own: to close one of ours would drop every lock that this process has on the file (POSIX). It gets the
 // lowest number that is free; thousands may be open.
-int find_descriptor(const Identity& wanted, int hint) {
+int find_descriptor(const std::string& path, const Identity& wanted, int hint) {
+  const auto fits = [&](int descriptor) { return is_named(descriptor, path) && leads_to(descriptor, wanted); };
   for (int descriptor = hint; hint >= 0 && descriptor < hint + kNearHint; ++descriptor) {
-    if (leads_to(descriptor, wanted)) return descriptor;
+    if (fits(descriptor)) return descriptor;
   }
   std::error_code failed;
   std::filesystem::directory_iterator at("/proc/self/fd", failed);
@@ -42,7 +52,7 @@ int find_descriptor(const Identity& wanted, int hint) {
     const std::string name = at->path().filename();
     int descriptor = kNone;
     std::from_chars(name.data(), name.data() + name.size(), descriptor);
-    if (leads_to(descriptor, wanted)) return descriptor;
+    if (descriptor >= 0 && fits(descriptor)) return descriptor;
   }
   return kNone;
 }
@@ -69,8 +79,9 @@ Owner owner_of(int descriptor, off_t byte) {
 
 // What a file system answers that only pretends to is not believed: our own connection's lock must be there.
 std::optional<LockTable> Database::exact_locks() {
-  if (!shm_descriptor_ || !leads_to(*shm_descriptor_, shm_identity_)) {
-    shm_descriptor_ = find_descriptor(shm_identity_, descriptor_hint_);
+  const bool is_another = shm_descriptor_ && *shm_descriptor_ >= 0 && !leads_to(*shm_descriptor_, shm_identity_);
+  if (!shm_descriptor_ || is_another) {
+    shm_descriptor_ = find_descriptor(path_of_database_ + "-shm", shm_identity_, descriptor_hint_);
   }
   const Owner checkpointer = owner_of(*shm_descriptor_, kCheckpointByte);
   if (!checkpointer.is_known) return std::nullopt;
