@@ -6,7 +6,6 @@
 
 #include <charconv>
 #include <climits>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -23,8 +22,7 @@ namespace {
 constexpr int kNone = -1;
 // os_unix.c: UNIX_SHM_BASE, the locks of wal.c, and UNIX_SHM_DMS, which each connection shares as long as it is open.
 constexpr off_t kWriteByte = 120, kCheckpointByte = 121, kConnectedByte = 128;
-
-constexpr int kNearHint = 64;
+constexpr int kNearHint = 64;  // descriptors
 
 bool leads_to(int descriptor, const Identity& wanted) {
   struct stat status{};
