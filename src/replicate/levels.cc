@@ -152,6 +152,14 @@ bool Levels::nothing_waits_below(std::size_t level) const {
                      [](const auto& list) { return list.empty(); });
 }
 
+// What comes behind all that waits for this level: it has not come as far yet.
+const KeptObject* Levels::follower(std::size_t level) const {
+  while (level-- > 0) {
+    if (!waiting_[level].empty()) return &waiting_[level].front();
+  }
+  return nullptr;
+}
+
 Levels::Group Levels::first_group(std::size_t level, const Time& now) const {
   const std::deque<KeptObject>& list = waiting_[level];
   std::uint64_t size_bytes = 0;
@@ -162,6 +170,8 @@ Levels::Group Levels::first_group(std::size_t level, const Time& now) const {
     size_bytes += list[i].size_bytes;
   }
   if (list.empty()) return {};
+  const KeptObject* const next = follower(level);
+  if (next != nullptr && !belongs_with(level, list.back(), *next)) return {list.size(), true};
   const std::int64_t window_us = shared_.options.level_windows_ms[level] * 1000;
   return {list.size(), nothing_waits_below(level) && now.mono_us - list.front().since_us >= window_us};
 }
@@ -181,20 +191,30 @@ std::size_t Levels::least_sources(std::size_t level) const {
   return !is_bundle(level) && of > 0 && is_bundle(static_cast<std::size_t>(of) - 1) ? 1 : 2;
 }
 
+// Whether the next level's window ends with this group: then all of that is merged at once, and an object of this level
+// would be part of a wider one as soon as it is there.
+bool Levels::ends_wider_window(std::size_t level, const Group& group) const {
+  if (level + 1 == level_count() || !is_bundle(level) || !is_bundle(level + 1)) return false;
+  const std::deque<KeptObject>& list = waiting_[level];
+  const KeptObject* const next = group.size < list.size() ? &list[group.size] : follower(level);
+  return next != nullptr && !belongs_with(level + 1, list[group.size - 1], *next);
+}
+
 // Merges the first group that is closed, the lowest level first.
 void Levels::merge_next(const Time& now) {
   for (std::size_t level = 0; level < waiting_.size() && !merged_; ++level) {
     for (Group group = first_group(level, now); group.is_closed; group = first_group(level, now)) {
-      if (group.size >= least_sources(level)) return merge(level, group.size, now);
-      pass_on(level, group.size);
+      const bool is_wider = ends_wider_window(level, group);
+      if (!is_wider && group.size >= least_sources(level)) return merge(level, group.size, now);
+      pass_on(level, group.size, is_wider);
     }
   }
 }
 
-void Levels::pass_on(std::size_t level, std::size_t count) {
+void Levels::pass_on(std::size_t level, std::size_t count, bool is_merged_at_once) {
   if (level + 1 == level_count()) return let_go(level, count);
   for (; count > 0; --count) {
-    (void)shared_.kept.write_down(waiting_[level].front());  // it will wait for long
+    if (!is_merged_at_once) (void)shared_.kept.write_down(waiting_[level].front());  // it will wait for long
     wait_for(level + 1, std::move(waiting_[level].front()));
     waiting_[level].pop_front();
   }

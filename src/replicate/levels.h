@@ -54,10 +54,12 @@ class Levels {
   bool is_bundle(std::size_t level) const;
   std::size_t least_sources(std::size_t level) const;
   bool belongs_with(std::size_t level, const KeptObject& before, const KeptObject& next) const;
+  const KeptObject* follower(std::size_t level) const;
   Group first_group(std::size_t level, const Time& now) const;
+  bool ends_wider_window(std::size_t level, const Group& group) const;
   bool nothing_waits_below(std::size_t level) const;
   void merge_next(const Time& now);
-  void pass_on(std::size_t level, std::size_t count);
+  void pass_on(std::size_t level, std::size_t count, bool is_merged_at_once);
   void wait_for(std::size_t level, KeptObject object);
   void let_go(std::size_t level, std::size_t count);
 

@@ -56,6 +56,32 @@ TEST_F(Levels, HigherLevelsAreMadeOfLowerOnesAndHoldTheSameBytes) {
   expect_every_state();
 }
 
+// The last object of the narrower window would be part of the wider one as soon as it is there.
+TEST_F(Levels, AWindowThatEndsWithAWiderOneGoesIntoThatAtOnce) {
+  begin();
+  pass(10'000 - now_.wall_ms % 10'000);
+  const std::uint64_t first = published() + 1;
+  std::set<std::string> narrow;
+  for (int second = 0; second < 10; ++second) {
+    publish(5);
+    if (second < 9) narrow.insert(merged(1, published() - 4, published()));
+    keep_up();
+    next_window();
+  }
+  const std::uint64_t last = published();
+  publish();
+  recording_->forget_calls();
+  keep_up();
+  EXPECT_EQ(recording_->count(Operation::put_new), 1u);
+  EXPECT_EQ(keys("levels/1/"), narrow);
+  ASSERT_EQ(keys("levels/2/"), std::set<std::string>{merged(2, first, last)});
+  EXPECT_TRUE(inner_->get(merged(2, first, last))->bytes == merged_at_once(ObjectKind::bundle, first, last));
+  rest();
+  EXPECT_TRUE(keys("levels/1/").empty());
+  EXPECT_FALSE(keys("wal/").contains(segment::segment_key("app", Sequence(last))));
+  expect_every_state();
+}
+
 TEST_F(Levels, MergingWhatIsMergedGivesTheBytesOfMergingTheSources) {
   ReplicatorOptions o = options();
   o.replaced_grace_ms = 3'600'000;  // they stay, to be compared with

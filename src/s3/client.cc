@@ -120,11 +120,14 @@ Result<HttpResponse> Client::send_once(const Call& call, const Credentials& cred
   return response;
 }
 
+// The same Date as in the answer before, within a second of it as a rule, says the same.
 void Client::note(const HttpResponse& response) {
-  const auto offset_ms = offset_of(response);
+  const std::string* const date = response.header("date");
   MutexLock lock(mutex_);
   if (const std::string* server = response.header("server")) server_ = *server;
-  if (offset_ms) offset_ms_ = *offset_ms;
+  if (date == nullptr || *date == date_) return;
+  date_ = *date;
+  if (const auto offset_ms = offset_of(response)) offset_ms_ = *offset_ms;
 }
 
 std::optional<std::int64_t> Client::offset_of(const HttpResponse& response) const {

@@ -88,6 +88,7 @@ class Client {
   std::string region_ GUARDED_BY(mutex_);
   std::string server_ GUARDED_BY(mutex_);
   std::string key_source_ GUARDED_BY(mutex_);
+  std::string date_ GUARDED_BY(mutex_);            // of the last answer
   std::int64_t offset_ms_ GUARDED_BY(mutex_) = 0;  // the store's clock less this machine's
 };
 

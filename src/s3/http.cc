@@ -153,8 +153,37 @@ int begin_once(void* of, char*, char*, int, int) {
   return static_cast<Transfer*>(of)->times_begun++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-bool has_small_body(const Transfer& transfer) {
-  return transfer.body_size() > 0 && transfer.body_size() <= kSmallBodyBytes;
+// How a body is handed to curl.
+enum class Body { none, empty, small, large };
+
+Body body_of(const HttpRequest& request) {
+  const bool sends = request.body != nullptr || request.method == "PUT" || request.method == "POST";
+  if (!sends) return Body::none;
+  const std::uint64_t size = request.body == nullptr ? 0 : request.body->size_bytes();
+  if (size == 0) return Body::empty;
+  return size <= kSmallBodyBytes ? Body::small : Body::large;
+}
+
+// What of a request is an option of its handle. A handle keeps its options: where the next request has the same ones,
+// as most have, only what differs from request to request is set (`aim`).
+struct Shape {
+  std::string method;
+  Body body = Body::none;
+  long send_buffer_bytes = 0, receive_buffer_bytes = 0;
+  std::int64_t stall_ms = 0, total_ms = 0;
+  Proxy proxy = Proxy::as_configured;
+  bool operator==(const Shape&) const = default;
+};
+
+Shape shape_of(const HttpRequest& request) {
+  Shape shape{.method = request.method, .body = body_of(request)};
+  const std::uint64_t size = request.body == nullptr ? 0 : request.body->size_bytes();
+  shape.send_buffer_bytes = static_cast<long>(std::clamp(size, kSmallBufferBytes, kBufferBytes));
+  shape.receive_buffer_bytes = static_cast<long>(request.method == "GET" ? kBufferBytes : kSmallBufferBytes);
+  shape.stall_ms = request.stall_ms;
+  shape.total_ms = request.total_ms;
+  shape.proxy = request.proxy;
+  return shape;
 }
 
 // Exactly the given headers: curl's own are taken away.
@@ -235,25 +264,29 @@ class CurlClient final : public HttpClient {
   }
 
   Result<HttpResponse> send(const HttpRequest& request) override EXCLUDES(mutex_) {
-    EasyHandle handle = borrow();
+    const Shape shape = shape_of(request);
     Transfer transfer{.request = request};
-    if (has_small_body(transfer)) {
+    if (shape.body == Body::small) {
       transfer.small_body.resize(transfer.body_size());
       CAIRN_TRY(request.body->read_at(0, transfer.small_body));
     }
+    Handle handle = borrow();
+    if (handle.shape != shape) {
+      curl_easy_reset(handle.curl.get());  // keeps its connection
+      set_up(handle.curl.get(), shape);
+      handle.shape = shape;
+    }
     std::array<char, CURL_ERROR_SIZE> text{};
     const HeaderList headers = header_list(request);
-    set_up(handle.get(), transfer, headers.get(), text.data());
-    const CURLcode code = curl_easy_perform(handle.get());
+    aim(handle.curl.get(), shape.body, transfer, headers.get(), text.data());
+    const CURLcode code = curl_easy_perform(handle.curl.get());
+    curl_easy_setopt(handle.curl.get(), CURLOPT_ERRORBUFFER, nullptr);  // it writes there also when it is closed
     long sent_bytes = 0, tunnel_status = 0;
-    curl_easy_getinfo(handle.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
-    curl_easy_getinfo(handle.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
+    curl_easy_getinfo(handle.curl.get(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+    curl_easy_getinfo(handle.curl.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
     // After a failure there is no connection to keep, and the handle may remember that a body was to be sent again
     // (curl 8.14, Debian 13): it would refuse whatever it is used for next.
-    if (code == CURLE_OK) {
-      curl_easy_reset(handle.get());  // keeps its connection
-      give_back(std::move(handle));
-    }
+    if (code == CURLE_OK) give_back(std::move(handle));
     close_idle();
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
     const bool was_begun = transfer.times_begun > 0;
@@ -262,79 +295,74 @@ class CurlClient final : public HttpClient {
   }
 
  private:
-  EasyHandle borrow() EXCLUDES(mutex_) {
+  struct Handle {
+    EasyHandle curl;
+    std::optional<Shape> shape{};  // that its options are of; none: a new one
+    std::int64_t since_ms = 0;     // in the pool
+  };
+
+  Handle borrow() EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
       if (!idle_.empty()) {
-        EasyHandle handle = std::move(idle_.back().handle);
+        Handle handle = std::move(idle_.back());
         idle_.pop_back();
         return handle;
       }
     }
-    EasyHandle handle(curl_easy_init());
-    CAIRN_CHECK(handle != nullptr);
+    Handle handle{.curl = EasyHandle(curl_easy_init())};
+    CAIRN_CHECK(handle.curl != nullptr);
     return handle;
   }
 
-  void give_back(EasyHandle handle) EXCLUDES(mutex_) {
+  void give_back(Handle handle) EXCLUDES(mutex_) {
+    handle.since_ms = monotonic_ms();
     MutexLock lock(mutex_);
     if (idle_.size() < static_cast<std::size_t>(std::max(1, options_.max_connections))) {
-      idle_.push_back({std::move(handle), monotonic_ms()});
+      idle_.push_back(std::move(handle));
     }
   }
 
  public:
   void close_idle() override EXCLUDES(mutex_) {
-    std::vector<EasyHandle> cold;  // closing one may take a moment
+    std::vector<Handle> cold;  // closing one may take a moment
     MutexLock lock(mutex_);
     const std::int64_t since_ms = monotonic_ms() - options_.idle_ms;
     while (!idle_.empty() && idle_.front().since_ms <= since_ms) {
-      cold.push_back(std::move(idle_.front().handle));
+      cold.push_back(std::move(idle_.front()));
       idle_.pop_front();
     }
   }
 
  private:
-
-  void set_up(CURL* curl, Transfer& transfer, curl_slist* headers, char* error_text) const {
-    const HttpRequest& request = transfer.request;
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error_text);
+  // What stays from one request to the next of the same shape.
+  void set_up(CURL* curl, const Shape& shape) const {
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_URL, (request.origin + request.target).c_str());
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    if (request.proxy == Proxy::never) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    set_limits(curl, request);
-    set_buffers(curl, transfer);
+    if (shape.proxy == Proxy::never) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    set_limits(curl, shape);
     set_certificates(curl);
-    set_method(curl, transfer);
+    set_method(curl, shape);
+    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, shape.send_buffer_bytes);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, shape.receive_buffer_bytes);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &take_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &take_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
     curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   }
 
-  void set_limits(CURL* curl, const HttpRequest& request) const {
+  void set_limits(CURL* curl, const Shape& shape) const {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_ms));
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>((request.stall_ms + 999) / 1000));
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.total_ms));
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>((shape.stall_ms + 999) / 1000));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(shape.total_ms));
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 15L);
     curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 2L);
     curl_easy_setopt(curl, CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);  // a large store answers at many addresses
-  }
-
-  static void set_buffers(CURL* curl, const Transfer& transfer) {
-    const std::uint64_t to_send = std::clamp(transfer.body_size(), kSmallBufferBytes, kBufferBytes);
-    const std::uint64_t to_receive = transfer.request.method == "GET" ? kBufferBytes : kSmallBufferBytes;
-    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, static_cast<long>(to_send));
-    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, static_cast<long>(to_receive));
   }
 
   void set_certificates(CURL* curl) const {
@@ -346,27 +374,36 @@ class CurlClient final : public HttpClient {
     curl_easy_setopt(curl, folder ? CURLOPT_CAINFO : CURLOPT_CAPATH, nullptr);
   }
 
-  static void set_method(CURL* curl, Transfer& transfer) {
-    const HttpRequest& request = transfer.request;
-    const bool sends = request.body != nullptr || request.method == "PUT" || request.method == "POST";
-    if (request.method == "HEAD") {
+  static void set_method(CURL* curl, const Shape& shape) {
+    if (shape.method == "HEAD") {
       curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    } else if (sends && has_small_body(transfer)) {
+    } else if (shape.body == Body::empty || shape.body == Body::large) {  // of nothing: with Content-Length: 0
+      curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+      curl_easy_setopt(curl, CURLOPT_READFUNCTION, &give_body);
+      curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &refuse_to_seek);
+      if (shape.body == Body::empty) curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    }
+    if (shape.body == Body::small || shape.body == Body::large) {
+      curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, &begin_once);
+    }
+    if (shape.method != "HEAD") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, shape.method.c_str());
+  }
+
+  // At this request, which every pointer is of.
+  static void aim(CURL* curl, Body body, Transfer& transfer, curl_slist* headers, char* error_text) {
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error_text);
+    curl_easy_setopt(curl, CURLOPT_URL, (transfer.request.origin + transfer.request.target).c_str());
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
+    if (body == Body::small) {
       curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
       curl_easy_setopt(curl, CURLOPT_POSTFIELDS, transfer.small_body.data());
-    } else if (sends) {  // also of nothing: with Content-Length: 0
-      curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    } else if (body != Body::none) {
       curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(transfer.body_size()));
-      curl_easy_setopt(curl, CURLOPT_READFUNCTION, &give_body);
       curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
-      curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &refuse_to_seek);
-      if (transfer.body_size() == 0) curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
     }
-    if (sends && transfer.body_size() > 0) {
-      curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, &begin_once);
-      curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
-    }
-    if (request.method != "HEAD") curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
 
   static Result<HttpResponse> outcome(CURLcode code, Transfer transfer, bool something_sent,
@@ -399,11 +436,7 @@ class CurlClient final : public HttpClient {
 
   const HttpOptions options_;
   Mutex mutex_;
-  struct Idle {
-    EasyHandle handle;
-    std::int64_t since_ms = 0;
-  };
-  std::deque<Idle> idle_ GUARDED_BY(mutex_);  // the warmest one at the end
+  std::deque<Handle> idle_ GUARDED_BY(mutex_);  // the warmest one at the end
 };
 
 }  // namespace

@@ -82,10 +82,11 @@ Result<HttpResponse> S3Store::send_body(const Call& call, Checksums checksums) {
     const Dialect dialect = dialect_.now();
     const bool unsigned_body = client_.transport() == Transport::tls && dialect.checksum != BodyChecksum::none &&
                                (checksums == Checksums::any || dialect.checksum == BodyChecksum::crc64nvme);
+    if (!unsigned_body) return client_.send(call);
     Call sent = call;
-    if (unsigned_body) CAIRN_TRY(add_checksum(sent, dialect.checksum));
+    CAIRN_TRY(add_checksum(sent, dialect.checksum));
     auto response = client_.send(sent);
-    if (!response || !unsigned_body) return response;
+    if (!response) return response;
     if (is_success(*response)) {
       CAIRN_TRY(hear_echo(*response, sent, dialect.checksum));
       return response;

@@ -55,11 +55,13 @@ std::string canonical_query(std::string_view query) {
   return out;
 }
 
-// By name, in small letters; values of one name joined in the order they are sent.
-Headers canonical_headers(const Headers& headers) {
+// By name, in small letters; values of one name joined in the order they are sent. `host`: one more, if it is not among
+// them.
+Headers canonical_headers(const Headers& headers, std::string_view host = {}) {
   Headers all;
-  all.reserve(headers.size());
+  all.reserve(headers.size() + 1);
   for (const auto& [name, value] : headers) all.emplace_back(ascii_lower(name), squeezed(value));
+  if (!host.empty()) all.emplace_back("host", host);
   std::ranges::stable_sort(all, {}, &Headers::value_type::first);
   Headers out;
   out.reserve(all.size());
@@ -111,9 +113,8 @@ std::string canonical_request(const ToSign& what, const Headers& canonical, std:
 }
 
 // `date` as x-amz-date says it.
-std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope,
-                          const std::string& date) {
-  const Headers canonical = canonical_headers(what.headers);
+std::string authorization(const ToSign& what, const Headers& canonical, const Credentials& credentials,
+                          const SigningScope& scope, const std::string& date) {
   const std::string names = signed_headers(canonical);
   const std::string place = scope_of(scope, date);
   const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", date, place,
@@ -137,7 +138,7 @@ std::string canonical_request(const ToSign& what) {
 }
 
 std::string authorization(const ToSign& what, const Credentials& credentials, const SigningScope& scope) {
-  return authorization(what, credentials, scope, amz_date(scope.wall_ms));
+  return authorization(what, canonical_headers(what.headers), credentials, scope, amz_date(scope.wall_ms));
 }
 
 void sign(HttpRequest& request, std::string_view host, std::string_view payload, const Credentials& credentials,
@@ -148,10 +149,9 @@ void sign(HttpRequest& request, std::string_view host, std::string_view payload,
   if (!credentials.session_token.empty()) {
     request.headers.emplace_back("x-amz-security-token", credentials.session_token);
   }
-  Headers all = request.headers;
-  all.emplace_back("host", host);
-  request.headers.emplace_back("Authorization",
-                               authorization({request.method, request.target, all, payload}, credentials, scope, date));
+  std::string signature = authorization({request.method, request.target, request.headers, payload},
+                                        canonical_headers(request.headers, host), credentials, scope, date);
+  request.headers.emplace_back("Authorization", std::move(signature));
 }
 
 }  // namespace cairn::s3

@@ -35,13 +35,8 @@ std::uint64_t StoreUsage::*kind_of(const HttpRequest& request) {
 
 Result<HttpResponse> UsageCounter::send(const HttpRequest& request) {
   std::uint64_t taken_bytes = 0;  // of a body that does not go into the answer
-  HttpRequest counted = request;
-  const TakeBody take = [&](const HttpResponse& head, ByteView piece) {
-    taken_bytes += piece.size();
-    return (*request.take)(head, piece);
-  };
-  if (request.take != nullptr) counted.take = &take;
-  Result<HttpResponse> response = inner_->send(counted);
+  Result<HttpResponse> response =
+      request.take == nullptr ? inner_->send(request) : send_counting(request, taken_bytes);
   MutexLock lock(mutex_);
   if (!response || response->status >= kFirstServerError) {
     ++usage_.unanswered;
@@ -51,6 +46,16 @@ Result<HttpResponse> UsageCounter::send(const HttpRequest& request) {
   if (request.body != nullptr) usage_.sent_bytes += request.body->size_bytes();
   usage_.received_bytes += taken_bytes + response->body.size();
   return response;
+}
+
+Result<HttpResponse> UsageCounter::send_counting(const HttpRequest& request, std::uint64_t& taken_bytes) {
+  const TakeBody take = [&](const HttpResponse& head, ByteView piece) {
+    taken_bytes += piece.size();
+    return (*request.take)(head, piece);
+  };
+  HttpRequest counted = request;
+  counted.take = &take;
+  return inner_->send(counted);
 }
 
 StoreUsage UsageCounter::usage() const {

@@ -20,6 +20,8 @@ class UsageCounter final : public HttpClient {
   HttpClient& uncounted() { return *inner_; }
 
  private:
+  Result<HttpResponse> send_counting(const HttpRequest& request, std::uint64_t& taken_bytes);
+
   std::shared_ptr<HttpClient> inner_;
   mutable Mutex mutex_;
   StoreUsage usage_ GUARDED_BY(mutex_);
