@@ -481,7 +481,8 @@ Result<void> Configured::begin() {
 // go keeps its height: with thousands of databases that is more than what is in use.
 void give_memory_back() {
   ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);  // for good: else it grows with what is freed
+  ::mallopt(M_MMAP_THRESHOLD, 512 << 10);  // for good: else it grows with what is freed
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 20);    // a merge takes as much, and the next one soon again
 }
 
 }  // namespace

@@ -169,6 +169,7 @@ class Scheduler {
     std::list<Busy>::iterator busy;
   };
   enum Pool { kCapturers, kStores, kKeepers, kTeller, kLives, kPoolCount };
+  static constexpr std::array kGathering{kCapturers, kStores, kKeepers};  // one thread takes what is near: call()
   struct Workers {
     int most = 1;  // at work at once, without those that are replaced
     int threads = 0, running = 0, replaced = 0;

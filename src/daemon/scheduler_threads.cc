@@ -45,11 +45,11 @@ Scheduler::Hold::~Hold() {
   scheduler_.wake(calls, rings);
 }
 
-// Captures are short, and so are puts into a store that is near; many fall on one tick: who is at one takes the next,
+// Captures are short, and so are puts and merges where the store is near; many fall on one tick: who is at one takes the next,
 // too. To wake a second thread for them costs more than they do, and both get into each other's way. If it does not
 // come soon, the others are woken: see help().
 void Scheduler::call(Pool pool) {
-  if (pool != kCapturers && pool != kStores) return wake_one(pool);
+  if (std::ranges::find(kGathering, pool) == kGathering.end()) return wake_one(pool);
   const Workers& workers = workers_[pool];
   const std::int64_t now_us = mono_us();
   const bool has_begun_now = !workers.busy.empty() && now_us - workers.busy.front().begun_us < kSoon_us;
@@ -81,7 +81,7 @@ void Scheduler::wake(const Calls& calls, bool rings) {
 
 // With what is in the queue after the thread that waits has waited.
 void Scheduler::help(std::int64_t now_us) {
-  for (const Pool pool : {kCapturers, kStores}) {
+  for (const Pool pool : kGathering) {
     const bool is_waited_for = queues_[pool].has_next();
     if (is_waited_for && now_us < help_at_us_[pool]) continue;
     help_at_us_[pool] = kNever;
@@ -90,7 +90,9 @@ void Scheduler::help(std::int64_t now_us) {
 }
 
 std::int64_t Scheduler::when_to_help(std::int64_t now_us) {
-  return std::min(when_to_help(kCapturers, now_us), when_to_help(kStores, now_us));
+  std::int64_t first_us = kNever;
+  for (const Pool pool : kGathering) first_us = std::min(first_us, when_to_help(pool, now_us));
+  return first_us;
 }
 
 // Not before the next tick, for which that thread is awake anyway.

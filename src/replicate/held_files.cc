@@ -69,11 +69,6 @@ Result<void> FrontFile::write(Sequence sequence, ByteView bytes) {
   return written;
 }
 
-void FrontFile::clear() {
-  if (!std::exchange(holds_, false)) return;
-  if (!blot_out(*file_, 0)) (void)remove();
-}
-
 Result<void> FrontFile::remove() {
   file_.reset();
   holds_ = false;

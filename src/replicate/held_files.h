@@ -29,8 +29,8 @@ class FrontFile {
 
   // It survives a killed process once this returns. On an error there is none, and no file.
   Result<void> write(Sequence sequence, ByteView bytes);
-  // There is none any more, unless power is lost.
-  void clear();
+  // It is published. The file stays to be written over; who finds it after a kill knows that by its sequence.
+  void let_go() { holds_ = false; }
   // Not even then, once the folder is synced.
   Result<void> remove();
   // Nothing more is done with it. It leaves no file that holds none.

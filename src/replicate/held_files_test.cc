@@ -50,11 +50,11 @@ TEST_F(HeldFiles, AFrontIsReadAsItWasWritten) {
   EXPECT_EQ(as_text(held->bytes), "short");
 }
 
-TEST_F(HeldFiles, AFrontThatIsClearedIsNone) {
+TEST_F(HeldFiles, AFrontThatIsLetGoOfStaysUntilTheEnd) {
   FrontFile front(*files_, path());
   ASSERT_TRUE(front.write(Sequence(7), as_bytes("one")));
-  front.clear();
-  EXPECT_FALSE(fronts());
+  front.let_go();
+  EXPECT_TRUE(fronts());
   front.leave();
   EXPECT_FALSE(fs::exists(path())) << "nothing is left of it";
 }

@@ -67,7 +67,7 @@ class Levels {
   void merge(std::size_t level, std::size_t count, const Time& now);
   Result<segment::Footer> write_merged(std::size_t level, std::size_t count, WrittenFile& written);
   void put_merged(const Time& now);
-  Result<void> expect_our_replica();
+  Result<void> expect_our_replica(const Time& now);
   Result<bool> still_has(const KeptObject& source);
   Result<std::optional<ObjectInfo>> put(const std::string& key, bool& is_new);
   void finish_merged(const std::optional<ObjectInfo>& there);
@@ -95,6 +95,8 @@ class Levels {
   std::int64_t not_before_us_ = 0;          // the next merge or put
   std::int64_t remove_not_before_us_ = 0;
   std::int64_t counted_us_ = -1;            // up to there the time is counted for which removals have waited
+  std::optional<Id128> seen_claim_;         // whose it is, when it was looked at last
+  std::int64_t seen_claim_us_ = 0;
   Sequence claimed_;                        // metadata.json says that at least this was published
   void count_error(ErrorKind kind);
   UpkeepTrouble merge_trouble_, removal_trouble_;

@@ -257,7 +257,7 @@ void Spool::pop(std::string etag) {
 }
 
 SpooledSegment Spool::take_front() {
-  front_file_.clear();
+  front_file_.let_go();
   SpooledSegment front = std::move(segments_.front());
   segments_.pop_front();
   shrink(front.size_bytes);

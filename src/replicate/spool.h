@@ -126,7 +126,7 @@ class Spool {
   Kept& kept_;
   SharedSpool* const shared_;
   std::atomic<SmallFront> small_front_ = SmallFront::own_file;
-  FrontFile front_file_;  // written by who adds, when there is none; cleared with the lock held, when there is one
+  FrontFile front_file_;  // written by who adds, when there is none; let go of with the lock held, when there is one
   mutable Mutex mutex_;
   std::deque<SpooledSegment> segments_ GUARDED_BY(mutex_);
   std::uint64_t size_bytes_ GUARDED_BY(mutex_) = 0, commits_ GUARDED_BY(mutex_) = 0;
