@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <deque>
 #include <functional>
 #include <map>
@@ -482,7 +481,7 @@ Result<void> Configured::begin() {
 void give_memory_back() {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_MMAP_THRESHOLD, 512 << 10);  // for good: else it grows with what is freed
-  ::mallopt(M_TRIM_THRESHOLD, 1 << 20);    // a merge takes as much, and the next one soon again
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 20);    // what a merge takes
 }
 
 }  // namespace
