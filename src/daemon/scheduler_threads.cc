@@ -45,9 +45,9 @@ Scheduler::Hold::~Hold() {
   scheduler_.wake(calls, rings);
 }
 
-// Captures are short, and so are puts and merges where the store is near; many fall on one tick: who is at one takes the
-// next, too. To wake a second thread for them costs more than they do, and both get into each other's way. If it does not
-// come soon, the others are woken: see help().
+// Captures are short, and so are puts and merges where the store is near; many fall on one tick: who is at one takes
+// the next, too. To wake a second thread for them costs more than they do, and both get into each other's way. If it
+// does not come soon, the others are woken: see help().
 void Scheduler::call(Pool pool) {
   if (std::ranges::find(kGathering, pool) == kGathering.end()) return wake_one(pool);
   const Workers& workers = workers_[pool];
