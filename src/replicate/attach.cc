@@ -57,8 +57,11 @@ constexpr const char* kAdoptHint =
 Result<Base> open_base(const AttachContext& c, const Id128& lineage) {
   Base base;
   base.lineage = lineage;
-  base.writer = c.local.record().writer;
-  CAIRN_ASSIGN(base.spool, Spool::open(c.files, spool_path(c.options), lineage, c.kept, c.options.shared_spool));
+  const LocalRecord record = c.local.record();
+  base.writer = record.writer;
+  const Sequence published = record.lineage == lineage ? record.published : Sequence(0);
+  CAIRN_ASSIGN(base.spool,
+               Spool::open(c.files, spool_path(c.options), lineage, published, c.kept, c.options.shared_spool));
   CAIRN_ASSIGN(base.hashes, PageHashes::open(c.files, join_path(c.options.state_directory, "page_hashes")));
   return base;
 }

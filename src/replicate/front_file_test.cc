@@ -175,6 +175,36 @@ TEST_F(Front, APublishedOneIsKnownAgainBehindAKillAndWithoutTheStore) {
   expect_replica_is_current();
 }
 
+// It stays there behind its merge, too.
+TEST_F(Front, APublishedOneThatIsMergedIsNotMergedAgainByTheNextProcess) {
+  ReplicatorOptions windows = options();
+  windows.level_windows_ms = {10'000, 100'000, 1'000'000};
+  windows.snapshot_interval_ms = 0;
+  now_.wall_ms -= now_.wall_ms % 1'000'000;
+  make_database();
+  start(windows);
+  must_settle();
+  const auto publish_and_merge = [&] {
+    for (int i = 0; i < 6; ++i) {
+      App(db_path_).must(fill(1));
+      must_settle();
+      replicator_->upkeep_step(now_);
+    }
+    now_.mono_us += 11'000'000;
+    now_.wall_ms += 11'000;
+    for (int i = 0; i < 5; ++i) replicator_->upkeep_step(now_);
+    return replicator_->status().merged_objects;
+  };
+  ASSERT_EQ(publish_and_merge(), 1u);
+  ASSERT_TRUE(fronts(6));
+  stop(StopMode::crash);
+  start(windows);
+  must_settle();
+  EXPECT_EQ(publish_and_merge(), 1u);
+  EXPECT_EQ(replicator_->status().kept_objects, 2u) << "what was merged by each of them";
+  expect_replica_is_current();
+}
+
 TEST_F(Front, AStopInOrderLeavesNoFile) {
   capture_one();
   ASSERT_FALSE(turn());

@@ -204,6 +204,7 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
     }
     kept.push_back(std::move(object));
   }
+  give_up_merged(kept);
   MutexLock hold(mutex_);
   // What this process has published is not what was found under its name: taken() has it.
   for (const KeptObject& object : taken_) {
@@ -214,6 +215,22 @@ Result<std::vector<KeptObject>> Kept::load(const Id128& lineage, Sequence publis
   for (const KeptObject& object : kept) size_bytes_ += object.size_bytes;
   for (const KeptObject& object : taken_) size_bytes_ += object.size_bytes;
   return kept;
+}
+
+// Of what was taken from the spool of an earlier process, which may have merged it.
+void Kept::give_up_merged(const std::vector<KeptObject>& kept) {
+  const auto is_merged = [&](const KeptObject& one) {
+    return std::ranges::any_of(kept, [&](const KeptObject& other) {
+      return other.level > 0 && other.first <= one.first && one.last <= other.last;
+    });
+  };
+  std::vector<KeptObject> left = taken();
+  for (const KeptObject& one : left) {
+    if (is_merged(one)) let_go(one);
+  }
+  std::erase_if(left, is_merged);
+  MutexLock hold(mutex_);
+  taken_.insert(taken_.begin(), left.begin(), left.end());
 }
 
 std::vector<KeptObject> Kept::taken() {

@@ -86,6 +86,7 @@ class Kept {
   std::string folder_of(int level) const { return join_path(directory_, std::to_string(level)); }
   Result<void> empty_levels();
   void give_files_to_logged();
+  void give_up_merged(const std::vector<KeptObject>& kept) EXCLUDES(mutex_);
   bool has_levels() const { return !options_.level_windows_ms.empty(); }
   std::string fence_path() const { return join_path(directory_, "fence"); }
 

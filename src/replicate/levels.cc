@@ -152,10 +152,14 @@ bool Levels::nothing_waits_below(std::size_t level) const {
                      [](const auto& list) { return list.empty(); });
 }
 
-// What comes behind all that waits for this level: it has not come as far yet.
+// What comes behind all that waits for this level: it has not come as far yet. After a start what was passed on before
+// may be there again, and is older: then it is not known.
 const KeptObject* Levels::follower(std::size_t level) const {
+  const Sequence last = waiting_[level].back().last;
   while (level-- > 0) {
-    if (!waiting_[level].empty()) return &waiting_[level].front();
+    if (waiting_[level].empty()) continue;
+    const KeptObject& next = waiting_[level].front();
+    return next.first > last ? &next : nullptr;
   }
   return nullptr;
 }

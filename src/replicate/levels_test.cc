@@ -82,6 +82,35 @@ TEST_F(Levels, AWindowThatEndsWithAWiderOneGoesIntoThatAtOnce) {
   expect_every_state();
 }
 
+// What was passed on without being merged is found by a start as if it had come last.
+TEST_F(Levels, AStartDoesNotEndAWindowBecauseOfWhatIsOlder) {
+  begin();
+  pass(10'000 - now_.wall_ms % 10'000);
+  const std::uint64_t first = published() + 1;
+  publish(2);  // too few for an object of a second
+  keep_up();
+  next_window();
+  publish(5);
+  keep_up();
+  pass(1'100);
+  keep_up();
+  ASSERT_EQ(keys("levels/1/"), std::set<std::string>{merged(1, first + 2, first + 6)});
+  stop();
+  start(options());
+  must_settle();
+  keep_up();
+  EXPECT_EQ(keys("levels/"), std::set<std::string>{merged(1, first + 2, first + 6)}) << "the wider one is open";
+  pass(10'000 - now_.wall_ms % 10'000);
+  publish();
+  for (int i = 0; i < 5; ++i) {
+    pass(500);
+    keep_up();
+  }
+  EXPECT_EQ(keys("levels/2/"), std::set<std::string>{merged(2, first, first + 6)});
+  rest();
+  expect_every_state();
+}
+
 TEST_F(Levels, MergingWhatIsMergedGivesTheBytesOfMergingTheSources) {
   ReplicatorOptions o = options();
   o.replaced_grace_ms = 3'600'000;  // they stay, to be compared with

@@ -72,10 +72,10 @@ Result<Value> or_say_why(Result<Value> opened) {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                           Kept& kept, SharedSpool* shared) {
+                                           Sequence published, Kept& kept, SharedSpool* shared) {
   CAIRN_TRY(files.make_directories(directory));
   std::unique_ptr<Spool> spool(new Spool(files, directory, kept, shared));
-  CAIRN_TRY(spool->load(lineage));
+  CAIRN_TRY(spool->load(lineage, published));
   return spool;
 }
 
@@ -111,7 +111,7 @@ Result<Spool::LeftOver> Spool::left_over(FileSystem& files, const std::string& d
   return front && front->sequence > published ? LeftOver{1, front->bytes.size()} : left;
 }
 
-Result<void> Spool::load(const Id128& lineage) {
+Result<void> Spool::load(const Id128& lineage, Sequence published) {
   CAIRN_ASSIGN(const auto names, files_.list(directory_));
   MutexLock lock(mutex_);
   bool removed = false;
@@ -133,15 +133,15 @@ Result<void> Spool::load(const Id128& lineage) {
       removed = true;
     }
   }
-  CAIRN_TRY(load_front(lineage));
+  CAIRN_TRY(load_front(lineage, published));
   return removed ? files_.sync_directory(directory_) : Result<void>();  // their numbers are used again, as in clear()
 }
 
-// It becomes a file as the others, if they follow it; or it follows them: one that is published stays for a moment, and
-// longer after a power loss. Any other is older, and was brought back by one.
-Result<void> Spool::load_front(const Id128& lineage) {
+// It becomes a file as the others, if they follow it; or it follows them: a file that is published stays for a moment,
+// and longer after a power loss. Any other is older, as one is that is published.
+Result<void> Spool::load_front(const Id128& lineage, Sequence published) {
   CAIRN_ASSIGN(const auto held, FrontFile::read(files_, front_path(directory_)));
-  if (!held) return front_file_.remove();
+  if (!held || held->sequence <= published) return front_file_.remove();
   const std::string path = path_of(held->sequence);
   auto segment = check_segment(BytesSource(held->bytes), path, lineage);
   const bool is_whole = segment && segment->sequence == held->sequence;

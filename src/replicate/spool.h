@@ -50,8 +50,9 @@ class Spool {
  public:
   // Reads what an earlier process left. Files that are not whole, or do not follow each other, end the chain: they and
   // all behind them are removed. `kept` gets what has been published.
+  // `published`: so much of it certainly is.
   static Result<std::unique_ptr<Spool>> open(FileSystem& files, const std::string& directory, const Id128& lineage,
-                                             Kept& kept, SharedSpool* shared);
+                                             Sequence published, Kept& kept, SharedSpool* shared);
   ~Spool();
 
   // What lies there and is not published, by its name or as the front: before it is known what the store holds.
@@ -115,8 +116,8 @@ class Spool {
   void grow(std::uint64_t size_bytes) REQUIRES(mutex_);
   void shrink(std::uint64_t size_bytes) REQUIRES(mutex_);
   SpooledSegment take_front() REQUIRES(mutex_);
-  Result<void> load(const Id128& lineage);
-  Result<void> load_front(const Id128& lineage) REQUIRES(mutex_);
+  Result<void> load(const Id128& lineage, Sequence published);
+  Result<void> load_front(const Id128& lineage, Sequence published) REQUIRES(mutex_);
   static std::string front_path(const std::string& directory);
   std::string path_of(Sequence sequence) const;
   std::string partial_path() const;

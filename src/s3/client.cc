@@ -120,12 +120,13 @@ Result<HttpResponse> Client::send_once(const Call& call, const Credentials& cred
   return response;
 }
 
-// The same Date as in the answer before, within a second of it as a rule, says the same.
+// The same Date as in the answer before, within a second of it as a rule, says the same; but a refusal may be because of
+// that, and what is learned of it is waited for.
 void Client::note(const HttpResponse& response) {
   const std::string* const date = response.header("date");
   MutexLock lock(mutex_);
   if (const std::string* server = response.header("server")) server_ = *server;
-  if (date == nullptr || *date == date_) return;
+  if (date == nullptr || (*date == date_ && is_success(response))) return;
   date_ = *date;
   if (const auto offset_ms = offset_of(response)) offset_ms_ = *offset_ms;
 }

@@ -286,7 +286,13 @@ class CurlClient final : public HttpClient {
     curl_easy_getinfo(handle.curl.get(), CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
     // After a failure there is no connection to keep, and the handle may remember that a body was to be sent again
     // (curl 8.14, Debian 13): it would refuse whatever it is used for next.
-    if (code == CURLE_OK) give_back(std::move(handle));
+    if (code == CURLE_OK) {
+      long connections = 0;
+      curl_easy_getinfo(handle.curl.get(), CURLINFO_NUM_CONNECTS, &connections);
+      // It counts how often it has repeated a request, and only a reset makes it forget that.
+      if (connections > 0) handle.shape.reset();
+      give_back(std::move(handle));
+    }
     close_idle();
     const std::string detail = text[0] != '\0' ? text.data() : curl_easy_strerror(code);
     const bool was_begun = transfer.times_begun > 0;
