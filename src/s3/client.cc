@@ -120,8 +120,8 @@ Result<HttpResponse> Client::send_once(const Call& call, const Credentials& cred
   return response;
 }
 
-// The same Date as in the answer before, within a second of it as a rule, says the same; but a refusal may be because of
-// that, and what is learned of it is waited for.
+// The same Date as in the answer before, within a second of it as a rule, says the same. (But a refusal may be because
+// of that, and what is learned of it is waited for.)
 void Client::note(const HttpResponse& response) {
   const std::string* const date = response.header("date");
   MutexLock lock(mutex_);

@@ -42,7 +42,7 @@ class Captured {
     spool.reset();
     kept = std::make_unique<Kept>(files, options);
     EXPECT_TRUE(kept->open());
-    auto opened = Spool::open(files, scratch_ / "spool", builder_.lineage(), *kept, nullptr);
+    auto opened = Spool::open(files, scratch_ / "spool", builder_.lineage(), Sequence(0), *kept, nullptr);
     ASSERT_TRUE(opened) << opened.error().message();
     spool = std::move(*opened);
   }
