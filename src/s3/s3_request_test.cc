@@ -41,6 +41,22 @@ TEST(ServerClock, IsTheStoresAfterItRefused) {
   EXPECT_EQ(f.asked(1).header("x-amz-date"), "20261121T150000Z");
 }
 
+// Two answers of one second, between which this machine's clock was set.
+TEST(ServerClock, IsHeardInARefusalAlsoWhenItSaysWhatItSaidBefore) {
+  const std::pair<std::string, std::string> date{"date", "Sat, 21 Nov 2026 12:00:00 GMT"};
+  ScriptedStore f;
+  auto well = object("e", "1");
+  well.push_back(date);
+  f.http.say(200, "x", well);
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  f.clock.wall_ms += 3'600'000;
+  f.http.say(403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", {date});
+  f.http.say(200, "x", object("e", "1"));
+  EXPECT_EQ(kind_of(f.store.get("k", 0, std::nullopt)), "ok");
+  EXPECT_EQ(f.asked(1).header("x-amz-date"), "20261121T130000Z");
+  EXPECT_EQ(f.asked(2).header("x-amz-date"), "20261121T120000Z");
+}
+
 // Several servers behind one name, of which one has a wrong clock.
 TEST(ServerClock, MayBeAnotherOnesTheNextTime) {
   constexpr const char* kSkewed = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
